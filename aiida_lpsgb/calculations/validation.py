@@ -41,3 +41,12 @@ def species_error(structure: orm.StructureData, potential: orm.Data) -> str | No
     if missing:
         return f"potential: it knows {list(potential.species)} and not {missing}, which the structure contains"
     return None
+
+
+def md_inputs_error(structure: orm.StructureData, potential: orm.Data) -> str | None:
+    """All that can be wrong with running a structure with a potential."""
+    if message := structure_error(structure, "structure") or species_error(structure, potential):
+        return message
+    if not potential.trained:
+        return "potential: it is untrained; train it first (lpsgb.mlp.train)"
+    return None
