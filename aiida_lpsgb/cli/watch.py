@@ -79,12 +79,11 @@ class ProcessTree:
     def refresh(self) -> None:
         """Read all states that may have changed since the last call."""
         closed = {pk for pk, process in self.processes.items() if process.ended}
-        self._read({self.pk})
-        level = {self.pk}
-        while level:
-            found = self._read_children(level - closed)
-            # What has ended calls nothing more, but what it called before may still be unknown or running.
-            level = found | {child for pk in level & closed for child in self.processes[pk].children}
+        parents = {self.pk, *self.processes} - closed
+        self._read(parents)
+        while parents:
+            closed |= parents  # a process calls no more than one query has shown, until the next refresh
+            parents = self._read_children(parents) - closed
 
     def active(self) -> list[Process]:
         """Processes that have not ended, the oldest first."""
@@ -93,7 +92,8 @@ class ProcessTree:
     def _read(self, pks: Iterable[int]) -> None:
         from aiida.orm import ProcessNode, QueryBuilder
 
-        query = QueryBuilder().append(ProcessNode, filters={"id": {"in": list(pks)}}, project=list(self.PROJECTION))
+        filters = {"id": {"in": list(pks)}}
+        query = QueryBuilder().append(ProcessNode, filters=filters, project=list(self.PROJECTION))
         for row in query.iterall():
             self._update(row)
 
@@ -101,8 +101,6 @@ class ProcessTree:
         from aiida.common.links import LinkType
         from aiida.orm import ProcessNode, QueryBuilder
 
-        if not parents:
-            return set()
         calls = {"type": {"in": [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]}}
         query = QueryBuilder().append(ProcessNode, filters={"id": {"in": list(parents)}}, tag="parent", project="id")
         query.append(ProcessNode, with_incoming="parent", edge_filters=calls, project=list(self.PROJECTION))
@@ -120,24 +118,32 @@ class ProcessTree:
 
 
 class Reports:
-    """The report and warning lines of a set of processes, each given once.
-
-    Only processes of this database are asked; lines come in the order in which they were written.
-    """
+    """The report and warning lines of a growing set of processes, each given once, the oldest first."""
 
     def __init__(self) -> None:
         self.last = 0
+        self.known: set[int] = set()
 
     def new(self, pks: Iterable[int]) -> list[tuple[datetime, str, str]]:
-        """Time, level and text of the lines written since the last call."""
+        """Time, level and text of the lines not given yet.
+
+        Parameters
+        ----------
+        pks
+            All processes of interest; one that was not there in the last call is asked for all its lines.
+        """
         from aiida.orm import Log, QueryBuilder
 
-        filters = {"id": {">": self.last}, "dbnode_id": {"in": list(pks)}}
-        query = QueryBuilder().append(Log, filters=filters, project=["id", "time", "levelname", "message"])
-        query.order_by({Log: "id"})
-        rows = query.all()
-        if rows:
-            self.last = rows[-1][0]
+        late = set(pks) - self.known
+        wanted = []
+        if self.known:
+            wanted.append({"id": {">": self.last}, "dbnode_id": {"in": list(self.known)}})
+        if late:
+            wanted.append({"dbnode_id": {"in": list(late)}})
+        query = QueryBuilder().append(Log, filters={"or": wanted}, project=["id", "time", "levelname", "message"])
+        rows = query.order_by({Log: "id"}).all()
+        self.known |= late
+        self.last = max([self.last, *(row[0] for row in rows)])
         return [(when, level, without_prefix(message)) for _, when, level, message in rows]
 
 
@@ -234,11 +240,13 @@ def status_line(tree: ProcessTree, tails: Tails) -> str:
     running = [process for process in active if process.is_job]
     phrases, counts = [], Counter()
     for process in running:
-        progress = job_progress(process.pk, tails) if process.job_state == "withscheduler" else ""
+        at_work = process.job_state == "withscheduler"
+        progress = job_progress(process.pk, tails) if at_work else ""
         if progress:
             phrases.append(f"{short(process.label)}<{process.pk}> {progress}")
         else:
-            counts[f"{short(process.label)} {process.job_state or process.state or 'created'}"] += 1
+            where = "with the scheduler" if at_work else process.job_state or process.state or "created"
+            counts[f"{short(process.label)} {where}"] += 1
     phrases += [f"{number} × {text}" if number > 1 else text for text, number in sorted(counts.items())]
     if not phrases and active:
         deepest = active[-1]
