@@ -153,7 +153,7 @@ class MolecularDynamicsCalculation(CalcJob):
         script = render_script(parameters, species, self.inputs.seed.value, continued=continued, walltime_s=walltime)
         folder.create_file_from_filelike(io.StringIO(script), self.INPUT_FILE, mode="w", encoding="utf-8")
         folder.create_file_from_filelike(
-            io.StringIO(self.inputs.potential.get_content()), self.POTENTIAL_FILE, mode="w", encoding="utf-8"
+            io.StringIO(self.inputs.potential.get_mtp()), self.POTENTIAL_FILE, mode="w", encoding="utf-8"
         )
         if parameters["pair_style"] == "mlip":
             folder.create_file_from_filelike(

@@ -101,7 +101,7 @@ class MolecularDynamicsParser(Parser):
         except ValueError as error:
             return str(error)
         ensemble, temperature = self._dumped_stage()
-        self.out("trajectory", TrajectoryData(trajectory, ensemble=ensemble, temperature_K=temperature))
+        self.out("trajectory", TrajectoryData(trajectory, ensemble, temperature, self.parameters["timestep_fs"]))
         return "its last frame is cut" if trajectory.truncated else None
 
     def _dumped_stage(self) -> tuple[str, float]:

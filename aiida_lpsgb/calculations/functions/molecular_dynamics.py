@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
+from aiida.plugins import DataFactory
+from ase import Atoms
 
 from aiida_lpsgb.calculations.lammps import DEFAULTS
+
+ConfigurationsData = DataFactory("lpsgb.configurations")
 
 TARGET = "target"
 
@@ -72,3 +76,34 @@ def plan_sweep(parameters: orm.Dict, temperatures: orm.List, seeds: orm.List) ->
             plan[f"parameters_{label}"] = orm.Dict(at_temperature(parameters.get_dict(), temperature))
             plan[f"seed_{label}"] = orm.Int(run_seed)
     return plan
+
+
+@calcfunction
+def sample_frames(settings: orm.Dict, **trajectories: orm.Data) -> orm.Data:
+    """Evenly spaced frames of several trajectories, to be labelled.
+
+    Parameters
+    ----------
+    settings
+        `n_frames`: number of frames taken from each trajectory, the last one among them.
+    trajectories
+        Trajectories with all species.
+
+    Returns
+    -------
+    ConfigurationsData
+        Unlabelled frames with `temperature_K` and `source` in their `info`.
+    """
+    n_frames = settings["n_frames"]
+    images = []
+    for label, node in sorted(trajectories.items()):
+        with node.open_trajectory() as trajectory:
+            if trajectory.n_frames < n_frames:
+                raise ValueError(f"{label} has {trajectory.n_frames} frames, {n_frames} are to be taken")
+            for index in np.linspace(0, trajectory.n_frames, n_frames + 1)[1:].round().astype(int) - 1:
+                positions = trajectory.positions(start=int(index), stop=int(index) + 1)[0]
+                atoms = Atoms(trajectory.symbols, positions, cell=trajectory.cells[index], pbc=True)
+                atoms.wrap()
+                atoms.info |= {"temperature_K": node.base.attributes.get("temperature_K"), "source": label}
+                images.append(atoms)
+    return ConfigurationsData(images)
