@@ -355,7 +355,7 @@ class _Parser:
         try:
             return MTP(**parts, **coefficients)
         except MTPFormatError as error:
-            raise MTPFormatError(f"{self._name}: {error}") from None
+            raise MTPFormatError(f"{self._name}, up to line {self._number}: {error}") from None
 
     def _head(self) -> dict:
         parts: dict = {"scaling": 1.0}
