@@ -28,7 +28,7 @@ MD_FILLED_IN = tuple(f"md.{port}" for port in ("structure", "potential", "active
 MIN_TEMPERATURES = 2
 
 
-class ArrheniusWorkChain(ProtocolMixin, QueueMixin):
+class ArrheniusWorkChain(SweepMixin):
     """Run molecular dynamics at several temperatures and fit the diffusivities."""
 
     @classmethod

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 from aiida.plugins import DataFactory
-from ase import Atoms
 
+from aiida_lpsgb.calculations.functions.seeds import derive_seeds
 from aiida_lpsgb.calculations.lammps import DEFAULTS
 
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -44,11 +44,6 @@ def at_temperature(template: Mapping[str, Any], temperature_K: float) -> dict[st
 def run_label(temperature_K: float, replica: int) -> str:
     """Link label of a run: `t500k_1`, `t512p5k_1`."""
     return f"t{temperature_K:g}k_{replica}".replace(".", "p").replace("+", "")
-
-
-def derive_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
-    """`n` independent positive 31-bit seeds from one or several integers."""
-    return [int(state) % (2**31 - 1) + 1 for state in np.random.SeedSequence(entropy).generate_state(n)]
 
 
 @calcfunction
@@ -101,9 +96,7 @@ def sample_frames(settings: orm.Dict, **trajectories: orm.Data) -> orm.Data:
             if trajectory.n_frames < n_frames:
                 raise ValueError(f"{label} has {trajectory.n_frames} frames, {n_frames} are to be taken")
             for index in np.linspace(0, trajectory.n_frames, n_frames + 1)[1:].round().astype(int) - 1:
-                positions = trajectory.positions(start=int(index), stop=int(index) + 1)[0]
-                atoms = Atoms(trajectory.symbols, positions, cell=trajectory.cells[index], pbc=True)
-                atoms.wrap()
+                atoms = trajectory.frame(int(index))
                 atoms.info |= {"temperature_K": node.base.attributes.get("temperature_K"), "source": label}
                 images.append(atoms)
     return ConfigurationsData(images)
