@@ -28,7 +28,7 @@ MD_FILLED_IN = tuple(f"md.{port}" for port in ("structure", "potential", "active
 MIN_TEMPERATURES = 2
 
 
-class ArrheniusWorkChain(ProtocolMixin, QueueMixin):
+class ArrheniusWorkChain(SweepMixin):
     """Run molecular dynamics at several temperatures and fit the diffusivities."""
 
     @classmethod
@@ -145,7 +145,7 @@ class ArrheniusWorkChain(ProtocolMixin, QueueMixin):
     def fit(self) -> ExitCode | None:
         """Fit all diffusivities together."""
         failed = [label for label, run in self.ctx.children.items() if not run.is_finished_ok]
-        temperatures = {node.temperature_K for node in self.ctx.diffusivities.values()}
+        temperatures = {node.temperature for node in self.ctx.diffusivities.values()}
         if len(temperatures) >= MIN_TEMPERATURES:
             self.out("arrhenius", arrhenius_fit(**self.ctx.diffusivities))
         if failed:

@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 from aiida import orm
+from aiida.engine import WorkChain
 
 # Where a protocol's entry is one of these, an override replaces it whole, since its keys are not fixed.
 FREE_FORM = ("options", "stages", "keywords")
 
 
-class ProtocolMixin:
+class ProtocolMixin(WorkChain):
     """Read `workflows/protocols/<name>.yaml`, where `name` is the module of the work chain."""
 
     @classmethod
