@@ -71,7 +71,7 @@ class MolecularDynamicsCalculation(CalcJob):
             "active_set",
             valid_type=orm.SinglefileData,
             required=False,
-            help="Active set (`.als`) of the potential; needed by `mtp/extrapolation`, and by `mlip` with `extrapolation`.",
+            help="Active set (`.als`) of the potential; needed where `parameters` has `extrapolation`.",
         )
         spec.input(
             "parameters",
@@ -79,8 +79,8 @@ class MolecularDynamicsCalculation(CalcJob):
             validator=validate_parameters,
             help=(
                 "What to run. `stages`: list of dictionaries with `ensemble` (minimise, nve, nvt, npt), `duration_ps`, "
-                "`temperature_K` (a number, or [start, end] for a ramp), `pressure_bar`, `dump_interval_ps` (writes the "
-                "trajectory during this stage) and `name`. Common keys: `pair_style` (mtp, mtp/extrapolation, mlip), "
+                "`temperature_K` (a number, or [start, end] for a ramp), `pressure_bar`, `dump_interval_ps` (writes "
+                "the trajectory during this stage) and `name`. Common keys: `pair_style` (mtp, mtp/extrapolation, mlip), "
                 "`timestep_fs`, `thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), "
                 "`thermo_interval_ps`, `restart_interval_ps`, `neighbour_skin_A`, and `extrapolation` (`gamma_select`, "
                 "`gamma_break`, `grade`, `interval_steps`)."
@@ -99,7 +99,9 @@ class MolecularDynamicsCalculation(CalcJob):
         spec.inputs["metadata"]["options"]["withmpi"].default = False
         spec.inputs["metadata"]["options"]["environment_variables"].default = {"OMP_NUM_THREADS": "1"}
 
-        spec.output("results", valid_type=orm.Dict, help="Steps done, averages of every stage, the highest grade, timing.")
+        spec.output(
+            "results", valid_type=orm.Dict, help="Steps done, averages of every stage, the highest grade."
+        )
         spec.output("thermo", valid_type=orm.ArrayData, required=False, help="Thermodynamic output, an array a column.")
         spec.output(
             "structure",

@@ -11,7 +11,7 @@ from aiida.engine import ExitCode, ToContext, WorkChainSpec
 from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations.functions.seeds import split_seed
-from aiida_lpsgb.workflows.arrhenius import MD_FILLED_IN
+from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
@@ -54,11 +54,11 @@ class StudyWorkChain(ProtocolMixin):
             namespace="active_learning",
             exclude=("potential", "training_sets", "structures", "seed", "label", "md", "test_set"),
         )
+        spec.expose_inputs(ArrheniusWorkChain, namespace="arrhenius", exclude=("structure", "potential", "seeds", "md"))
         spec.expose_inputs(
-            ArrheniusWorkChain, namespace="arrhenius", exclude=("structure", "potential", "seeds", "md")
-        )
-        spec.expose_inputs(
-            ValidateWorkChain, namespace="validate", exclude=("structure", "potential", "seeds", "md", "label", "errors")
+            ValidateWorkChain,
+            namespace="validate",
+            exclude=("structure", "potential", "seeds", "md", "label", "errors"),
         )
 
         spec.outline(

@@ -10,43 +10,27 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext, WorkChainSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations.functions.molecular_dynamics import plan_sweep, run_label, sample_frames
-from aiida_lpsgb.workflows.arrhenius import MD_FILLED_IN, validate_inputs, validate_seeds, validate_temperatures
-from aiida_lpsgb.workflows.protocols import ProtocolMixin
-from aiida_lpsgb.workflows.queue import QueueMixin
+from aiida_lpsgb.calculations.functions.molecular_dynamics import sample_frames
+from aiida_lpsgb.workflows.sweep import SweepWorkChain
 
 MlpErrorsCalculation = CalculationFactory("lpsgb.mlp.errors")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
-MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 ConfigurationsData = DataFactory("lpsgb.configurations")
-PotentialData = DataFactory("lpsgb.potential")
 
 
-class ValidateWorkChain(ProtocolMixin, QueueMixin):
+class ValidateWorkChain(SweepWorkChain):
     """Run the potential's own dynamics, label frames of it and compare."""
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
-        spec.input("structure", valid_type=orm.StructureData, help="Fully occupied structure, small enough to be labelled.")
-        spec.input("potential", valid_type=PotentialData, help="Trained potential to be tested.")
-        spec.input("temperatures", valid_type=orm.List, validator=validate_temperatures, help="Temperatures in K.")
-        spec.input("seeds", valid_type=orm.List, validator=validate_seeds, help="One integer a replica of the runs.")
-        spec.input(
-            "parameters",
-            valid_type=orm.Dict,
-            help="Parameters of `lpsgb.md` with one dumped stage, and the word `target` for the temperature.",
-        )
         spec.input("settings", valid_type=orm.Dict, help="`n_frames`: number of frames labelled a run.")
-        spec.input("max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Runs at the same time.")
-        spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
         spec.expose_inputs(MlpErrorsCalculation, namespace="errors", exclude=("potential", "configurations"))
-        spec.inputs.validator = validate_inputs
 
         spec.outline(
-            cls.setup,
+            cls.queue_sweep,
             while_(cls.queue_waits)(cls.run_batch),
             cls.label,
             cls.test,
@@ -89,26 +73,6 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
         builder.errors.code = mlp_code
         builder.errors.metadata.options = values["options"]
         return builder
-
-    def setup(self) -> None:
-        """Queue a run for every temperature and replica."""
-        self.queue_sweep()
-
-    def queue_sweep(self) -> None:
-        """Queue `lpsgb.md.base` for every temperature and replica of the inputs."""
-        plan = plan_sweep(self.inputs.parameters, self.inputs.temperatures, self.inputs.seeds)
-        runs = {}
-        for replica in range(1, len(self.inputs.seeds.get_list()) + 1):
-            for temperature in self.inputs.temperatures.get_list():
-                label = run_label(temperature, replica)
-                inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
-                inputs.md.structure = self.inputs.structure
-                inputs.md.potential = self.inputs.potential
-                inputs.md.parameters = plan[f"parameters_{label}"]
-                inputs.md.seed = plan[f"seed_{label}"]
-                runs[label] = inputs
-        self.report(f"{len(runs)} runs at {self.inputs.temperatures.get_list()} K")
-        self.fill_queue(MolecularDynamicsBaseWorkChain, runs, self.inputs.max_concurrent.value)
 
     def label(self) -> ExitCode | ToContext:
         """Label frames of the runs that reached their end."""

@@ -68,7 +68,9 @@ class ProtocolMixin(WorkChain):
         return orm.List(sorted(seeds))
 
 
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any], *, strict: bool = False, path: str = "") -> dict[str, Any]:
+def merge(
+    base: Mapping[str, Any], changes: Mapping[str, Any], *, strict: bool = False, path: str = ""
+) -> dict[str, Any]:
     """Deep merge of dictionaries; `strict` refuses keys the base lacks.
 
     Raises
