@@ -97,7 +97,9 @@ class MolecularDynamicsCalculation(CalcJob):
         spec.inputs["metadata"]["options"]["withmpi"].default = False
         spec.inputs["metadata"]["options"]["environment_variables"].default = {"OMP_NUM_THREADS": "1"}
 
-        spec.output("results", valid_type=orm.Dict, help="Steps done, averages of every stage, the highest grade, timing.")
+        spec.output(
+            "results", valid_type=orm.Dict, help="Steps done, averages of every stage, the highest grade, timing."
+        )
         spec.output("thermo", valid_type=orm.ArrayData, required=False, help="Thermodynamic output, an array a column.")
         spec.output(
             "structure",
@@ -176,8 +178,7 @@ class MolecularDynamicsCalculation(CalcJob):
             parent = self.inputs.parent_folder
             root = parent.get_remote_path()
             calcinfo.remote_copy_list = [
-                (parent.computer.uuid, f"{root}/{name}", ".")
-                for name in (self.RESTART_PATTERN, self.DUMP_FILE)
+                (parent.computer.uuid, f"{root}/{name}", ".") for name in (self.RESTART_PATTERN, self.DUMP_FILE)
             ]
         return calcinfo
 

@@ -66,9 +66,13 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
         """Continue from the newest restart file, or start again where there is none."""
         if restart_files(calculation):
             self.ctx.inputs.parent_folder = calculation.outputs.remote_folder
-            self.report(f"{calculation.process_label}<{calculation.pk}> was interrupted; continuing from its restart file")
+            self.report(
+                f"{calculation.process_label}<{calculation.pk}> was interrupted; continuing from its restart file"
+            )
         else:
-            self.report(f"{calculation.process_label}<{calculation.pk}> was interrupted without a restart file; starting again")
+            self.report(
+                f"{calculation.process_label}<{calculation.pk}> was interrupted without a restart file; starting again"
+            )
         return ProcessHandlerReport(True)
 
     @process_handler(priority=400, exit_codes=[CODES.ERROR_LOST_ATOMS, CODES.ERROR_NON_FINITE])
@@ -80,7 +84,9 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
         self.ctx.halvings += 1
         self.ctx.inputs.pop("parent_folder", None)
         self.ctx.inputs.parameters = halve_timestep(self.ctx.inputs.parameters)
-        self.report(f"{calculation.process_label}<{calculation.pk}> was unstable; starting again with half the time step")
+        self.report(
+            f"{calculation.process_label}<{calculation.pk}> was unstable; starting again with half the time step"
+        )
         return ProcessHandlerReport(True)
 
 
