@@ -413,12 +413,8 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Check structure, potential and active set against each other."""
     if any(key not in inputs for key in ("structure", "potential", "parameters")):
         return None  # the ports themselves complain
-    if message := validation.structure_error(inputs["structure"], "structure"):
+    if message := validation.md_inputs_error(inputs["structure"], inputs["potential"]):
         return message
-    if message := validation.species_error(inputs["structure"], inputs["potential"]):
-        return message
-    if not inputs["potential"].trained:
-        return "potential: it is untrained; train it first (lpsgb.mlp.train)"
     if "extrapolation" in inputs["parameters"].get_dict() and "active_set" not in inputs:
         return "active_set: extrapolation control needs the active set of the potential (output of lpsgb.mlp.grade)"
     return None

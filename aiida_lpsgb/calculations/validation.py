@@ -58,3 +58,12 @@ def levels_error(sets: Iterable[tuple[str, orm.Data]]) -> str | None:
         named = ", ".join(f"{port} by {level}" for level, port in sorted(levels.items()))
         return f"{next(iter(levels.values()))}: labels of different levels of theory would be mixed ({named})"
     return None
+
+
+def md_inputs_error(structure: orm.StructureData, potential: orm.Data) -> str | None:
+    """All that can be wrong with running a structure with a potential."""
+    if message := structure_error(structure, "structure") or species_error(structure, potential):
+        return message
+    if not potential.trained:
+        return "potential: it is untrained; train it first (lpsgb.mlp.train)"
+    return None

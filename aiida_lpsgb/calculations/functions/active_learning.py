@@ -40,7 +40,7 @@ def plan_exploration(
     }
     temperatures = loop["temperatures_K"]
     n_replicas = loop["n_replicas"]
-    seeds = iter(derive_seeds(seed.value + iteration, n_replicas * len(temperatures)))
+    seeds = iter(derive_seeds([seed.value, iteration], n_replicas * len(temperatures)))
     plan: dict[str, orm.Data] = {}
     for replica in range(1, n_replicas + 1):
         for temperature in temperatures:

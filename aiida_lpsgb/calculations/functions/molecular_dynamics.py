@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,9 @@ def run_label(temperature_K: float, replica: int) -> str:
     return f"t{temperature_K:g}k_{replica}".replace(".", "p").replace("+", "")
 
 
-def derive_seeds(seed: int, n: int) -> list[int]:
-    """`n` independent positive 31-bit seeds from one."""
-    return [int(state) % (2**31 - 1) + 1 for state in np.random.SeedSequence(seed).generate_state(n)]
+def derive_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
+    """`n` independent positive 31-bit seeds from one or several integers."""
+    return [int(state) % (2**31 - 1) + 1 for state in np.random.SeedSequence(entropy).generate_state(n)]
 
 
 @calcfunction
