@@ -43,6 +43,23 @@ def species_error(structure: orm.StructureData, potential: orm.Data) -> str | No
     return None
 
 
+def configurations_error(configurations: orm.Data, potential: orm.Data, port: str) -> str | None:
+    """Every element of the configurations must be one the potential was built for."""
+    missing = sorted(set(configurations.elements) - set(potential.species))
+    if missing:
+        return f"{port}: contains {missing}, which the potential, built for {list(potential.species)}, does not know"
+    return None
+
+
+def levels_error(sets: Iterable[tuple[str, orm.Data]]) -> str | None:
+    """Labels of different levels of theory have different zeros of energy and must not be mixed."""
+    levels = {node.level_of_theory: port for port, node in sets if node.level_of_theory is not None}
+    if len(levels) > 1:
+        named = ", ".join(f"{port} by {level}" for level, port in sorted(levels.items()))
+        return f"{next(iter(levels.values()))}: labels of different levels of theory would be mixed ({named})"
+    return None
+
+
 def md_inputs_error(structure: orm.StructureData, potential: orm.Data) -> str | None:
     """All that can be wrong with running a structure with a potential."""
     if message := structure_error(structure, "structure") or species_error(structure, potential):
