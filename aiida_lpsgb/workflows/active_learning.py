@@ -25,7 +25,6 @@ LabelWorkChain = WorkflowFactory("lpsgb.label")
 MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 PotentialData = DataFactory("lpsgb.potential")
-take_configurations = CalculationFactory("lpsgb.configurations.take")
 
 SETTINGS = {
     "temperatures_K": "temperatures of the exploration runs",
@@ -37,7 +36,6 @@ SETTINGS = {
     "criterion": "no_break (no run exceeds the last gamma_break) or no_selection (nothing exceeds gamma_select either)",
     "max_iterations": "iterations before the loop gives up",
     "max_labels": "labels before the loop gives up",
-    "max_labels_per_iteration": "most valuable candidates labelled in one iteration",
 }
 
 
@@ -180,6 +178,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             builder[namespace].code = mlp_code
             builder[namespace].metadata.options = values["options"]
         builder.train.parameters = orm.Dict(values["training"])
+        builder.select.parameters = orm.Dict(values["selection"])
         builder.md.md.code = md_code
         builder.md.md.metadata.options = values["options"]
         builder.label.engine.ase.code = label_code
@@ -333,13 +332,10 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return ToContext(selection=self.submit(MlpSelectCalculation, **inputs))
 
     def inspect_selection(self) -> ExitCode | None:
-        """Take what was selected, at most as many as an iteration may label."""
+        """Take what was selected; there may be nothing."""
         if not self.ctx.selection.is_finished_ok:
             return self._fail("SELECTION", self.ctx.selection)
         self.ctx.selected = self.ctx.selection.outputs.selected if "selected" in self.ctx.selection.outputs else None
-        limit = self.ctx.settings["max_labels_per_iteration"]
-        if self.ctx.selected is not None and len(self.ctx.selected) > limit:
-            self.ctx.selected = take_configurations(self.ctx.selected, self.inputs.settings)
         return None
 
     def label(self) -> ToContext:
@@ -403,7 +399,7 @@ def validate_settings(node: orm.Dict, _: Any) -> str | None:
         return f"settings: {message}"
     if settings["criterion"] not in CRITERIA:
         return f"settings: `criterion` is {settings['criterion']!r}; choose one of {CRITERIA}"
-    for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels", "max_labels_per_iteration"):
+    for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels"):
         if not settings[key] >= 1:
             return f"settings: `{key}` must be at least 1, it is {settings[key]}"
     return None
