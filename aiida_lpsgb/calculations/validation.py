@@ -22,7 +22,7 @@ def gamma_error(gamma_select: float | None, gamma_break: float | None) -> str | 
     if gamma_select < 1:
         return f"`gamma_select` is {gamma_select:g}; a grade below 1 is interpolation, use at least 1 (usual: 2)"
     if gamma_break < gamma_select:
-        return f"`gamma_break` ({gamma_break:g}) is below `gamma_select` ({gamma_select:g}); nothing would ever be selected"
+        return f"`gamma_break` ({gamma_break:g}) is below `gamma_select` ({gamma_select:g}); nothing would be selected"
     return None
 
 

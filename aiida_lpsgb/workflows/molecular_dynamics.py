@@ -17,6 +17,10 @@ from aiida.plugins import CalculationFactory
 from aiida_lpsgb.calculations.functions.molecular_dynamics import halve_timestep
 
 MolecularDynamicsCalculation = CalculationFactory("lpsgb.md")
+# Ports that the work chains above fill in for every run.
+MD_FILLED_IN = tuple(
+    f"md.{port}" for port in ("structure", "potential", "active_set", "parameters", "seed", "parent_folder")
+)
 CODES = MolecularDynamicsCalculation.exit_codes
 
 

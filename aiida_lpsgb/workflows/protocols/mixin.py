@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 from aiida import orm
+from aiida.engine import WorkChain
 
 # Where a protocol's entry is one of these, an override replaces it whole, since its keys are not fixed.
 FREE_FORM = ("options", "stages", "keywords")
 
 
-class ProtocolMixin:
+class ProtocolMixin(WorkChain):
     """Read `workflows/protocols/<name>.yaml`, where `name` is the module of the work chain."""
 
     @classmethod
@@ -67,7 +68,9 @@ class ProtocolMixin:
         return orm.List(sorted(seeds))
 
 
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any], *, strict: bool = False, path: str = "") -> dict[str, Any]:
+def merge(
+    base: Mapping[str, Any], changes: Mapping[str, Any], *, strict: bool = False, path: str = ""
+) -> dict[str, Any]:
     """Deep merge of dictionaries; `strict` refuses keys the base lacks.
 
     Raises
