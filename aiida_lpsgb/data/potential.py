@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from aiida.orm import SinglefileData
+from ase.calculators.calculator import Calculator
 
 from aiida_lpsgb.data.species import check_species
-from aiida_lpsgb.mtp.calculator import MTPCalculator
 from aiida_lpsgb.mtp.potential import MTP
 
 
@@ -106,8 +106,11 @@ class PotentialData(SinglefileData):
         """Return those of the symbols that the potential does not know, sorted."""
         return sorted(set(symbols) - set(self.species))
 
-    def get_ase(self) -> MTPCalculator:
+    def get_ase(self) -> Calculator:
         """Return an ASE calculator of the potential."""
+        # It loads the compiled kernel, which reading a node does not need.
+        from aiida_lpsgb.mtp.calculator import MTPCalculator
+
         return MTPCalculator(self.mtp, self.species)
 
     def _prepare_mtp(self, main_file_name: str = "") -> tuple[bytes, dict]:
