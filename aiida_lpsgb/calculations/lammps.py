@@ -99,9 +99,7 @@ class MolecularDynamicsCalculation(CalcJob):
         spec.inputs["metadata"]["options"]["withmpi"].default = False
         spec.inputs["metadata"]["options"]["environment_variables"].default = {"OMP_NUM_THREADS": "1"}
 
-        spec.output(
-            "results", valid_type=orm.Dict, help="Steps done, averages of every stage, the highest grade."
-        )
+        spec.output("results", valid_type=orm.Dict, help="Steps done, averages of every stage, the highest grade.")
         spec.output("thermo", valid_type=orm.ArrayData, required=False, help="Thermodynamic output, an array a column.")
         spec.output(
             "structure",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from aiida_lpsgb.cli.options import process_argument, profile_option
+from aiida_lpsgb.report.results import outcome
 
 if TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode
@@ -296,20 +297,6 @@ class Display:
         if self.overwrites and self.status:
             self.stream.write("\r\x1b[2K")
             self.status = ""
-
-
-def outcome(node: ProcessNode) -> str:
-    """How a process ended, in words."""
-    name = f"{node.process_label}<{node.pk}>"
-    if node.is_finished_ok:
-        return f"{name} finished"
-    if node.is_finished:
-        return f"{name} failed with exit status {node.exit_status}: {node.exit_message}"
-    if node.is_excepted:
-        return f"{name} excepted: {node.exception}"
-    if node.is_killed:
-        return f"{name} was killed"
-    return f"{name} is {node.process_state.value if node.process_state else 'created'}"
 
 
 def elapsed(node: ProcessNode, when: datetime) -> str:

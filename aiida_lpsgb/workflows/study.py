@@ -30,6 +30,9 @@ SUPERCELLS = ("exploration", "sweep", "validation")
 class StudyWorkChain(ProtocolMixin):
     """Order the crystal, learn a potential for it, run it at several temperatures, and test the potential."""
 
+    WHOLE_ENTRIES = (*ProtocolMixin.WHOLE_ENTRIES, "charges", *SUPERCELLS)
+    OPEN_ENTRIES = ("ordering", "start_set", "potential", "active_learning", "arrhenius", "validate")
+
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
         """Declare ports, outline and exit codes."""
