@@ -25,22 +25,22 @@ import numpy as np
 
 __all__ = ["LEVELS", "MTP", "RADIAL_BASES", "MTPFormatError"]
 
-#: level -> (basis functions, radial functions, all moments, basic moments, products)
+#: level -> (basis functions, radial functions, basic moments)
 LEVELS = {
-    2: (1, 1, 1, 1, 0),
-    4: (2, 1, 2, 1, 1),
-    6: (5, 2, 8, 5, 5),
-    8: (9, 2, 18, 11, 14),
-    10: (16, 3, 41, 25, 42),
-    12: (29, 3, 84, 46, 117),
-    14: (52, 4, 174, 81, 348),
-    16: (92, 4, 350, 130, 969),
-    18: (163, 5, 718, 201, 2634),
-    20: (288, 5, 1352, 295, 6349),
-    22: (500, 6, 2621, 421, 15431),
-    24: (864, 6, 4991, 581, 36170),
-    26: (1464, 6, 9396, 706, 82520),
-    28: (2445, 6, 17366, 866, 180069),
+    2: (1, 1, 1),
+    4: (2, 1, 1),
+    6: (5, 2, 5),
+    8: (9, 2, 11),
+    10: (16, 3, 25),
+    12: (29, 3, 46),
+    14: (52, 4, 81),
+    16: (92, 4, 130),
+    18: (163, 5, 201),
+    20: (288, 5, 295),
+    22: (500, 6, 421),
+    24: (864, 6, 581),
+    26: (1464, 6, 706),
+    28: (2445, 6, 866),
 }
 
 #: Radial bases that MLIP-2 ships.
@@ -153,8 +153,8 @@ class MTP:
 
     @property
     def level(self) -> int | None:
-        """Level of the moment tensor basis, None when the numbers of its parts are those of no level."""
-        parts = (len(self.moment_mapping), self.n_radial, self.n_moments, len(self.index_basic), len(self.index_times))
+        """Level of the basis, None when its numbers of basis functions, radial functions and basic moments fit none."""
+        parts = (len(self.moment_mapping), self.n_radial, len(self.index_basic))
         return next((level for level, counts in LEVELS.items() if counts == parts), None)
 
     @property
