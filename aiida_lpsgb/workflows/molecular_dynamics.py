@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.engine import (
     BaseRestartWorkChain,
     ProcessHandlerReport,
-    WorkChainSpec,
+    ProcessSpec,
     process_handler,
     while_,
 )
@@ -30,7 +30,7 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
     _process_class = MolecularDynamicsCalculation
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:
+    def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.expose_inputs(MolecularDynamicsCalculation, namespace="md")

@@ -40,7 +40,7 @@ def inputs(generate_potential, installed_code, metadata):
     return {
         "code": installed_code("lmp", "lpsgb.md"),
         "structure": orm.StructureData(ase=atoms),
-        "potential": generate_potential(trained=True),
+        "potential": generate_potential(),
         "parameters": orm.Dict(parameters()),
         "seed": orm.Int(7),
         "metadata": metadata,
@@ -119,7 +119,7 @@ class TestParameters:
 class TestInputs:
     def test_files(self, generate_calc_job, inputs):
         calcinfo, folder = generate_calc_job("lpsgb.md", inputs)
-        assert folder.get_content_list() == ["md.in", "potential.mtp", "structure.data"]
+        assert folder.get_content_list() == ["md.in", "structure.data"]
         atoms = read(folder.get_abs_path("structure.data"), format="lammps-data", units="metal", atom_style="atomic")
         assert len(atoms) == 16
         assert set(atoms.symbols) == {"Li", "P", "S"}
@@ -139,7 +139,7 @@ class TestInputs:
 
     def test_untrained_potential_is_refused(self, inputs, generate_potential):
         with pytest.raises(ValueError, match="potential: it is untrained"):
-            run(CalculationFactory("lpsgb.md"), **{**inputs, "potential": generate_potential()})
+            run(CalculationFactory("lpsgb.md"), **{**inputs, "potential": generate_potential(trained=False)})
 
     def test_extrapolation_needs_an_active_set(self, inputs):
         extrapolating = orm.Dict(parameters(pair_style="mtp/extrapolation", extrapolation=EXTRAPOLATION))
