@@ -1,0 +1,1 @@
+"""AiiDA data nodes: potentials, configurations, trajectories and diffusivities."""

@@ -1,0 +1,69 @@
+"""Checks shared by the ports of calculations and work chains: each returns a message, or None where all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiida import orm
+
+
+def temperature_error(temperatures_K: Iterable[float]) -> str | None:
+    """Temperatures must be positive."""
+    for temperature in temperatures_K:
+        if not temperature > 0:
+            return f"temperatures must be above 0 K, one is {temperature:g}"
+    return None
+
+
+def gamma_error(gamma_select: float | None, gamma_break: float | None) -> str | None:
+    """Both thresholds are needed, above one, and the run may not break before it selects."""
+    if gamma_select is None or gamma_break is None:
+        return "extrapolation needs both `gamma_select` and `gamma_break`"
+    if gamma_select < 1:
+        return f"`gamma_select` is {gamma_select:g}; a grade below 1 is interpolation, use at least 1 (usual: 2)"
+    if gamma_break < gamma_select:
+        return f"`gamma_break` ({gamma_break:g}) is below `gamma_select` ({gamma_select:g}); nothing would be selected"
+    return None
+
+
+def structure_error(structure: orm.StructureData, port: str) -> str | None:
+    """Molecular dynamics needs full occupancies and a periodic cell."""
+    if structure.has_vacancies or structure.is_alloy:
+        return f"{port}: sites are partially occupied; order the structure first (lpsgb.order)"
+    if not all(structure.pbc):
+        return f"{port}: periodic boundary conditions along all three axes are needed, pbc is {structure.pbc}"
+    return None
+
+
+def species_error(structure: orm.StructureData, potential: orm.Data) -> str | None:
+    """Every element of the structure must be one the potential was built for."""
+    missing = sorted(set(structure.get_symbols_set()) - set(potential.species))
+    if missing:
+        return f"potential: it knows {list(potential.species)} and not {missing}, which the structure contains"
+    return None
+
+
+def configurations_error(configurations: orm.Data, potential: orm.Data, port: str) -> str | None:
+    """Every element of the configurations must be one the potential was built for."""
+    missing = sorted(set(configurations.elements) - set(potential.species))
+    if missing:
+        return f"{port}: contains {missing}, which the potential, built for {list(potential.species)}, does not know"
+    return None
+
+
+def levels_error(sets: Iterable[tuple[str, orm.Data]]) -> str | None:
+    """Labels of different levels of theory have different zeros of energy and must not be mixed."""
+    levels = {node.level_of_theory: port for port, node in sets if node.level_of_theory is not None}
+    if len(levels) > 1:
+        named = ", ".join(f"{port} by {level}" for level, port in sorted(levels.items()))
+        return f"{next(iter(levels.values()))}: labels of different levels of theory would be mixed ({named})"
+    return None
+
+
+def md_inputs_error(structure: orm.StructureData, potential: orm.Data) -> str | None:
+    """All that can be wrong with running a structure with a potential."""
+    if message := structure_error(structure, "structure") or species_error(structure, potential):
+        return message
+    if not potential.trained:
+        return "potential: it is untrained; train it first (lpsgb.mlp.train)"
+    return None

@@ -1,0 +1,108 @@
+"""A molecular-dynamics trajectory in one compact file."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aiida.common.exceptions import ValidationError
+from aiida.orm import Data
+
+from aiida_lpsgb.analysis.trajectory import Trajectory
+
+_ENSEMBLES = ("nve", "nvt", "npt")
+
+
+class TrajectoryData(Data):
+    """Unwrapped positions, cells and times of a run, or of some of its species.
+
+    Parameters
+    ----------
+    trajectory
+        A :class:`~aiida_lpsgb.analysis.trajectory.Trajectory`, or the path of a file that one was saved to.
+    ensemble
+        ``nve``, ``nvt`` or ``npt``.
+    temperature_K
+        Temperature the run was set to.
+    timestep_fs
+        Step of the integrator.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a complete trajectory, or one of the other values makes no sense.
+
+    Notes
+    -----
+    Attributes to query: ``n_atoms``, ``n_frames``, ``species``, ``composition`` (atoms of each species),
+    ``frame_interval_fs``, ``duration_ps``, ``timestep_fs``, ``ensemble``, ``temperature_K``.
+    """
+
+    FILENAME = "trajectory.lpsgbtraj"
+
+    def __init__(
+        self,
+        trajectory: Trajectory | str | Path,
+        ensemble: str | None = None,
+        temperature_K: float | None = None,
+        timestep_fs: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if ensemble is not None and ensemble not in _ENSEMBLES:
+            raise ValueError(f"ensemble is {ensemble!r}, expected one of {', '.join(_ENSEMBLES)}")
+        for name, value in (("temperature_K", temperature_K), ("timestep_fs", timestep_fs)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} is {value}, expected a positive number")
+        if isinstance(trajectory, Trajectory):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / self.FILENAME
+                trajectory.save(path)
+                self.base.repository.put_object_from_file(path, self.FILENAME)
+        else:
+            trajectory, path = Trajectory.load(trajectory), trajectory
+            self.base.repository.put_object_from_file(path, self.FILENAME)
+        self.base.attributes.set_many(_describe(trajectory))
+        self.base.attributes.set_many(
+            {"ensemble": ensemble, "temperature_K": temperature_K, "timestep_fs": timestep_fs}
+        )
+
+    def _validate(self) -> bool:
+        super()._validate()
+        if self.base.repository.list_object_names() != [self.FILENAME]:
+            raise ValidationError(f"a trajectory holds the file {self.FILENAME} and nothing else")
+        return True
+
+    @contextmanager
+    def open_trajectory(self) -> Iterator[Trajectory]:
+        """Give the trajectory, reading frames only as they are asked for."""
+        with self.base.repository.open(self.FILENAME, "rb") as handle:
+            yield Trajectory.load(handle)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return self.base.attributes.get("n_frames")
+
+    @property
+    def species(self) -> list[str]:
+        """Species kept, sorted."""
+        return list(self.base.attributes.get("species"))
+
+
+def _describe(trajectory: Trajectory) -> dict[str, Any]:
+    times = trajectory.times_ps
+    composition = Counter(str(symbol) for symbol in trajectory.symbols)
+    return {
+        "n_atoms": sum(composition.values()),
+        "n_frames": int(trajectory.n_frames),
+        "species": sorted(composition),
+        "composition": {symbol: composition[symbol] for symbol in sorted(composition)},
+        "duration_ps": float(times[-1] - times[0]),
+        "frame_interval_fs": float(times[1] - times[0]) * 1000 if len(times) > 1 else None,
+    }

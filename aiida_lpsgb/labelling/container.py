@@ -1,0 +1,416 @@
+"""One file for many configurations: exact, compact, reproducible byte for byte, readable one at a time.
+
+The file is an uncompressed NumPy ``.npz``. Per-atom arrays of all configurations are stored end to end, and the array
+``offsets`` says where each configuration begins, so that one configuration is read with a few seeks whatever the size
+of the file, and ``numpy.load`` opens it without this module.
+
+============= ================ ===============================================================================
+array         shape            content
+============= ================ ===============================================================================
+version       ()               version of this layout
+offsets       (n + 1)          configuration i owns the rows ``offsets[i]:offsets[i + 1]`` of the per-atom arrays
+numbers       (N)              atomic numbers
+positions     (N, 3)           Å
+cells         (n, 3, 3)        Å, cell vectors as rows
+pbc           (n, 3)           periodicity
+energies      (n)              eV; NaN where a configuration has none
+forces        (N, 3)           eV/Å; NaN where a configuration has none
+stresses      (n, 6)           eV/Å³, xx yy zz yz xz xy, ASE's sign; NaN where a configuration has none
+info          (bytes)          the ``info`` of each configuration as JSON, end to end
+info.offsets  (n + 1)          where each configuration's JSON begins
+arrays/NAME   (rows, …)        any further per-atom array, of the configurations that have it
+arrays/NAME.offsets (n + 1)    where its rows begin
+============= ================ ===============================================================================
+
+``energies``, ``forces`` and ``stresses`` are left out when no configuration has them. Constraints, and the results of a
+calculator beyond these three, are not kept; nor are values in ``Atoms.info`` that JSON cannot express (such as the
+``Spacegroup`` object that ASE's CIF reader leaves there).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.formula import Formula
+
+VERSION = 1
+LABELS = {"energy": "energies", "forces": "forces", "stress": "stresses"}
+# Arrays that ``Atoms`` owns and that are stored by their own names.
+_OWN_ARRAYS = ("numbers", "positions")
+_CHUNK = 64
+
+
+class ContainerError(ValueError):
+    """A configuration cannot be stored, or a file is not one that :func:`write` made."""
+
+
+def labels_of(atoms: Atoms) -> dict[str, Any]:
+    """Return the labels an image carries, without computing any.
+
+    Parameters
+    ----------
+    atoms
+        An image, labelled if its calculator holds results for exactly this image.
+
+    Returns
+    -------
+    dict
+        Any of ``energy`` (eV), ``forces`` (eV/Å, shape ``(n, 3)``) and ``stress`` (eV/Å³, shape ``(6,)``).
+    """
+    labels: dict[str, Any] = {}
+    if atoms.calc is None:
+        return labels
+    for name in LABELS:
+        with contextlib.suppress(NotImplementedError):
+            value = atoms.calc.get_property(name, atoms, allow_calculation=False)
+            if value is not None:
+                labels[name] = value
+    return labels
+
+
+def with_labels(atoms: Atoms, **labels: Any) -> Atoms:
+    """Return a copy of an image that carries the given labels and no others.
+
+    Parameters
+    ----------
+    atoms
+        The image; it is not changed.
+    labels
+        Any of ``energy`` (eV), ``forces`` (eV/Å) and ``stress`` (eV/Å³, Voigt).
+
+    Returns
+    -------
+    ase.Atoms
+        The copy, with a ``SinglePointCalculator`` if there is any label.
+    """
+    copy = atoms.copy()
+    copy.calc = SinglePointCalculator(copy, **labels) if labels else None
+    return copy
+
+
+def _to_json(value: Any) -> Any:
+    """Turn NumPy's scalars and arrays into what JSON knows."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _encode_info(info: dict[str, Any]) -> bytes:
+    """Encode the entries of ``Atoms.info`` that JSON can express."""
+    kept = {}
+    for key in sorted(key for key in info if isinstance(key, str)):
+        with contextlib.suppress(TypeError, ValueError):
+            kept[key] = json.loads(json.dumps(info[key], default=_to_json))
+    return json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _check_finite(index: int, what: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(value, dtype=float)
+    if array.shape != shape:
+        raise ContainerError(f"configuration {index}: {what} have shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise ContainerError(f"configuration {index}: {what} are not finite")
+    return array
+
+
+class _Ragged:
+    """Rows of one per-atom array, gathered configuration by configuration."""
+
+    def __init__(self, before: int) -> None:
+        self.rows: list[np.ndarray] = []
+        self.counts = [0] * before
+
+    def add(self, rows: np.ndarray | None) -> None:
+        self.counts.append(0 if rows is None else len(rows))
+        if rows is not None:
+            self.rows.append(rows)
+
+    def offsets(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self.counts, dtype=np.int64)]).astype(np.int64)
+
+
+class _Writer:
+    """Gathers images, checking each, and writes them at the end."""
+
+    def __init__(self) -> None:
+        self.numbers: list[np.ndarray] = []
+        self.positions: list[np.ndarray] = []
+        self.cells: list[np.ndarray] = []
+        self.pbc: list[np.ndarray] = []
+        self.labels: dict[str, list[np.ndarray | None]] = {name: [] for name in LABELS}
+        self.info: list[bytes] = []
+        self.arrays: dict[str, _Ragged] = {}
+        self.formulae: Counter[tuple[tuple[str, int], ...]] = Counter()
+        self.max_grade: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def add(self, atoms: Atoms) -> None:
+        index, size = len(self), len(atoms)
+        if not isinstance(atoms, Atoms):
+            raise ContainerError(f"configuration {index} is a {type(atoms).__name__}, expected ase.Atoms")
+        if size == 0:
+            raise ContainerError(f"configuration {index} has no atoms")
+        if (atoms.numbers < 1).any():
+            raise ContainerError(f"configuration {index} has atoms of no element (symbol X)")
+        self.positions.append(_check_finite(index, "positions", atoms.positions, (size, 3)).copy())
+        self.cells.append(_check_finite(index, "cell vectors", atoms.cell.array, (3, 3)).copy())
+        if atoms.pbc.all() and abs(atoms.cell.volume) < 1e-6:
+            raise ContainerError(f"configuration {index} is periodic and its cell has no volume")
+        self.numbers.append(atoms.numbers.astype(np.uint8))
+        self.pbc.append(np.array(atoms.pbc, dtype=bool))
+        self._add_labels(index, atoms)
+        self._add_info(index, atoms.info)
+        self._add_arrays(index, atoms)
+        self.formulae[tuple(sorted(Counter(atoms.get_chemical_symbols()).items()))] += 1
+
+    def _add_labels(self, index: int, atoms: Atoms) -> None:
+        labels = labels_of(atoms)
+        for name, shape in (("energy", ()), ("forces", (len(atoms), 3)), ("stress", (6,))):
+            found = labels.get(name)
+            self.labels[name].append(None if found is None else _check_finite(index, name, found, shape).copy())
+
+    def _add_info(self, index: int, info: dict[str, Any]) -> None:
+        grade = info.get("mv_grade")
+        if grade is not None:
+            grade = float(_check_finite(index, "info['mv_grade']", grade, ()))
+            self.max_grade = grade if self.max_grade is None else max(grade, self.max_grade)
+        self.info.append(_encode_info(info))
+
+    def _add_arrays(self, index: int, atoms: Atoms) -> None:
+        found = {name: array for name, array in atoms.arrays.items() if name not in _OWN_ARRAYS}
+        for name in found:
+            if name not in self.arrays:
+                self.arrays[name] = _Ragged(before=index)
+        for name, ragged in self.arrays.items():
+            rows = found.get(name)
+            if rows is not None:
+                if rows.dtype.kind not in "biufU":
+                    raise ContainerError(f"configuration {index}: array {name!r} has type {rows.dtype}")
+                if ragged.rows and (rows.shape[1:], rows.dtype.kind) != (
+                    ragged.rows[0].shape[1:],
+                    ragged.rows[0].dtype.kind,
+                ):
+                    raise ContainerError(f"configuration {index}: array {name!r} differs in type or shape from before")
+                rows = rows.copy()
+            ragged.add(rows)
+
+    def members(self) -> Iterator[tuple[str, np.ndarray]]:
+        sizes = [len(numbers) for numbers in self.numbers]
+        yield "version", np.int64(VERSION)
+        yield "offsets", np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        yield "numbers", np.concatenate(self.numbers)
+        yield "positions", np.concatenate(self.positions)
+        yield "cells", np.array(self.cells)
+        yield "pbc", np.array(self.pbc)
+        for name, shapes in (
+            ("energy", [()] * len(self)),
+            ("forces", [(n, 3) for n in sizes]),
+            ("stress", [(6,)] * len(self)),
+        ):
+            values = self.labels[name]
+            if any(value is not None for value in values):
+                filled = [
+                    np.full(shape, np.nan) if value is None else value
+                    for value, shape in zip(values, shapes, strict=True)
+                ]
+                yield LABELS[name], np.concatenate(filled) if name == "forces" else np.array(filled)
+        yield "info", np.frombuffer(b"".join(self.info), dtype=np.uint8)
+        yield "info.offsets", np.concatenate([[0], np.cumsum([len(text) for text in self.info])]).astype(np.int64)
+        for name, ragged in sorted(self.arrays.items()):
+            yield f"arrays/{name}", np.concatenate(ragged.rows)
+            yield f"arrays/{name}.offsets", ragged.offsets()
+
+    def summary(self) -> dict[str, Any]:
+        sizes = [len(numbers) for numbers in self.numbers]
+        full = [
+            e is not None and f is not None for e, f in zip(self.labels["energy"], self.labels["forces"], strict=True)
+        ]
+        per_atom = [float(e) / n for e, n in zip(self.labels["energy"], sizes, strict=True) if e is not None]
+        forces = [float(np.linalg.norm(f, axis=1).max()) for f in self.labels["forces"] if f is not None]
+        formulae = {Formula.from_dict(dict(counts)).format("hill"): n for counts, n in self.formulae.items()}
+        summary = {
+            "count": len(self),
+            "n_atoms": sum(sizes),
+            "n_atoms_min": min(sizes),
+            "n_atoms_max": max(sizes),
+            "formulae": sorted(formulae),
+            "species": sorted({symbol for counts in self.formulae for symbol, _ in counts}),
+            "labelled": all(full),
+            "n_labelled": sum(full),
+            "has_stress": all(stress is not None for stress in self.labels["stress"]),
+        }
+        if per_atom:
+            summary |= {"energy_min_ev_atom": min(per_atom), "energy_max_ev_atom": max(per_atom)}
+        if forces:
+            summary["force_max_ev_angstrom"] = max(forces)
+        if self.max_grade is not None:
+            summary["max_grade"] = self.max_grade
+        return summary
+
+
+def write(handle: BinaryIO, images: Iterable[Atoms]) -> dict[str, Any]:
+    """Write images to one file. Equal images give equal bytes.
+
+    Parameters
+    ----------
+    handle
+        Binary file to write to.
+    images
+        The images, in order; any iterable, gone through once.
+
+    Returns
+    -------
+    dict
+        ``count``, ``n_atoms``, ``n_atoms_min``, ``n_atoms_max``, ``formulae``, ``species``, ``labelled`` (all images
+        have energy and forces), ``n_labelled``, ``has_stress``, and where known ``energy_min_ev_atom``,
+        ``energy_max_ev_atom``, ``force_max_ev_angstrom`` (largest norm) and ``max_grade`` (of ``info['mv_grade']``).
+
+    Raises
+    ------
+    ContainerError
+        If there is no image, or one has no atoms, is not finite, or is periodic without a volume.
+    """
+    writer = _Writer()
+    for atoms in images:
+        writer.add(atoms)
+    if not len(writer):
+        raise ContainerError("there are no configurations; at least one is needed")
+    with zipfile.ZipFile(handle, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in writer.members():
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            # The default depends on the platform, and would change the bytes.
+            member.create_system = 3
+            with archive.open(member, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asarray(array), version=(1, 0), allow_pickle=False)
+    return writer.summary()
+
+
+class _Member:
+    """Where one array lies in the file."""
+
+    def __init__(self, handle: BinaryIO, member: zipfile.ZipInfo) -> None:
+        handle.seek(member.header_offset)
+        header = handle.read(30)
+        handle.seek(
+            member.header_offset
+            + 30
+            + int.from_bytes(header[26:28], "little")
+            + int.from_bytes(header[28:30], "little")
+        )
+        np.lib.format.read_magic(handle)
+        self.shape, _, self.dtype = np.lib.format.read_array_header_1_0(handle)
+        self.start = handle.tell()
+        self.stride = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
+
+    def read(self, handle: BinaryIO, start: int, stop: int) -> np.ndarray:
+        handle.seek(self.start + start * self.stride)
+        content = handle.read((stop - start) * self.stride)
+        return np.frombuffer(content, dtype=self.dtype).reshape(stop - start, *self.shape[1:])
+
+
+class Reader:
+    """Images of a file that :func:`write` made, read as they are asked for.
+
+    Parameters
+    ----------
+    handle
+        Binary file that can seek. It is used for as long as the reader is, and not closed.
+
+    Raises
+    ------
+    ContainerError
+        If the file is not one of these, is truncated, or was written by a later version.
+    """
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self._handle = handle
+        try:
+            with zipfile.ZipFile(handle) as archive:
+                self._members = {
+                    item.filename.removesuffix(".npy"): _Member(handle, item) for item in archive.infolist()
+                }
+            # A scalar is stored as one row.
+            handle.seek(self._members["version"].start)
+            version = int(np.frombuffer(handle.read(8), dtype=np.int64)[0])
+            self._offsets = self._whole("offsets")
+            self._ragged = {
+                name.removesuffix(".offsets"): self._whole(name) for name in self._members if name.endswith(".offsets")
+            }
+        except (zipfile.BadZipFile, KeyError, ValueError, IndexError, EOFError) as error:
+            raise ContainerError(f"not a file of configurations, or a truncated one: {error}") from error
+        if version > VERSION:
+            raise ContainerError(f"layout version {version} is later than {VERSION}: update aiida-lpsgb to read it")
+
+    def _whole(self, name: str) -> np.ndarray:
+        member = self._members[name]
+        return member.read(self._handle, 0, member.shape[0])
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __iter__(self) -> Iterator[Atoms]:
+        for start in range(0, len(self), _CHUNK):
+            yield from self.read(start, min(start + _CHUNK, len(self)))
+
+    def __getitem__(self, index: int) -> Atoms:
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(f"there is no configuration {index}: the file holds {len(self)}")
+        return self.read(position, position + 1)[0]
+
+    def read(self, start: int, stop: int) -> list[Atoms]:
+        """Return the configurations ``start`` to ``stop - 1``."""
+        offsets = self._offsets[start : stop + 1]
+        bounds = offsets - offsets[0]
+        atomic = {
+            name: self._members[name].read(self._handle, offsets[0], offsets[-1])
+            for name in ("numbers", "positions", "forces")
+            if name in self._members
+        }
+        single = {
+            name: self._members[name].read(self._handle, start, stop)
+            for name in ("cells", "pbc", "energies", "stresses")
+            if name in self._members
+        }
+        extra = {name: self._read_ragged(name, start, stop) for name in self._ragged}
+        images = []
+        for k in range(stop - start):
+            rows = slice(bounds[k], bounds[k + 1])
+            atoms = Atoms(
+                numbers=atomic["numbers"][rows],
+                positions=atomic["positions"][rows],
+                cell=single["cells"][k],
+                pbc=single["pbc"][k],
+                info=json.loads(extra["info"][k].tobytes()),
+            )
+            for name, parts in extra.items():
+                if name.startswith("arrays/") and len(parts[k]):
+                    atoms.set_array(name.removeprefix("arrays/"), parts[k])
+            labels = {
+                "energy": float(single["energies"][k]) if "energies" in single else np.nan,
+                "forces": atomic["forces"][rows].copy() if "forces" in atomic else np.nan,
+                "stress": single["stresses"][k].copy() if "stresses" in single else np.nan,
+            }
+            labels = {name: value for name, value in labels.items() if np.isfinite(value).all()}
+            if labels:
+                atoms.calc = SinglePointCalculator(atoms, **labels)
+            images.append(atoms)
+        return images
+
+    def _read_ragged(self, name: str, start: int, stop: int) -> list[np.ndarray]:
+        offsets = self._ragged[name][start : stop + 1]
+        rows = self._members[name].read(self._handle, offsets[0], offsets[-1])
+        bounds = offsets - offsets[0]
+        return [rows[bounds[k] : bounds[k + 1]] for k in range(stop - start)]

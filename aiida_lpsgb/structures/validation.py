@@ -1,0 +1,113 @@
+"""Checks that an atomic structure is what the rest of the package takes for granted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+__all__ = ["composition", "require_charges", "require_ordered", "total_charge"]
+
+
+def require_ordered(structure: Any, name: str = "structure") -> None:
+    """Refuse a structure some of whose sites are partially or jointly occupied.
+
+    Parameters
+    ----------
+    structure : ase.Atoms, pymatgen Structure or AiiDA StructureData
+        Recognised by its attributes, so that this module needs none of the three packages' nodes.
+    name : str
+        What the message calls the structure (an input port, say).
+
+    Raises
+    ------
+    ValueError
+        If any site is not occupied by exactly one whole atom.
+    """
+    partial = _partial_sites(structure)
+    if partial:
+        shown = ", ".join(partial[:4]) + (f" and {len(partial) - 4} more" if len(partial) > 4 else "")
+        raise ValueError(
+            f"{name} has partially occupied sites ({shown}), which no simulation can use as they are; order it first "
+            "(aiida_lpsgb.structures.ordering.order, or the calcfunction lpsgb.order)"
+        )
+
+
+def _partial_sites(structure: Any) -> list[str]:
+    """Name the partially occupied sites or kinds of a structure."""
+    if isinstance(structure, Atoms):
+        occupancy = structure.info.get("occupancy") or {}
+        return [
+            " + ".join(f"{symbol} {share:g}" for symbol, share in shares.items())
+            for shares in occupancy.values()
+            if len(shares) != 1 or abs(sum(shares.values()) - 1) > 1e-3
+        ]
+    if hasattr(structure, "is_ordered"):
+        return [site.species_string for site in structure if not site.is_ordered]
+    if hasattr(structure, "kinds"):
+        return [
+            f"kind {kind.name}: " + " + ".join(f"{s} {w:g}" for s, w in zip(kind.symbols, kind.weights, strict=True))
+            for kind in structure.kinds
+            if kind.is_alloy or kind.has_vacancies
+        ]
+    raise TypeError(
+        f"{type(structure).__name__} is not a structure: pass ase.Atoms, a pymatgen Structure or StructureData"
+    )
+
+
+def composition(atoms: Atoms) -> dict[str, int]:
+    """Count the atoms of each element, in alphabetical order."""
+    symbols, counts = np.unique(atoms.get_chemical_symbols(), return_counts=True)
+    return {str(symbol): int(count) for symbol, count in zip(symbols, counts, strict=True)}
+
+
+def require_charges(elements: Iterable[str], charges: Mapping[str, float]) -> None:
+    """Refuse formal charges that leave out an element.
+
+    Parameters
+    ----------
+    elements : iterable of str
+        The elements of the structure.
+    charges : mapping of str to float
+        Formal charge of each element, in units of e.
+
+    Raises
+    ------
+    ValueError
+        If an element has no charge.
+    """
+    missing = sorted(set(elements) - set(charges))
+    if missing:
+        named = ", ".join(sorted(charges)) or "none"
+        raise ValueError(f"no formal charge given for {', '.join(missing)} (charges name: {named})")
+
+
+def total_charge(atoms: Atoms, charges: Mapping[str, float]) -> float:
+    """Sum the formal charges of a structure.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        The structure.
+    charges : mapping of str to float
+        Formal charge of each element, in units of e.
+
+    Returns
+    -------
+    float
+        The total charge, in units of e.
+
+    Raises
+    ------
+    ValueError
+        If an element has no charge.
+    """
+    counts = composition(atoms)
+    missing = sorted(set(counts) - set(charges))
+    if missing:
+        raise ValueError(
+            f"no formal charge given for {', '.join(missing)}; charges name only {', '.join(sorted(charges))}"
+        )
+    return float(sum(charges[symbol] * count for symbol, count in counts.items()))

@@ -1,0 +1,422 @@
+"""Train a potential until molecular dynamics no longer extrapolates: `lpsgb.active_learning`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
+from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+
+from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.functions.active_learning import CRITERIA, advance, plan_exploration
+from aiida_lpsgb.calculations.functions.molecular_dynamics import run_label
+from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
+from aiida_lpsgb.workflows.protocols import ProtocolMixin
+from aiida_lpsgb.workflows.queue import QueueMixin
+
+MlpTrainCalculation = CalculationFactory("lpsgb.mlp.train")
+MlpGradeCalculation = CalculationFactory("lpsgb.mlp.grade")
+MlpSelectCalculation = CalculationFactory("lpsgb.mlp.select")
+MlpErrorsCalculation = CalculationFactory("lpsgb.mlp.errors")
+LabelWorkChain = WorkflowFactory("lpsgb.label")
+MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+ConfigurationsData = DataFactory("lpsgb.configurations")
+PotentialData = DataFactory("lpsgb.potential")
+
+SETTINGS = {
+    "temperatures_K": "temperatures of the exploration runs",
+    "n_replicas": "exploration runs a structure and temperature, each with its own velocities",
+    "gamma_select": "a configuration with a higher grade is a candidate for labelling",
+    "gamma_break": "falling list; a run ends where the grade exceeds it, the next entry is used once no run does",
+    "grade": "configuration or neighborhood",
+    "grade_interval_steps": "the grade is evaluated every so many steps",
+    "criterion": "no_break (no run exceeds the last gamma_break) or no_selection (nothing exceeds gamma_select either)",
+    "max_iterations": "iterations before the loop gives up",
+    "max_labels": "labels before the loop gives up",
+}
+
+
+class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
+    """Train, explore, select, label, and again, until exploration stays within what the potential has learned."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare ports, outline and exit codes."""
+        super().define(spec)
+        spec.input("potential", valid_type=PotentialData, help="Potential to start from; an untrained one will do.")
+        spec.input_namespace(
+            "training_sets",
+            valid_type=ConfigurationsData,
+            help="Labelled configurations to start with.",
+        )
+        spec.input_namespace(
+            "structures", valid_type=orm.StructureData, help="Structures that exploration starts from."
+        )
+        spec.input(
+            "test_set",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Labelled configurations that are never trained on; the learning curve shows the errors on them.",
+        )
+        settings_help = "; ".join(f"`{key}`: {text}" for key, text in SETTINGS.items())
+        spec.input(
+            "settings", valid_type=orm.Dict, validator=validate_settings, help=f"Settings of the loop. {settings_help}."
+        )
+        spec.input(
+            "exploration",
+            valid_type=orm.Dict,
+            help="Parameters of `lpsgb.md` for the exploration runs, with the word `target` for the temperature.",
+        )
+        spec.input("seed", valid_type=orm.Int, help="Seed of all exploration runs.")
+        spec.input(
+            "max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Exploration runs at the same time."
+        )
+        spec.expose_inputs(
+            MlpTrainCalculation, namespace="train", exclude=("potential", "training_sets", "validation_set")
+        )
+        spec.expose_inputs(
+            MlpGradeCalculation, namespace="grade", exclude=("potential", "training_sets", "configurations")
+        )
+        spec.expose_inputs(
+            MlpSelectCalculation, namespace="select", exclude=("potential", "training_sets", "candidates")
+        )
+        spec.expose_inputs(MlpErrorsCalculation, namespace="errors", exclude=("potential", "configurations"))
+        spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
+        spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
+        spec.inputs.validator = validate_inputs
+
+        spec.outline(
+            cls.setup,
+            while_(cls.should_iterate)(
+                cls.train,
+                cls.inspect_training,
+                cls.grade,
+                cls.inspect_grade,
+                cls.explore,
+                while_(cls.queue_waits)(cls.run_batch),
+                cls.inspect_exploration,
+                if_(cls.has_candidates)(
+                    cls.select,
+                    cls.inspect_selection,
+                    if_(cls.has_selected)(cls.label, cls.inspect_labels),
+                ),
+            ),
+            if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
+            cls.finish,
+        )
+
+        spec.output("potential", valid_type=PotentialData, help="Potential of the last training.")
+        spec.output("active_set", valid_type=orm.SinglefileData, required=False, help="Its active set (`.als`).")
+        spec.output(
+            "learning_curve",
+            valid_type=orm.Dict,
+            required=False,
+            help="What every iteration has shown: training and test errors, runs broken, configurations selected.",
+        )
+        spec.output_namespace(
+            "training_sets",
+            valid_type=ConfigurationsData,
+            help="Everything the potential was trained on: the sets given and one increment an iteration.",
+        )
+        for status, step in enumerate(("TRAINING", "GRADE", "EXPLORATION", "SELECTION", "LABELLING"), start=401):
+            spec.exit_code(
+                status, f"ERROR_{step}_FAILED", message=f"{step.lower()} failed in iteration {{iteration}}: {{detail}}"
+            )
+        spec.exit_code(
+            410,
+            "ERROR_ITERATIONS_EXHAUSTED",
+            message="The potential still extrapolates after {n} iterations; run on from the outputs.",
+        )
+        spec.exit_code(
+            411,
+            "ERROR_LABELS_EXHAUSTED",
+            message="The potential still extrapolates after {n} labels; run on from the outputs.",
+        )
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        *,
+        mlp_code: orm.AbstractCode,
+        md_code: orm.AbstractCode,
+        label_code: orm.AbstractCode,
+        potential: orm.Data,
+        training_sets: Mapping[str, orm.Data],
+        structures: Mapping[str, orm.StructureData],
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        seed: orm.Int | None = None,
+    ) -> Any:
+        """Builder with the numbers of a protocol.
+
+        Parameters
+        ----------
+        mlp_code, md_code, label_code
+            `lpsgb-mlp` or MLIP-2's `mlp`; LAMMPS; the ASE labeller.
+        potential, training_sets, structures
+            What to start from, and the structures to explore.
+        protocol
+            `fast`, `moderate` (default) or `paper`.
+        overrides
+            Replacements for entries of the protocol; unknown keys are refused.
+        seed
+            Seed of the exploration; drawn once and stored where not given.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides)
+        builder = cls.get_builder()
+        builder.potential = potential
+        builder.training_sets = dict(training_sets)
+        builder.structures = dict(structures)
+        builder.settings = orm.Dict(values["settings"])
+        builder.exploration = orm.Dict(values["exploration"])
+        builder.seed = seed or cls.draw_seed()
+        builder.max_concurrent = orm.Int(values["max_concurrent"])
+        for namespace in ("train", "grade", "select", "errors"):
+            builder[namespace].code = mlp_code
+            builder[namespace].metadata.options = values["options"]
+        builder.train.parameters = orm.Dict(values["training"])
+        builder.select.parameters = orm.Dict(values["selection"])
+        builder.md.md.code = md_code
+        builder.md.md.metadata.options = values["options"]
+        builder.label.engine.ase.code = label_code
+        builder.label.engine.ase.parameters = orm.Dict(values["label"])
+        builder.label.engine.ase.metadata.options = values["options"]
+        return builder
+
+    def setup(self) -> None:
+        """Begin with what was given."""
+        self.ctx.potential = self.inputs.potential
+        self.ctx.training_sets = dict(self.inputs.training_sets)
+        self.ctx.settings = self.inputs.settings.get_dict()
+        self.ctx.history = None
+        self.ctx.n_labels = 0
+        self.ctx.new_labels = False
+        self.ctx.exhausted = None
+
+    # --- control flow ---------------------------------------------------------------------------------------------
+
+    @property
+    def iteration(self) -> int:
+        """Number of the running iteration, from 1."""
+        return 1 + (len(self.ctx.history["iterations"]) if self.ctx.history else 0)
+
+    def should_iterate(self) -> bool:
+        """Whether the potential is still to be improved, and may be."""
+        if self.ctx.history and self.ctx.history["converged"]:
+            return False
+        if self.ctx.exhausted is None and self.iteration > self.ctx.settings["max_iterations"]:
+            self.ctx.exhausted = self.exit_codes.ERROR_ITERATIONS_EXHAUSTED.format(n=self.iteration - 1)
+        return self.ctx.exhausted is None
+
+    def has_candidates(self) -> bool:
+        """Whether exploration left something to select from, and the loop goes on."""
+        return not self.ctx.history["converged"] and bool(self.ctx.candidates)
+
+    def has_selected(self) -> bool:
+        """Whether there is something to label within the budget."""
+        if self.ctx.selected is None:
+            return False
+        if self.ctx.n_labels + len(self.ctx.selected) > self.ctx.settings["max_labels"]:
+            self.ctx.exhausted = self.exit_codes.ERROR_LABELS_EXHAUSTED.format(n=self.ctx.n_labels)
+            return False
+        return True
+
+    def has_new_labels(self) -> bool:
+        """Whether labels came in after the last training."""
+        return self.ctx.new_labels
+
+    # --- train and grade ------------------------------------------------------------------------------------------
+
+    def train(self) -> ToContext:
+        """Train on all sets, starting from the last potential."""
+        inputs = AttributeDict(self.exposed_inputs(MlpTrainCalculation, namespace="train"))
+        inputs.potential = self.ctx.potential
+        inputs.training_sets = self.ctx.training_sets
+        inputs.metadata.call_link_label = f"train_{self.iteration:02d}"
+        n_configurations = sum(len(node) for node in self.ctx.training_sets.values())
+        self.report(f"iteration {self.iteration}: training on {n_configurations} configurations")
+        return ToContext(training=self.submit(MlpTrainCalculation, **inputs))
+
+    def inspect_training(self) -> ExitCode | None:
+        """Take the potential; one that needs more training steps is taken too, the next iteration goes on from it."""
+        training = self.ctx.training
+        if "potential" not in training.outputs:
+            return self._fail("TRAINING", training)
+        if not training.is_finished_ok:
+            self.report(
+                f"iteration {self.iteration}: training ended with [{training.exit_status}]; going on with its potential"
+            )
+        self.ctx.potential = training.outputs.potential
+        self.ctx.new_labels = False
+        return None
+
+    def grade(self) -> ToContext:
+        """Active set of the new potential, and its errors on the test set."""
+        inputs = AttributeDict(self.exposed_inputs(MlpGradeCalculation, namespace="grade"))
+        inputs.potential = self.ctx.potential
+        inputs.training_sets = self.ctx.training_sets
+        inputs.metadata.call_link_label = f"grade_{self.iteration:02d}"
+        jobs = {"grading": self.submit(MlpGradeCalculation, **inputs)}
+        if "test_set" in self.inputs:
+            inputs = AttributeDict(self.exposed_inputs(MlpErrorsCalculation, namespace="errors"))
+            inputs.potential = self.ctx.potential
+            inputs.configurations = self.inputs.test_set
+            inputs.metadata.call_link_label = f"test_{self.iteration:02d}"
+            jobs["testing"] = self.submit(MlpErrorsCalculation, **inputs)
+        return ToContext(**jobs)
+
+    def inspect_grade(self) -> ExitCode | None:
+        """Take the active set."""
+        if not self.ctx.grading.is_finished_ok:
+            return self._fail("GRADE", self.ctx.grading)
+        self.ctx.active_set = self.ctx.grading.outputs.active_set
+        return None
+
+    # --- explore --------------------------------------------------------------------------------------------------
+
+    def explore(self) -> None:
+        """Queue molecular dynamics with extrapolation control for every structure, temperature and replica."""
+        previous = {"history": self.ctx.history} if self.ctx.history else {}
+        plan = plan_exploration(self.inputs.settings, self.inputs.exploration, self.inputs.seed, **previous)
+        runs = {}
+        for name, structure in self.inputs.structures.items():
+            for replica in range(1, self.ctx.settings["n_replicas"] + 1):
+                for temperature in self.ctx.settings["temperatures_K"]:
+                    label = run_label(temperature, replica)
+                    inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
+                    inputs.md.structure = structure
+                    inputs.md.potential = self.ctx.potential
+                    inputs.md.active_set = self.ctx.active_set
+                    inputs.md.parameters = plan[f"parameters_{label}"]
+                    inputs.md.seed = plan[f"seed_{label}"]
+                    runs[f"{name}_{label}"] = inputs
+        self.fill_queue(MolecularDynamicsBaseWorkChain, runs, self.inputs.max_concurrent.value)
+
+    def inspect_exploration(self) -> ExitCode | None:
+        """Collect the candidates and add a row to the learning curve."""
+        runs = {label: run for label, run in self.ctx.children.items() if "results" in run.outputs}
+        if not runs:
+            return self._fail("EXPLORATION", next(iter(self.ctx.children.values())))
+        self.ctx.candidates = {
+            label: run.outputs.extrapolated for label, run in runs.items() if "extrapolated" in run.outputs
+        }
+        optional = {"history": self.ctx.history} if self.ctx.history else {}
+        if "test_set" in self.inputs and self.ctx.testing.is_finished_ok:
+            optional["test"] = self.ctx.testing.outputs.results
+        self.ctx.history = advance(
+            settings=self.inputs.settings,
+            training=self.ctx.training.outputs.results,
+            **optional,
+            **{f"md_{label}": run.outputs.results for label, run in runs.items()},
+        )
+        row = self.ctx.history["iterations"][-1]
+        self.report(
+            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs exceeded gamma_break "
+            f"{row['gamma_break']:g}, {row['n_extrapolated']} configurations extrapolate"
+            + (", converged" if self.ctx.history["converged"] else "")
+        )
+        return None
+
+    # --- select and label -----------------------------------------------------------------------------------------
+
+    def select(self) -> ToContext:
+        """Choose the candidates that widen the training set most."""
+        inputs = AttributeDict(self.exposed_inputs(MlpSelectCalculation, namespace="select"))
+        inputs.potential = self.ctx.potential
+        inputs.training_sets = self.ctx.training_sets
+        inputs.candidates = self.ctx.candidates
+        inputs.metadata.call_link_label = f"select_{self.iteration - 1:02d}"
+        return ToContext(selection=self.submit(MlpSelectCalculation, **inputs))
+
+    def inspect_selection(self) -> ExitCode | None:
+        """Take what was selected; there may be nothing."""
+        if not self.ctx.selection.is_finished_ok:
+            return self._fail("SELECTION", self.ctx.selection)
+        self.ctx.selected = self.ctx.selection.outputs.selected if "selected" in self.ctx.selection.outputs else None
+        return None
+
+    def label(self) -> ToContext:
+        """Send the selected configurations to the label engine."""
+        inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
+        inputs.configurations = self.ctx.selected
+        inputs.setdefault("metadata", {})["call_link_label"] = f"label_{self.iteration - 1:02d}"
+        self.report(f"iteration {self.iteration - 1}: labelling {len(self.ctx.selected)} new configurations")
+        return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
+
+    def inspect_labels(self) -> ExitCode | None:
+        """Add the labels that came back as a new increment."""
+        labelling = self.ctx.labelling
+        if "configurations" not in labelling.outputs:
+            return self._fail("LABELLING", labelling)
+        if not labelling.is_finished_ok:
+            self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
+        labels = labelling.outputs.configurations
+        self.ctx.training_sets[f"iteration_{self.iteration - 1:02d}"] = labels
+        self.ctx.n_labels += len(labels)
+        self.ctx.new_labels = True
+        return None
+
+    # --- end ------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> ExitCode | None:
+        """Hand out what there is and say whether the loop converged."""
+        self._attach_outputs()
+        return self.ctx.exhausted
+
+    def _attach_outputs(self) -> None:
+        if self.ctx.potential is not self.inputs.potential:
+            self.out("potential", self.ctx.potential)
+        if "active_set" in self.ctx:
+            self.out("active_set", self.ctx.active_set)
+        if self.ctx.history:
+            self.out("learning_curve", self.ctx.history)
+        self.out("training_sets", self.ctx.training_sets)
+
+    def _fail(self, step: str, node: orm.ProcessNode) -> ExitCode:
+        self._attach_outputs()
+        detail = f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"
+        return self.exit_codes[f"ERROR_{step}_FAILED"].format(iteration=self.iteration, detail=detail)
+
+
+def validate_settings(node: orm.Dict, _: Any) -> str | None:
+    """Every setting present, thresholds in order, limits positive."""
+    settings = node.get_dict()
+    if missing := sorted(set(SETTINGS) - set(settings)):
+        return f"settings: {missing} are missing"
+    if unknown := sorted(set(settings) - set(SETTINGS)):
+        return f"settings: unknown keys {unknown}; known are {sorted(SETTINGS)}"
+    if not settings["temperatures_K"]:
+        return "settings: `temperatures_K` is empty"
+    if message := validation.temperature_error(settings["temperatures_K"]):
+        return f"settings: {message}"
+    schedule = settings["gamma_break"]
+    if not isinstance(schedule, list) or not schedule or sorted(schedule, reverse=True) != schedule:
+        return f"settings: `gamma_break` must be a list that does not rise, such as [10, 5, 2]; it is {schedule}"
+    if message := validation.gamma_error(settings["gamma_select"], schedule[-1]):
+        return f"settings: {message}"
+    if settings["criterion"] not in CRITERIA:
+        return f"settings: `criterion` is {settings['criterion']!r}; choose one of {CRITERIA}"
+    for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels"):
+        if not settings[key] >= 1:
+            return f"settings: `{key}` must be at least 1, it is {settings[key]}"
+    return None
+
+
+def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Structures and training sets must fit the potential."""
+    if "potential" not in inputs:
+        return None  # the port itself complains
+    potential = inputs["potential"]
+    if not inputs.get("structures"):
+        return "structures: give at least one structure to explore"
+    if not inputs.get("training_sets"):
+        return "training_sets: give at least one labelled set to start with"
+    for name, structure in inputs["structures"].items():
+        port = f"structures.{name}"
+        message = validation.structure_error(structure, port) or validation.species_error(structure, potential)
+        if message:
+            return message
+    return None
