@@ -132,14 +132,14 @@ class TestBase:
     def test_out_of_walltime_is_continued(self, inputs):
         values = inputs(restart_interval_ps=10.0)
         stages = values["parameters"].get_dict()["stages"]
-        stages[2] = {**stages[2], "duration_ps": 200.0, "dump_interval_ps": 10.0}
+        stages[2] = {**stages[2], "duration_ps": 500.0, "dump_interval_ps": 10.0}
         values["parameters"] = orm.Dict({**values["parameters"].get_dict(), "thermo_interval_ps": 1, "stages": stages})
         values["metadata"]["options"]["max_wallclock_seconds"] = 4
         outputs, node = self.run(values, max_iterations=orm.Int(30))
         assert node.is_finished_ok, node.exit_message
         assert {child.exit_status for child in node.called} == {400, 0}
         with outputs["trajectory"].open_trajectory() as frames:
-            assert frames.n_frames == 20
+            assert frames.n_frames == 50
 
     def test_unstable_run_is_calmed_then_given_up(self, inputs):
         values = inputs()
