@@ -69,3 +69,13 @@ def title(results: StudyResults) -> str:
     """Heading of the page: the label of the study, or what diffuses in what."""
     species = ", ".join(sorted({run.species for run in results.runs}))
     return results.label or f"{species} diffusion in {results.formula or 'an unknown structure'}"
+
+
+def facts(results: StudyResults) -> list[tuple[str, str]]:
+    """The few numbers at the top of the page: what each is, and its value."""
+    found = tables.fit_facts(results.fit) if results.fit else []
+    errors = results.test_errors
+    if errors:
+        found.append(("energy MAE, held-out frames", f"{tables.in_mev(errors.get('energy_mae_ev_atom'))} meV/atom"))
+        found.append(("forces MAE, held-out frames", f"{tables.in_mev(errors.get('forces_mae_ev_angstrom'), 0)} meV/Å"))
+    return found

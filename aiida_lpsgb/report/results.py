@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from aiida.orm import Data, ProcessNode
 
 
+PROCESS_TYPES = ("aiida.workflows:lpsgb.study", "aiida.workflows:lpsgb.arrhenius")
+
+
 @dataclass(frozen=True)
 class Run:
     """A diffusivity and its origin.
@@ -113,16 +116,15 @@ def study_results(node: ProcessNode) -> StudyResults:
     Raises
     ------
     ValueError
-        If the process has no diffusivities among its outputs.
+        If the process is of another kind.
     """
+    if node.process_type not in PROCESS_TYPES:
+        kinds = " or ".join(process_type.partition(":")[2] for process_type in PROCESS_TYPES)
+        raise ValueError(f"{node.process_label}<{node.pk}> has no diffusivities; give a process of {kinds}")
     outputs = node.outputs
-    if "diffusivities" not in outputs:
-        raise ValueError(
-            f"{node.process_label}<{node.pk}> has no output `diffusivities`; give a study or a sweep that has got "
-            "as far as its diffusivities"
-        )
+    diffusivities = outputs.diffusivities if "diffusivities" in outputs else {}
     speciation = outputs.speciation if "speciation" in outputs else {}
-    runs = [run_of(label, data, speciation.get(label)) for label, data in outputs.diffusivities.items()]
+    runs = [run_of(label, data, speciation.get(label)) for label, data in diffusivities.items()]
     runs.sort(key=lambda run: (run.temperature_K, run.label))
     curve = outputs.learning_curve.get_dict() if "learning_curve" in outputs else {}
     structure = swept_structure(node)

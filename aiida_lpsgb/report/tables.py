@@ -131,6 +131,22 @@ def potential_line(pk: int, attributes: Mapping[str, Any]) -> str:
     )
 
 
+def whole_units(speciation: Mapping[str, Any] | None) -> str:
+    """Share of polyanions that are whole, in per cent."""
+    share = (speciation or {}).get("fraction_whole")
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def fit_facts(fit: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The numbers of the Arrhenius fit: what each is, and its value."""
+    return [(key, str(value)) for key, value in fit.items()]
+
+
+def fit_lines(fit: Mapping[str, Any]) -> list[str]:
+    """The Arrhenius fit in words."""
+    return [f"{key}: {value}" for key, value in fit.items()]
+
+
 def table(results: StudyResults) -> str:
     """The results of a study as text for a terminal: diffusivities, fit, potential and errors."""
     parts = [results.outcome + (f", {results.formula}, {results.n_atoms} atoms" if results.formula else "")]
