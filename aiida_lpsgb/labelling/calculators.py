@@ -55,8 +55,8 @@ def engine_of(calculator: str) -> Engine:
     module, _, name = calculator.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise ValueError(
-            f"calculator is {calculator!r}, expected {', '.join(sorted(ENGINES))} or the import path module:Class of an "
-            "ASE calculator"
+            f"calculator is {calculator!r}, expected {', '.join(sorted(ENGINES))} or the import path module:Class of "
+            "an ASE calculator"
         )
     return Engine(calculator, calculator)
 

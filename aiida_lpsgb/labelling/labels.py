@@ -7,6 +7,7 @@ Numbers are written so that they are read back exactly. A line that was cut shor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from typing import Any, TextIO
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import BaseCalculator, PropertyNotImplementedError
+from ase.calculators.calculator import BaseCalculator
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,8 @@ def compute(calculator: BaseCalculator, atoms: Atoms) -> dict[str, Any]:
     copy.calc = calculator
     values = {"energy": float(copy.get_potential_energy()), "forces": np.asarray(copy.get_forces(), dtype=float)}
     if copy.pbc.all():
-        try:
+        with contextlib.suppress(NotImplementedError):
             values["stress"] = np.asarray(copy.get_stress(), dtype=float)
-        except (PropertyNotImplementedError, NotImplementedError):
-            pass
     bad = [name for name, value in values.items() if not np.isfinite(value).all()]
     if bad:
         raise ValueError(f"{' and '.join(bad)} not finite")

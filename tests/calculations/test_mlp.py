@@ -12,7 +12,8 @@ from ase.calculators.lj import LennardJones
 
 from aiida_lpsgb.calculations.mlp import INDEX_FEATURE
 from aiida_lpsgb.data.configurations import ConfigurationsData
-from aiida_lpsgb.labelling.container import labels_of, with_labels
+from aiida_lpsgb.labelling.container import with_labels
+from aiida_lpsgb.mtp.configurations import labels as labels_of
 from aiida_lpsgb.mtp.configurations import read_cfg
 
 SPECIES = ["Li", "P", "S"]
