@@ -53,8 +53,10 @@ class MolecularDynamicsCalculation(CalcJob):
     ACTIVE_SET_FILE = "active_set.als"
     MLIP_FILE = "mlip.ini"
     LOG_FILE = "log.lammps"
-    SCREEN_FILE = "screen.out"
-    DUMP_FILE = "trajectory.lammpstrj"
+    # Scaled unwrapped coordinates in binary: exact images in a breathing cell, and no text to parse. LAMMPS cannot
+    # append to a binary dump, so every (re)start writes a file of its own, named by its first step.
+    DUMP_PATTERN = "trajectory.*.bin"
+    DUMP_FILE = "trajectory.$(step:%012.0f).bin"
     FINAL_FILE = "final.lammpstrj"
     EXTRAPOLATED_FILE = "extrapolated.cfg"
     RESTART_PATTERN = "md.*.restart"
@@ -69,7 +71,7 @@ class MolecularDynamicsCalculation(CalcJob):
             "active_set",
             valid_type=orm.SinglefileData,
             required=False,
-            help="Active set (`.als`) of the potential; needed by `mtp/extrapolation`, and by `mlip` with `extrapolation`.",
+            help="Active set (`.als`) of the potential; needed where `parameters` has `extrapolation`.",
         )
         spec.input(
             "parameters",
@@ -77,9 +79,9 @@ class MolecularDynamicsCalculation(CalcJob):
             validator=validate_parameters,
             help=(
                 "What to run. `stages`: list of dictionaries with `ensemble` (minimise, nve, nvt, npt), `duration_ps`, "
-                "`temperature_K` (a number, or [start, end] for a ramp), `pressure_bar`, `dump_interval_ps` (writes the "
-                "trajectory during this stage) and `name`. Common keys: `pair_style` (mtp, mtp/extrapolation, mlip), "
-                "`timestep_fs`, `thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), "
+                "`temperature_K` (a number, or [start, end] for a ramp), `pressure_bar`, `dump_interval_ps` (writes "
+                "the trajectory during this stage) and `name`. Common keys: `pair_style` (mtp, mtp/extrapolation, "
+                "mlip), `timestep_fs`, `thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), "
                 "`thermo_interval_ps`, `restart_interval_ps`, `neighbour_skin_A`, and `extrapolation` (`gamma_select`, "
                 "`gamma_break`, `grade`, `interval_steps`)."
             ),
@@ -97,7 +99,7 @@ class MolecularDynamicsCalculation(CalcJob):
         spec.inputs["metadata"]["options"]["withmpi"].default = False
         spec.inputs["metadata"]["options"]["environment_variables"].default = {"OMP_NUM_THREADS": "1"}
 
-        spec.output("results", valid_type=orm.Dict, help="Steps done, averages of every stage, the highest grade, timing.")
+        spec.output("results", valid_type=orm.Dict, help="Steps done, averages of every stage, the highest grade.")
         spec.output("thermo", valid_type=orm.ArrayData, required=False, help="Thermodynamic output, an array a column.")
         spec.output(
             "structure",
@@ -152,9 +154,6 @@ class MolecularDynamicsCalculation(CalcJob):
         walltime = self.inputs.metadata.options.get("max_wallclock_seconds")
         script = render_script(parameters, species, self.inputs.seed.value, continued=continued, walltime_s=walltime)
         folder.create_file_from_filelike(io.StringIO(script), self.INPUT_FILE, mode="w", encoding="utf-8")
-        folder.create_file_from_filelike(
-            io.StringIO(self.inputs.potential.get_content()), self.POTENTIAL_FILE, mode="w", encoding="utf-8"
-        )
         if parameters["pair_style"] == "mlip":
             folder.create_file_from_filelike(
                 io.StringIO(render_mlip_ini(parameters)), self.MLIP_FILE, mode="w", encoding="utf-8"
@@ -162,13 +161,14 @@ class MolecularDynamicsCalculation(CalcJob):
 
         codeinfo = CodeInfo()
         codeinfo.code_uuid = self.inputs.code.uuid
-        codeinfo.cmdline_params = ["-in", self.INPUT_FILE, "-log", self.LOG_FILE, "-screen", self.SCREEN_FILE]
+        codeinfo.cmdline_params = ["-in", self.INPUT_FILE, "-log", self.LOG_FILE, "-screen", "none"]
 
         calcinfo = CalcInfo()
         calcinfo.codes_info = [codeinfo]
         calcinfo.retrieve_list = [self.LOG_FILE]
-        calcinfo.retrieve_temporary_list = [self.DUMP_FILE, self.FINAL_FILE, self.EXTRAPOLATED_FILE, self.SCREEN_FILE]
-        calcinfo.local_copy_list = []
+        calcinfo.retrieve_temporary_list = [self.FINAL_FILE, self.EXTRAPOLATED_FILE, (self.DUMP_PATTERN, ".", 0)]
+        potential = self.inputs.potential
+        calcinfo.local_copy_list = [(potential.uuid, potential.filename, self.POTENTIAL_FILE)]
         if "active_set" in self.inputs:
             active_set = self.inputs.active_set
             calcinfo.local_copy_list.append((active_set.uuid, active_set.filename, self.ACTIVE_SET_FILE))
@@ -176,8 +176,7 @@ class MolecularDynamicsCalculation(CalcJob):
             parent = self.inputs.parent_folder
             root = parent.get_remote_path()
             calcinfo.remote_copy_list = [
-                (parent.computer.uuid, f"{root}/{name}", ".")
-                for name in (self.RESTART_PATTERN, self.DUMP_FILE)
+                (parent.computer.uuid, f"{root}/{name}", ".") for name in (self.RESTART_PATTERN, self.DUMP_PATTERN)
             ]
         return calcinfo
 
@@ -308,7 +307,7 @@ def render_script(
             lines.append(f"velocity all create {first_temperature:g} {seed} mom yes rot no dist gaussian")
             velocities_set = True
         end = start + stage_steps(stage, timestep_fs)
-        lines += render_stage(stage, parameters, start, end, steps, append=continued)
+        lines += render_stage(stage, parameters, start, end, steps)
         start = end
     lines += [
         "",
@@ -320,7 +319,7 @@ def render_script(
 
 
 def render_stage(
-    stage: Mapping[str, Any], parameters: Mapping[str, Any], start: int, end: int, steps: Any, *, append: bool
+    stage: Mapping[str, Any], parameters: Mapping[str, Any], start: int, end: int, steps: Any
 ) -> list[str]:
     """Lines of one stage of dynamics between two absolute steps."""
     calc = MolecularDynamicsCalculation
@@ -335,8 +334,8 @@ def render_stage(
     if stage["dump_interval_ps"]:
         interval = steps(stage["dump_interval_ps"])
         lines += [
-            f"dump trajectory all custom {interval} {calc.DUMP_FILE} id type xu yu zu",
-            f"dump_modify trajectory sort id format float %.6f append {'yes' if append else 'no'} flush yes",
+            f"dump trajectory all custom {interval} {calc.DUMP_FILE} id type xsu ysu zsu",
+            "dump_modify trajectory sort id time yes",
         ]
     # A continued run may start behind this stage; LAMMPS refuses `run upto` a step that is already past.
     lines.append(f'if "$(step) < {end}" then "{run}"')

@@ -22,7 +22,7 @@ def gamma_error(gamma_select: float | None, gamma_break: float | None) -> str | 
     if gamma_select < 1:
         return f"`gamma_select` is {gamma_select:g}; a grade below 1 is interpolation, use at least 1 (usual: 2)"
     if gamma_break < gamma_select:
-        return f"`gamma_break` ({gamma_break:g}) is below `gamma_select` ({gamma_select:g}); nothing would ever be selected"
+        return f"`gamma_break` ({gamma_break:g}) is below `gamma_select` ({gamma_select:g}); nothing would be selected"
     return None
 
 
@@ -40,6 +40,23 @@ def species_error(structure: orm.StructureData, potential: orm.Data) -> str | No
     missing = sorted(set(structure.get_symbols_set()) - set(potential.species))
     if missing:
         return f"potential: it knows {list(potential.species)} and not {missing}, which the structure contains"
+    return None
+
+
+def configurations_error(configurations: orm.Data, potential: orm.Data, port: str) -> str | None:
+    """Every element of the configurations must be one the potential was built for."""
+    missing = sorted(set(configurations.elements) - set(potential.species))
+    if missing:
+        return f"{port}: contains {missing}, which the potential, built for {list(potential.species)}, does not know"
+    return None
+
+
+def levels_error(sets: Iterable[tuple[str, orm.Data]]) -> str | None:
+    """Labels of different levels of theory have different zeros of energy and must not be mixed."""
+    levels = {node.level_of_theory: port for port, node in sets if node.level_of_theory is not None}
+    if len(levels) > 1:
+        named = ", ".join(f"{port} by {level}" for level, port in sorted(levels.items()))
+        return f"{next(iter(levels.values()))}: labels of different levels of theory would be mixed ({named})"
     return None
 
 

@@ -13,6 +13,7 @@ import ase.io
 from aiida.common.exceptions import ValidationError
 from aiida.orm import Data, StructureData
 from ase import Atoms
+from ase.formula import Formula
 
 from aiida_lpsgb.data.species import check_species
 from aiida_lpsgb.labelling import container
@@ -134,6 +135,11 @@ class ConfigurationsData(Data):
     def species(self) -> list[str]:
         """Species present (or given), in order."""
         return list(self.base.attributes.get("species"))
+
+    @property
+    def elements(self) -> list[str]:
+        """Species present, sorted."""
+        return sorted({symbol for formula in self.formulae for symbol in Formula(formula).count()})
 
     @property
     def formulae(self) -> list[str]:

@@ -8,15 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiida.common.exceptions import ValidationError
-from aiida.orm import Data
+from aiida.orm import SinglefileData
+from ase.calculators.calculator import Calculator
 
 from aiida_lpsgb.data.species import check_species
-from aiida_lpsgb.mtp.calculator import MTPCalculator
 from aiida_lpsgb.mtp.potential import MTP
 
 
-class PotentialData(Data):
+class PotentialData(SinglefileData):
     """One ``.mtp`` file and the species its types stand for.
 
     Parameters
@@ -27,6 +26,8 @@ class PotentialData(Data):
         Chemical symbols in the order of the potential's types: type 0 is the first.
     training_errors
         Errors on the training set, with the unit in each key, such as ``{'forces_mae_ev_angstrom': 0.05}``.
+    trained
+        Whether the coefficients come from a training; if not given, whether there are any.
 
     Raises
     ------
@@ -48,9 +49,9 @@ class PotentialData(Data):
         potential: str | Path | io.IOBase | MTP,
         species: Iterable[str],
         training_errors: Mapping[str, float] | None = None,
+        trained: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
         if isinstance(potential, MTP):
             text = potential.to_string()
         elif isinstance(potential, (str, Path)):
@@ -58,7 +59,11 @@ class PotentialData(Data):
         else:
             content = potential.read()
             text = content.decode() if isinstance(content, bytes) else content
-        self._fill(text, check_species(species), dict(training_errors or {}))
+        attributes = _describe(MTP.from_string(text), check_species(species), dict(training_errors or {}))
+        super().__init__(io.BytesIO(text.encode()), filename=self.FILENAME, **kwargs)
+        if trained and not attributes["trained"]:
+            raise ValueError("trained is true, but the potential has no coefficients")
+        self.base.attributes.set_many(attributes if trained is None else {**attributes, "trained": trained})
 
     @classmethod
     def from_string(
@@ -66,37 +71,6 @@ class PotentialData(Data):
     ) -> PotentialData:
         """Return a node for the text of an ``.mtp`` file."""
         return cls(io.StringIO(text), species, training_errors)
-
-    def _fill(self, text: str, species: list[str], errors: dict[str, float]) -> None:
-        mtp = MTP.from_string(text)
-        if mtp.n_species != len(species):
-            raise ValueError(
-                f"species lists {len(species)} symbols {species}, the potential has {mtp.n_species} species"
-            )
-        bad = sorted(key for key, value in errors.items() if not math.isfinite(value))
-        if bad:
-            raise ValueError(f"training_errors has values that are not finite: {bad}")
-        self.base.attributes.set_many(
-            {
-                "species": species,
-                "n_species": mtp.n_species,
-                "level": mtp.level,
-                "cutoff_angstrom": float(mtp.cutoff),
-                "min_distance_angstrom": float(mtp.min_distance),
-                "radial_basis_type": mtp.radial_basis_type,
-                "radial_basis_size": int(mtp.radial_basis_size),
-                "n_parameters": int(mtp.n_parameters),
-                "trained": bool(mtp.trained),
-                "training_errors": {key: float(errors[key]) for key in sorted(errors)},
-            }
-        )
-        self.base.repository.put_object_from_bytes(text.encode(), self.FILENAME)
-
-    def _validate(self) -> bool:
-        super()._validate()
-        if self.base.repository.list_object_names() != [self.FILENAME]:
-            raise ValidationError(f"a potential holds the file {self.FILENAME} and nothing else")
-        return True
 
     @property
     def mtp(self) -> MTP:
@@ -125,7 +99,7 @@ class PotentialData(Data):
 
     @property
     def trained(self) -> bool:
-        """Whether the file holds coefficients, rather than a basis alone."""
+        """Whether the coefficients come from a training, rather than being random or not there."""
         return self.base.attributes.get("trained")
 
     @property
@@ -138,13 +112,36 @@ class PotentialData(Data):
         return sorted(set(symbols) - set(self.species))
 
     def get_mtp(self) -> str:
-        """Return the content of the ``.mtp`` file."""
-        return self.base.repository.get_object_content(self.FILENAME)
+        """Return the text of the ``.mtp`` file."""
+        return self.get_content()
 
-    def get_ase(self) -> MTPCalculator:
+    def get_ase(self) -> Calculator:
         """Return an ASE calculator of the potential."""
+        # It loads the compiled kernel, which reading a node does not need.
+        from aiida_lpsgb.mtp.calculator import MTPCalculator
+
         return MTPCalculator(self.mtp, self.species)
 
     def _prepare_mtp(self, main_file_name: str = "") -> tuple[bytes, dict]:
         """Give the ``.mtp`` file to ``Data.export``."""
         return self.get_mtp().encode(), {}
+
+
+def _describe(mtp: MTP, species: list[str], errors: dict[str, float]) -> dict[str, Any]:
+    if mtp.n_species != len(species):
+        raise ValueError(f"species lists {len(species)} symbols {species}, the potential has {mtp.n_species} species")
+    bad = sorted(key for key, value in errors.items() if not math.isfinite(value))
+    if bad:
+        raise ValueError(f"training_errors has values that are not finite: {bad}")
+    return {
+        "species": species,
+        "n_species": mtp.n_species,
+        "level": mtp.level,
+        "cutoff_angstrom": float(mtp.cutoff),
+        "min_distance_angstrom": float(mtp.min_distance),
+        "radial_basis_type": mtp.radial_basis_type,
+        "radial_basis_size": int(mtp.radial_basis_size),
+        "n_parameters": int(mtp.n_parameters),
+        "trained": bool(mtp.trained),
+        "training_errors": {key: float(errors[key]) for key in sorted(errors)},
+    }

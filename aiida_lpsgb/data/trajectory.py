@@ -43,7 +43,7 @@ class TrajectoryData(Data):
     ``frame_interval_fs``, ``duration_ps``, ``timestep_fs``, ``ensemble``, ``temperature_K``.
     """
 
-    FILENAME = "trajectory.npz"
+    FILENAME = "trajectory.lpsgbtraj"
 
     def __init__(
         self,

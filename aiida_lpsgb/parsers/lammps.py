@@ -51,7 +51,7 @@ class MolecularDynamicsParser(Parser):
         results["max_grade"] = max((image.info["mv_grade"] for image in extrapolated), default=None)
         if extrapolated:
             self.out("extrapolated", ConfigurationsData(images=extrapolated, species=self.species))
-        problem = self._parse_trajectory(folder / calc.DUMP_FILE)
+        problem = self._parse_trajectory(folder)
         self._parse_final(folder / calc.FINAL_FILE)
         self.out("results", orm.Dict(results))
         return self._exit_code(log, results, problem)
@@ -90,19 +90,20 @@ class MolecularDynamicsParser(Parser):
             image.calc = None  # the potential's own energies are no labels
         return images
 
-    def _parse_trajectory(self, path: Path) -> str | None:
+    def _parse_trajectory(self, folder: Path) -> str | None:
         """Attach the trajectory; returns what is wrong with it, or None."""
         if not any(stage["dump_interval_ps"] for stage in self.parameters["stages"]):
             return None
-        if not path.exists():
+        dumps = sorted(folder.glob(MolecularDynamicsCalculation.DUMP_PATTERN))
+        if not dumps:
             return "no trajectory was written"
+        timestep_fs = self.parameters["timestep_fs"]
         try:
-            trajectory = Trajectory.from_lammps_dump(path, self.species, timestep_fs=self.parameters["timestep_fs"])
+            trajectory = Trajectory.from_lammps_dump(dumps, self.species, timestep_fs=timestep_fs)
         except ValueError as error:
             return str(error)
-        ensemble, temperature = self._dumped_stage()
-        self.out("trajectory", TrajectoryData(trajectory, ensemble=ensemble, temperature_K=temperature))
-        return "its last frame is cut" if trajectory.truncated else None
+        self.out("trajectory", TrajectoryData(trajectory, *self._dumped_stage(), timestep_fs))
+        return trajectory.truncated
 
     def _dumped_stage(self) -> tuple[str, float]:
         stage = next(stage for stage in self.parameters["stages"] if stage["dump_interval_ps"])

@@ -1,0 +1,7 @@
+"""A study's results for people: collected from its nodes, as text, as figures and as an HTML page."""
+
+from aiida_lpsgb.report.page import html
+from aiida_lpsgb.report.results import Run, StudyResults, study_results
+from aiida_lpsgb.report.tables import table
+
+__all__ = ("Run", "StudyResults", "html", "study_results", "table")

@@ -7,13 +7,13 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ToContext, WorkChainSpec, if_, while_
+from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.active_learning import CRITERIA, advance, plan_exploration
 from aiida_lpsgb.calculations.functions.molecular_dynamics import run_label
-from aiida_lpsgb.workflows.arrhenius import MD_FILLED_IN
+from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 from aiida_lpsgb.workflows.queue import QueueMixin
 
@@ -25,7 +25,6 @@ LabelWorkChain = WorkflowFactory("lpsgb.label")
 MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 PotentialData = DataFactory("lpsgb.potential")
-take_configurations = CalculationFactory("lpsgb.configurations.take")
 
 SETTINGS = {
     "temperatures_K": "temperatures of the exploration runs",
@@ -37,7 +36,6 @@ SETTINGS = {
     "criterion": "no_break (no run exceeds the last gamma_break) or no_selection (nothing exceeds gamma_select either)",
     "max_iterations": "iterations before the loop gives up",
     "max_labels": "labels before the loop gives up",
-    "max_labels_per_iteration": "most valuable candidates labelled in one iteration",
 }
 
 
@@ -45,14 +43,18 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     """Train, explore, select, label, and again, until exploration stays within what the potential has learned."""
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:
+    def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.input("potential", valid_type=PotentialData, help="Potential to start from; an untrained one will do.")
         spec.input_namespace(
-            "training_sets", valid_type=ConfigurationsData, help="Labelled configurations to start with, in any number of sets."
+            "training_sets",
+            valid_type=ConfigurationsData,
+            help="Labelled configurations to start with.",
         )
-        spec.input_namespace("structures", valid_type=orm.StructureData, help="Structures that exploration starts from.")
+        spec.input_namespace(
+            "structures", valid_type=orm.StructureData, help="Structures that exploration starts from."
+        )
         spec.input(
             "test_set",
             valid_type=ConfigurationsData,
@@ -60,17 +62,27 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             help="Labelled configurations that are never trained on; the learning curve shows the errors on them.",
         )
         settings_help = "; ".join(f"`{key}`: {text}" for key, text in SETTINGS.items())
-        spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help=f"Settings of the loop. {settings_help}.")
+        spec.input(
+            "settings", valid_type=orm.Dict, validator=validate_settings, help=f"Settings of the loop. {settings_help}."
+        )
         spec.input(
             "exploration",
             valid_type=orm.Dict,
             help="Parameters of `lpsgb.md` for the exploration runs, with the word `target` for the temperature.",
         )
         spec.input("seed", valid_type=orm.Int, help="Seed of all exploration runs.")
-        spec.input("max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Exploration runs at the same time.")
-        spec.expose_inputs(MlpTrainCalculation, namespace="train", exclude=("potential", "training_sets", "validation_set"))
-        spec.expose_inputs(MlpGradeCalculation, namespace="grade", exclude=("potential", "training_sets", "configurations"))
-        spec.expose_inputs(MlpSelectCalculation, namespace="select", exclude=("potential", "training_sets", "candidates"))
+        spec.input(
+            "max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Exploration runs at the same time."
+        )
+        spec.expose_inputs(
+            MlpTrainCalculation, namespace="train", exclude=("potential", "training_sets", "validation_set")
+        )
+        spec.expose_inputs(
+            MlpGradeCalculation, namespace="grade", exclude=("potential", "training_sets", "configurations")
+        )
+        spec.expose_inputs(
+            MlpSelectCalculation, namespace="select", exclude=("potential", "training_sets", "candidates")
+        )
         spec.expose_inputs(MlpErrorsCalculation, namespace="errors", exclude=("potential", "configurations"))
         spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
@@ -110,16 +122,18 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             help="Everything the potential was trained on: the sets given and one increment an iteration.",
         )
         for status, step in enumerate(("TRAINING", "GRADE", "EXPLORATION", "SELECTION", "LABELLING"), start=401):
-            spec.exit_code(status, f"ERROR_{step}_FAILED", message=f"{step.lower()} failed in iteration {{iteration}}: {{detail}}")
+            spec.exit_code(
+                status, f"ERROR_{step}_FAILED", message=f"{step.lower()} failed in iteration {{iteration}}: {{detail}}"
+            )
         spec.exit_code(
             410,
             "ERROR_ITERATIONS_EXHAUSTED",
-            message="The potential still extrapolates after {n} iterations; raise max_iterations and run on from the outputs.",
+            message="The potential still extrapolates after {n} iterations; run on from the outputs.",
         )
         spec.exit_code(
             411,
             "ERROR_LABELS_EXHAUSTED",
-            message="The potential still extrapolates after {n} labels; raise max_labels and run on from the outputs.",
+            message="The potential still extrapolates after {n} labels; run on from the outputs.",
         )
 
     @classmethod
@@ -164,6 +178,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             builder[namespace].code = mlp_code
             builder[namespace].metadata.options = values["options"]
         builder.train.parameters = orm.Dict(values["training"])
+        builder.select.parameters = orm.Dict(values["selection"])
         builder.md.md.code = md_code
         builder.md.md.metadata.options = values["options"]
         builder.label.engine.ase.code = label_code
@@ -231,7 +246,9 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if "potential" not in training.outputs:
             return self._fail("TRAINING", training)
         if not training.is_finished_ok:
-            self.report(f"iteration {self.iteration}: training ended with [{training.exit_status}]; going on with its potential")
+            self.report(
+                f"iteration {self.iteration}: training ended with [{training.exit_status}]; going on with its potential"
+            )
         self.ctx.potential = training.outputs.potential
         self.ctx.new_labels = False
         return None
@@ -297,8 +314,9 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         )
         row = self.ctx.history["iterations"][-1]
         self.report(
-            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs exceeded gamma_break {row['gamma_break']:g}, "
-            f"{row['n_extrapolated']} configurations extrapolate" + (", converged" if self.ctx.history["converged"] else "")
+            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs exceeded gamma_break "
+            f"{row['gamma_break']:g}, {row['n_extrapolated']} configurations extrapolate"
+            + (", converged" if self.ctx.history["converged"] else "")
         )
         return None
 
@@ -314,13 +332,10 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return ToContext(selection=self.submit(MlpSelectCalculation, **inputs))
 
     def inspect_selection(self) -> ExitCode | None:
-        """Take what was selected, at most as many as an iteration may label."""
+        """Take what was selected; there may be nothing."""
         if not self.ctx.selection.is_finished_ok:
             return self._fail("SELECTION", self.ctx.selection)
         self.ctx.selected = self.ctx.selection.outputs.selected if "selected" in self.ctx.selection.outputs else None
-        limit = self.ctx.settings["max_labels_per_iteration"]
-        if self.ctx.selected is not None and len(self.ctx.selected) > limit:
-            self.ctx.selected = take_configurations(self.ctx.selected, self.inputs.settings)
         return None
 
     def label(self) -> ToContext:
@@ -384,7 +399,7 @@ def validate_settings(node: orm.Dict, _: Any) -> str | None:
         return f"settings: {message}"
     if settings["criterion"] not in CRITERIA:
         return f"settings: `criterion` is {settings['criterion']!r}; choose one of {CRITERIA}"
-    for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels", "max_labels_per_iteration"):
+    for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels"):
         if not settings[key] >= 1:
             return f"settings: `{key}` must be at least 1, it is {settings[key]}"
     return None

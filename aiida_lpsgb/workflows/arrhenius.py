@@ -6,44 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import AttributeDict
-from aiida.engine import ExitCode, WorkChainSpec, while_
-from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+from aiida.engine import ExitCode, ProcessSpec, while_
+from aiida.plugins import CalculationFactory, DataFactory
 
-from aiida_lpsgb.calculations import validation
-from aiida_lpsgb.calculations.functions.molecular_dynamics import plan_sweep, run_label
-from aiida_lpsgb.workflows.protocols import ProtocolMixin
-from aiida_lpsgb.workflows.queue import QueueMixin
+from aiida_lpsgb.workflows.sweep import MIN_TEMPERATURES, SweepWorkChain
 
-MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 DiffusivityData = DataFactory("lpsgb.diffusivity")
-PotentialData = DataFactory("lpsgb.potential")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 diffusivity = CalculationFactory("lpsgb.diffusivity")
 arrhenius_fit = CalculationFactory("lpsgb.arrhenius_fit")
 speciation = CalculationFactory("lpsgb.speciation")
 
-# Ports of the molecular dynamics that the work chains of this package fill in themselves.
-MD_FILLED_IN = tuple(f"md.{port}" for port in ("structure", "potential", "active_set", "parameters", "seed", "parent_folder"))
-MIN_TEMPERATURES = 2
 
-
-class ArrheniusWorkChain(ProtocolMixin, QueueMixin):
+class ArrheniusWorkChain(SweepWorkChain):
     """Run molecular dynamics at several temperatures and fit the diffusivities."""
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:
+    def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
-        spec.input("structure", valid_type=orm.StructureData, help="Fully occupied structure, large enough for the analysis.")
-        spec.input("potential", valid_type=PotentialData, help="Trained potential that knows every element of it.")
-        spec.input("temperatures", valid_type=orm.List, validator=validate_temperatures, help="Temperatures in K.")
-        spec.input("seeds", valid_type=orm.List, validator=validate_seeds, help="One integer a replica of the sweep.")
-        spec.input(
-            "parameters",
-            valid_type=orm.Dict,
-            help="Parameters of `lpsgb.md`, with the word `target` where a stage is to have the run's temperature.",
-        )
         spec.input("diffusivity_parameters", valid_type=orm.Dict, help="Parameters of `lpsgb.diffusivity`.")
         spec.input(
             "speciation_parameters",
@@ -51,12 +32,9 @@ class ArrheniusWorkChain(ProtocolMixin, QueueMixin):
             required=False,
             help="Parameters of `lpsgb.speciation`; if given, the share of whole polyanions is reported for every run.",
         )
-        spec.input("max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Runs at the same time.")
-        spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
-        spec.inputs.validator = validate_inputs
 
         spec.outline(
-            cls.setup,
+            cls.queue_sweep,
             while_(cls.queue_waits)(cls.run_batch),
             cls.analyse,
             cls.fit,
@@ -112,22 +90,6 @@ class ArrheniusWorkChain(ProtocolMixin, QueueMixin):
         builder.md.md.metadata.options = values["options"]
         return builder
 
-    def setup(self) -> None:
-        """Queue a run for every temperature and replica."""
-        plan = plan_sweep(self.inputs.parameters, self.inputs.temperatures, self.inputs.seeds)
-        runs = {}
-        for replica in range(1, len(self.inputs.seeds.get_list()) + 1):
-            for temperature in self.inputs.temperatures.get_list():
-                label = run_label(temperature, replica)
-                inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
-                inputs.md.structure = self.inputs.structure
-                inputs.md.potential = self.inputs.potential
-                inputs.md.parameters = plan[f"parameters_{label}"]
-                inputs.md.seed = plan[f"seed_{label}"]
-                runs[label] = inputs
-        self.report(f"{len(runs)} runs at {self.inputs.temperatures.get_list()} K")
-        self.fill_queue(MolecularDynamicsBaseWorkChain, runs, self.inputs.max_concurrent.value)
-
     def analyse(self) -> None:
         """Diffusivity (and polyanions) of every run that has a trajectory to its end."""
         self.ctx.diffusivities = {}
@@ -145,38 +107,9 @@ class ArrheniusWorkChain(ProtocolMixin, QueueMixin):
     def fit(self) -> ExitCode | None:
         """Fit all diffusivities together."""
         failed = [label for label, run in self.ctx.children.items() if not run.is_finished_ok]
-        temperatures = {node.temperature_K for node in self.ctx.diffusivities.values()}
+        temperatures = {node.temperature for node in self.ctx.diffusivities.values()}
         if len(temperatures) >= MIN_TEMPERATURES:
             self.out("arrhenius", arrhenius_fit(**self.ctx.diffusivities))
         if failed:
             return self.exit_codes.ERROR_RUNS_FAILED.format(labels=", ".join(failed))
         return None
-
-
-def validate_temperatures(node: orm.List, _: Any) -> str | None:
-    """At least two different temperatures above zero."""
-    temperatures = node.get_list()
-    if message := validation.temperature_error(temperatures):
-        return f"temperatures: {message}"
-    if len(set(temperatures)) < MIN_TEMPERATURES:
-        return f"temperatures: an Arrhenius fit needs at least {MIN_TEMPERATURES} different ones, got {temperatures}"
-    if len(set(temperatures)) < len(temperatures):
-        return f"temperatures: {temperatures} holds one twice; use `seeds` for replicas"
-    return None
-
-
-def validate_seeds(node: orm.List, _: Any) -> str | None:
-    """Distinct non-negative integers."""
-    seeds = node.get_list()
-    if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
-        return f"seeds: a list of non-negative integers is needed, got {seeds}"
-    if len(set(seeds)) < len(seeds):
-        return f"seeds: {seeds} holds one twice; the replicas would be the same run"
-    return None
-
-
-def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
-    """Structure and potential must fit each other."""
-    if any(key not in inputs for key in ("structure", "potential")):
-        return None  # the ports themselves complain
-    return validation.md_inputs_error(inputs["structure"], inputs["potential"])

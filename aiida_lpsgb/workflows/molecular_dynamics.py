@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.engine import (
     BaseRestartWorkChain,
     ProcessHandlerReport,
-    WorkChainSpec,
+    ProcessSpec,
     process_handler,
     while_,
 )
@@ -17,6 +17,10 @@ from aiida.plugins import CalculationFactory
 from aiida_lpsgb.calculations.functions.molecular_dynamics import halve_timestep
 
 MolecularDynamicsCalculation = CalculationFactory("lpsgb.md")
+# Ports that the work chains above fill in for every run.
+MD_FILLED_IN = tuple(
+    f"md.{port}" for port in ("structure", "potential", "active_set", "parameters", "seed", "parent_folder")
+)
 CODES = MolecularDynamicsCalculation.exit_codes
 
 
@@ -26,7 +30,7 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
     _process_class = MolecularDynamicsCalculation
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:
+    def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.expose_inputs(MolecularDynamicsCalculation, namespace="md")
@@ -66,9 +70,22 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
         """Continue from the newest restart file, or start again where there is none."""
         if restart_files(calculation):
             self.ctx.inputs.parent_folder = calculation.outputs.remote_folder
-            self.report(f"{calculation.process_label}<{calculation.pk}> was interrupted; continuing from its restart file")
+            self.report(
+                f"{calculation.process_label}<{calculation.pk}> was interrupted; continuing from its restart file"
+            )
         else:
-            self.report(f"{calculation.process_label}<{calculation.pk}> was interrupted without a restart file; starting again")
+            self.report(
+                f"{calculation.process_label}<{calculation.pk}> was interrupted without a restart file; starting again"
+            )
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=450, exit_codes=[CODES.ERROR_LAMMPS])
+    def handle_unreadable_restart(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Start again where LAMMPS refused to continue: a run killed while it wrote leaves half a restart file."""
+        if "parent_folder" not in calculation.inputs:
+            return None
+        self.ctx.inputs.pop("parent_folder")
+        self.report(f"{calculation.process_label}<{calculation.pk}> could not be continued; starting again")
         return ProcessHandlerReport(True)
 
     @process_handler(priority=400, exit_codes=[CODES.ERROR_LOST_ATOMS, CODES.ERROR_NON_FINITE])
@@ -80,7 +97,9 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
         self.ctx.halvings += 1
         self.ctx.inputs.pop("parent_folder", None)
         self.ctx.inputs.parameters = halve_timestep(self.ctx.inputs.parameters)
-        self.report(f"{calculation.process_label}<{calculation.pk}> was unstable; starting again with half the time step")
+        self.report(
+            f"{calculation.process_label}<{calculation.pk}> was unstable; starting again with half the time step"
+        )
         return ProcessHandlerReport(True)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
+from aiida.plugins import DataFactory
 
+from aiida_lpsgb.calculations.functions.seeds import derive_seeds
 from aiida_lpsgb.calculations.lammps import DEFAULTS
+
+ConfigurationsData = DataFactory("lpsgb.configurations")
 
 TARGET = "target"
 
@@ -42,11 +46,6 @@ def run_label(temperature_K: float, replica: int) -> str:
     return f"t{temperature_K:g}k_{replica}".replace(".", "p").replace("+", "")
 
 
-def derive_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
-    """`n` independent positive 31-bit seeds from one or several integers."""
-    return [int(state) % (2**31 - 1) + 1 for state in np.random.SeedSequence(entropy).generate_state(n)]
-
-
 @calcfunction
 def halve_timestep(parameters: orm.Dict) -> orm.Dict:
     """Same run with half the time step."""
@@ -72,3 +71,32 @@ def plan_sweep(parameters: orm.Dict, temperatures: orm.List, seeds: orm.List) ->
             plan[f"parameters_{label}"] = orm.Dict(at_temperature(parameters.get_dict(), temperature))
             plan[f"seed_{label}"] = orm.Int(run_seed)
     return plan
+
+
+@calcfunction
+def sample_frames(settings: orm.Dict, **trajectories: orm.Data) -> orm.Data:
+    """Evenly spaced frames of several trajectories, to be labelled.
+
+    Parameters
+    ----------
+    settings
+        `n_frames`: number of frames taken from each trajectory, the last one among them.
+    trajectories
+        Trajectories with all species.
+
+    Returns
+    -------
+    ConfigurationsData
+        Unlabelled frames with `temperature_K` and `source` in their `info`.
+    """
+    n_frames = settings["n_frames"]
+    images = []
+    for label, node in sorted(trajectories.items()):
+        with node.open_trajectory() as trajectory:
+            if trajectory.n_frames < n_frames:
+                raise ValueError(f"{label} has {trajectory.n_frames} frames, {n_frames} are to be taken")
+            for index in np.linspace(0, trajectory.n_frames, n_frames + 1)[1:].round().astype(int) - 1:
+                atoms = trajectory.frame(int(index))
+                atoms.info |= {"temperature_K": node.base.attributes.get("temperature_K"), "source": label}
+                images.append(atoms)
+    return ConfigurationsData(images)

@@ -5,6 +5,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <memory>
+
+#include "evaluator.hpp"
+#include "periodic.hpp"
 #include "potential.hpp"
 
 namespace py = pybind11;
@@ -35,10 +39,146 @@ void bind_potential(py::module_& module) {
       .def_property_readonly("parameter_count", &Potential::parameter_count);
 }
 
+template <typename T>
+using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
+
+// What Python hands over for one configuration, checked.
+mtp::PeriodicNeighbours neighbours_of(const mtp::Potential& potential, const Array<int>& types,
+                                      const Array<double>& positions, const Array<double>& cell,
+                                      const Array<bool>& pbc) {
+  if (types.ndim() != 1) throw std::invalid_argument("types must have the shape (n,)");
+  const int count = static_cast<int>(types.size());
+  if (positions.ndim() != 2 || positions.shape(0) != count || positions.shape(1) != 3)
+    throw std::invalid_argument("positions must have the shape (" + std::to_string(count) + ", 3)");
+  if (cell.ndim() != 2 || cell.shape(0) != 3 || cell.shape(1) != 3)
+    throw std::invalid_argument("cell must have the shape (3, 3)");
+  if (pbc.ndim() != 1 || pbc.size() != 3) throw std::invalid_argument("pbc must have the shape (3,)");
+  for (int i = 0; i < count; ++i)
+    if (types.at(i) < 0 || types.at(i) >= potential.species_count)
+      throw std::invalid_argument("atom " + std::to_string(i) + " has type " + std::to_string(types.at(i)) +
+                                  ", the potential has species 0 to " + std::to_string(potential.species_count - 1));
+  mtp::Cell box;
+  for (int a = 0; a < 3; ++a) {
+    box.periodic[a] = pbc.at(a);
+    for (int k = 0; k < 3; ++k) box.vectors[a][k] = cell.at(a, k);
+  }
+  return mtp::PeriodicNeighbours(count, positions.data(), types.data(), box, potential.max_dist);
+}
+
+// A potential with its compiled program. One evaluation at a time: the work space is the object's own.
+class PythonEvaluator {
+ public:
+  PythonEvaluator(const mtp::Potential& potential, const std::string& kernel)
+      : potential_(potential), evaluator_(potential, kernel) {}
+
+  std::string kernel() const { return evaluator_.kernel_name(); }
+
+  py::dict evaluate(const Array<int>& types, const Array<double>& positions, const Array<double>& cell,
+                    const Array<bool>& pbc) {
+    const mtp::PeriodicNeighbours near = neighbours_of(potential_, types, positions, cell, pbc);
+    Array<double> energies(types.size()), forces({types.size(), py::ssize_t{3}}), virial(6);
+    std::fill_n(energies.mutable_data(), energies.size(), 0.0);
+    std::fill_n(forces.mutable_data(), forces.size(), 0.0);
+    std::vector<double> all(3 * near.total(), 0.0);
+    mtp::Results results;
+    results.want_virial = true;
+    results.forces = all.data();
+    results.energies = energies.mutable_data();
+    {
+      py::gil_scoped_release release;
+      evaluator_.compute(near.atoms(), near.neighbourhoods(), results);
+    }
+    near.fold(all, forces.mutable_data());
+    std::copy_n(results.virial, 6, virial.mutable_data());
+    py::dict out;
+    out["energy"] = results.energy;
+    out["energies"] = energies;
+    out["forces"] = forces;
+    out["virial"] = virial;
+    return out;
+  }
+
+  // dE_i/dp of every atom, [atoms][parameters].
+  Array<double> rows(const Array<int>& types, const Array<double>& positions, const Array<double>& cell,
+                     const Array<bool>& pbc) {
+    const mtp::PeriodicNeighbours near = neighbours_of(potential_, types, positions, cell, pbc);
+    const py::ssize_t size = static_cast<py::ssize_t>(potential_.parameter_count());
+    Array<double> out({types.size(), size});
+    std::vector<double> all(3 * near.total(), 0.0);
+    mtp::Results results;
+    results.forces = all.data();
+    struct Copy : mtp::RowConsumer {
+      void take(int centre, const double* row) override { std::copy_n(row, size, out + centre * size); }
+      double* out;
+      py::ssize_t size;
+    } copy;
+    copy.out = out.mutable_data();
+    copy.size = size;
+    {
+      py::gil_scoped_release release;
+      evaluator_.compute(near.atoms(), near.neighbourhoods(), results, &copy);
+    }
+    return out;
+  }
+
+ private:
+  mtp::Potential potential_;
+  mtp::Evaluator evaluator_;
+};
+
+void bind_evaluator(py::module_& module) {
+  const char* arguments = R"(
+
+Parameters
+----------
+types : array of int, shape (n,)
+    The potential's species of each atom, from 0.
+positions : array of float, shape (n, 3)
+    Cartesian coordinates in angstrom.
+cell : array of float, shape (3, 3)
+    Cell vectors as rows in angstrom; vectors of directions without period may be zero.
+pbc : array of bool, shape (3,)
+    Which directions are periodic.
+)";
+  const std::string evaluate_doc = std::string("Energy, forces and virial of a configuration.") + arguments + R"(
+Returns
+-------
+dict
+    energy (eV), energies (n,), forces (n, 3) in eV/angstrom and virial (6,) in eV: the sum of r f as
+    xx yy zz xy xz yz, so that the stress is -virial / volume.
+)";
+  const std::string rows_doc =
+      std::string("Derivatives of each atom's energy with respect to all coefficients.") + arguments + R"(
+Returns
+-------
+array of float, shape (n, parameters)
+    In the order radial, species, moment coefficients.
+)";
+  py::class_<PythonEvaluator>(module, "Evaluator",
+                              "Evaluates a potential. `kernel` names one of available_kernels(); the best by default.")
+      .def(py::init<const mtp::Potential&, const std::string&>(), py::arg("potential"), py::arg("kernel") = "")
+      .def_property_readonly("kernel", &PythonEvaluator::kernel)
+      .def("evaluate", &PythonEvaluator::evaluate, py::arg("types"), py::arg("positions"), py::arg("cell"),
+           py::arg("pbc"), evaluate_doc.c_str())
+      .def("rows", &PythonEvaluator::rows, py::arg("types"), py::arg("positions"), py::arg("cell"), py::arg("pbc"),
+           rows_doc.c_str());
+  module.def("available_kernels", &mtp::available_kernels,
+             "Names of the instruction sets that this build has and this processor runs, best last.");
+  module.def(
+      "evaluate",
+      [](const mtp::Potential& potential, const Array<int>& types, const Array<double>& positions,
+         const Array<double>& cell, const Array<bool>& pbc) {
+        return PythonEvaluator(potential, "").evaluate(types, positions, cell, pbc);
+      },
+      py::arg("potential"), py::arg("types"), py::arg("positions"), py::arg("cell"), py::arg("pbc"),
+      "One evaluation; see Evaluator.evaluate, which is faster for many.");
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "Evaluation of moment tensor potentials.";
   py::register_exception<mtp::FormatError>(module, "MTPFormatError", PyExc_ValueError);
   bind_potential(module);
+  bind_evaluator(module);
 }

@@ -6,17 +6,20 @@ import secrets
 from collections.abc import Mapping
 from copy import deepcopy
 from importlib import resources
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from aiida import orm
-
-# Where a protocol's entry is one of these, an override replaces it whole, since its keys are not fixed.
-FREE_FORM = ("options", "stages", "keywords")
+from aiida.engine import WorkChain
 
 
-class ProtocolMixin:
+class ProtocolMixin(WorkChain):
     """Read `workflows/protocols/<name>.yaml`, where `name` is the module of the work chain."""
+
+    # Entries that an override replaces whole, since their keys exclude each other.
+    WHOLE_ENTRIES: ClassVar[tuple[str, ...]] = ("options", "label")
+    # Entries that take keys the protocol does not list; the port they are given to checks them.
+    OPEN_ENTRIES: ClassVar[tuple[str, ...]] = ("training", "selection", "diffusivity", "speciation")
 
     @classmethod
     def _protocol_file(cls) -> dict[str, Any]:
@@ -49,9 +52,26 @@ class ProtocolMixin:
         name = protocol or content["default_protocol"]
         if name not in content["protocols"]:
             raise ValueError(f"protocol {name!r} does not exist; choose one of {sorted(content['protocols'])}")
-        values = merge(content["default_inputs"], content["protocols"][name])
+        values = cls._merge(content["default_inputs"], content["protocols"][name])
         values.pop("description")
-        return merge(values, overrides or {}, strict=True)
+        return cls._merge(values, overrides or {}, strict=True)
+
+    @classmethod
+    def _merge(
+        cls, base: Mapping[str, Any], changes: Mapping[str, Any], *, strict: bool = False, path: str = ""
+    ) -> dict[str, Any]:
+        """Deep merge of dictionaries; `strict` refuses keys the base lacks."""
+        merged = deepcopy(dict(base))
+        for key, value in changes.items():
+            if strict and key not in merged:
+                raise ValueError(f"override {path + key!r} is no entry of the protocol; there: {sorted(merged)}")
+            nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            if nested and key not in cls.WHOLE_ENTRIES:
+                inner = strict and key not in cls.OPEN_ENTRIES
+                merged[key] = cls._merge(merged[key], value, strict=inner, path=f"{path}{key}.")
+            else:
+                merged[key] = deepcopy(value)
+        return merged
 
     @staticmethod
     def draw_seed() -> orm.Int:
@@ -65,23 +85,3 @@ class ProtocolMixin:
         while len(seeds) < n:
             seeds.add(cls.draw_seed().value)
         return orm.List(sorted(seeds))
-
-
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any], *, strict: bool = False, path: str = "") -> dict[str, Any]:
-    """Deep merge of dictionaries; `strict` refuses keys the base lacks.
-
-    Raises
-    ------
-    ValueError
-        With the path of an unknown key, if `strict`.
-    """
-    merged = deepcopy(dict(base))
-    for key, value in changes.items():
-        where = f"{path}{key}"
-        if strict and key not in merged:
-            raise ValueError(f"override {where!r} is not an entry of the protocol; entries there: {sorted(merged)}")
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key not in FREE_FORM:
-            merged[key] = merge(merged[key], value, strict=strict, path=f"{where}.")
-        else:
-            merged[key] = deepcopy(value)
-    return merged

@@ -1,0 +1,399 @@
+"""Training, grading, selecting and testing with ``lpsgb-mlp`` or MLIP-2's ``mlp``: the Code alone decides which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec
+from ase import Atoms
+
+from aiida_lpsgb.calculations.validation import configurations_error, levels_error
+from aiida_lpsgb.data.configurations import ConfigurationsData
+from aiida_lpsgb.data.potential import PotentialData
+from aiida_lpsgb.mtp.configurations import write_cfg
+
+# Name of the feature that tells which candidate a selected configuration is.
+INDEX_FEATURE = "lpsgb_index"
+POSITIVE, FRACTION, FLAG = "a positive number", "a number of at least 0", "true or false"
+
+
+def _is_valid(value: Any, kind: str | type | tuple[str, ...]) -> bool:
+    if isinstance(kind, tuple):
+        return value in kind
+    if kind == FLAG:
+        return isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    if kind is int:
+        return isinstance(value, int) and value >= 0
+    return value > 0 if kind == POSITIVE else value >= 0
+
+
+def _expected(kind: str | type | tuple[str, ...]) -> str:
+    if isinstance(kind, tuple):
+        return f"one of {', '.join(kind)}"
+    return "an integer of at least 0" if kind is int else str(kind)
+
+
+class MlpCalculation(CalcJob):
+    """What the sub-commands of ``mlp`` have in common."""
+
+    COMMAND: ClassVar[str]
+    # Options of the sub-command, without their leading dashes and with underscores, and what their values may be.
+    OPTIONS: ClassVar[dict[str, Any]]
+
+    POTENTIAL_FILE = "potential.mtp"
+    TRAINING_FILE = "train.cfg"
+    CONFIGURATIONS_FILE = "in.cfg"
+    OUTPUT_FILE = "mlp.out"
+    ERROR_FILE = "mlp.err"
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare the ports and exit codes that all sub-commands share."""
+        super().define(spec)
+        spec.input("potential", valid_type=PotentialData, help="Moment tensor potential; its species order the types.")
+        spec.input(
+            "parameters",
+            valid_type=orm.Dict,
+            required=False,
+            validator=cls._parameters_error,
+            help=f"Options of `mlp {cls.COMMAND}`, with underscores for dashes: {', '.join(sorted(cls.OPTIONS))}."
+            " An option that is not given is not sent, so the program's own default holds.",
+        )
+        options = spec.inputs["metadata"]["options"]
+        options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+        options["withmpi"].default = False
+        options["input_filename"].default = cls.POTENTIAL_FILE
+        options["output_filename"].default = cls.OUTPUT_FILE
+        spec.inputs.validator = cls._inputs_error
+
+        spec.output("results", valid_type=orm.Dict, help="What the program reported, the unit in each key.")
+        spec.default_output_node = "results"
+
+        spec.exit_code(
+            300,
+            "ERROR_OUTPUT_MISSING",
+            message="The program left no output: {detail}",
+            invalidates_cache=True,
+        )
+        spec.exit_code(
+            301,
+            "ERROR_OUTPUT_INCOMPLETE",
+            message="The output is truncated or does not fit the input: {detail}",
+            invalidates_cache=True,
+        )
+        spec.exit_code(310, "ERROR_MLP", message="The program stopped: {detail}", invalidates_cache=True)
+        spec.exit_code(
+            400,
+            "ERROR_OUT_OF_WALLTIME",
+            message="The wall time ended before the program did; ask for more of it.",
+            invalidates_cache=True,
+        )
+
+    @classmethod
+    def _parameters_error(cls, node: orm.Dict | None, _: Any) -> str | None:
+        if node is None:
+            return None
+        for key, value in node.get_dict().items():
+            if key not in cls.OPTIONS:
+                return f"parameters: `mlp {cls.COMMAND}` has no option {key!r}; it has {', '.join(sorted(cls.OPTIONS))}"
+            if not _is_valid(value, cls.OPTIONS[key]):
+                return f"parameters: {key} is {value!r}, expected {_expected(cls.OPTIONS[key])}"
+        return None
+
+    @classmethod
+    def _inputs_error(cls, inputs: Mapping[str, Any], _: Any) -> str | None:
+        """Check what involves more than one port; a port may be missing where these inputs are exposed."""
+        potential = inputs.get("potential")
+        if potential is None:
+            return None
+        for port, node in cls._configurations_ports(inputs):
+            error = configurations_error(node, potential, port)
+            if error:
+                return error
+        return cls._own_error(inputs)
+
+    @classmethod
+    def _own_error(cls, inputs: Mapping[str, Any]) -> str | None:
+        if not inputs["potential"].trained:
+            return f"potential: it is not trained, which `mlp {cls.COMMAND}` needs"
+        return None
+
+    @staticmethod
+    def _configurations_ports(inputs: Mapping[str, Any]) -> Iterator[tuple[str, ConfigurationsData]]:
+        for port, value in inputs.items():
+            if isinstance(value, ConfigurationsData):
+                yield port, value
+            elif isinstance(value, Mapping) and port != "metadata":
+                for label, node in value.items():
+                    if isinstance(node, ConfigurationsData):
+                        yield f"{port}.{label}", node
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write the files the sub-command reads and build its command line."""
+        codeinfo = CodeInfo()
+        codeinfo.code_uuid = self.inputs.code.uuid
+        codeinfo.cmdline_params = [self.COMMAND, *self._write_files(folder), *self._options()]
+        codeinfo.stdout_name = self.options.output_filename
+        codeinfo.stderr_name = self.ERROR_FILE
+
+        calcinfo = CalcInfo()
+        calcinfo.codes_info = [codeinfo]
+        potential = self.inputs.potential
+        calcinfo.local_copy_list = [(potential.uuid, potential.filename, self.POTENTIAL_FILE)]
+        calcinfo.retrieve_list = [self.options.output_filename, self.ERROR_FILE]
+        calcinfo.retrieve_temporary_list = []
+        self._name_outputs(calcinfo)
+        return calcinfo
+
+    def _options(self) -> Iterator[str]:
+        parameters = self.inputs.parameters.get_dict() if "parameters" in self.inputs else {}
+        for key, value in sorted(parameters.items()):
+            option = "--" + key.replace("_", "-")
+            if value is True:
+                yield option
+            elif value is not False:
+                yield f"{option}={value}"
+
+    def _write(self, folder: Folder, name: str, images: Any) -> None:
+        write_cfg(folder.get_abs_path(name), images, self.inputs.potential.species)
+
+    def _write_training_sets(self, folder: Folder) -> None:
+        sets = self.inputs.training_sets
+        self._write(folder, self.TRAINING_FILE, chain.from_iterable(sets[label] for label in sorted(sets)))
+
+    def _write_files(self, folder: Folder) -> list[str]:
+        """Write the input files; return the arguments of the sub-command."""
+        raise NotImplementedError
+
+    def _name_outputs(self, calcinfo: CalcInfo) -> None:
+        """Add the files to bring back."""
+
+
+def _add_training_sets(spec: CalcJobProcessSpec, help_text: str) -> None:
+    spec.input_namespace(
+        "training_sets",
+        dynamic=True,
+        valid_type=ConfigurationsData,
+        validator=_training_sets_error,
+        help=f"{help_text} They are joined in the order of their labels.",
+    )
+
+
+def _training_sets_error(value: Mapping[str, Any], _: Any) -> str | None:
+    if not value:
+        return "training_sets: there is none; give at least one, such as training_sets.start"
+    return None
+
+
+class MlpTrainCalculation(MlpCalculation):
+    """Train a moment tensor potential (``mlp train``)."""
+
+    COMMAND = "train"
+    OPTIONS = {
+        "energy_weight": FRACTION,
+        "force_weight": FRACTION,
+        "stress_weight": FRACTION,
+        "scale_by_force": FRACTION,
+        "max_iter": int,
+        "bfgs_conv_tol": POSITIVE,
+        "weighting": ("vibrations", "molecules", "structures"),
+        "init_params": ("random", "same"),
+        "skip_preinit": FLAG,
+        "update_mindist": FLAG,
+        "seed": int,
+        "threads": int,
+    }
+    TRAINED_FILE = "trained.mtp"
+    CURRENT_FILE = "current.mtp"
+    VALIDATION_FILE = "validation.cfg"
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare ports, outputs and exit codes."""
+        super().define(spec)
+        _add_training_sets(spec, "Labelled configurations to train on.")
+        spec.input(
+            "validation_set",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Labelled configurations that are not trained on; the errors on them are reported.",
+        )
+        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.mlp.train"
+        spec.output(
+            "potential",
+            valid_type=PotentialData,
+            required=False,
+            help="The trained potential with its training errors. After `ERROR_OUT_OF_WALLTIME`, as far as it got.",
+        )
+        spec.exit_code(
+            320,
+            "ERROR_INVALID_POTENTIAL",
+            message="The trained potential is not usable: {detail}",
+        )
+
+    @classmethod
+    def _own_error(cls, inputs: Mapping[str, Any]) -> str | None:
+        ports = list(cls._configurations_ports(inputs))
+        for port, node in ports:
+            if not node.labelled:
+                n_missing = len(node) - node.base.attributes.get("n_labelled")
+                return f"{port}: {n_missing} of {len(node)} configurations lack energy or forces; label them first"
+        return levels_error(ports)
+
+    def _write_files(self, folder: Folder) -> list[str]:
+        self._write_training_sets(folder)
+        arguments = [
+            self.POTENTIAL_FILE,
+            self.TRAINING_FILE,
+            f"--trained-pot-name={self.TRAINED_FILE}",
+            f"--curr-pot-name={self.CURRENT_FILE}",
+        ]
+        if "validation_set" in self.inputs:
+            self._write(folder, self.VALIDATION_FILE, self.inputs.validation_set)
+            arguments.append(f"--valid-cfgs={self.VALIDATION_FILE}")
+        return arguments
+
+    def _name_outputs(self, calcinfo: CalcInfo) -> None:
+        # The potential becomes a node of its own.
+        calcinfo.retrieve_temporary_list += [self.TRAINED_FILE, self.CURRENT_FILE]
+
+
+_SELECTION_OPTIONS = {"init_threshold": FRACTION, "select_threshold": POSITIVE, "swap_threshold": POSITIVE}
+
+
+class MlpGradeCalculation(MlpCalculation):
+    """Build the active set of training sets and grade configurations by it (``mlp calc-grade``)."""
+
+    COMMAND = "calc-grade"
+    OPTIONS = {**_SELECTION_OPTIONS, "threads": int}
+    ACTIVE_SET_FILE = "active_set.als"
+    GRADED_FILE = "graded.cfg"
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare ports and outputs."""
+        super().define(spec)
+        _add_training_sets(spec, "Configurations the potential was trained on.")
+        spec.input(
+            "configurations",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Configurations to grade. Without them only the active set is built.",
+        )
+        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.mlp.grade"
+        spec.output("active_set", valid_type=orm.SinglefileData, help="Active set (`.als`) of the training sets.")
+        spec.output(
+            "configurations",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="The configurations in their order, each with its extrapolation grade in `info['mv_grade']`.",
+        )
+
+    def _write_files(self, folder: Folder) -> list[str]:
+        self._write_training_sets(folder)
+        if "configurations" in self.inputs:
+            self._write(folder, self.CONFIGURATIONS_FILE, self.inputs.configurations)
+        else:
+            first = min(self.inputs.training_sets)
+            self._write(folder, self.CONFIGURATIONS_FILE, [self.inputs.training_sets[first][0]])
+        files = [self.POTENTIAL_FILE, self.TRAINING_FILE, self.CONFIGURATIONS_FILE, self.GRADED_FILE]
+        return [*files, f"--als-filename={self.ACTIVE_SET_FILE}"]
+
+    def _name_outputs(self, calcinfo: CalcInfo) -> None:
+        calcinfo.retrieve_temporary_list += [self.ACTIVE_SET_FILE, self.GRADED_FILE]
+
+
+class MlpSelectCalculation(MlpCalculation):
+    """Select the candidates that a training set should be extended by (``mlp select-add``)."""
+
+    COMMAND = "select-add"
+    OPTIONS = {
+        **_SELECTION_OPTIONS,
+        "selection_limit": int,
+        "weighting": ("vibrations", "molecules", "structures"),
+        "threads": int,
+    }
+    ACTIVE_SET_FILE = "active_set.als"
+    SELECTED_FILE = "selected.cfg"
+    ADDED_FILE = "added.cfg"
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare ports and outputs."""
+        super().define(spec)
+        _add_training_sets(spec, "Configurations the potential was trained on.")
+        spec.input_namespace(
+            "candidates",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            validator=_candidates_error,
+            help="Configurations to select from.",
+        )
+        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.mlp.select"
+        spec.output(
+            "selected",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="The candidates to add, in the order of their labels and places there; absent if there is none.",
+        )
+        spec.output(
+            "active_set",
+            valid_type=orm.SinglefileData,
+            required=False,
+            help="Active set (`.als`) of the training sets and the selected candidates together.",
+        )
+
+    def _write_files(self, folder: Folder) -> list[str]:
+        self._write_training_sets(folder)
+        self._write(folder, self.CONFIGURATIONS_FILE, numbered(self.inputs.candidates))
+        files = [self.POTENTIAL_FILE, self.TRAINING_FILE, self.CONFIGURATIONS_FILE, self.ADDED_FILE]
+        return [*files, f"--als-filename={self.ACTIVE_SET_FILE}", f"--selected-filename={self.SELECTED_FILE}"]
+
+    def _name_outputs(self, calcinfo: CalcInfo) -> None:
+        calcinfo.retrieve_temporary_list += [self.ACTIVE_SET_FILE, self.ADDED_FILE]
+
+
+def _candidates_error(value: Mapping[str, Any], _: Any) -> str | None:
+    if not value:
+        return "candidates: there is none; give at least one, such as candidates.exploration"
+    return None
+
+
+def numbered(candidates: Mapping[str, ConfigurationsData]) -> Iterator[Atoms]:
+    """Yield all candidates in the order of their labels, each with its number in all as a feature."""
+    images = chain.from_iterable(candidates[label] for label in sorted(candidates))
+    for number, atoms in enumerate(images):
+        atoms.info = {"features": {INDEX_FEATURE: str(number)}}
+        yield atoms
+
+
+class MlpErrorsCalculation(MlpCalculation):
+    """Compare a potential with the labels of configurations (``mlp calc-errors``)."""
+
+    COMMAND = "calc-errors"
+    OPTIONS = {"threads": int}
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare ports and outputs."""
+        super().define(spec)
+        spec.input("configurations", valid_type=ConfigurationsData, help="Labelled configurations to compare with.")
+        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.mlp.errors"
+
+    @classmethod
+    def _own_error(cls, inputs: Mapping[str, Any]) -> str | None:
+        configurations = inputs.get("configurations")
+        if configurations is not None and not configurations.labelled:
+            return "configurations: some lack energy or forces, so there is nothing to compare with; label them first"
+        return super()._own_error(inputs)
+
+    def _write_files(self, folder: Folder) -> list[str]:
+        self._write(folder, self.CONFIGURATIONS_FILE, self.inputs.configurations)
+        return [self.POTENTIAL_FILE, self.CONFIGURATIONS_FILE]

@@ -1,0 +1,383 @@
+"""``aiida-lpsgb watch``: what a running study is doing, until it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from aiida_lpsgb.cli.options import process_argument, profile_option
+from aiida_lpsgb.report.results import outcome
+
+if TYPE_CHECKING:
+    from aiida.orm import CalcJobNode, ProcessNode
+    from aiida.transports import Transport
+
+ENDED = ("finished", "excepted", "killed")
+TAIL_BYTES = 4096
+STATUS_INTERVAL_S = 20.0
+"""Seconds between status lines where the last one cannot be overwritten."""
+DAEMON_INTERVAL_S = 15.0
+REMOTE_INTERVAL_S = 10.0
+"""Seconds between looks into working folders on other machines."""
+
+
+@dataclass
+class Process:
+    """A process below the one that is watched.
+
+    Attributes
+    ----------
+    pk, label, state
+        As `verdi process list` shows them.
+    job_state
+        Where a calculation job is (``uploading``, ``withscheduler``, …), None for other processes.
+    is_job
+        Whether it is a calculation job.
+    children
+        Primary keys of the processes it called.
+    """
+
+    pk: int
+    label: str
+    state: str | None
+    job_state: str | None
+    is_job: bool
+    children: set[int] = field(default_factory=set)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.state in ENDED
+
+
+class ProcessTree:
+    """The processes called, directly or not, by one process; read again with as few queries as it has levels.
+
+    Parameters
+    ----------
+    pk
+        Primary key of the process at the top.
+    """
+
+    PROJECTION = ("id", "attributes.process_label", "attributes.process_state", "attributes.state", "node_type")
+
+    def __init__(self, pk: int):
+        self.pk = pk
+        self.processes: dict[int, Process] = {}
+
+    def refresh(self) -> None:
+        """Read all states that may have changed since the last call."""
+        closed = {pk for pk, process in self.processes.items() if process.ended}
+        parents = {self.pk, *self.processes} - closed
+        self._read(parents)
+        while parents:
+            closed |= parents  # a process calls no more than one query has shown, until the next refresh
+            parents = self._read_children(parents) - closed
+
+    def active(self) -> list[Process]:
+        """Processes that have not ended, the oldest first."""
+        return [process for _, process in sorted(self.processes.items()) if not process.ended]
+
+    def _read(self, pks: Iterable[int]) -> None:
+        from aiida.orm import ProcessNode, QueryBuilder
+
+        filters = {"id": {"in": list(pks)}}
+        query = QueryBuilder().append(ProcessNode, filters=filters, project=list(self.PROJECTION))
+        for row in query.iterall():
+            self._update(row)
+
+    def _read_children(self, parents: set[int]) -> set[int]:
+        from aiida.common.links import LinkType
+        from aiida.orm import ProcessNode, QueryBuilder
+
+        calls = {"type": {"in": [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]}}
+        query = QueryBuilder().append(ProcessNode, filters={"id": {"in": list(parents)}}, tag="parent", project="id")
+        query.append(ProcessNode, with_incoming="parent", edge_filters=calls, project=list(self.PROJECTION))
+        found = set()
+        for parent, *row in query.iterall():
+            self._update(row)
+            self.processes[parent].children.add(row[0])
+            found.add(row[0])
+        return found
+
+    def _update(self, row: Sequence) -> None:
+        pk, label, state, job_state, node_type = row
+        process = self.processes.setdefault(pk, Process(pk, label or "", state, job_state, ".calcjob." in node_type))
+        process.label, process.state, process.job_state = label or "", state, job_state
+
+
+class Reports:
+    """The report and warning lines of a growing set of processes, each given once, the oldest first."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.known: set[int] = set()
+
+    def new(self, pks: Iterable[int]) -> list[tuple[datetime, str, str]]:
+        """Time, level and text of the lines not given yet.
+
+        Parameters
+        ----------
+        pks
+            All processes of interest; one that was not there in the last call is asked for all its lines.
+        """
+        from aiida.orm import Log, QueryBuilder
+
+        late = set(pks) - self.known
+        wanted = []
+        if self.known:
+            wanted.append({"id": {">": self.last}, "dbnode_id": {"in": list(self.known)}})
+        if late:
+            wanted.append({"dbnode_id": {"in": list(late)}})
+        query = QueryBuilder().append(Log, filters={"or": wanted}, project=["id", "time", "levelname", "message"])
+        rows = query.order_by({Log: "id"}).all()
+        self.known |= late
+        self.last = max([self.last, *(row[0] for row in rows)])
+        return [(when, level, without_prefix(message)) for _, when, level, message in rows]
+
+
+def without_prefix(message: str) -> str:
+    """Drop AiiDA's ``[pk|class|function]: `` from a report; a process that is not a work chain writes none."""
+    return re.sub(r"^\[\d+\|[^\]]*\]: ", "", message)
+
+
+class Tails:
+    """Last lines of files in the working folders of running jobs, read through their computers' transports.
+
+    Use as a context manager: each computer's transport is opened once and closed at the end.
+    """
+
+    def __init__(self) -> None:
+        self.stack = ExitStack()
+        self.transports: dict[int, Transport] = {}
+        self.read_at: dict[tuple[int, str], tuple[float, list[str]]] = {}
+
+    def __enter__(self) -> Tails:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.stack.close()
+
+    def lines(self, job: CalcJobNode, name: str) -> list[str]:
+        """Complete last lines of a file of the job; empty if it cannot be read (yet)."""
+        folder = job.get_remote_workdir()
+        if folder is None:
+            return []
+        interval = 0.0 if job.computer.transport_type == "core.local" else REMOTE_INTERVAL_S
+        when, lines = self.read_at.get((job.pk, name), (-interval, []))
+        if time.monotonic() - when < interval:
+            return lines
+        command = f"tail -c {TAIL_BYTES} {shlex.quote(f'{folder}/{name}')}"
+        status, text, _ = self._transport(job).exec_command_wait(command)
+        lines = text.splitlines() if status == 0 else []
+        self.read_at[(job.pk, name)] = (time.monotonic(), lines)
+        return lines
+
+    def _transport(self, job: CalcJobNode) -> Transport:
+        pk = job.computer.pk
+        if pk not in self.transports:
+            self.transports[pk] = self.stack.enter_context(job.get_transport())
+        return self.transports[pk]
+
+
+def md_progress(job: CalcJobNode, tails: Tails) -> str:
+    """Step, share of the planned steps and temperature of a running `lpsgb.md` job; empty before its first step."""
+    from aiida_lpsgb.calculations.lammps import MolecularDynamicsCalculation, planned_steps, resolve
+
+    planned = planned_steps(resolve(job.inputs.parameters.get_dict()))
+    for line in reversed(tails.lines(job, MolecularDynamicsCalculation.LOG_FILE)):
+        if match := re.match(r"\s*(\d+)\s+([-+.\deE]+)(\s+[-+.\deE]+){3,}\s*$", line):
+            step, temperature = int(match[1]), float(match[2])
+            return f"step {step}/{planned} ({100 * step // max(planned, 1)} %), {temperature:.0f} K"
+    return ""
+
+
+def stdout_progress(job: CalcJobNode, tails: Tails) -> str:
+    """Last line that a running job has printed; empty if its output is not kept or it printed nothing."""
+    calcinfo = json.loads(job.base.repository.get_object_content(".aiida/calcinfo.json"))
+    names = [code.get("stdout_name") for code in calcinfo.get("codes_info", [])]
+    for name in filter(None, names):
+        for line in reversed(tails.lines(job, name)):
+            if line.strip():
+                return " ".join(line.split())
+    return ""
+
+
+PROGRESS: dict[str, Callable[[CalcJobNode, Tails], str]] = {"aiida.calculations:lpsgb.md": md_progress}
+"""How to read the progress of a kind of job; the others show the last line they printed."""
+
+
+def job_progress(pk: int, tails: Tails) -> str:
+    """One phrase on where a running job is; empty if that cannot be known now."""
+    from aiida.orm import load_node
+
+    job = load_node(pk)
+    try:
+        return PROGRESS.get(job.process_type, stdout_progress)(job, tails)
+    except (OSError, ValueError, KeyError):
+        return ""  # the folder, the file or the connection has just gone: the next look will tell
+
+
+def short(label: str) -> str:
+    """A process's class without the words that all of them share."""
+    return re.sub(r"(WorkChain|Calculation)$", "", label)
+
+
+def status_line(tree: ProcessTree, tails: Tails) -> str:
+    """What is going on now, in one line: the jobs that run and how far they are, the others counted."""
+    active = tree.active()
+    running = [process for process in active if process.is_job]
+    phrases, counts = [], Counter()
+    for process in running:
+        at_work = process.job_state == "withscheduler"
+        progress = job_progress(process.pk, tails) if at_work else ""
+        if progress:
+            phrases.append(f"{short(process.label)}<{process.pk}> {progress}")
+        else:
+            where = "with the scheduler" if at_work else process.job_state or process.state or "created"
+            counts[f"{short(process.label)} {where}"] += 1
+    phrases += [f"{number} × {text}" if number > 1 else text for text, number in sorted(counts.items())]
+    if not phrases and active:
+        deepest = active[-1]
+        phrases = [f"{short(deepest.label)}<{deepest.pk}> {deepest.state or 'created'}"]
+    n_ended = sum(process.ended for process in tree.processes.values())
+    return f"[{n_ended} of {len(tree.processes)} processes done] " + "; ".join(phrases)
+
+
+class Display:
+    """Lines that stay, and one status line that is overwritten on a terminal and repeated now and then elsewhere.
+
+    Parameters
+    ----------
+    stream
+        Where to write.
+    """
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+        self.overwrites = stream.isatty()
+        self.status = ""
+        self.shown_at = -STATUS_INTERVAL_S
+
+    def line(self, text: str) -> None:
+        """Write a line that stays."""
+        self._clear()
+        print(text, file=self.stream, flush=True)
+
+    def update(self, text: str) -> None:
+        """Show a status line."""
+        if self.overwrites:
+            self._clear()
+            width = shutil.get_terminal_size().columns - 1
+            self.status = text if len(text) <= width else text[: width - 1] + "…"
+            self.stream.write(self.status)
+            self.stream.flush()
+        elif time.monotonic() - self.shown_at >= STATUS_INTERVAL_S:
+            self.shown_at = time.monotonic()
+            print(text, file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Take the status line away."""
+        self._clear()
+        self.stream.flush()
+
+    def _clear(self) -> None:
+        if self.overwrites and self.status:
+            self.stream.write("\r\x1b[2K")
+            self.status = ""
+
+
+def elapsed(node: ProcessNode, when: datetime) -> str:
+    """Hours, minutes and seconds between the creation of a process and a moment."""
+    return str(timedelta(seconds=max(0, round((when - node.ctime).total_seconds()))))
+
+
+def daemon_hint() -> str | None:
+    """A line that says how to go on if the profile's daemon is down, else None."""
+    from aiida.common.exceptions import ConfigurationError
+    from aiida.engine.daemon.client import get_daemon_client
+
+    try:
+        if get_daemon_client().is_daemon_running:
+            return None
+    except ConfigurationError:
+        pass
+    return "The daemon is not running, nothing will move until it is: verdi daemon start 2"
+
+
+def follow(node: ProcessNode, interval_s: float = 1.0, stream: TextIO | None = None) -> ProcessNode:
+    """Print what a process and those below it do and report, until it ends.
+
+    Nothing is changed and no process is needed to answer: the states are read from the database, the progress of
+    jobs from their working folders. It may be interrupted and called again at any time.
+
+    Parameters
+    ----------
+    node
+        The process; it may have ended already.
+    interval_s
+        Seconds between looks.
+    stream
+        Where to write, standard output by default.
+
+    Returns
+    -------
+    node
+        The same node, ended.
+    """
+    display = Display(stream or sys.stdout)
+    tree, reports = ProcessTree(node.pk), Reports()
+    next_daemon_check, hint = 0.0, None
+    with Tails() as tails:
+        while True:
+            ended = node.is_terminated  # before the last look, so that no report is missed
+            tree.refresh()
+            for when, level, text in reports.new(tree.processes):
+                mark = "" if level == "REPORT" else f"{level.lower()}: "
+                display.line(f"{elapsed(node, when):>8}  {mark}{text}")
+            if ended:
+                break
+            if time.monotonic() >= next_daemon_check:
+                previous, hint = hint, daemon_hint()
+                next_daemon_check = time.monotonic() + DAEMON_INTERVAL_S
+                if hint and hint != previous:
+                    display.line(hint)
+            display.update(f"{elapsed(node, datetime.now(UTC)):>8}  {status_line(tree, tails)}")
+            time.sleep(interval_s)
+    display.close()
+    display.line(f"{elapsed(node, node.mtime):>8}  {outcome(node)}")
+    return node
+
+
+@click.command()
+@process_argument(required=False)
+@profile_option()
+@click.option(
+    "--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds between looks."
+)
+def watch(process: str | None, profile: str | None, interval: float) -> None:
+    """Follow the process PK until it ends: its reports, and what its jobs are doing.
+
+    Without PK, the newest study of the profile. The exit status is 0 if the process finished well.
+    """
+    from aiida_lpsgb.cli.options import load_process
+
+    node = load_process(process, profile)
+    try:
+        follow(node, interval)
+    except KeyboardInterrupt:
+        click.echo(f"\nStopped watching; the process goes on. To look again: aiida-lpsgb watch {node.pk}")
+        raise SystemExit(130) from None
+    raise SystemExit(0 if node.is_finished_ok else 1)

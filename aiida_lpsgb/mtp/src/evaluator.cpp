@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include "evaluator.hpp"
+
+#include <algorithm>
+#include <new>
+#include <stdexcept>
+
+namespace mtp {
+namespace {
+
+std::vector<const Kernel*> kernels() {
+  std::vector<const Kernel*> found = {&kernel_baseline()};
+#ifdef MTP_X86_KERNELS
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&kernel_avx2());
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    found.push_back(&kernel_avx512());
+#endif
+  return found;
+}
+
+const Kernel* choose_kernel(std::string wanted) {
+  const std::vector<const Kernel*> known = kernels();
+  if (wanted.empty())
+    if (const char* variable = std::getenv("MTP_KERNEL")) wanted = variable;
+  if (wanted.empty()) return known.back();
+  for (const Kernel* k : known)
+    if (wanted == k->name) return k;
+  std::string names;
+  for (const Kernel* k : known) names += std::string(names.empty() ? "" : ", ") + k->name;
+  throw std::invalid_argument("no kernel '" + wanted + "' here; available: " + names);
+}
+
+}  // namespace
+
+std::vector<std::string> available_kernels() {
+  std::vector<std::string> names;
+  for (const Kernel* k : kernels()) names.push_back(k->name);
+  return names;
+}
+
+template <typename T>
+T* Evaluator::Buffer<T>::ensure(std::size_t count) {
+  if (count > size_) {
+    const std::size_t bytes = ((count + count / 4) * sizeof(T) + 63) / 64 * 64;
+    memory_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
+    if (!memory_) throw std::bad_alloc();
+    size_ = bytes / sizeof(T);
+  }
+  return memory_.get();
+}
+
+Evaluator::Evaluator(const Potential& potential, const std::string& kernel)
+    : program_(potential), kernel_(choose_kernel(kernel)) {
+  const Program& p = program_.view();
+  slots_.resize(p.species_count);
+  centres_of_.resize(p.species_count);
+  counts_.resize(static_cast<std::size_t>(kernel_->lanes) * p.species_count);
+}
+
+void Evaluator::prepare_batch(const Neighbourhoods& neighbourhoods, const Results& results, bool rows) {
+  const Program& p = program_.view();
+  const std::size_t lanes = kernel_->lanes;
+  int longest = 1;
+  for (int k = 0; k < neighbourhoods.count; ++k)
+    longest = std::max(longest, neighbourhoods.lengths[neighbourhoods.centres[k]]);
+  const std::size_t slots = static_cast<std::size_t>(p.species_count) * longest;
+  batch_.capacity = longest;
+  batch_.slots = slots_.data();
+  batch_.neighbours = neighbours_.ensure(slots * lanes);
+  batch_.vectors = vectors_.ensure(3 * slots * lanes);
+  batch_.workspace = workspace_.ensure(kernel_->workspace_size(p, static_cast<long>(slots)));
+  batch_.near = near_.ensure(4 * (static_cast<std::size_t>(longest) + 1));
+  double* small = small_.ensure(10 * lanes);
+  batch_.energy = small;
+  batch_.force = small + lanes;
+  batch_.virial = results.want_virial || results.virials != nullptr ? small + 4 * lanes : nullptr;
+  batch_.row = rows ? row_.ensure(p.row_size() * lanes) : nullptr;
+}
+
+void Evaluator::sort_by_species(const AtomsView& atoms, const Neighbourhoods& neighbourhoods) {
+  for (auto& centres : centres_of_) centres.clear();
+  for (int k = 0; k < neighbourhoods.count; ++k) {
+    const int centre = neighbourhoods.centres[k];
+    centres_of_[atoms.species_of[atoms.types[centre]]].push_back(centre);
+  }
+}
+
+void Evaluator::compute(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, Results& results,
+                        RowConsumer* rows) {
+  prepare_batch(neighbourhoods, results, rows != nullptr || results.row != nullptr);
+  sort_by_species(atoms, neighbourhoods);
+  for (int species = 0; species < program_.view().species_count; ++species) {
+    const std::vector<int>& centres = centres_of_[species];
+    batch_.species = species;
+    for (std::size_t first = 0; first < centres.size(); first += kernel_->lanes) {
+      const int used = static_cast<int>(std::min<std::size_t>(kernel_->lanes, centres.size() - first));
+      run_batch(atoms, neighbourhoods, &centres[first], used, results, rows);
+    }
+  }
+}
+
+void Evaluator::run_batch(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, const int* centres, int used,
+                          Results& results, RowConsumer* rows) {
+  const Program& p = program_.view();
+  std::fill(slots_.begin(), slots_.end(), 0);
+  std::fill(counts_.begin(), counts_.end(), 0);
+  for (int lane = 0; lane < used; ++lane) {
+    const int centre = centres[lane];
+    int* counts = &counts_[static_cast<std::size_t>(lane) * p.species_count];
+    kernel_->gather(p, atoms, centre, neighbourhoods.neighbours[centre], neighbourhoods.lengths[centre],
+                    neighbourhoods.mask, lane, counts, batch_);
+    for (int s = 0; s < p.species_count; ++s) slots_[s] = std::max(slots_[s], counts[s]);
+  }
+  for (int lane = 0; lane < kernel_->lanes; ++lane)
+    kernel_->pad(p, centres[std::min(lane, used - 1)], lane, &counts_[static_cast<std::size_t>(lane) * p.species_count],
+                 batch_);
+  kernel_->evaluate(p, batch_);
+  kernel_->scatter(p, batch_, results.forces);
+  collect(centres, used, results);
+  if (batch_.row != nullptr) collect_rows(centres, used, results, rows);
+}
+
+void Evaluator::collect(const int* centres, int used, Results& results) {
+  const int lanes = kernel_->lanes;
+  for (int lane = 0; lane < used; ++lane) {
+    const int centre = centres[lane];
+    results.energy += batch_.energy[lane];
+    for (int a = 0; a < 3; ++a) results.forces[3L * centre + a] += batch_.force[a * lanes + lane];
+    if (results.energies != nullptr) results.energies[centre] += batch_.energy[lane];
+    if (batch_.virial == nullptr) continue;
+    for (int a = 0; a < 6; ++a) {
+      const double v = batch_.virial[a * lanes + lane];
+      results.virial[a] += v;
+      if (results.virials != nullptr) results.virials[centre][a] += v;
+    }
+  }
+}
+
+// A batch's rows hold what one central species depends on; here they take their place among all parameters.
+void Evaluator::collect_rows(const int* centres, int used, Results& results, RowConsumer* rows) {
+  const Program& p = program_.view();
+  const int lanes = kernel_->lanes;
+  const int radial = p.species_count * p.funcs * p.basis_size;
+  const int species_begin = p.species_count * radial, scalar_begin = species_begin + p.species_count;
+  atom_row_.assign(static_cast<std::size_t>(scalar_begin) + p.scalars, 0.0);
+  for (int lane = 0; lane < used; ++lane) {
+    const double* in = batch_.row + lane;
+    double* out = &atom_row_[static_cast<std::size_t>(batch_.species) * radial];
+    for (int k = 0; k < radial; ++k) out[k] = in[static_cast<long>(k) * lanes];
+    atom_row_[species_begin + batch_.species] = 1.0;
+    for (int k = 0; k < p.scalars; ++k)
+      atom_row_[scalar_begin + k] = in[static_cast<long>(radial + k) * lanes];
+    if (rows != nullptr) rows->take(centres[lane], atom_row_.data());
+    if (results.row == nullptr) continue;
+    for (std::size_t k = 0; k < atom_row_.size(); ++k) results.row[k] += atom_row_[k];
+  }
+}
+
+}  // namespace mtp

@@ -1,0 +1,89 @@
+// Energies, forces and coefficient derivatives of many atoms, given their neighbours. Knows no LAMMPS and no Python.
+//
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernel.hpp"
+#include "potential.hpp"
+#include "program.hpp"
+
+namespace mtp {
+
+// The atoms at the centre of neighbourhoods and full lists of their neighbours.
+struct Neighbourhoods {
+  int count;
+  const int* centres;             // [count]
+  const int* lengths;             // indexed by atom
+  const int* const* neighbours;   // indexed by atom
+  int mask;                       // applied to each neighbour index
+};
+
+// What to add to. Null pointers are not wanted; energy and forces always are.
+struct Results {
+  double energy = 0.0;
+  double virial[6] = {};              // xx yy zz xy xz yz, the sum of r dot f
+  bool want_virial = false;
+  double* forces = nullptr;           // [atoms][3]
+  double* energies = nullptr;         // [atoms]
+  double (*virials)[6] = nullptr;     // [atoms], each of its atom's site energy
+  double* row = nullptr;              // [parameters] the sum of dE/dp over centres, in the order of Potential
+};
+
+// Called after each centre with its derivatives dE_i/dp [parameters].
+class RowConsumer {
+ public:
+  virtual ~RowConsumer() = default;
+  virtual void take(int centre, const double* row) = 0;
+};
+
+// Names of the instruction sets that this build has and this processor runs, best last.
+std::vector<std::string> available_kernels();
+
+class Evaluator {
+ public:
+  // `kernel`: one of available_kernels(), or empty for the best (the environment's MTP_KERNEL overrides that).
+  explicit Evaluator(const Potential& potential, const std::string& kernel = "");
+
+  void compute(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, Results& results,
+               RowConsumer* rows = nullptr);
+
+  const char* kernel_name() const { return kernel_->name; }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  template <typename T>
+  class Buffer {  // grows, aligned to 64 bytes, content not kept
+   public:
+    T* ensure(std::size_t count);
+    T* data() const { return memory_.get(); }
+
+   private:
+    std::unique_ptr<T, Free> memory_;
+    std::size_t size_ = 0;
+  };
+
+  void prepare_batch(const Neighbourhoods& neighbourhoods, const Results& results, bool rows);
+  void sort_by_species(const AtomsView& atoms, const Neighbourhoods& neighbourhoods);
+  void run_batch(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, const int* centres, int used,
+                 Results& results, RowConsumer* rows);
+  void collect(const int* centres, int used, Results& results);
+  void collect_rows(const int* centres, int used, Results& results, RowConsumer* rows);
+
+  CompiledProgram program_;
+  const Kernel* kernel_;
+  Batch batch_{};
+  Buffer<double> vectors_, workspace_, near_, row_, small_;
+  Buffer<int> neighbours_;
+  std::vector<int> slots_, counts_;
+  std::vector<std::vector<int>> centres_of_;  // by species
+  std::vector<double> atom_row_;
+};
+
+}  // namespace mtp

@@ -1,0 +1,54 @@
+// What a file compiled for one instruction set offers, and the arrays that it works on. A lane is one atom of a batch
+// of atoms of the same species; a slot is the k-th neighbour of one species of every lane.
+//
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "program.hpp"
+
+namespace mtp {
+
+// Atoms and neighbours as a molecular dynamics program stores them.
+struct AtomsView {
+  const double* positions;  // [atoms][3]
+  const int* types;         // [atoms]
+  const int* species_of;    // [largest type + 1], the potential's species of each type
+};
+
+// All arrays are aligned to 64 bytes and hold `lanes` doubles a slot; neighbour slots of species s begin at s capacity.
+struct Batch {
+  int species;       // of all central atoms
+  int capacity;      // slots a species
+  int* slots;        // [species] slots in use
+  int* neighbours;   // [slot][lane] index of the neighbour; the central atom's own where a lane has none
+  double* vectors;   // [slot][3][lane] from the central atom to the neighbour; replaced by dE/dvector
+  double* energy;    // [lane]
+  double* force;     // [3][lane] on the central atoms
+  double* virial;    // [6][lane] xx yy zz xy xz yz, or null where not wanted
+  double* row;       // [row_size][lane] derivatives with respect to coefficients, or null where not wanted
+  double* workspace; // [workspace_size]
+  double* near;      // [4][longest neighbour list] scratch of the distance test
+};
+
+struct Kernel {
+  const char* name;
+  int lanes;
+  // Doubles that a batch of at most `slots` slots needs.
+  long (*workspace_size)(const Program&, long slots);
+  // Puts the neighbours within the cutoff of one atom into a lane; counts[species] receives their numbers.
+  void (*gather)(const Program&, const AtomsView&, int centre, const int* list, int length, int mask, int lane,
+                 int* counts, Batch&);
+  // Fills what the lanes lack up to `slots` with neighbours at the cutoff, which contribute nothing.
+  void (*pad)(const Program&, int centre, int lane, const int* counts, Batch&);
+  void (*evaluate)(const Program&, const Batch&);
+  // Adds the batch's forces on neighbours to forces [atoms][3].
+  void (*scatter)(const Program&, const Batch&, double* forces);
+};
+
+const Kernel& kernel_baseline();
+#ifdef MTP_X86_KERNELS
+const Kernel& kernel_avx2();
+const Kernel& kernel_avx512();
+#endif
+
+}  // namespace mtp

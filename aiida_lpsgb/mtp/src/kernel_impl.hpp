@@ -1,0 +1,447 @@
+// The vector kernel. Each kernel_<set>.cpp defines MTP_LANES and MTP_KERNEL and includes this file, compiled with its
+// instruction set's flags. Everything has internal linkage and nothing of the C++ library is used: an inline function
+// compiled for a newer processor must never replace the one that the rest of the program runs.
+//
+// SPDX-License-Identifier: MIT
+#include "kernel.hpp"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace mtp {
+namespace {
+
+constexpr int lanes = MTP_LANES;
+typedef double V __attribute__((vector_size(lanes * sizeof(double))));
+
+inline V broadcast(double value) { return value - V{}; }
+
+inline V square_root(V v) {
+#if defined(__AVX512F__) && MTP_LANES == 8
+  return (V)_mm512_maskz_sqrt_pd(0xff, (__m512d)v);  // GCC warns of the plain form
+#elif defined(__AVX__) && MTP_LANES == 4
+  return (V)_mm256_sqrt_pd((__m256d)v);
+#elif defined(__SSE2__) && MTP_LANES == 2
+  return (V)_mm_sqrt_pd((__m128d)v);
+#else
+  for (int l = 0; l < lanes; ++l) v[l] = __builtin_sqrt(v[l]);
+  return v;
+#endif
+}
+
+// Slots that are worked on together: a moment is loaded and stored once for all of them.
+constexpr int tile = 4;
+
+struct Geometry {
+  V x, y, z;  // unit vector to the neighbour
+  V inverse;  // 1 / distance
+};
+
+struct Workspace {
+  V* moments;       // [moments]
+  V* gradients;     // [moments] dE/dm
+  Geometry* slots;  // [slot]
+  V* values;        // [slot][function] radial functions
+  V* slopes;        // [slot][function] their derivatives by distance
+  V* radial;        // [slot][function] dE/d(radial function)
+  V* monomials;     // [monomial][tile]
+  V* adjoints;      // [monomial][tile] dE/d(monomial)
+};
+
+long workspace_vectors(const Program& p, long slots) {
+  const long geometry = sizeof(Geometry) / sizeof(V);
+  return 2L * p.moments() + slots * (geometry + 3L * p.funcs) + 2L * tile * p.monomials;
+}
+
+long workspace_size(const Program& p, long slots) { return lanes * workspace_vectors(p, slots); }
+
+Workspace carve(const Program& p, long slots, double* memory) {
+  V* next = reinterpret_cast<V*>(memory);
+  const auto take = [&next](long count) {
+    V* taken = next;
+    next += count;
+    return taken;
+  };
+  Workspace w;
+  w.moments = take(p.moments());
+  w.gradients = take(p.moments());
+  w.slots = reinterpret_cast<Geometry*>(take(slots * static_cast<long>(sizeof(Geometry) / sizeof(V))));
+  w.values = take(slots * p.funcs);
+  w.slopes = take(slots * p.funcs);
+  w.radial = take(slots * p.funcs);
+  w.monomials = take(static_cast<long>(tile) * p.monomials);
+  w.adjoints = take(static_cast<long>(tile) * p.monomials);
+  return w;
+}
+
+// ---- neighbours -----------------------------------------------------------------------------------------------------
+
+void gather(const Program& p, const AtomsView& atoms, int centre, const int* list, int length, int mask, int lane,
+            int* counts, Batch& batch) {
+  const double x = atoms.positions[3L * centre], y = atoms.positions[3L * centre + 1],
+               z = atoms.positions[3L * centre + 2];
+  double* near = batch.near;
+  int found = 0;
+  // Without branches: a neighbour beyond the cutoff is overwritten by the next one.
+  for (int k = 0; k < length; ++k) {
+    const int j = list[k] & mask;
+    const double* q = atoms.positions + 3L * j;
+    const double dx = q[0] - x, dy = q[1] - y, dz = q[2] - z;
+    double* out = near + 4L * found;
+    out[0] = dx;
+    out[1] = dy;
+    out[2] = dz;
+    out[3] = j;
+    found += dx * dx + dy * dy + dz * dz < p.cutoff_squared ? 1 : 0;
+  }
+  for (int s = 0; s < p.species_count; ++s) counts[s] = 0;
+  for (int k = 0; k < found; ++k) {
+    const double* in = near + 4L * k;
+    const int j = static_cast<int>(in[3]);
+    const int s = atoms.species_of[atoms.types[j]];
+    const long slot = static_cast<long>(s) * batch.capacity + counts[s]++;
+    batch.neighbours[slot * lanes + lane] = j;
+    double* out = batch.vectors + slot * 3 * lanes + lane;
+    out[0] = in[0];
+    out[lanes] = in[1];
+    out[2 * lanes] = in[2];
+  }
+}
+
+void pad(const Program& p, int centre, int lane, const int* counts, Batch& batch) {
+  for (int s = 0; s < p.species_count; ++s)
+    for (int k = counts[s]; k < batch.slots[s]; ++k) {
+      const long slot = static_cast<long>(s) * batch.capacity + k;
+      batch.neighbours[slot * lanes + lane] = centre;
+      double* out = batch.vectors + slot * 3 * lanes + lane;
+      out[0] = p.cutoff;
+      out[lanes] = out[2 * lanes] = 0.0;
+    }
+}
+
+void scatter(const Program& p, const Batch& batch, double* forces) {
+  for (int s = 0; s < p.species_count; ++s)
+    for (int k = 0; k < batch.slots[s]; ++k) {
+      const long slot = static_cast<long>(s) * batch.capacity + k;
+      const double* f = batch.vectors + slot * 3 * lanes;
+      const int* j = batch.neighbours + slot * lanes;
+      for (int l = 0; l < lanes; ++l) {
+        double* out = forces + 3L * j[l];
+        out[0] -= f[l];
+        out[1] -= f[lanes + l];
+        out[2] -= f[2 * lanes + l];
+      }
+    }
+}
+
+// ---- radial functions -----------------------------------------------------------------------------------------------
+
+// value = d^2 P(t), slope = d^2 P'(t) scale + 2 d P(t), with d = r - cutoff and t = scale r + shift.
+inline void finish_radial(const Program& p, V polynomial, V derivative, V d, V* value, V* slope) {
+  const V dd = d * d;
+  *value = dd * polynomial;
+  *slope = dd * (derivative * p.scale) + 2.0 * d * polynomial;
+}
+
+void radial_horner(const Program& p, const double* coeffs, V t, V d, V* values, V* slopes) {
+  for (int mu = 0; mu < p.funcs; ++mu, coeffs += p.basis_size) {
+    V polynomial = broadcast(coeffs[0]), derivative = V{};
+    for (int k = 1; k < p.basis_size; ++k) {
+      derivative = derivative * t + polynomial;
+      polynomial = polynomial * t + coeffs[k];
+    }
+    finish_radial(p, polynomial, derivative, d, values + mu, slopes + mu);
+  }
+}
+
+void radial_clenshaw(const Program& p, const double* coeffs, V t, V d, V* values, V* slopes) {
+  const V two_t = 2.0 * t;
+  for (int mu = 0; mu < p.funcs; ++mu, coeffs += p.basis_size) {
+    V b1 = V{}, b2 = V{}, d1 = V{}, d2 = V{};
+    for (int k = p.basis_size - 1; k > 0; --k) {
+      const V d0 = two_t * d1 - d2 + 2.0 * b1;
+      const V b0 = two_t * b1 - b2 + coeffs[k];
+      b2 = b1, b1 = b0, d2 = d1, d1 = d0;
+    }
+    const V polynomial = t * b1 - b2 + coeffs[0];
+    const V derivative = t * d1 - d2 + b1;
+    finish_radial(p, polynomial, derivative, d, values + mu, slopes + mu);
+  }
+}
+
+// Distances at which the radial functions are evaluated; the repulsive basis is constant below min_dist.
+inline V radial_argument(const Program& p, V r) {
+  if (!p.repulsive) return r;
+  return r < p.min_dist ? broadcast(p.min_dist) : r;
+}
+
+void prepare_slot(const Program& p, const double* coeffs, const double* vector, Geometry& g, V* values, V* slopes) {
+  const V* in = reinterpret_cast<const V*>(vector);
+  const V x = in[0], y = in[1], z = in[2];
+  const V r = square_root(x * x + y * y + z * z);
+  const V inverse = 1.0 / r;
+  g.x = x * inverse, g.y = y * inverse, g.z = z * inverse, g.inverse = inverse;
+  const V argument = radial_argument(p, r);
+  const V t = argument * p.scale + p.shift, d = argument - p.cutoff;
+  if (p.horner)
+    radial_horner(p, coeffs, t, d, values, slopes);
+  else
+    radial_clenshaw(p, coeffs, t, d, values, slopes);
+  if (p.repulsive)
+    for (int mu = 0; mu < p.funcs; ++mu) slopes[mu] = r <= p.min_dist ? V{} : slopes[mu];
+}
+
+// Returns the number of slots, now numbered without gaps.
+int prepare(const Program& p, const Batch& batch, const Workspace& w) {
+  int count = 0;
+  const long block = static_cast<long>(p.funcs) * p.basis_size;
+  for (int s = 0; s < p.species_count; ++s) {
+    const double* coeffs =
+        (p.horner ? p.radial_poly : p.radial_cheb) + (static_cast<long>(batch.species) * p.species_count + s) * block;
+    const double* vectors = batch.vectors + static_cast<long>(s) * batch.capacity * 3 * lanes;
+    for (int k = 0; k < batch.slots[s]; ++k, ++count)
+      prepare_slot(p, coeffs, vectors + 3L * lanes * k, w.slots[count], w.values + static_cast<long>(count) * p.funcs,
+                   w.slopes + static_cast<long>(count) * p.funcs);
+  }
+  return count;
+}
+
+// ---- basic moments --------------------------------------------------------------------------------------------------
+
+template <int S>
+void fill_monomials(int rank, const Geometry* g, V* m) {
+  for (int s = 0; s < S; ++s) m[s] = broadcast(1.0);
+  for (int n = 1; n <= rank; ++n) {
+    const V* before = m + static_cast<long>(n - 1) * (n - 1) * S;
+    V* now = m + static_cast<long>(n) * n * S;
+    for (int i = 0; i < n; ++i)
+      for (int s = 0; s < S; ++s) {
+        now[i * S + s] = before[i * S + s] * g[s].x;
+        now[(n + 1 + i) * S + s] = before[i * S + s] * g[s].z;
+      }
+    for (int s = 0; s < S; ++s) now[n * S + s] = before[(n - 1) * S + s] * g[s].y;
+  }
+}
+
+template <int S>
+void add_moments(const Program& p, const Workspace& w, int first) {
+  fill_monomials<S>(p.rank, w.slots + first, w.monomials);
+  for (int mu = 0; mu < p.funcs; ++mu) {
+    V value[S];
+    for (int s = 0; s < S; ++s) value[s] = w.values[static_cast<long>(first + s) * p.funcs + mu];
+    V* moments = w.moments + p.function_offset[mu];
+    const V* m = w.monomials;
+    for (int k = 0; k < p.function_monomials[mu]; ++k, m += S) {
+      V sum = moments[k];
+      for (int s = 0; s < S; ++s) sum += value[s] * m[s];
+      moments[k] = sum;
+    }
+  }
+}
+
+void basic_moments(const Program& p, const Workspace& w, int slots) {
+  for (int k = 0; k < p.independent; ++k) w.moments[k] = V{};
+  int first = 0;
+  for (; first + tile <= slots; first += tile) add_moments<tile>(p, w, first);
+  for (; first < slots; ++first) add_moments<1>(p, w, first);
+}
+
+// ---- products -------------------------------------------------------------------------------------------------------
+
+void product_moments(const Program& p, const Workspace& w) {
+  V* m = w.moments;
+  for (int k = 0; k < p.dependent; ++k) {
+    const Dependent& d = p.dependents[k];
+    m[d.target] = m[d.lower] - m[d.xx] - m[d.yy];
+  }
+  V* out = m + p.independent + p.dependent;
+  for (int k = 0; k < p.inner; ++k) {
+    V sum = V{};
+    for (int t = p.product_start[k]; t < p.product_start[k + 1]; ++t)
+      sum += p.products[t].weight * m[p.products[t].a] * m[p.products[t].b];
+    out[k] = sum;
+  }
+}
+
+// Fills the gradients and returns the energies without the species' constants.
+V moment_gradients(const Program& p, const Workspace& w) {
+  const V* m = w.moments;
+  V* g = w.gradients;
+  V energy = V{};
+  for (int k = p.moments() - 1; k >= 0; --k) {
+    V linear = V{};
+    for (int t = p.linear_start[k]; t < p.linear_start[k + 1]; ++t) linear += p.linears[t].weight * m[p.linears[t].a];
+    energy += m[k] * (p.constant[k] + 0.5 * linear);
+    V sum = p.constant[k] + linear;
+    for (int t = p.quadratic_start[k]; t < p.quadratic_start[k + 1]; ++t)
+      sum += p.quadratics[t].weight * g[p.quadratics[t].a] * m[p.quadratics[t].b];
+    g[k] = sum;
+  }
+  for (int k = p.dependent - 1; k >= 0; --k) {
+    const Dependent& d = p.dependents[k];
+    g[d.lower] += g[d.target];
+    g[d.xx] -= g[d.target];
+    g[d.yy] -= g[d.target];
+  }
+  return energy;
+}
+
+// ---- forces ---------------------------------------------------------------------------------------------------------
+
+// dE/d(monomial) to dE/d(unit vector), working back through fill_monomials.
+template <int S>
+void differentiate_monomials(int rank, const Geometry* g, const V* m, V* a, V (&dx)[S], V (&dy)[S], V (&dz)[S]) {
+  for (int s = 0; s < S; ++s) dx[s] = dy[s] = dz[s] = V{};
+  for (int n = rank; n > 0; --n) {
+    const V* before = m + static_cast<long>(n - 1) * (n - 1) * S;
+    V* adjoint_before = a + static_cast<long>(n - 1) * (n - 1) * S;
+    const V* adjoint = a + static_cast<long>(n) * n * S;
+    for (int i = 0; i < n; ++i)
+      for (int s = 0; s < S; ++s) {
+        const V ax = adjoint[i * S + s], az = adjoint[(n + 1 + i) * S + s], b = before[i * S + s];
+        adjoint_before[i * S + s] += g[s].x * ax + g[s].z * az;
+        dx[s] += ax * b;
+        dz[s] += az * b;
+      }
+    for (int s = 0; s < S; ++s) {
+      const V ay = adjoint[n * S + s];
+      adjoint_before[(n - 1) * S + s] += g[s].y * ay;
+      dy[s] += ay * before[(n - 1) * S + s];
+    }
+  }
+}
+
+// dE/dvector of S consecutive slots, from dE/dm. Leaves dE/d(radial function) behind.
+template <int S>
+void differentiate_tile(const Program& p, const Workspace& w, int first, V (&out)[S][3]) {
+  const Geometry* g = w.slots + first;
+  fill_monomials<S>(p.rank, g, w.monomials);
+  V slope[S] = {};
+  for (int mu = 0; mu < p.funcs; ++mu) {
+    const V* gradients = w.gradients + p.function_offset[mu];
+    const V* m = w.monomials;
+    V sum[S] = {};
+    for (int k = 0; k < p.function_monomials[mu]; ++k, m += S)
+      for (int s = 0; s < S; ++s) sum[s] += gradients[k] * m[s];
+    for (int s = 0; s < S; ++s) {
+      const long at = static_cast<long>(first + s) * p.funcs + mu;
+      w.radial[at] = sum[s];
+      slope[s] += sum[s] * w.slopes[at];
+    }
+  }
+  for (int k = 0; k < p.monomials; ++k) {
+    V sum[S] = {};
+    for (int mu = 0; mu < p.funcs; ++mu) {
+      if (k >= p.function_monomials[mu]) continue;
+      const V gradient = w.gradients[p.function_offset[mu] + k];
+      for (int s = 0; s < S; ++s) sum[s] += gradient * w.values[static_cast<long>(first + s) * p.funcs + mu];
+    }
+    for (int s = 0; s < S; ++s) w.adjoints[static_cast<long>(k) * S + s] = sum[s];
+  }
+  V dx[S], dy[S], dz[S];
+  differentiate_monomials<S>(p.rank, g, w.monomials, w.adjoints, dx, dy, dz);
+  for (int s = 0; s < S; ++s) {
+    // Along the bond the radial functions change, across it the unit vector does.
+    const V along = slope[s] - (dx[s] * g[s].x + dy[s] * g[s].y + dz[s] * g[s].z) * g[s].inverse;
+    out[s][0] = along * g[s].x + dx[s] * g[s].inverse;
+    out[s][1] = along * g[s].y + dy[s] * g[s].inverse;
+    out[s][2] = along * g[s].z + dz[s] * g[s].inverse;
+  }
+}
+
+// ---- derivatives with respect to the coefficients -------------------------------------------------------------------
+
+void add_radial_row(const Program& p, const V* vector, const V* radial, V* row) {
+  const V r = square_root(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]);
+  const V argument = radial_argument(p, r);
+  const V t = argument * p.scale + p.shift, d = argument - p.cutoff;
+  V last = p.factor * d * d, before = t * last;  // T(-1) = T(1)
+  for (int k = 0; k < p.basis_size; ++k) {
+    for (int mu = 0; mu < p.funcs; ++mu) row[static_cast<long>(mu) * p.basis_size + k] += radial[mu] * last;
+    const V next = 2.0 * t * last - before;
+    before = last;
+    last = next;
+  }
+}
+
+void start_row(const Program& p, const Workspace& w, V* row) {
+  for (int k = 0; k < p.row_size(); ++k) row[k] = V{};
+  V* scalars = row + static_cast<long>(p.species_count) * p.funcs * p.basis_size;
+  for (int k = 0; k < p.scalars; ++k) {
+    V sum = p.scalar_moment[k] >= 0 ? w.moments[p.scalar_moment[k]] : V{};
+    for (int t = p.scalar_start[k]; t < p.scalar_start[k + 1]; ++t)
+      sum += p.scalar_products[t].weight * w.moments[p.scalar_products[t].a] * w.moments[p.scalar_products[t].b];
+    scalars[k] = sum;
+  }
+}
+
+// ---- sums over neighbours -------------------------------------------------------------------------------------------
+
+// Walks over slots that the gaps between species separate.
+struct SlotCursor {
+  int species, slot;
+};
+
+inline V* next_vector(const Batch& batch, SlotCursor& at) {
+  while (at.slot == batch.slots[at.species]) ++at.species, at.slot = 0;
+  return reinterpret_cast<V*>(batch.vectors + (static_cast<long>(at.species) * batch.capacity + at.slot++) * 3 * lanes);
+}
+
+struct Sums {
+  V force[3], virial[6];
+};
+
+template <int S>
+void differentiate_slots(const Program& p, const Batch& batch, const Workspace& w, int first, SlotCursor& at,
+                         Sums& sums) {
+  V derivative[S][3];
+  differentiate_tile<S>(p, w, first, derivative);
+  for (int s = 0; s < S; ++s) {
+    V* vector = next_vector(batch, at);
+    const V* d = derivative[s];
+    if (batch.row != nullptr)
+      add_radial_row(p, vector, w.radial + static_cast<long>(first + s) * p.funcs,
+                     reinterpret_cast<V*>(batch.row) + static_cast<long>(at.species) * p.funcs * p.basis_size);
+    if (batch.virial != nullptr) {
+      for (int a = 0; a < 3; ++a) sums.virial[a] -= d[a] * vector[a];
+      sums.virial[3] -= d[0] * vector[1];
+      sums.virial[4] -= d[0] * vector[2];
+      sums.virial[5] -= d[1] * vector[2];
+    }
+    for (int a = 0; a < 3; ++a) {
+      sums.force[a] += d[a];
+      vector[a] = d[a];
+    }
+  }
+}
+
+void differentiate(const Program& p, const Batch& batch, const Workspace& w, int slots) {
+  SlotCursor at = {0, 0};
+  Sums sums = {};
+  int first = 0;
+  for (; first + tile <= slots; first += tile) differentiate_slots<tile>(p, batch, w, first, at, sums);
+  for (; first < slots; ++first) differentiate_slots<1>(p, batch, w, first, at, sums);
+  for (int a = 0; a < 3; ++a) reinterpret_cast<V*>(batch.force)[a] = sums.force[a];
+  if (batch.virial != nullptr)
+    for (int a = 0; a < 6; ++a) reinterpret_cast<V*>(batch.virial)[a] = sums.virial[a];
+}
+
+void evaluate(const Program& p, const Batch& batch) {
+  const long capacity = static_cast<long>(p.species_count) * batch.capacity;
+  const Workspace w = carve(p, capacity, batch.workspace);
+  const int slots = prepare(p, batch, w);
+  basic_moments(p, w, slots);
+  product_moments(p, w);
+  if (batch.row != nullptr) start_row(p, w, reinterpret_cast<V*>(batch.row));
+  *reinterpret_cast<V*>(batch.energy) = moment_gradients(p, w) + p.species_coeffs[batch.species];
+  differentiate(p, batch, w, slots);
+}
+
+constexpr Kernel kernel = {MTP_NAME, lanes, workspace_size, gather, pad, evaluate, scatter};
+
+}  // namespace
+
+const Kernel& MTP_KERNEL() { return kernel; }
+
+}  // namespace mtp

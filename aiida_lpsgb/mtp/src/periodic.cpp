@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+#include "periodic.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <stdexcept>
+
+namespace mtp {
+namespace {
+
+using Vector = std::array<double, 3>;
+
+Vector cross(const Vector& a, const Vector& b) {
+  return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
+}
+
+double dot(const Vector& a, const Vector& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
+
+// Missing vectors of directions without period are replaced by unit vectors across the others.
+std::array<Vector, 3> completed(const Cell& cell) {
+  std::array<Vector, 3> v;
+  for (int a = 0; a < 3; ++a) v[a] = {cell.vectors[a][0], cell.vectors[a][1], cell.vectors[a][2]};
+  for (int a = 0; a < 3; ++a) {
+    if (dot(v[a], v[a]) > 0 || cell.periodic[a]) continue;
+    const Vector &b = v[(a + 1) % 3], &c = v[(a + 2) % 3];
+    Vector n = cross(b, c);
+    for (int axis = 0; axis < 3 && dot(n, n) == 0; ++axis) {
+      Vector unit = {};
+      unit[axis] = 1.0;
+      n = dot(b, b) > 0 ? cross(unit, b) : dot(c, c) > 0 ? cross(unit, c) : unit;
+    }
+    const double length = std::sqrt(dot(n, n));
+    for (int k = 0; k < 3; ++k) v[a][k] = n[k] / length;
+  }
+  return v;
+}
+
+}  // namespace
+
+PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const int* species, const Cell& cell,
+                                       double cutoff)
+    : count_(count), types_(species, species + count), owner_(count) {
+  for (int k = 0; k < 3 * count; ++k)
+    if (!std::isfinite(positions[k])) throw std::invalid_argument("a position is not a finite number");
+  identity_.resize(count == 0 ? 1 : *std::max_element(types_.begin(), types_.end()) + 1);
+  std::iota(identity_.begin(), identity_.end(), 0);
+  std::iota(owner_.begin(), owner_.end(), 0);
+  Cell full = cell;
+  const std::array<Vector, 3> v = completed(cell);
+  const double volume = dot(v[0], cross(v[1], v[2]));
+  const double scale = std::sqrt(dot(v[0], v[0]) * dot(v[1], v[1]) * dot(v[2], v[2]));
+  if (!(std::fabs(volume) > 1e-10 * scale)) throw std::invalid_argument("the cell vectors span no volume");
+  for (int a = 0; a < 3; ++a) {
+    const Vector reciprocal = cross(v[(a + 1) % 3], v[(a + 2) % 3]);
+    for (int k = 0; k < 3; ++k) {
+      inverse_[k][a] = reciprocal[k] / volume;
+      full.vectors[a][k] = v[a][k];
+    }
+  }
+  wrap(positions, full);
+  add_images(full, cutoff);
+  search(cutoff);
+}
+
+void PeriodicNeighbours::wrap(const double* positions, const Cell& cell) {
+  positions_.assign(positions, positions + 3 * static_cast<std::size_t>(count_));
+  fractional_.resize(positions_.size());
+  for (int i = 0; i < count_; ++i)
+    for (int a = 0; a < 3; ++a) {
+      double f = 0.0;
+      for (int k = 0; k < 3; ++k) f += positions[3 * i + k] * inverse_[k][a];
+      const double shift = cell.periodic[a] ? std::floor(f) : 0.0;
+      fractional_[3 * i + a] = f - shift;
+      for (int k = 0; k < 3; ++k) positions_[3 * i + k] -= shift * cell.vectors[a][k];
+    }
+}
+
+void PeriodicNeighbours::add_images(const Cell& cell, double cutoff) {
+  int repeats[3];
+  double margin[3];  // the cutoff in fractions of the cell's height along each vector
+  for (int a = 0; a < 3; ++a) {
+    margin[a] = cutoff * std::sqrt(inverse_[0][a] * inverse_[0][a] + inverse_[1][a] * inverse_[1][a] +
+                                   inverse_[2][a] * inverse_[2][a]);
+    repeats[a] = cell.periodic[a] ? static_cast<int>(std::ceil(margin[a])) : 0;
+    if (margin[a] > 1000 && cell.periodic[a])
+      throw std::invalid_argument("the cell is over a thousand times thinner than the cutoff");
+  }
+  for (int na = -repeats[0]; na <= repeats[0]; ++na)
+    for (int nb = -repeats[1]; nb <= repeats[1]; ++nb)
+      for (int nc = -repeats[2]; nc <= repeats[2]; ++nc) {
+        if (na == 0 && nb == 0 && nc == 0) continue;
+        const int n[3] = {na, nb, nc};
+        for (int i = 0; i < count_; ++i) {
+          bool near = true;
+          for (int a = 0; a < 3; ++a) {
+            const double f = fractional_[3 * static_cast<std::size_t>(i) + a] + n[a];
+            near = near && (!cell.periodic[a] || (f > -margin[a] - 1e-9 && f < 1 + margin[a] + 1e-9));
+          }
+          if (!near) continue;
+          for (int k = 0; k < 3; ++k)
+            positions_.push_back(positions_[3 * static_cast<std::size_t>(i) + k] + na * cell.vectors[0][k] +
+                                 nb * cell.vectors[1][k] + nc * cell.vectors[2][k]);
+          types_.push_back(types_[i]);
+          owner_.push_back(i);
+        }
+      }
+}
+
+void PeriodicNeighbours::search(double cutoff) {
+  const std::size_t total = types_.size();
+  double low[3] = {}, high[3] = {};
+  for (std::size_t i = 0; i < total; ++i)
+    for (int k = 0; k < 3; ++k) {
+      const double x = positions_[3 * i + k];
+      low[k] = i == 0 ? x : std::min(low[k], x);
+      high[k] = i == 0 ? x : std::max(high[k], x);
+    }
+  // Boxes at least as wide as the cutoff, but never many more than atoms (a sparse molecule in a large box).
+  const double limit = std::cbrt(static_cast<double>(total)) + 1;
+  long boxes[3];
+  double width[3];
+  for (int k = 0; k < 3; ++k) {
+    boxes[k] = static_cast<long>(std::clamp(std::floor((high[k] - low[k]) / cutoff), 1.0, limit));
+    width[k] = std::max((high[k] - low[k]) / static_cast<double>(boxes[k]), cutoff) * (1 + 1e-12);
+  }
+  const auto box_of = [&](std::size_t i, int k) {
+    return std::clamp(static_cast<long>((positions_[3 * i + k] - low[k]) / width[k]), 0L, boxes[k] - 1);
+  };
+  std::vector<int> head(boxes[0] * boxes[1] * boxes[2], -1), next(total, -1);
+  for (std::size_t i = 0; i < total; ++i) {
+    int& first = head[(box_of(i, 0) * boxes[1] + box_of(i, 1)) * boxes[2] + box_of(i, 2)];
+    next[i] = first;
+    first = static_cast<int>(i);
+  }
+  std::vector<std::size_t> start(static_cast<std::size_t>(count_) + 1, 0);
+  for (int i = 0; i < count_; ++i) {
+    for (long a = std::max(box_of(i, 0) - 1, 0L); a <= std::min(box_of(i, 0) + 1, boxes[0] - 1); ++a)
+      for (long b = std::max(box_of(i, 1) - 1, 0L); b <= std::min(box_of(i, 1) + 1, boxes[1] - 1); ++b)
+        for (long c = std::max(box_of(i, 2) - 1, 0L); c <= std::min(box_of(i, 2) + 1, boxes[2] - 1); ++c)
+          for (int j = head[(a * boxes[1] + b) * boxes[2] + c]; j >= 0; j = next[j]) {
+            double squared = 0.0;
+            for (int k = 0; k < 3; ++k) {
+              const double d = positions_[3 * static_cast<std::size_t>(j) + k] - positions_[3 * i + k];
+              squared += d * d;
+            }
+            if (j != i && squared < cutoff * cutoff) flat_.push_back(j);
+          }
+    start[i + 1] = flat_.size();
+  }
+  centres_.resize(count_);
+  std::iota(centres_.begin(), centres_.end(), 0);
+  for (int i = 0; i < count_; ++i) {
+    lists_.push_back(flat_.data() + start[i]);
+    lengths_.push_back(static_cast<int>(start[i + 1] - start[i]));
+  }
+}
+
+Neighbourhoods PeriodicNeighbours::neighbourhoods() const {
+  return {count_, centres_.data(), lengths_.data(), lists_.data(), ~0};
+}
+
+void PeriodicNeighbours::fold(const std::vector<double>& in, double* out) const {
+  for (std::size_t i = 0; i < owner_.size(); ++i)
+    for (int k = 0; k < 3; ++k) out[3 * static_cast<std::size_t>(owner_[i]) + k] += in[3 * i + k];
+}
+
+}  // namespace mtp

@@ -1,0 +1,43 @@
+// Evaluation of a configuration given by positions and a periodic cell, without a molecular dynamics program.
+//
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "evaluator.hpp"
+
+namespace mtp {
+
+struct Cell {
+  double vectors[3][3];  // rows
+  bool periodic[3];
+};
+
+// The atoms of a cell and the images of them that can lie within a cutoff, with everyone's neighbours.
+class PeriodicNeighbours {
+ public:
+  // positions [count][3], species [count]. Throws std::invalid_argument for a flat cell or a non-finite number.
+  PeriodicNeighbours(int count, const double* positions, const int* species, const Cell& cell, double cutoff);
+
+  AtomsView atoms() const { return {positions_.data(), types_.data(), identity_.data()}; }
+  Neighbourhoods neighbourhoods() const;
+  std::size_t total() const { return types_.size(); }
+  // Adds the images' forces to the atoms' own: in [total][3], out [count][3].
+  void fold(const std::vector<double>& in, double* out) const;
+
+ private:
+  void wrap(const double* positions, const Cell& cell);
+  void add_images(const Cell& cell, double cutoff);
+  void search(double cutoff);
+
+  int count_;
+  std::vector<double> positions_, fractional_;
+  std::vector<int> types_, identity_, owner_;
+  std::array<std::array<double, 3>, 3> inverse_{};  // columns: fractional = position inverse
+  std::vector<int> flat_, centres_, lengths_;
+  std::vector<const int*> lists_;
+};
+
+}  // namespace mtp

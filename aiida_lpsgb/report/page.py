@@ -1,0 +1,81 @@
+"""A study's results as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiida_lpsgb.report import tables
+from aiida_lpsgb.report.results import StudyResults
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.figure import Figure
+
+
+def data_uri(figure: Figure) -> str:
+    """A figure as SVG in a `data:` address, to be part of a page."""
+    buffer = io.BytesIO()
+    # No date: the same results give the same page.
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def html(results: StudyResults, path: str | Path, figures: Mapping[str, Figure] | None = None) -> Path:
+    """Write the page.
+
+    Parameters
+    ----------
+    results
+        What `study_results` has collected.
+    path
+        File to write; its folder must exist.
+    figures
+        Figures to show, from `draw`: `arrhenius`, `msd` and `learning_curve`; those that are not there are left out.
+
+    Returns
+    -------
+    path
+        The file that was written.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("aiida_lpsgb.report", "."), autoescape=True, trim_blocks=True)
+    page = environment.get_template("study.html.j2").render(
+        title=title(results),
+        results=results,
+        finished=results.outcome.endswith(" finished"),
+        when=results.ctime.strftime("%Y-%m-%d %H:%M"),
+        duration=str(results.duration).split(".")[0],
+        facts=facts(results),
+        figures={name: data_uri(figure) for name, figure in (figures or {}).items()},
+        run_header=tables.run_header(results.runs),
+        run_rows=[tables.run_row(run) for run in results.runs],
+        fit_lines=tables.fit_lines(results.fit) if results.fit else [],
+        iteration_header=tables.iteration_header(),
+        iteration_rows=[tables.iteration_row(iteration) for iteration in results.iterations],
+        potential_lines=[tables.potential_line(pk, values) for pk, values in results.potentials.items()],
+        test_line=tables.errors_line(results.test_errors) if results.test_errors else None,
+    )
+    path = Path(path)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def title(results: StudyResults) -> str:
+    """Heading of the page: the label of the study, or what diffuses in what."""
+    species = ", ".join(sorted({run.species for run in results.runs}))
+    return results.label or f"{species} diffusion in {results.formula or 'an unknown structure'}"
+
+
+def facts(results: StudyResults) -> list[tuple[str, str]]:
+    """The few numbers at the top of the page: what each is, and its value."""
+    found = tables.fit_facts(results.fit) if results.fit else []
+    errors = results.test_errors
+    if errors:
+        found.append(("energy MAE, held-out frames", f"{tables.in_mev(errors.get('energy_mae_ev_atom'))} meV/atom"))
+        found.append(("forces MAE, held-out frames", f"{tables.in_mev(errors.get('forces_mae_ev_angstrom'), 0)} meV/Å"))
+    return found

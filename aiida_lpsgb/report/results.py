@@ -1,0 +1,240 @@
+"""What a study has found, collected from its nodes: the numbers and where each of them came from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiida.orm import Data, ProcessNode
+
+
+PROCESS_TYPES = ("aiida.workflows:lpsgb.study", "aiida.workflows:lpsgb.arrhenius")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A diffusivity and its origin.
+
+    Attributes
+    ----------
+    label
+        Name of the run within its study.
+    temperature_K, diffusivity_cm2_s, uncertainty_cm2_s, conductivity_s_cm, conductivity_uncertainty_s_cm
+        Values of the node; the conductivity is None where it is not known.
+    species, estimator, window_ps
+        What diffuses and how the number was estimated.
+    pk
+        Primary key of the `lpsgb.diffusivity` node.
+    potential_pk, trajectory_pk, md_pk, seed
+        The potential, the trajectory and the molecular dynamics that the number came from, and its velocity seed;
+        None for a node that was not made by a process of this package.
+    speciation
+        Results of `lpsgb.speciation` for the same trajectory, if there are any.
+    """
+
+    label: str
+    temperature_K: float
+    diffusivity_cm2_s: float
+    uncertainty_cm2_s: float
+    conductivity_s_cm: float | None
+    conductivity_uncertainty_s_cm: float | None
+    species: str
+    estimator: str
+    window_ps: tuple[float, float] | None
+    pk: int
+    potential_pk: int | None = None
+    trajectory_pk: int | None = None
+    md_pk: int | None = None
+    seed: int | None = None
+    speciation: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """The outputs of an `lpsgb.study` or `lpsgb.arrhenius` process, complete or not.
+
+    Attributes
+    ----------
+    pk, uuid, label, process_label, outcome
+        The process and how it ended.
+    ctime, duration
+        When it was created, and from then to its last change.
+    formula, n_atoms
+        The structure that was run, None if there is none yet.
+    runs
+        The diffusivities, by temperature and label.
+    fit
+        Results of `lpsgb.arrhenius_fit`, None if there were too few runs.
+    iterations
+        The learning curve, empty without active learning.
+    converged
+        Whether active learning converged, None without it.
+    test_errors
+        Results of `lpsgb.mlp.errors` on the test set, None without one.
+    potentials
+        Attributes of every potential that a run used, by primary key.
+    processes
+        How many processes of each label the study took.
+    codes
+        Full label and executable of every code that was used.
+    seeds
+        Every seed that went in, by the process and port it went into.
+    """
+
+    pk: int
+    uuid: str
+    label: str
+    process_label: str
+    outcome: str
+    ctime: datetime
+    duration: timedelta
+    formula: str | None
+    n_atoms: int | None
+    runs: tuple[Run, ...]
+    fit: Mapping[str, Any] | None
+    iterations: tuple[Mapping[str, Any], ...] = ()
+    converged: bool | None = None
+    test_errors: Mapping[str, Any] | None = None
+    potentials: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    processes: Mapping[str, int] = field(default_factory=dict)
+    codes: Mapping[str, str] = field(default_factory=dict)
+    seeds: Mapping[str, int] = field(default_factory=dict)
+
+
+def study_results(node: ProcessNode) -> StudyResults:
+    """Collect what a study has found so far.
+
+    Parameters
+    ----------
+    node
+        An `lpsgb.study` or `lpsgb.arrhenius` process.
+
+    Raises
+    ------
+    ValueError
+        If the process is of another kind.
+    """
+    if node.process_type not in PROCESS_TYPES:
+        kinds = " or ".join(process_type.partition(":")[2] for process_type in PROCESS_TYPES)
+        raise ValueError(f"{node.process_label}<{node.pk}> has no diffusivities; give a process of {kinds}")
+    outputs = node.outputs
+    diffusivities = outputs.diffusivities if "diffusivities" in outputs else {}
+    speciation = outputs.speciation if "speciation" in outputs else {}
+    runs = [run_of(label, data, speciation.get(label)) for label, data in diffusivities.items()]
+    runs.sort(key=lambda run: (run.temperature_K, run.label))
+    curve = outputs.learning_curve.get_dict() if "learning_curve" in outputs else {}
+    structure = swept_structure(node)
+    calls = list(descendants(node))
+    return StudyResults(
+        pk=node.pk,
+        uuid=node.uuid,
+        label=node.label,
+        process_label=node.process_label,
+        outcome=outcome(node),
+        ctime=node.ctime,
+        duration=node.mtime - node.ctime,
+        formula=structure.get_formula() if structure else None,
+        n_atoms=len(structure.sites) if structure else None,
+        runs=tuple(runs),
+        fit=outputs.arrhenius.get_dict() if "arrhenius" in outputs else None,
+        iterations=tuple(curve.get("iterations", ())),
+        converged=curve.get("converged"),
+        test_errors=outputs.test_errors.get_dict() if "test_errors" in outputs else None,
+        potentials=used_potentials(runs),
+        processes=dict(sorted(Counter(call.process_label for call in calls).items())),
+        codes=used_codes(calls),
+        seeds=used_seeds(node, calls),
+    )
+
+
+def outcome(node: ProcessNode) -> str:
+    """How a process ended, in words."""
+    name = f"{node.process_label}<{node.pk}>"
+    if node.is_finished_ok:
+        return f"{name} finished"
+    if node.is_finished:
+        return f"{name} failed with exit status {node.exit_status}: {node.exit_message}"
+    if node.is_excepted:
+        return f"{name} excepted: {node.exception}"
+    if node.is_killed:
+        return f"{name} was killed"
+    return f"{name} is {node.process_state.value if node.process_state else 'created'}"
+
+
+def run_of(label: str, data: Data, speciation: Data | None = None) -> Run:
+    """A diffusivity node with its origin."""
+    trajectory = input_of(data.creator, "aiida.data:lpsgb.trajectory") if data.creator else None
+    md = trajectory.creator if trajectory is not None else None
+    inputs = md.inputs if md is not None else {}
+    attributes = data.base.attributes.all
+    window = attributes.get("window_ps")
+    return Run(
+        label=label,
+        temperature_K=attributes["temperature_K"],
+        diffusivity_cm2_s=attributes["diffusivity_cm2_s"],
+        uncertainty_cm2_s=attributes["uncertainty_cm2_s"],
+        conductivity_s_cm=attributes.get("conductivity_s_cm"),
+        conductivity_uncertainty_s_cm=attributes.get("conductivity_uncertainty_s_cm"),
+        species=attributes["species"],
+        estimator=attributes["estimator"],
+        window_ps=tuple(window) if window else None,
+        pk=data.pk,
+        potential_pk=inputs["potential"].pk if "potential" in inputs else None,
+        trajectory_pk=trajectory.pk if trajectory is not None else None,
+        md_pk=md.pk if md is not None else None,
+        seed=inputs["seed"].value if "seed" in inputs else None,
+        speciation=speciation.get_dict() if speciation is not None else None,
+    )
+
+
+def input_of(process: ProcessNode, data_type: str) -> Data | None:
+    """The first input of a process whose class is registered under an entry point, None if there is none."""
+    from aiida.plugins.entry_point import load_entry_point_from_string
+
+    cls = load_entry_point_from_string(data_type)
+    return next((entry.node for entry in process.base.links.get_incoming().all() if isinstance(entry.node, cls)), None)
+
+
+def swept_structure(node: ProcessNode) -> Any:
+    """The structure whose diffusion was run: an input of the sweep, for a study that of the sweep it called."""
+    for process in (node, *node.called):
+        if process.process_type == "aiida.workflows:lpsgb.arrhenius":
+            return process.inputs.structure
+    return node.outputs.structure if "structure" in node.outputs else None
+
+
+def descendants(node: ProcessNode) -> Iterator[ProcessNode]:
+    """Every process called below a process, depth first."""
+    for call in node.called:
+        yield call
+        yield from descendants(call)
+
+
+def used_potentials(runs: list[Run]) -> dict[int, dict[str, Any]]:
+    """Attributes of the potentials of some runs, by primary key."""
+    from aiida.orm import load_node
+
+    pks = sorted({run.potential_pk for run in runs if run.potential_pk is not None})
+    return {pk: load_node(pk).base.attributes.all for pk in pks}
+
+
+def used_codes(calls: list[ProcessNode]) -> dict[str, str]:
+    """Full label and executable of the codes of some processes."""
+    from aiida.orm import CalcJobNode
+
+    codes = {call.inputs.code for call in calls if isinstance(call, CalcJobNode) and "code" in call.inputs}
+    return {code.full_label: str(code.get_executable()) for code in sorted(codes, key=lambda code: code.full_label)}
+
+
+def used_seeds(node: ProcessNode, calls: list[ProcessNode]) -> dict[str, int]:
+    """Every integer that went into a port named `seed`, by process and port."""
+    seeds = {}
+    for process in (node, *calls):
+        for entry in process.base.links.get_incoming().all():
+            if entry.link_label == "seed":
+                seeds[f"{process.process_label}<{process.pk}>"] = entry.node.value
+    return seeds

@@ -1,0 +1,61 @@
+"""From the CIF of β-Li₃PS₄ to its ionic conductivity.
+
+Run it with `verdi run examples/active_learning_to_arrhenius.py` after `aiida-lpsgb quicksetup --daemon 2`.
+
+The partially occupied crystal is ordered, a small start set is labelled with SevenNet-0, a level-8 moment tensor
+potential is learned actively until molecular dynamics no longer extrapolates, and 768 atoms are run at five
+temperatures. The study runs in the daemon: this script may be interrupted, `aiida-lpsgb watch` shows it again.
+"""
+
+import argparse
+from pathlib import Path
+
+from aiida import orm
+from aiida.engine import submit
+from aiida.plugins import WorkflowFactory
+
+from aiida_lpsgb.cli.watch import follow
+from aiida_lpsgb.report import arrhenius_figure, study_results, table
+
+CIF = Path(__file__).resolve().parent / "data" / "beta-li3ps4.cif"
+SEED = 2023
+
+
+def main() -> None:
+    """Submit the study, follow it, and show what it found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where the table and the plot are written")
+    parser.add_argument("--protocol", default="fast", help="fast, moderate or paper")
+    parser.add_argument("--seed", type=int, default=SEED, help="the seed that all others derive from")
+    arguments = parser.parse_args()
+
+    builder = WorkflowFactory("lpsgb.study").get_builder_from_protocol(
+        mlp_code=orm.load_code("lpsgb-mlp@localhost"),
+        md_code=orm.load_code("lmp@localhost"),
+        label_code=orm.load_code("lpsgb-label@localhost"),
+        crystal=orm.CifData.get_or_create(str(CIF))[0],
+        protocol=arguments.protocol,
+        seed=orm.Int(arguments.seed),
+    )
+    node = submit(builder)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    (arguments.folder / "pk").write_text(f"{node.pk}\n")
+    print(f"Study {node.pk} submitted; to see it from another terminal: aiida-lpsgb watch {node.pk}")
+    follow(node)
+
+    results = study_results(node)
+    summary = table(results)
+    (arguments.folder / "results.txt").write_text(summary + "\n")
+    print(f"\n{summary}\n")
+    figure = arrhenius_figure(results)
+    if figure is not None:
+        path = arguments.folder / "arrhenius.png"
+        figure.savefig(path, dpi=200, bbox_inches="tight")
+        print(f"Arrhenius plot: {path}")
+    print(f"PK of the study: {node.pk}")
+    if not node.is_finished_ok:
+        raise SystemExit(f"the study ended with [{node.exit_status}] {node.exit_message}")
+
+
+if __name__ == "__main__":
+    main()

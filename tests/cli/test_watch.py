@@ -1,0 +1,192 @@
+"""watch: the tree of processes, the tails of running jobs, the lines that are printed."""
+
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+from aiida import orm
+from aiida.common.datastructures import CalcJobState
+from aiida.common.links import LinkType
+from click.testing import CliRunner
+from plumpy import ProcessState
+
+from aiida_lpsgb.cli import main, watch
+
+
+def process(cls=orm.WorkChainNode, caller=None, label="StudyWorkChain", state=ProcessState.WAITING, **kwargs):
+    """Store a process node as the engine would."""
+    node = cls(**kwargs)
+    node.set_process_label(label)
+    node.set_process_state(state)
+    if caller is not None:
+        link = LinkType.CALL_CALC if cls is orm.CalcJobNode else LinkType.CALL_WORK
+        node.base.links.add_incoming(caller, link, f"call_{id(node)}")
+    return node.store()
+
+
+def end(node, exit_status=0, message=None):
+    node.set_process_state(ProcessState.FINISHED)
+    node.set_exit_status(exit_status)
+    if message:
+        node.set_exit_message(message)
+    node.seal()
+
+
+def report(node, text, level="REPORT"):
+    orm.Log(time=datetime.now(UTC), loggername="test", levelname=level, dbnode_id=node.pk, message=text)
+
+
+@pytest.fixture
+def job(aiida_profile_clean, aiida_localhost, tmp_path):
+    """Return a factory of running jobs with a working folder that holds the given files."""
+
+    def factory(caller=None, label="MolecularDynamicsCalculation", process_type="", stdout=None, **files):
+        node = orm.CalcJobNode(computer=aiida_localhost, process_type=process_type)
+        node.set_process_label(label)
+        node.set_process_state(ProcessState.WAITING)
+        node.set_state(CalcJobState.WITHSCHEDULER)
+        node.set_option("resources", {"num_machines": 1, "num_mpiprocs_per_machine": 1})
+        calcinfo = {"codes_info": [{"stdout_name": stdout}]}
+        node.base.repository.put_object_from_filelike(io.BytesIO(json.dumps(calcinfo).encode()), ".aiida/calcinfo.json")
+        if caller is not None:
+            node.base.links.add_incoming(caller, LinkType.CALL_CALC, f"call_{id(node)}")
+        node.set_remote_workdir(str(tmp_path))
+        for name, text in files.items():
+            (tmp_path / name.replace("_", ".")).write_text(text)
+        return node.store()
+
+    return factory
+
+
+def test_tree_finds_what_is_called_later(aiida_profile_clean):
+    study = process()
+    tree = watch.ProcessTree(study.pk)
+    tree.refresh()
+    assert [p.pk for p in tree.active()] == [study.pk]
+    loop = process(caller=study, label="ActiveLearningWorkChain")
+    inner = process(caller=loop, label="MolecularDynamicsBaseWorkChain")
+    tree.refresh()
+    assert [p.pk for p in tree.active()] == [study.pk, loop.pk, inner.pk]
+    late = process(caller=inner, label="LateWorkChain")
+    end(loop)
+    end(inner)
+    tree.refresh()
+    assert [p.pk for p in tree.active()] == [study.pk, late.pk]
+    end(late)
+    end(study)
+    tree.refresh()
+    assert tree.active() == []
+    assert len(tree.processes) == 4
+
+
+def test_reports_are_given_once_and_in_order(aiida_profile_clean):
+    study, child = process(), process()
+    report(study, f"[{study.pk}|StudyWorkChain|explore]: iteration 1: 12 new configurations")
+    report(child, "no prefix", level="WARNING")
+    reports = watch.Reports()
+    lines = [(level, text) for _, level, text in reports.new([study.pk, child.pk])]
+    assert lines == [("REPORT", "iteration 1: 12 new configurations"), ("WARNING", "no prefix")]
+    assert reports.new([study.pk, child.pk]) == []
+
+
+def test_reports_of_a_process_found_late_are_not_lost(aiida_profile_clean):
+    study, child = process(), process()
+    reports = watch.Reports()
+    report(child, "early line of a child that is not known yet")
+    report(study, "later line")
+    assert len(reports.new([study.pk])) == 1
+    assert [text for *_, text in reports.new([study.pk, child.pk])] == ["early line of a child that is not known yet"]
+
+
+def test_last_line_of_standard_output(job):
+    node = job(label="MlpTrainCalculation", stdout="out.txt", out_txt="iteration 1 rmse 5\niteration 2  rmse 3\n\n")
+    with watch.Tails() as tails:
+        assert watch.job_progress(node.pk, tails) == "iteration 2 rmse 3"
+
+
+def test_long_lines_and_missing_files(job):
+    node = job(stdout="out.txt")
+    with watch.Tails() as tails:
+        assert watch.job_progress(node.pk, tails) == ""
+        assert tails.lines(node, "none") == []
+
+
+def test_status_line_counts_jobs_without_progress(job):
+    study = process()
+    for _ in range(2):
+        job(caller=study, label="LabelCalculation", stdout="none")
+    tree = watch.ProcessTree(study.pk)
+    tree.refresh()
+    with watch.Tails() as tails:
+        assert watch.status_line(tree, tails) == "[0 of 3 processes done] 2 × Label with the scheduler"
+
+
+def test_follow_an_ended_study(aiida_profile_clean):
+    study = process()
+    report(study, f"[{study.pk}|StudyWorkChain|finish]: converged")
+    end(study, 402, "the budget of labels is used up")
+    stream = io.StringIO()
+    assert watch.follow(study, stream=stream) is study
+    first, last = stream.getvalue().splitlines()
+    assert first.endswith("converged")
+    assert last.endswith(f"StudyWorkChain<{study.pk}> failed with exit status 402: the budget of labels is used up")
+
+
+def test_terminal_line_is_overwritten_and_cut(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", "20")
+    terminal = Terminal()
+    display = watch.Display(terminal)
+    display.update("x" * 50)
+    display.line("stays")
+    assert terminal.getvalue() == "x" * 18 + "…" + "\r\x1b[2K" + "stays\n"
+
+
+def test_without_a_terminal_the_status_is_not_repeated_each_second():
+    stream = io.StringIO()
+    display = watch.Display(stream)
+    for number in range(5):
+        display.update(f"status {number}")
+    assert stream.getvalue() == "status 0\n"
+
+
+class TestCommand:
+    def test_exit_status_follows_the_process(self, aiida_profile_clean):
+        good, bad = process(), process()
+        end(good)
+        end(bad, 1)
+        assert CliRunner().invoke(main, ["watch", str(good.pk)]).exit_code == 0
+        assert CliRunner().invoke(main, ["watch", str(bad.pk)]).exit_code == 1
+
+    def test_newest_study_is_the_default(self, aiida_profile_clean):
+        result = CliRunner().invoke(main, ["watch"])
+        assert result.exit_code == 1
+        assert "no study in this profile" in result.output
+        study = process(process_type="aiida.workflows:lpsgb.study")
+        inner = process(process_type="aiida.workflows:lpsgb.active_learning", caller=study)
+        end(inner)
+        end(study)
+        assert f"<{study.pk}> finished" in CliRunner().invoke(main, ["watch"]).output
+
+    @pytest.mark.parametrize(
+        ("argument", "words"), [("999999", "no process 999999"), ("no-such", "no process no-such")]
+    )
+    def test_unknown_process(self, aiida_profile_clean, argument, words):
+        result = CliRunner().invoke(main, ["watch", argument])
+        assert result.exit_code == 1
+        assert words in result.output
+        assert "Traceback" not in result.output
+
+    def test_data_is_not_a_process(self, aiida_profile_clean):
+        node = orm.Int(1).store()
+        result = CliRunner().invoke(main, ["watch", str(node.pk)])
+        assert "not a process but a Int" in result.output
+
+    def test_unknown_profile(self, aiida_profile_clean):
+        result = CliRunner().invoke(main, ["watch", "-p", "nobody", "1"])
+        assert result.exit_code == 1
+        assert "no profile nobody" in result.output

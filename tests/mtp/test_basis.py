@@ -1,0 +1,124 @@
+"""The generator of moment tensor bases."""
+
+import numpy as np
+import pytest
+
+from aiida_lpsgb.mtp.basis import random_coefficients, untrained
+from aiida_lpsgb.mtp.potential import MTP
+
+# Basis functions, radial functions and basic moments of MLIP-2's templates.
+COUNTS = {
+    2: (1, 1, 1),
+    4: (2, 1, 1),
+    6: (5, 2, 5),
+    8: (9, 2, 11),
+    10: (16, 3, 25),
+    12: (29, 3, 46),
+    14: (52, 4, 81),
+    16: (92, 4, 130),
+    18: (163, 5, 201),
+    20: (288, 5, 295),
+    22: (500, 6, 421),
+}
+MOMENTS = {2: 1, 4: 2, 6: 8, 8: 18, 10: 41, 12: 84, 14: 174}
+
+
+def basis_functions(mtp: MTP, vectors: np.ndarray, radial: np.ndarray) -> np.ndarray:
+    """Scalars of one neighbourhood: vectors (n, 3), radial function values (n, K)."""
+    unit = vectors / np.linalg.norm(vectors, axis=1)[:, None]
+    moments = np.zeros(mtp.n_moments)
+    for index, (mu, *exponents) in enumerate(mtp.index_basic):
+        moments[index] = np.sum(radial[:, mu] * np.prod(unit ** np.array(exponents), axis=1))
+    for a, b, factor, target in mtp.index_times:
+        moments[target] += factor * moments[a] * moments[b]
+    return moments[mtp.moment_mapping]
+
+
+@pytest.fixture
+def neighbourhood():
+    rng = np.random.default_rng(5)
+    return rng.normal(size=(7, 3)), rng.normal(size=(7, 6))
+
+
+@pytest.mark.parametrize("level", COUNTS)
+def test_counts_are_those_of_the_templates(level):
+    mtp = untrained(level, 3)
+    assert (len(mtp.moment_mapping), mtp.n_radial, len(mtp.index_basic)) == COUNTS[level]
+    assert mtp.level == level
+    assert mtp.n_moments <= MOMENTS.get(level, 10**6)
+    if level in MOMENTS:
+        assert mtp.n_moments == MOMENTS[level]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("level", "count"), [(24, 864), (26, 1464), (28, 2445)])
+def test_counts_of_high_levels(level, count):
+    assert len(untrained(level, 1).moment_mapping) == count
+
+
+@pytest.mark.parametrize("level", [8, 14, 18])
+def test_rotation_and_reflection_leave_the_scalars(level, neighbourhood):
+    vectors, radial = neighbourhood
+    rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
+    mtp = untrained(level, 1)
+    np.testing.assert_allclose(
+        basis_functions(mtp, vectors, radial), basis_functions(mtp, -vectors @ rotation.T, radial), rtol=1e-9
+    )
+
+
+def test_lower_level_comes_first(neighbourhood):
+    low, high = (basis_functions(untrained(level, 1), *neighbourhood) for level in (10, 14))
+    np.testing.assert_allclose(low, high[: len(low)], rtol=1e-12)
+
+
+def test_independent_in_general_position():
+    mtp = untrained(14, 1)
+    rng = np.random.default_rng(0)
+    rows = np.array([basis_functions(mtp, rng.normal(size=(12, 3)), rng.normal(size=(12, 4))) for _ in range(120)])
+    assert np.linalg.matrix_rank(rows / np.linalg.norm(rows, axis=0), tol=1e-8) == 52
+
+
+def test_against_explicit_tensor_contractions(neighbourhood):
+    """Every scalar of level 10 with connected factors, contracted by einsum on full tensors."""
+    vectors, radial = neighbourhood
+    unit = vectors / np.linalg.norm(vectors, axis=1)[:, None]
+
+    def moment(mu, rank):
+        tensor = radial[:, mu]
+        for _ in range(rank):
+            tensor = np.einsum("j...,ja->j...a", tensor, unit)
+        return tensor.sum(axis=0)
+
+    m = {(mu, nu): moment(mu, nu) for mu in range(3) for nu in range(4)}
+    zero, one = m[0, 0], m[1, 0]
+    dot = m[0, 1] @ m[0, 1]
+    double = np.einsum("ab,ab", m[0, 2], m[0, 2])
+    expected = [
+        *(zero, zero**2, one, dot, zero**3),
+        *(double, zero * one, zero * dot, zero**4),
+        *(m[2, 0], np.einsum("abc,abc", m[0, 3], m[0, 3]), m[0, 1] @ m[1, 1], zero * double),
+        *(m[0, 1] @ m[0, 2] @ m[0, 1], zero**2 * one, zero**2 * dot),
+    ]
+    np.testing.assert_allclose(
+        np.sort(basis_functions(untrained(10, 1), vectors, radial)), np.sort(expected), rtol=1e-12
+    )
+
+
+def test_random_coefficients_follow_the_seed():
+    assert not untrained(8, 3).trained
+    first, same, other = (untrained(8, 3, min_distance=1.4, seed=seed) for seed in (1, 1, 2))
+    assert first == same
+    assert first != other
+    assert first.n_parameters == 156
+    assert random_coefficients(untrained(8, 3, min_distance=1.4), 1) == first
+
+
+@pytest.mark.parametrize("level", [0, 7, 30])
+def test_unknown_level(level):
+    with pytest.raises(ValueError, match="even number from 2 to 28"):
+        untrained(level, 1)
+
+
+def test_bad_interval():
+    with pytest.raises(ValueError, match="min_dist < max_dist"):
+        untrained(8, 1, min_distance=6.0)
