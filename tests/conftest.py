@@ -74,17 +74,26 @@ def generate_configurations(generate_images):
 
 @pytest.fixture
 def generate_potential():
-    """Return a factory of potential nodes, with random small parameters if trained."""
+    """Return a factory of potential nodes of level 2, with small random coefficients if trained."""
 
-    def factory(level=2, species=("Li", "P", "S"), cutoff=5.0, seed=1, trained=False):
-        from aiida_lpsgb.mtp.basis import untrained
-
+    def factory(species=("Li", "P", "S"), cutoff=5.0, seed=1, trained=True):
         from aiida_lpsgb.data.potential import PotentialData
+        from aiida_lpsgb.mtp.potential import MTP
 
-        mtp = untrained(level, len(species), min_distance=1.5, cutoff=cutoff, seed=seed)
+        mtp = MTP(
+            n_species=len(species),
+            radial_basis_type="RBChebyshev",
+            min_distance=1.5,
+            cutoff=cutoff,
+            radial_basis_size=8,
+            n_radial=1,
+            index_basic=np.array([[0, 0, 0, 0]]),
+            index_times=np.zeros((0, 4), dtype=int),
+            moment_mapping=np.array([0]),
+            n_moments=1,
+        )
         if trained:
-            rng = np.random.default_rng(seed)
-            mtp = mtp.with_parameters(rng.normal(size=mtp.n_parameters) * 0.02)
+            mtp = mtp.with_parameters(np.random.default_rng(seed).normal(size=mtp.n_parameters) * 0.02)
         return PotentialData(mtp, species)
 
     return factory

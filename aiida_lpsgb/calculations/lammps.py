@@ -80,8 +80,8 @@ class MolecularDynamicsCalculation(CalcJob):
             help=(
                 "What to run. `stages`: list of dictionaries with `ensemble` (minimise, nve, nvt, npt), `duration_ps`, "
                 "`temperature_K` (a number, or [start, end] for a ramp), `pressure_bar`, `dump_interval_ps` (writes "
-                "the trajectory during this stage) and `name`. Common keys: `pair_style` (mtp, mtp/extrapolation, mlip), "
-                "`timestep_fs`, `thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), "
+                "the trajectory during this stage) and `name`. Common keys: `pair_style` (mtp, mtp/extrapolation, "
+                "mlip), `timestep_fs`, `thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), "
                 "`thermo_interval_ps`, `restart_interval_ps`, `neighbour_skin_A`, and `extrapolation` (`gamma_select`, "
                 "`gamma_break`, `grade`, `interval_steps`)."
             ),
@@ -154,9 +154,6 @@ class MolecularDynamicsCalculation(CalcJob):
         walltime = self.inputs.metadata.options.get("max_wallclock_seconds")
         script = render_script(parameters, species, self.inputs.seed.value, continued=continued, walltime_s=walltime)
         folder.create_file_from_filelike(io.StringIO(script), self.INPUT_FILE, mode="w", encoding="utf-8")
-        folder.create_file_from_filelike(
-            io.StringIO(self.inputs.potential.get_mtp()), self.POTENTIAL_FILE, mode="w", encoding="utf-8"
-        )
         if parameters["pair_style"] == "mlip":
             folder.create_file_from_filelike(
                 io.StringIO(render_mlip_ini(parameters)), self.MLIP_FILE, mode="w", encoding="utf-8"
@@ -170,7 +167,8 @@ class MolecularDynamicsCalculation(CalcJob):
         calcinfo.codes_info = [codeinfo]
         calcinfo.retrieve_list = [self.LOG_FILE]
         calcinfo.retrieve_temporary_list = [self.FINAL_FILE, self.EXTRAPOLATED_FILE, (self.DUMP_PATTERN, ".", 0)]
-        calcinfo.local_copy_list = []
+        potential = self.inputs.potential
+        calcinfo.local_copy_list = [(potential.uuid, potential.filename, self.POTENTIAL_FILE)]
         if "active_set" in self.inputs:
             active_set = self.inputs.active_set
             calcinfo.local_copy_list.append((active_set.uuid, active_set.filename, self.ACTIVE_SET_FILE))

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ToContext, WorkChainSpec, if_, while_
+from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
@@ -43,7 +43,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     """Train, explore, select, label, and again, until exploration stays within what the potential has learned."""
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:
+    def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.input("potential", valid_type=PotentialData, help="Potential to start from; an untrained one will do.")

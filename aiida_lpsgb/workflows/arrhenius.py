@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ExitCode, WorkChainSpec, while_
+from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory
 
 from aiida_lpsgb.workflows.sweep import MIN_TEMPERATURES, SweepWorkChain
@@ -22,7 +22,7 @@ class ArrheniusWorkChain(SweepWorkChain):
     """Run molecular dynamics at several temperatures and fit the diffusivities."""
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:
+    def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.input("diffusivity_parameters", valid_type=orm.Dict, help="Parameters of `lpsgb.diffusivity`.")

@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.engine import (
     BaseRestartWorkChain,
     ProcessHandlerReport,
-    WorkChainSpec,
+    ProcessSpec,
     process_handler,
     while_,
 )
@@ -30,7 +30,7 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
     _process_class = MolecularDynamicsCalculation
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:
+    def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.expose_inputs(MolecularDynamicsCalculation, namespace="md")
@@ -77,6 +77,15 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
             self.report(
                 f"{calculation.process_label}<{calculation.pk}> was interrupted without a restart file; starting again"
             )
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=450, exit_codes=[CODES.ERROR_LAMMPS])
+    def handle_unreadable_restart(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Start again where LAMMPS refused to continue: a run killed while it wrote leaves half a restart file."""
+        if "parent_folder" not in calculation.inputs:
+            return None
+        self.ctx.inputs.pop("parent_folder")
+        self.report(f"{calculation.process_label}<{calculation.pk}> could not be continued; starting again")
         return ProcessHandlerReport(True)
 
     @process_handler(priority=400, exit_codes=[CODES.ERROR_LOST_ATOMS, CODES.ERROR_NON_FINITE])

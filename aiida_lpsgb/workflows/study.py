@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ToContext, WorkChainSpec
+from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations.functions.seeds import split_seed
@@ -34,7 +34,7 @@ class StudyWorkChain(ProtocolMixin):
     OPEN_ENTRIES = ("ordering", "start_set", "potential", "active_learning", "arrhenius", "validate")
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:
+    def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.input(

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import WorkChainSpec
+from aiida.engine import ProcessSpec
 from aiida.plugins import DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
@@ -26,7 +26,7 @@ class SweepWorkChain(ProtocolMixin, QueueMixin):
     """Ports of a temperature sweep, and the queue of its runs."""
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:
+    def define(cls, spec: ProcessSpec) -> None:
         """Declare the ports of the runs."""
         super().define(spec)
         spec.input("structure", valid_type=orm.StructureData, help="Fully occupied structure to run.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ToContext, WorkChainSpec, while_
+from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations.functions.molecular_dynamics import sample_frames
@@ -22,7 +22,7 @@ class ValidateWorkChain(SweepWorkChain):
     """Run the potential's own dynamics, label frames of it and compare."""
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:
+    def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.input("settings", valid_type=orm.Dict, help="`n_frames`: number of frames labelled a run.")

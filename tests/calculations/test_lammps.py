@@ -40,7 +40,7 @@ def inputs(generate_potential, installed_code, metadata):
     return {
         "code": installed_code("lmp", "lpsgb.md"),
         "structure": orm.StructureData(ase=atoms),
-        "potential": generate_potential(trained=True),
+        "potential": generate_potential(),
         "parameters": orm.Dict(parameters()),
         "seed": orm.Int(7),
         "metadata": metadata,
@@ -75,7 +75,9 @@ class TestScript:
         control = {"extrapolation": EXTRAPOLATION}
         assert "pair_style mtp potential.mtp" in render_script(resolve(parameters()), ["Li"], 7)
         script = render_script(resolve(parameters(pair_style="mtp/extrapolation", **control)), ["Li"], 7)
-        assert "pair_style mtp/extrapolation potential.mtp active_set.als 10 2 10 extrapolated.cfg configuration" in script
+        assert (
+            "pair_style mtp/extrapolation potential.mtp active_set.als 10 2 10 extrapolated.cfg configuration" in script
+        )
         settings = resolve(parameters(pair_style="mlip", **control))
         assert "pair_style mlip mlip.ini" in render_script(settings, ["Li"], 7)
         assert "select:threshold-break 10" in render_mlip_ini(settings)
@@ -104,7 +106,10 @@ class TestParameters:
             ({"pair_style": "mtp/extrapolation"}, "needs `extrapolation`"),
             ({"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 5, "gamma_break": 2}}, "is below"),
             ({"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 2}}, "both"),
-            ({"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 0.5, "gamma_break": 2}}, "at least 1"),
+            (
+                {"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 0.5, "gamma_break": 2}},
+                "at least 1",
+            ),
         ],
     )
     def test_bad(self, changes, message):
@@ -119,7 +124,7 @@ class TestParameters:
 class TestInputs:
     def test_files(self, generate_calc_job, inputs):
         calcinfo, folder = generate_calc_job("lpsgb.md", inputs)
-        assert folder.get_content_list() == ["md.in", "potential.mtp", "structure.data"]
+        assert folder.get_content_list() == ["md.in", "structure.data"]
         atoms = read(folder.get_abs_path("structure.data"), format="lammps-data", units="metal", atom_style="atomic")
         assert len(atoms) == 16
         assert set(atoms.symbols) == {"Li", "P", "S"}
@@ -139,7 +144,7 @@ class TestInputs:
 
     def test_untrained_potential_is_refused(self, inputs, generate_potential):
         with pytest.raises(ValueError, match="potential: it is untrained"):
-            run(CalculationFactory("lpsgb.md"), **{**inputs, "potential": generate_potential()})
+            run(CalculationFactory("lpsgb.md"), **{**inputs, "potential": generate_potential(trained=False)})
 
     def test_extrapolation_needs_an_active_set(self, inputs):
         extrapolating = orm.Dict(parameters(pair_style="mtp/extrapolation", extrapolation=EXTRAPOLATION))

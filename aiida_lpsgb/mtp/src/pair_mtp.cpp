@@ -133,8 +133,7 @@ void PairMTP::map_types(int narg, char **arg)
 
 void PairMTP::coeff(int narg, char **arg)
 {
-  if (narg < 2 || strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
-    fail("expected 'pair_coeff * *' or 'pair_coeff * * NAME ...'");
+  // That the first two are * * LAMMPS itself sees to (one_coeff).
   map_types(narg - 2, arg + 2);
   allocate();
 }

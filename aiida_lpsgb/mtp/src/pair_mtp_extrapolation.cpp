@@ -232,16 +232,18 @@ void PairMTPExtrapolation::print_configuration(const std::vector<Atom> &atoms, d
   if (periodic[0] || periodic[1] || periodic[2]) fprintf(output_, " Supercell\n");
   for (int a = 0; a < 3; a++)
     if (periodic[a]) fprintf(output_, "  %20.12f %20.12f %20.12f\n", cell[a][0], cell[a][1], cell[a][2]);
-  fprintf(output_, " AtomData:  id type       cartes_x      cartes_y      cartes_z%s\n",
-          neighbourhoods_ ? "    nbh_grades" : "");
+  fprintf(output_, " AtomData:  id type       cartes_x      cartes_y      cartes_z\n");
   long id = 0;
-  for (const Atom &a : atoms) {
-    fprintf(output_, "%10ld %4d  %20.12f %20.12f %20.12f", ++id, static_cast<int>(a.type), a.x, a.y, a.z);
-    if (neighbourhoods_) fprintf(output_, " %14.6f", a.grade);
+  for (const Atom &a : atoms)
+    fprintf(output_, "%10ld %4d  %20.12f %20.12f %20.12f\n", ++id, static_cast<int>(a.type), a.x, a.y, a.z);
+  fprintf(output_, " Feature   MV_grade\t%.6f\n Feature   timestep\t" BIGINT_FORMAT "\n", grade, update->ntimestep);
+  if (neighbourhoods_) {
+    // A feature, since MLIP-2 refuses a file with a column that it does not know.
+    fprintf(output_, " Feature   nbh_grades\t");
+    for (const Atom &a : atoms) fprintf(output_, " %.6g", a.grade);
     fprintf(output_, "\n");
   }
-  fprintf(output_, " Feature   MV_grade\t%.6f\n Feature   timestep\t" BIGINT_FORMAT "\nEND_CFG\n\n", grade,
-          update->ntimestep);
+  fprintf(output_, "END_CFG\n\n");
 }
 
 void *PairMTPExtrapolation::extract(const char *name, int &dim)
