@@ -1,11 +1,13 @@
 """Errors of a potential on labelled configurations, counted and printed as MLIP-2's ``mlp`` does.
 
-The error of a force is the length of the difference of two vectors, that of a stress the Frobenius norm of the
-difference of two tensors (root mean squares per component are smaller by √3 and 3).
+As in MLIP-2 since July 2020, root mean squares of forces and stresses are those of their 3 and 9 components, and the
+averages are the mean length of a difference divided by 3 or 9, which is less than the mean absolute error of a
+component. Maxima are lengths of differences (Frobenius norms for stresses).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -24,8 +26,9 @@ EV_A3_TO_GPA = 160.2176487
 
 @dataclass
 class Statistics:
-    """Absolute errors of one quantity, and how large the quantity is."""
+    """Absolute errors of one quantity with so many components, and how large the quantity is."""
 
+    components: int = 1
     differences: list[float] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
 
@@ -47,20 +50,19 @@ class Statistics:
 
     @property
     def mae(self) -> float:
-        """Mean absolute error."""
-        return float(np.mean(self.differences)) if self.differences else 0.0
+        """Mean length of an error, divided by the number of components."""
+        return float(np.mean(self.differences)) / self.components if self.differences else 0.0
 
     @property
     def rmse(self) -> float:
-        """Root mean square error."""
-        return float(np.sqrt(np.mean(np.square(self.differences)))) if self.differences else 0.0
+        """Root mean square error of a component."""
+        return _rms(self.differences) / math.sqrt(self.components) if self.differences else 0.0
 
     def relative(self) -> tuple[float, float]:
         """Largest error by largest value, and root mean square error by root mean square value."""
         if not self.differences:
             return 0.0, 0.0
-        rms = float(np.sqrt(np.mean(np.square(self.values))))
-        return self.maximum / (max(self.values) + 1e-300), self.rmse / (rms + 1e-300)
+        return self.maximum / (max(self.values) + 1e-300), _rms(self.differences) / (_rms(self.values) + 1e-300)
 
     def lines(self, of: str, relative: str | None) -> list[str]:
         """Lines of MLIP-2's report; `relative` abbreviates the quantity where ratios are wanted."""
@@ -77,15 +79,19 @@ class Statistics:
         return found
 
 
+def _rms(values: list[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
 @dataclass
 class ErrorReport:
     """Errors of energies (eV), energies per atom (eV), forces (eV/Å), virials (eV) and stresses (GPa)."""
 
     energy: Statistics = field(default_factory=Statistics)
     energy_per_atom: Statistics = field(default_factory=Statistics)
-    forces: Statistics = field(default_factory=Statistics)
-    virial: Statistics = field(default_factory=Statistics)
-    stress: Statistics = field(default_factory=Statistics)
+    forces: Statistics = field(default_factory=lambda: Statistics(3))
+    virial: Statistics = field(default_factory=lambda: Statistics(9))
+    stress: Statistics = field(default_factory=lambda: Statistics(9))
 
     def add(self, atoms: Atoms, known: dict, found: dict) -> None:
         """Compare labels with predictions (dictionaries of energy, forces, stress in ASE's units and order)."""
