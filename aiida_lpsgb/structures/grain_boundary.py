@@ -4,13 +4,13 @@ Three steps, each usable by itself: :func:`boundaries` finds how two grains can 
 :func:`candidates` finds where to cut and how to shift them, :func:`build` makes the bicrystal. :func:`grain_boundary`
 does the three with the best choice of each.
 
-Grain 1 lies below the first boundary and grain 2 above it, the plane's normal along z, the second boundary at the top of
-the cell. A symmetric boundary's second grain is the first one turned by 180° about the normal, which brings any lattice
-plane into exact coincidence with itself; for a centrosymmetric crystal that is the mirror twin. Where one grain is the
-image of the other under a half turn about the normal, or a mirror along it (most twists), the bicrystal keeps a screw
-axis or glide plane, and both boundaries of the cell are equivalent whatever the cut and the shift. Other boundaries are
-equivalent where the crystal has an inversion centre or a mirror between two layers of units to cut at. What holds is
-reported.
+Grain 1 lies below the first boundary and grain 2 above it, the plane's normal along z, the second boundary at the top
+of the cell. A symmetric boundary's second grain is the first one turned by 180° about the normal, which brings any
+lattice plane into exact coincidence with itself; for a centrosymmetric crystal that is the mirror twin. Where one
+grain is the image of the other under a half turn about the normal, or a mirror along it (most twists), the bicrystal
+keeps a screw axis or glide plane, and both boundaries of the cell are equivalent whatever the cut and the shift.
+Other boundaries are equivalent where the crystal has an inversion centre or a mirror between two layers of units to
+cut at. What holds is reported.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ class Candidate:
     equivalent : str
         Symmetry that carries one boundary into the other: ``screw``, ``glide``, ``inversion``, ``mirror`` or ``none``.
     crowding : float
-        Sum of (contact distance / distance)¹² over pairs of both grains at the first boundary, per Å²: the softer side of
-        the contact, which ranks candidates of equal gap.
+        Sum of (contact distance / distance)¹² over pairs of both grains at the first boundary, per Å²: the softer
+        side of the contact, which ranks candidates of equal gap.
     twin : numpy.ndarray, shape (3, 3), optional
         Half turn or mirror that makes grain 2 of grain 1.
     flips : tuple of two Flip, optional
@@ -182,7 +182,7 @@ class Candidate:
         }
 
 
-# ----------------------------------------------------------------------------------------------- how two grains can meet
+# ----------------------------------------------------------------------------------------------- how two grains can m
 
 
 def boundaries(
@@ -213,12 +213,13 @@ def boundaries(
         Miller indices of the boundary in grain 1.
     kind : {"symmetric", "asymmetric", "twist", "mixed"}
         ``symmetric``: tilt with the same plane on both sides. ``asymmetric``: tilt with `plane_2` on the other side.
-        ``twist``: rotation about the normal. ``mixed``: `plane` and `plane_2` with `direction` and `direction_2` parallel.
+        ``twist``: rotation about the normal. ``mixed``: `plane` and `plane_2` with `direction` and `direction_2`
+        parallel.
     convention : {"lattice", "pseudo-cubic"}
-        ``lattice``: angles and coincidences are those of the true lattice. ``pseudo-cubic``: the literature's labels, which
-        read the indices as if the cell were a cube. Then Σ and nominal angle are reported beside the true angle, and a
-        twist is given by its `sigma`: the index pairs (m, −n) → (m, n) … that coincide in the cubic lattice say which
-        true directions are laid on each other.
+        ``lattice``: angles and coincidences are those of the true lattice. ``pseudo-cubic``: the literature's labels,
+        which read the indices as if the cell were a cube. Then Σ and nominal angle are reported beside the true
+        angle, and a twist is given by its `sigma`: the index pairs (m, −n) → (m, n) … that coincide in the cubic
+        lattice say which true directions are laid on each other.
     sigma : int, optional
         Nominal Σ of a pseudo-cubic twist; for a tilt it is checked against the plane's.
     angle : float, optional
@@ -443,7 +444,8 @@ def _twist_angles(
 def _nominal_turns(
     crystal: Crystal, plane: Plane, sigma: int | None, max_strain: float, max_area: float
 ) -> Iterator[tuple[float, float, int]]:
-    """Yield the true angle between index vectors that coincide in the cubic lattice of the same indices, and that lattice's.
+    """Yield the true angle between index vectors that coincide in the cubic lattice of the same indices, and that
+    lattice's.
 
     A rotation by 2·atan(n·|hkl| / m) about [hkl] has Σ = m² + n²(h² + k² + l²) without its factors of two
     (Ranganathan, Acta Cryst. 21, 197 (1966)).
@@ -595,8 +597,8 @@ def candidates(
 ) -> list[Candidate]:
     """Scan terminations and rigid shifts, each with the gap at which the grains touch.
 
-    The gap is that of hard contact: no two atoms of different grains are closer than `contact` times the shortest distance
-    between units that their elements have in the crystal.
+    The gap is that of hard contact: no two atoms of different grains are closer than `contact` times the shortest
+    distance between units that their elements have in the crystal.
 
     Parameters
     ----------
@@ -844,8 +846,8 @@ def build(
     -------
     ase.Atoms
         Atoms grouped by element in the crystal's order, with ``arrays["grain"]`` (1 or 2) and
-        ``info["grain_boundary"]``: the description of boundary and candidate, and ``regions`` (centre and thickness along
-        the normal in Å, and the centre as a fraction of the third cell vector).
+        ``info["grain_boundary"]``: the description of boundary and candidate, and ``regions`` (centre and thickness
+        along the normal in Å, and the centre as a fraction of the third cell vector).
 
     Raises
     ------
