@@ -80,8 +80,8 @@ class MolecularDynamicsCalculation(CalcJob):
             help=(
                 "What to run. `stages`: list of dictionaries with `ensemble` (minimise, nve, nvt, npt), `duration_ps`, "
                 "`temperature_K` (a number, or [start, end] for a ramp), `pressure_bar`, `dump_interval_ps` (writes "
-                "the trajectory during this stage) and `name`. Common keys: `pair_style` (mtp, mtp/extrapolation, mlip), "
-                "`timestep_fs`, `thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), "
+                "the trajectory during this stage) and `name`. Common keys: `pair_style` (mtp, mtp/extrapolation, "
+                "mlip), `timestep_fs`, `thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), "
                 "`thermo_interval_ps`, `restart_interval_ps`, `neighbour_skin_A`, and `extrapolation` (`gamma_select`, "
                 "`gamma_break`, `grade`, `interval_steps`)."
             ),

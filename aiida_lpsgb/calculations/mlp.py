@@ -63,11 +63,13 @@ class MlpCalculation(CalcJob):
             valid_type=orm.Dict,
             required=False,
             validator=cls._parameters_error,
-            help=f"Options of `mlp {cls.COMMAND}`, with underscores in place of dashes: {', '.join(sorted(cls.OPTIONS))}. "
-            "An option that is not given is not sent, so the program's own default holds.",
+            help=f"Options of `mlp {cls.COMMAND}`, with underscores for dashes: {', '.join(sorted(cls.OPTIONS))}."
+            " An option that is not given is not sent, so the program's own default holds.",
         )
         options = spec.inputs["metadata"]["options"]
         options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+        # Where these inputs are exposed without their defaults, the default must still be enough.
+        options["resources"].required = False
         options["withmpi"].default = False
         options["input_filename"].default = cls.POTENTIAL_FILE
         options["output_filename"].default = cls.OUTPUT_FILE

@@ -26,6 +26,8 @@ class PotentialData(SinglefileData):
         Chemical symbols in the order of the potential's types: type 0 is the first.
     training_errors
         Errors on the training set, with the unit in each key, such as ``{'forces_mae_ev_angstrom': 0.05}``.
+    trained
+        Whether the coefficients come from a training; if not given, whether there are any.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class PotentialData(SinglefileData):
         potential: str | Path | io.IOBase | MTP,
         species: Iterable[str],
         training_errors: Mapping[str, float] | None = None,
+        trained: bool | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(potential, MTP):
@@ -58,7 +61,9 @@ class PotentialData(SinglefileData):
             text = content.decode() if isinstance(content, bytes) else content
         attributes = _describe(MTP.from_string(text), check_species(species), dict(training_errors or {}))
         super().__init__(io.BytesIO(text.encode()), filename=self.FILENAME, **kwargs)
-        self.base.attributes.set_many(attributes)
+        if trained and not attributes["trained"]:
+            raise ValueError("trained is true, but the potential has no coefficients")
+        self.base.attributes.set_many(attributes if trained is None else {**attributes, "trained": trained})
 
     @classmethod
     def from_string(
@@ -70,7 +75,7 @@ class PotentialData(SinglefileData):
     @property
     def mtp(self) -> MTP:
         """The potential as an object of this package's AiiDA-free layer."""
-        return MTP.from_string(self.get_content())
+        return MTP.from_string(self.get_mtp())
 
     @property
     def species(self) -> list[str]:
@@ -94,7 +99,7 @@ class PotentialData(SinglefileData):
 
     @property
     def trained(self) -> bool:
-        """Whether the file holds coefficients, rather than a basis alone."""
+        """Whether the coefficients come from a training, rather than being random or not there."""
         return self.base.attributes.get("trained")
 
     @property
@@ -106,6 +111,10 @@ class PotentialData(SinglefileData):
         """Return those of the symbols that the potential does not know, sorted."""
         return sorted(set(symbols) - set(self.species))
 
+    def get_mtp(self) -> str:
+        """Return the text of the ``.mtp`` file."""
+        return self.get_content()
+
     def get_ase(self) -> Calculator:
         """Return an ASE calculator of the potential."""
         # It loads the compiled kernel, which reading a node does not need.
@@ -115,7 +124,7 @@ class PotentialData(SinglefileData):
 
     def _prepare_mtp(self, main_file_name: str = "") -> tuple[bytes, dict]:
         """Give the ``.mtp`` file to ``Data.export``."""
-        return self.get_content().encode(), {}
+        return self.get_mtp().encode(), {}
 
 
 def _describe(mtp: MTP, species: list[str], errors: dict[str, float]) -> dict[str, Any]:

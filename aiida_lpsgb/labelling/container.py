@@ -41,6 +41,8 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.formula import Formula
 
+from aiida_lpsgb.mtp.configurations import labels as labels_of
+
 VERSION = 1
 LABELS = {"energy": "energies", "forces": "forces", "stress": "stresses"}
 # Arrays that ``Atoms`` owns and that are stored by their own names.
@@ -50,30 +52,6 @@ _CHUNK = 64
 
 class ContainerError(ValueError):
     """A configuration cannot be stored, or a file is not one that :func:`write` made."""
-
-
-def labels_of(atoms: Atoms) -> dict[str, Any]:
-    """Return the labels an image carries, without computing any.
-
-    Parameters
-    ----------
-    atoms
-        An image, labelled if its calculator holds results for exactly this image.
-
-    Returns
-    -------
-    dict
-        Any of ``energy`` (eV), ``forces`` (eV/Å, shape ``(n, 3)``) and ``stress`` (eV/Å³, shape ``(6,)``).
-    """
-    labels: dict[str, Any] = {}
-    if atoms.calc is None:
-        return labels
-    for name in LABELS:
-        with contextlib.suppress(NotImplementedError):
-            value = atoms.calc.get_property(name, atoms, allow_calculation=False)
-            if value is not None:
-                labels[name] = value
-    return labels
 
 
 def with_labels(atoms: Atoms, **labels: Any) -> Atoms:

@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.io.extxyz import key_val_dict_to_str
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from aiida_lpsgb.labelling.container import labels_of
+from aiida_lpsgb.mtp.configurations import labels as labels_of
 
 _KINDS = {"f": "R", "i": "I", "u": "I", "b": "L", "U": "S"}
 

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 def data_uri(figure: Figure) -> str:
     """A figure as SVG in a `data:` address, to be part of a page."""
+    import matplotlib as mpl
+
     buffer = io.BytesIO()
-    # No date: the same results give the same page.
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    # No date and no random names in it: the same results give the same page.
+    with mpl.rc_context({"svg.hashsalt": "lpsgb"}):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -34,7 +37,7 @@ def html(results: StudyResults, path: str | Path, figures: Mapping[str, Figure] 
     path
         File to write; its folder must exist.
     figures
-        Figures to show, from `draw`: `arrhenius`, `msd` and `learning_curve`; those that are not there are left out.
+        Figures to show, by the names that `draw` gives them; those that are not there are left out.
 
     Returns
     -------
@@ -69,3 +72,13 @@ def title(results: StudyResults) -> str:
     """Heading of the page: the label of the study, or what diffuses in what."""
     species = ", ".join(sorted({run.species for run in results.runs}))
     return results.label or f"{species} diffusion in {results.formula or 'an unknown structure'}"
+
+
+def facts(results: StudyResults) -> list[tuple[str, str]]:
+    """The few numbers at the top of the page: what each is, and its value."""
+    found = tables.fit_facts(results.fit) if results.fit else []
+    errors = results.test_errors
+    if errors:
+        found.append(("energy MAE, held-out frames", f"{tables.in_mev(errors.get('energy_mae_ev_atom'))} meV/atom"))
+        found.append(("forces MAE, held-out frames", f"{tables.in_mev(errors.get('forces_mae_ev_angstrom'), 0)} meV/Å"))
+    return found

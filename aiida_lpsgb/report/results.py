@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from aiida.orm import Data, ProcessNode
 
 
+PROCESS_TYPES = ("aiida.workflows:lpsgb.study", "aiida.workflows:lpsgb.arrhenius")
+
+
 @dataclass(frozen=True)
 class Run:
     """A diffusivity and its origin.
@@ -24,6 +27,8 @@ class Run:
         Values of the node; the conductivity is None where it is not known.
     species, estimator, window_ps
         What diffuses and how the number was estimated.
+    upper_limit_cm2_s
+        Upper limit of the diffusivity where no diffusion was seen, else None.
     pk
         Primary key of the `lpsgb.diffusivity` node.
     potential_pk, trajectory_pk, md_pk, seed
@@ -42,6 +47,7 @@ class Run:
     species: str
     estimator: str
     window_ps: tuple[float, float] | None
+    upper_limit_cm2_s: float | None
     pk: int
     potential_pk: int | None = None
     trajectory_pk: int | None = None
@@ -113,16 +119,15 @@ def study_results(node: ProcessNode) -> StudyResults:
     Raises
     ------
     ValueError
-        If the process has no diffusivities among its outputs.
+        If the process is of another kind.
     """
+    if node.process_type not in PROCESS_TYPES:
+        kinds = " or ".join(process_type.partition(":")[2] for process_type in PROCESS_TYPES)
+        raise ValueError(f"{node.process_label}<{node.pk}> has no diffusivities; give a process of {kinds}")
     outputs = node.outputs
-    if "diffusivities" not in outputs:
-        raise ValueError(
-            f"{node.process_label}<{node.pk}> has no output `diffusivities`; give a study or a sweep that has got "
-            "as far as its diffusivities"
-        )
+    diffusivities = outputs.diffusivities if "diffusivities" in outputs else {}
     speciation = outputs.speciation if "speciation" in outputs else {}
-    runs = [run_of(label, data, speciation.get(label)) for label, data in outputs.diffusivities.items()]
+    runs = [run_of(label, data, speciation.get(label)) for label, data in diffusivities.items()]
     runs.sort(key=lambda run: (run.temperature_K, run.label))
     curve = outputs.learning_curve.get_dict() if "learning_curve" in outputs else {}
     structure = swept_structure(node)
@@ -170,6 +175,7 @@ def run_of(label: str, data: Data, speciation: Data | None = None) -> Run:
     inputs = md.inputs if md is not None else {}
     attributes = data.base.attributes.all
     window = attributes.get("window_ps")
+    details = attributes.get("details", {})
     return Run(
         label=label,
         temperature_K=attributes["temperature_K"],
@@ -180,6 +186,7 @@ def run_of(label: str, data: Data, speciation: Data | None = None) -> Run:
         species=attributes["species"],
         estimator=attributes["estimator"],
         window_ps=tuple(window) if window else None,
+        upper_limit_cm2_s=None if details.get("detected", True) else details.get("upper_limit_cm2_s"),
         pk=data.pk,
         potential_pk=inputs["potential"].pk if "potential" in inputs else None,
         trajectory_pk=trajectory.pk if trajectory is not None else None,

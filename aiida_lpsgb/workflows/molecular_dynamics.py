@@ -79,6 +79,15 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
             )
         return ProcessHandlerReport(True)
 
+    @process_handler(priority=450, exit_codes=[CODES.ERROR_LAMMPS])
+    def handle_unreadable_restart(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Start again where LAMMPS refused to continue: a run killed while it wrote leaves half a restart file."""
+        if "parent_folder" not in calculation.inputs:
+            return None
+        self.ctx.inputs.pop("parent_folder")
+        self.report(f"{calculation.process_label}<{calculation.pk}> could not be continued; starting again")
+        return ProcessHandlerReport(True)
+
     @process_handler(priority=400, exit_codes=[CODES.ERROR_LOST_ATOMS, CODES.ERROR_NON_FINITE])
     def handle_unstable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
         """Start again with half the time step."""

@@ -75,7 +75,9 @@ class TestScript:
         control = {"extrapolation": EXTRAPOLATION}
         assert "pair_style mtp potential.mtp" in render_script(resolve(parameters()), ["Li"], 7)
         script = render_script(resolve(parameters(pair_style="mtp/extrapolation", **control)), ["Li"], 7)
-        assert "pair_style mtp/extrapolation potential.mtp active_set.als 10 2 10 extrapolated.cfg configuration" in script
+        assert (
+            "pair_style mtp/extrapolation potential.mtp active_set.als 10 2 10 extrapolated.cfg configuration" in script
+        )
         settings = resolve(parameters(pair_style="mlip", **control))
         assert "pair_style mlip mlip.ini" in render_script(settings, ["Li"], 7)
         assert "select:threshold-break 10" in render_mlip_ini(settings)
@@ -104,7 +106,10 @@ class TestParameters:
             ({"pair_style": "mtp/extrapolation"}, "needs `extrapolation`"),
             ({"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 5, "gamma_break": 2}}, "is below"),
             ({"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 2}}, "both"),
-            ({"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 0.5, "gamma_break": 2}}, "at least 1"),
+            (
+                {"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 0.5, "gamma_break": 2}},
+                "at least 1",
+            ),
         ],
     )
     def test_bad(self, changes, message):

@@ -8,7 +8,7 @@ from aiida.plugins import DataFactory
 from ase.build import bulk
 
 from aiida_lpsgb.data.configurations import ConfigurationsData
-from aiida_lpsgb.labelling.container import labels_of
+from aiida_lpsgb.mtp.configurations import labels as labels_of
 
 
 def assert_close(a, b, tolerance=0.0):

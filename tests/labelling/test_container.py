@@ -11,6 +11,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from aiida_lpsgb.labelling import container
+from aiida_lpsgb.mtp.configurations import labels as labels_of
 
 
 def store(images):
@@ -45,7 +46,7 @@ def assert_same(a, b):
     assert np.array_equal(a.cell.array, b.cell.array)
     assert np.array_equal(a.pbc, b.pbc)
     assert a.info == b.info
-    left, right = container.labels_of(a), container.labels_of(b)
+    left, right = labels_of(a), labels_of(b)
     assert left.keys() == right.keys()
     for name in left:
         assert np.array_equal(left[name], right[name])
@@ -109,12 +110,12 @@ def test_summary():
 def test_stale_labels_are_not_stored():
     atoms = labelled(1)
     atoms.positions[0] += 0.1
-    assert container.labels_of(atoms) == {}
+    assert labels_of(atoms) == {}
     live = bulk("Cu")
     live.calc = EMT()
-    assert container.labels_of(live) == {}
+    assert labels_of(live) == {}
     energy = live.get_potential_energy()
-    assert container.labels_of(live)["energy"] == energy
+    assert labels_of(live)["energy"] == energy
 
 
 def test_info_that_json_cannot_hold_is_left_out():

@@ -27,7 +27,9 @@ def test_unknown_override_is_refused():
 
 
 def test_entries_with_exclusive_keys_are_replaced():
-    inputs = WorkflowFactory("lpsgb.study").get_protocol_inputs("fast", {"supercells": {"sweep": {"matrix": [1, 2, 3]}}})
+    inputs = WorkflowFactory("lpsgb.study").get_protocol_inputs(
+        "fast", {"supercells": {"sweep": {"matrix": [1, 2, 3]}}}
+    )
     assert inputs["supercells"]["sweep"] == {"matrix": [1, 2, 3]}
 
 

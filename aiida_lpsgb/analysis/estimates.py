@@ -1,0 +1,75 @@
+"""A number, its standard error and the degrees of freedom the error rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its standard error.
+
+    Attributes
+    ----------
+    value
+        The estimate.
+    error
+        Its standard error.
+    dof
+        Degrees of freedom of the error; infinite if the error is known.
+    """
+
+    value: float
+    error: float
+    dof: float = np.inf
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Two-sided confidence interval, from Student's t."""
+        reach = stats.t.ppf(0.5 + level / 2, self.dof) * self.error
+        return self.value - reach, self.value + reach
+
+    def upper_limit(self, level: float = 0.95) -> float:
+        """One-sided upper confidence limit of a quantity that cannot be negative."""
+        return max(self.value, 0.0) + stats.t.ppf(level, self.dof) * self.error
+
+    def scaled(self, factor: float) -> Estimate:
+        """The estimate in other units."""
+        return Estimate(self.value * factor, self.error * abs(factor), self.dof)
+
+
+def from_blocks(value: float, blocks: np.ndarray, gain: float = 1.0) -> Estimate:
+    """``value`` of the whole with the standard error of the mean of independent blocks.
+
+    Parameters
+    ----------
+    value
+        Estimate from all data.
+    blocks
+        The same estimate from each block, shape ``(n_blocks,)``, at least two.
+    gain
+        Standard error of the whole over that of the mean of the blocks, if the whole uses the data better.
+    """
+    blocks = np.asarray(blocks, float)
+    if len(blocks) < 2:
+        raise ValueError(f"an uncertainty needs at least 2 blocks, found {len(blocks)}")
+    return Estimate(float(value), float(gain * blocks.std(ddof=1) / np.sqrt(len(blocks))), len(blocks) - 1)
+
+
+def ratio_from_blocks(numerator: np.ndarray, denominator: np.ndarray, value: float) -> Estimate:
+    """A ratio of two block means, with a jackknife standard error.
+
+    Parameters
+    ----------
+    numerator, denominator
+        Block values, shape ``(n_blocks,)``.
+    value
+        The ratio from all data.
+    """
+    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
+    n = len(numerator)
+    left_out = (numerator.sum() - numerator) / (denominator.sum() - denominator)
+    error = np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
+    return Estimate(float(value), float(error), n - 1)

@@ -1,0 +1,120 @@
+"""Reference calculators by name or import path."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from ase.calculators.calculator import BaseCalculator
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A calculator that has a name of its own.
+
+    Attributes
+    ----------
+    path
+        ``module:Class`` of the calculator.
+    level_of_theory
+        Name its labels go by.
+    keywords
+        Arguments it is called with unless others are given.
+    """
+
+    path: str
+    level_of_theory: str
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: Pretrained potentials whose weights ship in their wheels.
+ENGINES = {
+    "sevennet": Engine("sevenn.calculator:SevenNetCalculator", "SevenNet-0", {"model": "7net-0", "device": "cpu"}),
+    "chgnet": Engine("chgnet.model.dynamics:CHGNetCalculator", "CHGNet", {"use_device": "cpu"}),
+}
+
+
+def engine_of(calculator: str) -> Engine:
+    """Return the engine of a name, or of the import path of any ASE calculator.
+
+    Parameters
+    ----------
+    calculator
+        ``sevennet``, ``chgnet``, or ``module:Class``.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if calculator in ENGINES:
+        return ENGINES[calculator]
+    module, _, name = calculator.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise ValueError(
+            f"calculator is {calculator!r}, expected {', '.join(sorted(ENGINES))} or the import path module:Class of "
+            "an ASE calculator"
+        )
+    return Engine(calculator, calculator)
+
+
+def level_of_theory(parameters: Mapping[str, Any]) -> str:
+    """Return the name that labels by these parameters go by.
+
+    Parameters
+    ----------
+    parameters
+        ``calculator``, and optionally ``keywords`` and ``level_of_theory``, which overrules the name made from the
+        other two.
+
+    Raises
+    ------
+    ValueError
+        If ``calculator`` is not known.
+    """
+    given = parameters.get("level_of_theory")
+    if given:
+        return str(given)
+    engine = engine_of(parameters["calculator"])
+    changed = {key: value for key, value in parameters.get("keywords", {}).items() if engine.keywords.get(key) != value}
+    arguments = ", ".join(f"{key}={value!r}" for key, value in sorted(changed.items()))
+    return f"{engine.level_of_theory}({arguments})" if arguments else engine.level_of_theory
+
+
+def build(parameters: Mapping[str, Any]) -> BaseCalculator:
+    """Return a new calculator.
+
+    Parameters
+    ----------
+    parameters
+        ``calculator``, a name or an import path, and optionally ``keywords``, its arguments.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be imported or does not take the arguments.
+    """
+    engine = engine_of(parameters["calculator"])
+    module, _, name = engine.path.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        hint = "; pip install 'aiida-lpsgb[labels]'" if parameters["calculator"] in ENGINES else ""
+        raise ValueError(f"calculator {parameters['calculator']}: {error}{hint}") from error
+    except AttributeError as error:
+        raise ValueError(f"calculator {parameters['calculator']}: {error}") from error
+    try:
+        return factory(**{**engine.keywords, **parameters.get("keywords", {})})
+    except Exception as error:
+        # Any library may be behind the path, and what it raises is about these arguments.
+        raise ValueError(f"calculator {parameters['calculator']} does not start: {error}") from error
+
+
+def versions(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions of ASE and of the distribution that holds the calculator."""
+    package = engine_of(parameters["calculator"]).path.partition(":")[0].partition(".")[0]
+    distributions = {"ase", *metadata.packages_distributions().get(package, [])}
+    return {name: metadata.version(name) for name in sorted(distributions)}

@@ -1,0 +1,155 @@
+"""Label images one after the other, and keep each label as soon as it is there.
+
+Labels are kept as JSON lines, one an image: ``index`` (from 0), ``energy`` (eV), ``forces`` (eV/Å) and ``stress``
+(eV/Å³, xx yy zz yz xz xy) where the calculator has one, ``seconds``; or ``index`` and ``error``, why there is no label.
+Numbers are written so that they are read back exactly. A line that was cut short ends the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+
+@dataclass(frozen=True)
+class Label:
+    """Label of one image, or the reason why there is none.
+
+    Attributes
+    ----------
+    index
+        Place of the image, from 0.
+    values
+        ``energy``, ``forces`` and where there is one ``stress``; empty without a label.
+    error
+        Why there is no label, empty with one.
+    seconds
+        Time it took.
+    """
+
+    index: int
+    values: dict[str, Any]
+    error: str = ""
+    seconds: float = 0.0
+
+    def to_line(self) -> str:
+        """Return the JSON line."""
+        outcome = {"error": self.error} if self.error else {k: np.asarray(v).tolist() for k, v in self.values.items()}
+        return json.dumps({"index": self.index, **outcome, "seconds": round(self.seconds, 3)}) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> Label:
+        """Return the label of a JSON line.
+
+        Raises
+        ------
+        ValueError
+            If the line is not complete.
+        """
+        content = json.loads(line)
+        if not isinstance(content, dict) or "index" not in content:
+            raise ValueError("not a label")
+        values = {key: np.array(content[key]) for key in ("energy", "forces", "stress") if key in content}
+        if "energy" in values:
+            values["energy"] = float(values["energy"])
+        return cls(content["index"], values, content.get("error", ""), content.get("seconds", 0.0))
+
+
+def compute(calculator: BaseCalculator, atoms: Atoms) -> dict[str, Any]:
+    """Compute energy, forces and, if periodic and the calculator has it, stress.
+
+    Parameters
+    ----------
+    calculator
+        An ASE calculator.
+    atoms
+        The image; it is not changed.
+
+    Returns
+    -------
+    dict
+        ``energy`` in eV, ``forces`` in eV/Å of shape ``(n, 3)``, ``stress`` in eV/Å³ of shape ``(6,)``.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite.
+    """
+    copy = atoms.copy()
+    copy.calc = calculator
+    values = {"energy": float(copy.get_potential_energy()), "forces": np.asarray(copy.get_forces(), dtype=float)}
+    if copy.pbc.all():
+        with contextlib.suppress(NotImplementedError):
+            values["stress"] = np.asarray(copy.get_stress(), dtype=float)
+    bad = [name for name, value in values.items() if not np.isfinite(value).all()]
+    if bad:
+        raise ValueError(f"{' and '.join(bad)} not finite")
+    return values
+
+
+def label(
+    calculator: BaseCalculator,
+    images: Iterable[Atoms],
+    done: frozenset[int] = frozenset(),
+    seconds: float | None = None,
+) -> Iterator[Label]:
+    """Label images one after the other; one that fails does not end the rest.
+
+    Parameters
+    ----------
+    calculator
+        An ASE calculator.
+    images
+        Images to label.
+    done
+        Places of images to pass over.
+    seconds
+        Time to spend. No image is begun that, by the longest so far, would not be done by then.
+
+    Yields
+    ------
+    Label
+        Of each image that was tried, in order.
+    """
+    begin = time.monotonic()
+    longest = 0.0
+    for index, atoms in enumerate(images):
+        if index in done:
+            continue
+        start = time.monotonic()
+        if seconds is not None and start - begin + longest > seconds:
+            return
+        try:
+            values, error = compute(calculator, atoms), ""
+        except Exception as failure:
+            # Calculators raise anything at all, and an image that cannot be labelled must not cost the others.
+            values, error = {}, f"{type(failure).__name__}: {failure}".strip(": ")
+        took = time.monotonic() - start
+        longest = max(longest, took)
+        yield Label(index, values, error, took)
+
+
+def read(stream: TextIO) -> dict[int, Label]:
+    """Return the labels of a file of JSON lines by place; the last of an image counts, a line cut short is passed over.
+
+    Parameters
+    ----------
+    stream
+        Text of the file.
+    """
+    labels: dict[int, Label] = {}
+    for line in stream:
+        try:
+            found = Label.from_line(line)
+        except ValueError:
+            continue
+        labels[found.index] = found
+    return labels

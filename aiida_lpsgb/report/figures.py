@@ -1,0 +1,314 @@
+"""Figures in one house style.
+
+Every function takes plain numbers and returns a matplotlib ``Figure``; nothing here knows AiiDA.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiida_lpsgb.analysis.arrhenius import ArrheniusFit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+
+_STYLE = {
+    "axes.grid": True,
+    "axes.labelsize": 10,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "figure.dpi": 150,
+    "font.size": 9,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "pdf.fonttype": 42,
+    "savefig.bbox": "tight",
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+}
+
+
+def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw within the house style, leaving the user's matplotlib settings alone."""
+
+    @wraps(function)
+    def draw(*args: Any, **kwargs: Any) -> Figure:
+        import matplotlib as mpl
+        from cycler import cycler
+
+        with mpl.rc_context({**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
+            return function(*args, **kwargs)
+
+    return draw
+
+
+def save(figure: Figure, path: str | os.PathLike, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
+    """Write a figure in several formats, without time stamps, and return the files.
+
+    Parameters
+    ----------
+    figure
+        What to write.
+    path
+        Its suffix, if any, is replaced by each format's.
+    formats
+        Suffixes.
+    """
+    paths = [Path(path).with_suffix(f".{suffix}") for suffix in formats]
+    for target in paths:
+        metadata = (
+            {"CreationDate": None}
+            if target.suffix == ".pdf"
+            else {"Software": None}
+            if target.suffix == ".png"
+            else None
+        )
+        figure.savefig(target, dpi=200, bbox_inches="tight", metadata=metadata)
+    return paths
+
+
+def _figure(width: float = 4.4, height: float = 3.3, **kwargs: Any) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(**kwargs)
+
+
+@styled
+def arrhenius(
+    temperatures_K: Sequence[float],
+    d_cm2_s: Sequence[float],
+    sigma_cm2_s: Sequence[float],
+    fit: ArrheniusFit | Mapping[str, Any] | Sequence[ArrheniusFit] | None = None,
+    *,
+    limits: Sequence[bool] | None = None,
+    extrapolate_K: float | None = 300.0,
+    label: str | None = None,
+) -> Figure:
+    """D against 1000/T with 95 % error bars, the fitted line and its 95 % band.
+
+    Parameters
+    ----------
+    temperatures_K, d_cm2_s, sigma_cm2_s
+        Diffusivities and standard errors.
+    fit
+        The fit, or the fits of several regimes, or the results of `lpsgb.arrhenius_fit`.
+    limits
+        Points where no diffusion was seen, drawn as upper limits at their 95 % level.
+    extrapolate_K
+        Draw the first fit down to this temperature.
+    label
+        Name in the legend.
+    """
+    figure, axes = _figure()
+    t, d, s = (np.asarray(v, float) for v in (temperatures_K, d_cm2_s, sigma_cm2_s))
+    limits = np.zeros(len(t), bool) if limits is None else np.asarray(limits, bool)
+    seen = ~limits
+    axes.errorbar(
+        1000 / t[seen], d[seen], _log_bars(d[seen], s[seen]), fmt="o", ms=4, capsize=2, color=COLOURS[0], label=label
+    )
+    if limits.any():
+        top = np.maximum(d[limits], 0) + 1.645 * s[limits]
+        axes.errorbar(
+            1000 / t[limits], top, yerr=0.35 * top, uplims=True, fmt="_", color=COLOURS[0], label="upper limit, 95 %"
+        )
+    fits = _fits(fit)
+    for number, line in enumerate(fits):
+        own = np.asarray(line.temperatures_K) if len(line.temperatures_K) else t
+        low = extrapolate_K if number == 0 and extrapolate_K else own.min()
+        _draw_line(axes, line, low, own.max(), COLOURS[1 + number])
+    axes.set_yscale("log")
+    axes.set_xlabel("1000 / T  (1/K)")
+    axes.set_ylabel("D  (cm² s⁻¹)")
+    top = axes.secondary_xaxis("top", functions=(_reciprocal, _reciprocal))
+    top.set_xlabel("T  (K)")
+    shown = [300, 400, 500, 600, 800, 1000, 1500, 2000]
+    left, right = sorted(1000 / x for x in axes.get_xlim() if x > 0)
+    top.set_ticks([v for v in shown if left <= v <= right])
+    if fits or label or limits.any():
+        axes.legend()
+    return figure
+
+
+def _reciprocal(x: np.ndarray) -> np.ndarray:
+    return 1000 / np.maximum(x, 1e-9)
+
+
+def _log_bars(d: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """95 % bars of a log-normal: they never reach zero on a logarithmic axis."""
+    factor = np.exp(1.96 * s / d)
+    return np.stack([d - d / factor, d * factor - d])
+
+
+def _draw_line(axes: Axes, line: ArrheniusFit, low_K: float, high_K: float, colour: str) -> None:
+    grid = 1 / np.linspace(1 / high_K, 1 / low_K, 100)
+    values = np.array([line.predict(t) for t in grid])
+    name = f"$E_a$ = {line.activation_energy_eV:.3f} ± {line.activation_energy_error_eV:.3f} eV"
+    axes.plot(1000 / grid, values[:, 0], color=colour, label=name)
+    axes.fill_between(1000 / grid, values[:, 1], values[:, 2], color=colour, alpha=0.18, lw=0)
+
+
+def _fits(fit: Any) -> list[ArrheniusFit]:
+    if fit is None:
+        return []
+    if isinstance(fit, ArrheniusFit):
+        return [fit]
+    if isinstance(fit, Mapping):
+        return [_from_results(f) for f in fit.get("regimes", {"fits": [fit]})["fits"]]
+    return list(fit)
+
+
+def _from_results(results: Mapping[str, Any]) -> ArrheniusFit:
+    empty = np.array([])
+    return ArrheniusFit(
+        activation_energy_eV=results["activation_energy_ev"],
+        ln_d0=results["ln_d0"],
+        covariance=np.array(results["covariance_ln_d0_ev"]),
+        birge_ratio=results.get("birge_ratio") or np.nan,
+        dof=results.get("degrees_of_freedom") or np.inf,
+        temperatures_K=np.array(results.get("temperatures_K", empty)),
+        d_cm2_s=empty,
+        errors_cm2_s=empty,
+        limits=empty,
+    )
+
+
+@styled
+def msd(
+    lags_ps: Sequence[float],
+    msd_A2: np.ndarray,
+    *,
+    error_A2: Sequence[float] | None = None,
+    window_ps: Sequence[float] | None = None,
+    slope_A2_ps: float | None = None,
+    intercept_A2: float = 0.0,
+    labels: Sequence[str] = ("total", "x", "y", "z"),
+) -> Figure:
+    """Mean-squared displacement against lag, doubly logarithmic, with the window and the line that was fitted.
+
+    Parameters
+    ----------
+    lags_ps
+        Lags.
+    msd_A2
+        Total ``(n_lags,)``, or components ``(n_lags, 3)``, which are drawn under their sum.
+    error_A2
+        Standard error of the total; entries that are negative or NaN are left out.
+    window_ps
+        First and last lag of the fit, shaded.
+    slope_A2_ps, intercept_A2
+        The fitted line of the total.
+    labels
+        Names of the total and of the components.
+    """
+    figure, axes = _figure()
+    lags, values = np.asarray(lags_ps, float), np.asarray(msd_A2, float)
+    total = values if values.ndim == 1 else values.sum(axis=1)
+    keep = lags > 0
+    axes.plot(lags[keep], total[keep], color=COLOURS[6], label=labels[0])
+    if values.ndim == 2:
+        for k in range(3):
+            axes.plot(lags[keep], values[keep, k], color=COLOURS[k], lw=1, label=labels[k + 1])
+    if error_A2 is not None:
+        error = np.asarray(error_A2, float)
+        with np.errstate(invalid="ignore"):
+            ok = keep & (error >= 0)
+        axes.fill_between(
+            lags[ok],
+            np.maximum(total - 1.96 * error, 1e-12)[ok],
+            (total + 1.96 * error)[ok],
+            color=COLOURS[6],
+            alpha=0.15,
+            lw=0,
+        )
+    if window_ps is not None:
+        axes.axvspan(*window_ps, color=COLOURS[4], alpha=0.15, lw=0, label="window of the fit")
+        if slope_A2_ps is not None:
+            ends = np.geomspace(*window_ps, 50)
+            axes.plot(ends, intercept_A2 + slope_A2_ps * ends, "--", color=COLOURS[1], label="fit")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    positive = total[keep & (total > 0)]
+    if len(positive):
+        axes.set_ylim(positive.min() * 0.1, positive.max() * 2)
+    axes.set_xlabel("lag  (ps)")
+    axes.set_ylabel("mean-squared displacement  (Å²)")
+    axes.legend()
+    return figure
+
+
+@styled
+def learning_curve(iterations: Sequence[Mapping[str, Any]]) -> Figure:
+    """Errors, new configurations and extrapolation grades over the iterations of active learning.
+
+    Parameters
+    ----------
+    iterations
+        For each iteration: ``iteration``, ``n_extrapolated``, ``max_grade``, ``gamma_break`` and ``training`` and
+        ``test`` (results of `lpsgb.mlp.train` and `lpsgb.mlp.errors`, or None).
+    """
+    figure, (errors, grades) = _figure(4.4, 4.6, nrows=2, sharex=True)
+    number = [it["iteration"] for it in iterations]
+    for key, name, marker in (("training", "training", "o"), ("test", "test", "s")):
+        for colour, (field, factor, unit) in enumerate(
+            (("energy_rmse_ev_atom", 1e3, "meV/atom"), ("forces_rmse_ev_angstrom", 1e3, "meV/Å"))
+        ):
+            points = [(n, _error(it.get(key), field)) for n, it in zip(number, iterations, strict=True)]
+            points = [(n, factor * v) for n, v in points if v is not None]
+            if points:
+                style = "-" if key == "training" else "--"
+                errors.plot(
+                    *zip(*points, strict=True), style + marker, ms=3.5, color=COLOURS[colour], label=f"{name}, {unit}"
+                )
+    errors.set_yscale("log")
+    errors.set_ylabel("root-mean-square error")
+    if errors.lines:
+        errors.legend(ncols=2)
+    graded = [(n, it["max_grade"]) for n, it in zip(number, iterations, strict=True) if it.get("max_grade")]
+    if graded:
+        grades.plot(*zip(*graded, strict=True), "o-", ms=3.5, color=COLOURS[2], label="largest grade")
+        grades.set_yscale("log")
+    breaks = [(n, it["gamma_break"]) for n, it in zip(number, iterations, strict=True) if it.get("gamma_break")]
+    if breaks:
+        grades.step(*zip(*breaks, strict=True), where="mid", color=COLOURS[6], lw=1, label="$γ_{break}$")
+    grades.set_ylabel("extrapolation grade")
+    grades.set_xlabel("iteration")
+    grades.xaxis.get_major_locator().set_params(integer=True)
+    found = grades.twinx()
+    found.bar(
+        number,
+        [it.get("n_extrapolated") or 0 for it in iterations],
+        width=0.5,
+        color=COLOURS[5],
+        alpha=0.35,
+        label="extrapolating",
+    )
+    found.set_ylabel("configurations")
+    found.grid(False)
+    found.spines["right"].set_visible(True)
+    handles = [*grades.get_legend_handles_labels()[0], *found.get_legend_handles_labels()[0]]
+    grades.legend(handles, [h.get_label() for h in handles])
+    return figure
+
+
+def _error(results: Mapping[str, Any] | None, field: str) -> float | None:
+    if not results:
+        return None
+    value = results.get(field)
+    if value is None and isinstance(results.get("training"), Mapping):
+        value = results["training"].get(field)
+    return value

@@ -1,0 +1,219 @@
+"""Label configurations with any engine, in batches: `lpsgb.label`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, ProcessBuilder, while_
+from aiida.engine.processes.workchains.workchain import WorkChainSpec
+from aiida.plugins import CalculationFactory
+
+from aiida_lpsgb.calculations.functions.configurations import collect_labels, split
+from aiida_lpsgb.data.configurations import ConfigurationsData
+from aiida_lpsgb.workflows.protocols import ProtocolMixin
+from aiida_lpsgb.workflows.queue import QueueMixin
+
+# Every engine is the process of the entry point `lpsgb.label.<name>`. It takes `configurations` and has the outputs
+# `configurations`, those that it labelled, and `results`.
+ENGINES = ("ase",)
+
+
+class LabelWorkChain(ProtocolMixin, QueueMixin):
+    """Label configurations in batches, try once more what failed, and keep what there is."""
+
+    WHOLE_ENTRIES = ("options", "parameters")
+
+    @classmethod
+    def define(cls, spec: WorkChainSpec) -> None:
+        """Declare ports, outline and exit codes."""
+        super().define(spec)
+        spec.input("configurations", valid_type=ConfigurationsData, help="Configurations to label.")
+        spec.input(
+            "batch_size",
+            valid_type=orm.Int,
+            default=lambda: orm.Int(50),
+            validator=validate_positive,
+            help="Configurations a job.",
+        )
+        spec.input(
+            "max_concurrent",
+            valid_type=orm.Int,
+            default=lambda: orm.Int(2),
+            validator=validate_positive,
+            help="Jobs at the same time.",
+        )
+        spec.input(
+            "max_attempts",
+            valid_type=orm.Int,
+            default=lambda: orm.Int(2),
+            validator=validate_positive,
+            help="How often a configuration is tried.",
+        )
+        for name in ENGINES:
+            spec.expose_inputs(
+                CalculationFactory(f"lpsgb.label.{name}"),
+                namespace=f"engine.{name}",
+                exclude=("configurations",),
+                namespace_options={
+                    "required": False,
+                    "populate_defaults": False,
+                    "help": f"Inputs of `lpsgb.label.{name}`.",
+                },
+            )
+        spec.inputs["engine"].validator = validate_engine
+        spec.inputs["engine"].help = f"Inputs of the engine to use, one of {', '.join(ENGINES)}, under its name."
+        spec.outline(
+            cls.setup,
+            while_(cls.has_to_try)(
+                cls.queue,
+                while_(cls.queue_waits)(cls.run_batch),
+                cls.inspect,
+            ),
+            cls.finish,
+        )
+        spec.output(
+            "configurations",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="The configurations that were labelled, in their order; absent if there is none.",
+        )
+        spec.output(
+            "unlabelled",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="The configurations that could not be labelled; absent if there is none.",
+        )
+        spec.output(
+            "results",
+            valid_type=orm.Dict,
+            required=False,
+            help="`n_configurations`, `n_labelled`, `level_of_theory` and what failed.",
+        )
+        spec.exit_code(401, "ERROR_NO_LABELS", message="No configuration could be labelled: {detail}")
+        spec.exit_code(
+            402,
+            "ERROR_SOME_UNLABELLED",
+            message="{n} of {total} configurations could not be labelled ({detail}); the others are in the output.",
+        )
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        configurations: ConfigurationsData,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> ProcessBuilder:
+        """Return a builder with the inputs of a protocol.
+
+        Parameters
+        ----------
+        code
+            The code of ``lpsgb-label``.
+        configurations
+            Configurations to label.
+        protocol
+            Name of the protocol; the default one if not given.
+        overrides
+            Entries that replace those of the protocol.
+        options
+            ``metadata.options`` of the jobs.
+
+        Returns
+        -------
+        ProcessBuilder
+            Ready to be submitted.
+
+        Raises
+        ------
+        ValueError
+            If there is no such protocol, or an override names an entry that it has not.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides)
+        builder = cls.get_builder()
+        builder.configurations = configurations
+        for key in ("batch_size", "max_concurrent", "max_attempts"):
+            setattr(builder, key, orm.Int(values[key]))
+        builder.engine.ase.code = code
+        builder.engine.ase.parameters = orm.Dict(values["parameters"])
+        builder.engine.ase.metadata.options = {**values["options"], **(options or {})}
+        return builder
+
+    def setup(self) -> None:
+        """Find out which engine to use, and begin with all configurations."""
+        self.ctx.engine = next(name for name in ENGINES if name in self.inputs.engine)
+        self.ctx.attempt = 0
+        self.ctx.to_label = self.inputs.configurations
+        self.ctx.labelled = {}
+        self.ctx.detail = "nothing was tried"
+        self.ctx.collected = {}
+
+    def has_to_try(self) -> bool:
+        """Whether configurations are left, and an attempt is."""
+        return self.ctx.to_label is not None and self.ctx.attempt < self.inputs.max_attempts.value
+
+    def queue(self) -> None:
+        """Queue a job for each batch of what is left."""
+        self.ctx.attempt += 1
+        process = CalculationFactory(f"lpsgb.label.{self.ctx.engine}")
+        shared = self.exposed_inputs(process, namespace=f"engine.{self.ctx.engine}")
+        jobs = {}
+        for label, batch in self._batches().items():
+            jobs[f"attempt_{self.ctx.attempt}_{label}"] = AttributeDict({**shared, "configurations": batch})
+            # Every job gets metadata of its own: the queue writes its link label there.
+            jobs[f"attempt_{self.ctx.attempt}_{label}"].metadata = AttributeDict(shared.get("metadata", {}))
+        self.report(f"attempt {self.ctx.attempt}: {len(self.ctx.to_label)} configurations in {len(jobs)} jobs")
+        self.fill_queue(process, jobs, self.inputs.max_concurrent.value)
+
+    def _batches(self) -> dict[str, ConfigurationsData]:
+        if len(self.ctx.to_label) <= self.inputs.batch_size.value:
+            return {"batch_000": self.ctx.to_label}
+        return dict(split(self.ctx.to_label, self.inputs.batch_size))
+
+    def inspect(self) -> None:
+        """Collect the labels that came, and find out what is left."""
+        for label, job in self.ctx.children.items():
+            if "configurations" in job.outputs:
+                self.ctx.labelled[label] = job.outputs.configurations
+            if not job.is_finished_ok:
+                self.ctx.detail = f"{job.process_label}<{job.pk}> [{job.exit_status}] {job.exit_message}"
+                self.report(self.ctx.detail)
+        jobs = list(self.ctx.children.values())
+        if self.ctx.attempt == 1 and len(jobs) == 1 and jobs[0].is_finished_ok:
+            # One job did it all: its outputs serve as they are.
+            self.ctx.collected = {"configurations": jobs[0].outputs.configurations, "results": jobs[0].outputs.results}
+        else:
+            self.ctx.collected = collect_labels(self.inputs.configurations, **self.ctx.labelled)
+        self.ctx.to_label = self.ctx.collected.get("unlabelled")
+
+    def finish(self) -> ExitCode | None:
+        """Give what there is."""
+        for name, node in self.ctx.collected.items():
+            self.out(name, node)
+        if self.ctx.to_label is None:
+            return None
+        if not self.ctx.labelled:
+            return self.exit_codes.ERROR_NO_LABELS.format(detail=self.ctx.detail)
+        return self.exit_codes.ERROR_SOME_UNLABELLED.format(
+            n=len(self.ctx.to_label), total=len(self.inputs.configurations), detail=self.ctx.detail
+        )
+
+
+def validate_positive(node: orm.Int, port: Any) -> str | None:
+    """A count must be at least one."""
+    if node.value < 1:
+        return f"{port.name}: is {node.value}, expected at least 1"
+    return None
+
+
+def validate_engine(value: Mapping[str, Any], _: Any) -> str | None:
+    """Exactly one engine must be given."""
+    given = [name for name in ENGINES if value.get(name)]
+    if len(given) != 1:
+        found = f"{len(given)} are given ({', '.join(given)})" if given else "none is given"
+        return f"engine: {found}; give the inputs of one engine, such as engine.ase (there are {', '.join(ENGINES)})"
+    return None

@@ -1,0 +1,72 @@
+"""Calcfunctions on configurations."""
+
+import numpy as np
+import pytest
+from aiida import orm
+
+from aiida_lpsgb.calculations.functions.configurations import collect_labels, merge, split, take
+from aiida_lpsgb.data.configurations import ConfigurationsData
+from aiida_lpsgb.labelling.container import with_labels
+
+
+def positions(configurations):
+    return [atoms.positions for atoms in configurations]
+
+
+def assert_same(left, right):
+    assert all(np.array_equal(a, b) for a, b in zip(positions(left), positions(right), strict=True))
+
+
+def test_split_and_merge(generate_configurations):
+    whole = generate_configurations(5)
+    parts = split(whole, orm.Int(2))
+    assert [len(part) for part in parts.values()] == [2, 2, 1]
+    assert list(parts) == ["batch_000", "batch_001", "batch_002"]
+    again = merge(**parts)
+    assert_same(again, whole)
+    assert again.level_of_theory == "toy"
+    assert again.base.caching.get_hash() == whole.base.caching.get_hash()
+
+
+def test_merge_refuses_mixed_levels(generate_configurations):
+    with pytest.raises(ValueError, match="different levels of theory"):
+        merge(a=generate_configurations(1), b=generate_configurations(1, level_of_theory="other"))
+    with pytest.raises(ValueError, match="no set to merge"):
+        merge()
+
+
+def test_take(generate_configurations):
+    whole = generate_configurations(5)
+    assert_same(take(whole, orm.List([3, 0])), [whole[3], whole[0]])
+    for indices, message in (([1, 1], "twice"), ([5], r"no places \[5\]"), ([-1], r"no places \[-1\]"), ([], "none")):
+        with pytest.raises(ValueError, match=message):
+            take(whole, orm.List(indices))
+
+
+def test_split_refuses_nonsense(generate_configurations):
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        split(generate_configurations(1), orm.Int(0))
+
+
+def test_collect_labels(generate_images):
+    images = generate_images(5)
+    asked = ConfigurationsData([with_labels(atoms) for atoms in images], ["Li", "P", "S"])
+    first, second = ConfigurationsData(images[3:], None, "toy"), ConfigurationsData([images[0]], None, "toy")
+    outputs = collect_labels(asked, one=first, two=second)
+    assert outputs["results"].get_dict() == {
+        "n_configurations": 5,
+        "n_labelled": 3,
+        "unlabelled": [1, 2],
+        "level_of_theory": "toy",
+    }
+    for atoms, image in zip(outputs["configurations"], [images[0], *images[3:]], strict=True):
+        assert np.array_equal(atoms.positions, image.positions)
+        assert atoms.get_potential_energy() == image.get_potential_energy()
+        assert np.array_equal(atoms.get_forces(), image.get_forces())
+    assert_same(outputs["unlabelled"], images[1:3])
+    assert outputs["configurations"].species == ["Li", "P", "S"]
+
+
+def test_collect_no_labels(generate_configurations):
+    outputs = collect_labels(generate_configurations(2, labelled=False))
+    assert sorted(outputs) == ["results", "unlabelled"]

@@ -1,0 +1,124 @@
+"""A finished study made of nodes alone: no process is run."""
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.common.links import LinkType
+from plumpy import ProcessState
+
+ERRORS = {
+    "n_configurations": 40,
+    "n_atoms": 1280,
+    "energy_mae_ev_atom": 0.0031,
+    "forces_mae_ev_angstrom": 0.087,
+    "stress_mae_gpa": 0.21,
+}
+
+
+FIT = {
+    "activation_energy_ev": 0.3123,
+    "activation_energy_uncertainty_ev": 0.0145,
+    "d0_cm2_s": 1.5e-3,
+    "ln_d0": -6.5,
+    "covariance_ln_d0_ev": [[0.1, 0.005], [0.005, 0.0003]],
+    "conductivity_300k_s_cm": 2.1e-4,
+    "conductivity_300k_interval95_s_cm": [0.9e-4, 4.8e-4],
+    "temperatures_K": [500.0, 600.0, 700.0],
+}
+LAGS = np.arange(0.0, 20.0, 0.5)
+
+
+def process(cls, entry_point, label, inputs=(), caller=None):
+    """Store a finished process with its inputs."""
+    node = cls(process_type=entry_point)
+    node.set_process_label(label)
+    node.set_process_state(ProcessState.FINISHED)
+    node.set_exit_status(0)
+    calculation = cls in (orm.CalcJobNode, orm.CalcFunctionNode)
+    for name, value in dict(inputs).items():
+        node.base.links.add_incoming(
+            value.store(), LinkType.INPUT_CALC if calculation else LinkType.INPUT_WORK, link_label=name
+        )
+    if caller is not None:
+        node.base.links.add_incoming(caller, LinkType.CALL_CALC if calculation else LinkType.CALL_WORK, f"n{id(node)}")
+    if cls is orm.CalcJobNode:
+        node.set_option("resources", {"num_machines": 1, "num_mpiprocs_per_machine": 1})
+    return node.store()
+
+
+def create(node, data, name):
+    data.base.links.add_incoming(node, LinkType.CREATE, name)
+    return data.store()
+
+
+def give(node, data, name):
+    data.base.links.add_incoming(node, LinkType.RETURN, name)
+
+
+@pytest.fixture
+def make_study(aiida_profile_clean, aiida_localhost, generate_potential):
+    """Return a factory of finished studies with a run at each temperature."""
+    from aiida_lpsgb.analysis.trajectory import Trajectory
+    from aiida_lpsgb.data.diffusivity import DiffusivityData
+    from aiida_lpsgb.data.trajectory import TrajectoryData
+
+    def trajectory():
+        return TrajectoryData(
+            Trajectory(["Li"], np.zeros((3, 1, 3)), np.eye(3) * 9.0, [0.0, 0.1, 0.2]), ensemble="npt", temperature_K=500
+        )
+
+    def factory(temperatures=(700.0, 500.0, 600.0), learning=True):
+        code = orm.InstalledCode(label="lmp", computer=aiida_localhost, filepath_executable="/opt/lmp").store()
+        study = process(orm.WorkChainNode, "aiida.workflows:lpsgb.study", "StudyWorkChain", {"seed": orm.Int(7)})
+        cell = orm.StructureData(cell=np.eye(3) * 9.0)
+        cell.append_atom(position=(0, 0, 0), symbols="Li")
+        sweep = process(
+            orm.WorkChainNode, "aiida.workflows:lpsgb.arrhenius", "ArrheniusWorkChain", {"structure": cell}, study
+        )
+        potential = generate_potential().store()
+        for number, temperature in enumerate(temperatures):
+            inputs = {"potential": potential, "seed": orm.Int(100 + number), "code": code}
+            md = process(orm.CalcJobNode, "aiida.calculations:lpsgb.md", "MolecularDynamicsCalculation", inputs, sweep)
+            frames = create(md, trajectory(), "trajectory")
+            fit = process(
+                orm.CalcFunctionNode, "aiida.calculations:lpsgb.diffusivity", "diffusivity", {"t": frames}, sweep
+            )
+            value = 1e-6 * (temperature / 500.0) ** 4
+            data = DiffusivityData(
+                value,
+                value / 10,
+                temperature_K=temperature,
+                species="Li",
+                estimator="windowed_msd_gls",
+                conductivity_s_cm=value * 1e4,
+                conductivity_uncertainty_s_cm=value * 1e3,
+                window_ps=(2.0, 10.0),
+                arrays={"lag_times_ps": LAGS, "msd_angstrom2": 6e4 * value * LAGS},
+            )
+            give(sweep, create(fit, data, "result"), f"diffusivities__t{temperature:.0f}k_1")
+            give(study, data, f"diffusivities__t{temperature:.0f}k_1")
+        if learning:
+            step = process(orm.CalcFunctionNode, "aiida.calculations:x", "advance", {}, study)
+            rows = [iteration(1, 10.0, 2, 37, 25.2), iteration(2, 10.0, 0, 0, 1.7)]
+            curve = create(step, orm.Dict({"iterations": rows, "stage": 0, "converged": True}), "result")
+            give(study, curve, "learning_curve")
+            give(study, create(step, orm.Dict(ERRORS), "errors"), "test_errors")
+            give(study, create(step, orm.Dict(FIT), "fit"), "arrhenius")
+        study.seal()
+        return study
+
+    return factory
+
+
+def iteration(number, gamma_break, n_broken, n_extrapolated, max_grade):
+    return {
+        "iteration": number,
+        "gamma_break": gamma_break,
+        "n_runs": 4,
+        "n_broken": n_broken,
+        "n_extrapolated": n_extrapolated,
+        "max_grade": max_grade,
+        "explored_ps": 40.0,
+        "training": {"training": ERRORS, "validation": None, "n_iterations": 100, "converged": True},
+        "test": None,
+    }

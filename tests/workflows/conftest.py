@@ -1,0 +1,212 @@
+"""A whole study in miniature, on the real programs: Lennard-Jones labels, a level-4 potential, picoseconds."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from copy import deepcopy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from aiida import load_profile, orm
+from aiida.engine import submit
+from aiida.manage.configuration import get_config, profile_context
+from aiida.plugins import WorkflowFactory
+
+from aiida_lpsgb.cli import quicksetup
+
+CIF = Path(__file__).parents[1] / "data" / "half-filled.cif"
+SEED = 11
+STUDY_TIMEOUT_S = 300.0
+
+MD = {"timestep_fs": 2.0, "barostat": "iso"}
+MINIATURE = {
+    "label": {
+        "calculator": "ase.calculators.lj:LennardJones",
+        "keywords": {"sigma": 2.0, "epsilon": 0.1, "rc": 5.0, "smooth": True},
+    },
+    "ordering": {"charges": {"Li": 1, "Cl": -1}, "n_candidates": 1},
+    "start_set": {"strains": [-0.03, 0.0, 0.03], "amplitudes": [0.1, 0.2], "n_rattles": 2},
+    "potential": {"species": ["Li", "Cl"], "level": 4, "min_distance_angstrom": 1.4},
+    "supercells": {"exploration": {"n_atoms": 8}, "sweep": {"n_atoms": 64}, "validation": {"n_atoms": 8}},
+    "active_learning": {
+        "training": {"max_iter": 60},
+        "selection": {"selection_limit": 6},
+        "settings": {"temperatures_K": [500, 900], "gamma_break": [10], "max_iterations": 8},
+        "exploration": MD
+        | {
+            "stages": [
+                {"name": "heat", "ensemble": "nvt", "duration_ps": 0.2, "temperature_K": [300, "target"]},
+                {"name": "explore", "ensemble": "nvt", "duration_ps": 1, "temperature_K": "target"},
+            ],
+        },
+    },
+    "arrhenius": {
+        "temperatures_K": [600, 900],
+        "speciation": {"centre": "Cl", "ligand": "Li", "cutoff_A": 3.0, "coordination": 4},
+        "parameters": MD
+        | {
+            "restart_interval_ps": None,
+            "stages": [
+                {"name": "hold", "ensemble": "nvt", "duration_ps": 1, "temperature_K": "target"},
+                {
+                    "name": "produce",
+                    "ensemble": "nvt",
+                    "duration_ps": 20,
+                    "temperature_K": "target",
+                    "dump_interval_ps": 0.1,
+                },
+            ],
+        },
+    },
+    "validate": {
+        "temperatures_K": [600, 900],
+        "n_frames": 3,
+        "parameters": MD
+        | {
+            "stages": [
+                {
+                    "name": "produce",
+                    "ensemble": "nvt",
+                    "duration_ps": 2,
+                    "temperature_K": "target",
+                    "dump_interval_ps": 0.1,
+                },
+            ],
+        },
+    },
+}
+
+
+def register_codes():
+    """Register the programs in the loaded profile and return their codes by label."""
+    computer, _ = quicksetup.setup_computer("localhost", fresh_profile=False)
+    for program, path in quicksetup.find_programs().items():
+        quicksetup.setup_code(program, path, computer, update=False)
+    return {program.label: orm.load_code(f"{program.label}@localhost") for program in quicksetup.PROGRAMS}
+
+
+def build(explore_ps=1):
+    """Return the builder of the miniature study in the loaded profile; it is the same in every profile.
+
+    ``explore_ps`` is the length of an exploration run.
+    """
+    codes = register_codes()
+    overrides = deepcopy(MINIATURE)
+    overrides["active_learning"]["exploration"]["stages"][1]["duration_ps"] = explore_ps
+    return WorkflowFactory("lpsgb.study").get_builder_from_protocol(
+        mlp_code=codes["lpsgb-mlp"],
+        md_code=codes["lmp"],
+        label_code=codes["lpsgb-label"],
+        crystal=orm.CifData(file=str(CIF), parse_policy="lazy"),
+        protocol="fast",
+        overrides=overrides,
+        seed=orm.Int(SEED),
+    )
+
+
+def daemon_log(profile):
+    """Return the text of a profile's daemon log."""
+    from aiida.engine.daemon.client import get_daemon_client
+
+    return Path(get_daemon_client(profile.name).daemon_log_file).read_text(encoding="utf-8")
+
+
+def wait_for(node, condition, timeout=STUDY_TIMEOUT_S):
+    """Wait until a condition holds, failing with the state of the processes if it does not in time."""
+    from aiida.cmdline.utils.ascii_vis import format_call_graph
+
+    end = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > end:
+            pytest.fail(
+                f"timed out after {timeout} s\n{format_call_graph(node)}\n{daemon_log(get_config().current_profile)}"
+            )
+        time.sleep(0.2)
+    return value
+
+
+def explain(node):
+    """Return the call graph and the reports of a process, for the message of a failed assertion."""
+    from aiida.cmdline.utils.ascii_vis import format_call_graph
+    from aiida.cmdline.utils.common import get_workchain_report
+
+    return f"{format_call_graph(node)}\n{get_workchain_report(node, 'REPORT')}"
+
+
+def descendants(node):
+    """Yield every process below a process."""
+    for call in node.called:
+        yield call
+        yield from descendants(call)
+
+
+def essence(study):
+    """Return what a study has found, as plain values that do not depend on the profile or on the time it took."""
+    outputs = study.outputs
+    return {
+        "potential": outputs.potential.get_content(),
+        "iterations": [
+            {key: row[key] for key in ("iteration", "gamma_break", "n_broken", "n_extrapolated", "max_grade")}
+            for row in outputs.learning_curve["iterations"]
+        ],
+        "labels": {name: len(data) for name, data in outputs.training_sets.items()},
+        "diffusivities": {name: data.value for name, data in outputs.diffusivities.items()},
+        "test_errors": outputs.test_errors["energy_mae_ev_atom"],
+    }
+
+
+@pytest.fixture(scope="session")
+def miniature():
+    """Return the helpers of the tests that run whole studies."""
+    return SimpleNamespace(build=build, wait_for=wait_for, explain=explain, essence=essence, descendants=descendants)
+
+
+@pytest.fixture(scope="session")
+def broker_profile_factory(aiida_config, aiida_profile, aiida_profile_factory):
+    """Return a context manager that loads a profile of its own with a broker.
+
+    Its daemon, if one is started, is stopped at the end, and the profile loaded before is loaded again.
+    """
+    from aiida.engine.daemon.client import DaemonException, get_daemon_client
+
+    @contextlib.contextmanager
+    def factory():
+        with aiida_profile_factory(aiida_config, broker_backend="core.zeromq") as profile:
+            aiida_config.set_option("daemon.timeout", 60, scope=profile.name)
+            aiida_config.store()
+            try:
+                yield profile
+            finally:
+                with contextlib.suppress(DaemonException):
+                    get_daemon_client(profile.name).stop_daemon(wait=True)
+
+    return factory
+
+
+@pytest.fixture(scope="session")
+def _study(aiida_profile, broker_profile_factory):
+    """Run the miniature study once through a daemon; the profile and the UUID, with the profile not loaded."""
+    from aiida.engine.daemon.client import get_daemon_client
+
+    with broker_profile_factory() as profile:
+        builder = build()
+        client = get_daemon_client(profile.name)
+        client.start_daemon(1)
+        node = submit(builder)
+        wait_for(node, lambda: node.is_terminated)
+        client.stop_daemon(wait=True)
+        assert node.is_finished_ok, explain(node)
+        uuid = node.uuid
+        load_profile(aiida_profile.name, allow_switch=True)
+        yield profile, uuid
+        load_profile(profile.name, allow_switch=True)
+
+
+@pytest.fixture
+def study(_study):
+    """Return the finished miniature study; its profile is loaded, and no daemon runs."""
+    profile, uuid = _study
+    with profile_context(profile, allow_switch=True):
+        yield orm.load_node(uuid)

@@ -1,0 +1,43 @@
+"""A finished study, exported, imported into an empty profile and asked again."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+from aiida import orm
+from aiida.manage.configuration import profile_context
+from aiida.tools.archive import create_archive, import_archive
+
+from aiida_lpsgb.report import study_results, table
+
+pytestmark = pytest.mark.daemon
+README = Path(__file__).parents[2] / "README.md"
+
+
+def ask():
+    """Run the README's query in the loaded profile and return what it prints."""
+    code = README.read_text(encoding="utf-8").split("<!-- query -->\n```python\n")[1].split("```")[0]
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(code, "README.md", "exec"), {})
+    return output.getvalue()
+
+
+def test_an_imported_study_gives_the_same_answers(study, aiida_profile, tmp_path):
+    answer = ask()
+    assert answer.count("\n") == 1, answer  # of the two temperatures one is below 700 K
+    assert study.outputs.potential.uuid[:8] in answer
+    numbers = [(run.temperature_K, run.diffusivity_cm2_s) for run in study_results(study).runs]
+    path = tmp_path / "study.aiida"
+    create_archive([study], filename=path)
+
+    with profile_context(aiida_profile, allow_switch=True):
+        aiida_profile.reset_storage()
+        assert ask() == ""
+        import_archive(path)
+        assert ask() == answer
+        imported = orm.load_node(study.uuid)
+        results = study_results(imported)
+        assert [(run.temperature_K, run.diffusivity_cm2_s) for run in results.runs] == numbers
+        assert f"StudyWorkChain<{imported.pk}> finished" in table(results)

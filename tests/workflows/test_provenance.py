@@ -1,0 +1,69 @@
+"""From every diffusivity back to the CIF, the label engine and the seeds."""
+
+import pytest
+from aiida import orm
+from aiida.common.links import LinkType
+
+pytestmark = pytest.mark.daemon
+
+
+def ancestors(node):
+    """Return every node that a node depends on, through data and calculations (not through work chains)."""
+    found, front = {}, [node]
+    while front:
+        current = front.pop()
+        links = current.base.links.get_incoming(link_type=(LinkType.CREATE, LinkType.INPUT_CALC)).all()
+        new = [link.node for link in links if link.node.pk not in found]
+        found.update({one.pk: one for one in new})
+        front.extend(new)
+    return list(found.values())
+
+
+def inputs_of(study):
+    return {link.node.pk for link in study.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all()}
+
+
+def test_every_node_on_the_way_was_created_by_a_process_or_given(study):
+    given = inputs_of(study)
+    for label, diffusivity in study.outputs.diffusivities.items():
+        data = [node for node in ancestors(diffusivity) if isinstance(node, orm.Data)]
+        orphans = [node for node in data if node.creator is None and node.pk not in given]
+        assert orphans == [], f"{label}: no process made {orphans}, and the study was not given them"
+
+
+def test_every_diffusivity_leads_to_the_cif_the_codes_and_the_seed(study):
+    codes = {"lpsgb-mlp", "lmp", "lpsgb-label"}
+    for diffusivity in study.outputs.diffusivities.values():
+        found = ancestors(diffusivity)
+        assert study.inputs.crystal.pk in {node.pk for node in found}
+        assert study.inputs.seed.pk in {node.pk for node in found}
+        assert {node.label for node in found if isinstance(node, orm.AbstractCode)} == codes
+
+
+def test_every_random_choice_on_the_way_derives_from_the_studys_seed(study):
+    for diffusivity in study.outputs.diffusivities.values():
+        processes = [node for node in ancestors(diffusivity) if isinstance(node, orm.ProcessNode)]
+        seeds = [
+            link.node
+            for process in processes
+            for link in process.base.links.get_incoming().all()
+            if "seed" in link.link_label
+        ]
+        assert seeds
+        for seed in seeds:
+            origins = [seed, *ancestors(seed)]
+            assert study.inputs.seed.pk in {node.pk for node in origins}, (
+                f"{seed} does not derive from the study's seed"
+            )
+
+
+def test_every_job_that_matters_is_on_the_way(study):
+    diffusivity = next(iter(study.outputs.diffusivities.values()))
+    types = {node.process_type for node in ancestors(diffusivity) if isinstance(node, orm.ProcessNode)}
+    needed = ("lpsgb.order", "lpsgb.start_set", "lpsgb.label.ase", "lpsgb.mlp.train", "lpsgb.md", "lpsgb.diffusivity")
+    assert {f"aiida.calculations:{name}" for name in needed} <= types
+
+
+def test_every_output_of_the_study_was_created_by_a_process(study):
+    for link in study.base.links.get_outgoing(link_type=LinkType.RETURN).all():
+        assert link.node.creator is not None, link.link_label
