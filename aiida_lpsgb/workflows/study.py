@@ -132,6 +132,7 @@ class StudyWorkChain(ProtocolMixin):
         builder.active_learning.exploration = orm.Dict(learning["exploration"])
         builder.active_learning.max_concurrent = orm.Int(learning["max_concurrent"])
         builder.active_learning.train.parameters = orm.Dict(learning["training"])
+        builder.active_learning.grade.parameters = orm.Dict(learning["grading"])
         builder.active_learning.select.parameters = orm.Dict(learning["selection"])
         for name in ("train", "grade", "select", "errors"):
             builder.active_learning[name].code = mlp_code
