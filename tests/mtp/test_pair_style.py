@@ -140,9 +140,7 @@ def test_the_plugin_is_where_it_says():
 def test_agrees_with_the_library(lammps, level, ranks, newton):
     mtp, atoms = random_potential(level), random_atoms()
     lammps.write(mtp, atoms)
-    output = lammps.run(
-        f"newton {newton}\n{HEADER}pair_style mtp p.mtp\npair_coeff * *\n{DUMP}run 0\n", ranks=ranks
-    )
+    output = lammps.run(f"newton {newton}\n{HEADER}pair_style mtp p.mtp\npair_coeff * *\n{DUMP}run 0\n", ranks=ranks)
     assert_agrees(lammps, output, mtp, atoms)
 
 
@@ -330,7 +328,9 @@ def test_configuration_grade(lammps, graded, ranks):
 @pytest.mark.parametrize("active", ["neighbourhoods.als", "configurations.als"])
 def test_neighbourhood_grades(lammps, graded, ranks, active):
     mode = "neighborhood" if active.startswith("conf") else ""
-    style = f"pair_style mtp/extrapolation p.mtp {active} 1 1e-9 1e9 out.cfg {mode} species Li P S\npair_coeff * * Li P S\n"
+    style = (
+        f"pair_style mtp/extrapolation p.mtp {active} 1 1e-9 1e9 out.cfg {mode} species Li P S\npair_coeff * * Li P S\n"
+    )
     script = "fix g all pair 1 mtp/extrapolation extrapolation 1\ndump d all custom 1 grades.txt id f_g\n"
     script += "dump_modify d sort id format float %.15g\n"
     output = lammps.run(HEADER + style + GRADE + script + "run 0\n", ranks=ranks)
@@ -361,11 +361,15 @@ def test_only_configurations_above_the_threshold_are_written(lammps, graded):
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_break_ends_the_run_with_everything_written(lammps, graded, ranks):
     threshold = graded["configuration"] * 0.999
-    style = f"pair_style mtp/extrapolation p.mtp configurations.als 1 {threshold / 2} {threshold} out.cfg\npair_coeff * *\n"
+    style = (
+        f"pair_style mtp/extrapolation p.mtp configurations.als 1 {threshold / 2} {threshold} out.cfg\npair_coeff * *\n"
+    )
     output = lammps.run(HEADER + style + GRADE + "run 100\n", fails=True, ranks=ranks)
     lines = output.splitlines()
     assert any(s.startswith("MTP extrapolation: grade ") and "exceeds the break threshold " in s for s in lines)
-    assert any(s.startswith("MTP extrapolation: grade ") for s in (lammps.folder / "log.lammps").read_text().splitlines())
+    assert any(
+        s.startswith("MTP extrapolation: grade ") for s in (lammps.folder / "log.lammps").read_text().splitlines()
+    )
     assert len(read_cfg(lammps.folder / "out.cfg", SPECIES)) == 1
 
 
