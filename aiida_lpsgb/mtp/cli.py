@@ -199,7 +199,7 @@ def _calc_grade(args: argparse.Namespace) -> None:
     for atoms in images:
         if active.mode == "neighborhood":
             grades = active.neighbourhood_grades(atoms)
-            atoms.info.setdefault("features", {})["nbh_grades"] = " ".join(f"{grade:.9g}" for grade in grades)
+            atoms.set_array("nbh_grades", grades)
             atoms.info["mv_grade"] = float(grades.max())
         else:
             atoms.info["mv_grade"] = float(active.grade([atoms])[0])

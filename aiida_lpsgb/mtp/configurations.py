@@ -2,7 +2,8 @@
 
 The format is the one of MLIP-2 [1]_: blocks ``BEGIN_CFG … END_CFG`` with ``Size``, ``Supercell``, ``AtomData:``,
 ``Energy``, ``PlusStress:`` and ``Feature`` fields. ``PlusStress`` is minus volume times stress, in eV. Labels ride on
-a ``SinglePointCalculator`` in ASE's signs and units. MLIP-3's ``nbh_grades`` column is understood too.
+a ``SinglePointCalculator`` in ASE's signs and units. Grades of neighbourhoods are a feature ``nbh_grades`` of as many
+numbers as atoms; MLIP-3's column of that name is read too.
 
 References
 ----------
@@ -28,6 +29,8 @@ _FORCES = ("fx", "fy", "fz")
 _COLUMNS = {"id", "type", *_PLACES["cartes"], *_PLACES["direct"], *_FORCES, "site_en", "charge", "nbh_grades"}
 _ESCAPES = ((" ", "\\_"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 GRADE_FEATURE = "MV_grade"
+# One number for each atom, as a feature because MLIP-2 refuses columns that it does not know.
+NEIGHBOURHOOD_FEATURE = "nbh_grades"
 
 
 class CFGFormatError(ValueError):
@@ -253,6 +256,11 @@ def _atoms(lines, species, cell, table, energy, virial, features) -> Atoms:
     for column, array in (("nbh_grades", "nbh_grades"), ("site_en", "site_energies"), ("charge", "initial_charges")):
         if column in table:
             atoms.set_array(array, np.array(table[column]))
+    if NEIGHBOURHOOD_FEATURE in features:
+        grades = lines.floats(features.pop(NEIGHBOURHOOD_FEATURE).split(), f"the feature {NEIGHBOURHOOD_FEATURE}")
+        if len(grades) != size:
+            lines.fail(f"the feature {NEIGHBOURHOOD_FEATURE} should be {size} numbers, got {len(grades)}")
+        atoms.set_array(NEIGHBOURHOOD_FEATURE, np.array(grades))
     if GRADE_FEATURE in features:
         atoms.info["mv_grade"] = lines.floats([features.pop(GRADE_FEATURE).strip()], "the feature MV_grade")[0]
     if features:
@@ -317,11 +325,9 @@ def format_cfg(atoms: Atoms, types: dict[str, int]) -> str:
     names, columns = ["cartes_x", "cartes_y", "cartes_z"], list(atoms.positions.T)
     if "forces" in known:
         names, columns = [*names, "fx", "fy", "fz"], [*columns, *np.asarray(known["forces"]).T]
-    if "nbh_grades" in atoms.arrays:
-        names, columns = [*names, "nbh_grades"], [*columns, atoms.arrays["nbh_grades"]]
     values = np.column_stack(columns).astype(float)
     if not np.isfinite(values).all():
-        raise ValueError("a position, force or grade is not finite")
+        raise ValueError("a position or force is not finite")
     text.append(" AtomData:  id type" + "".join(f"{name:>24}" for name in names) + "\n")
     row = "    %10d %4d" + " %23r" * len(names) + "\n"
     text.extend(row % (i + 1, types[s], *v) for i, (s, v) in enumerate(zip(symbols, values.tolist(), strict=True)))
@@ -356,6 +362,9 @@ def _format_features(atoms: Atoms) -> Iterator[str]:
     features = dict(atoms.info.get("features", {}))
     if "mv_grade" in atoms.info:
         features[GRADE_FEATURE] = repr(_finite(atoms.info["mv_grade"], "grade"))
+    if NEIGHBOURHOOD_FEATURE in atoms.arrays:
+        grades = atoms.arrays[NEIGHBOURHOOD_FEATURE]
+        features[NEIGHBOURHOOD_FEATURE] = " ".join(repr(_finite(grade, "grade")) for grade in grades)
     for key, value in features.items():
         for plain, escaped in _ESCAPES:
             key = key.replace(plain, escaped)

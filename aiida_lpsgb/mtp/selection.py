@@ -16,6 +16,7 @@ References
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 from collections.abc import Iterable, Sequence
@@ -303,6 +304,7 @@ def select_add(
     -------
     Selection
     """
+    candidates = [copy.copy(atoms) for atoms in candidates]  # they may be objects of the training set, too
     active = ActiveSet(mtp, list(species), mode, init_threshold, weighting)
     active.extend(train, swap_threshold, swap_threshold)
     active.extend(candidates, select_threshold, swap_threshold, swap_limit)
