@@ -12,8 +12,10 @@ References
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn, TextIO
 
@@ -41,7 +43,7 @@ class _Lines:
     """Non-blank lines of a text stream, one at a time, with the number of the current one."""
 
     def __init__(self, stream: TextIO, name: str):
-        self._stream = stream
+        self._stream: Iterator[str] = iter(stream)
         self._pending: str | None = None
         self.name = name
         self.number = 0
@@ -69,6 +71,26 @@ class _Lines:
     def push_back(self, line: str) -> None:
         self._pending = line
 
+    def table(self, size: int, names: list[str]) -> np.ndarray:
+        """The next `size` lines as numbers (size, columns)."""
+        first = self.number
+        rows = [] if self._pending is not None else list(itertools.islice(self._stream, size))
+        if names[:1] == ["id"] and rows:
+            values = _quick_table("".join(rows), len(names))
+            # With the right ids at the beginning of all lines, no line has lost numbers to another.
+            if len(values) == size and np.array_equal(values[:, 0], np.arange(1, size + 1)):
+                self.number += size
+                return values
+        self._stream = itertools.chain(rows, self._stream)
+        self.number = first
+        return np.array([self._table_row(index, size, len(names)) for index in range(size)]).reshape(size, len(names))
+
+    def _table_row(self, index: int, size: int, width: int) -> list[float]:
+        tokens = self.need(f"atom {index + 1} of {size}").split()
+        if len(tokens) != width:
+            self.fail(f"atom {index + 1} of {size} should have {width} columns, got {' '.join(tokens)[:60]!r}")
+        return self.floats(tokens, "atom data")
+
     def fail(self, reason: str) -> NoReturn:
         raise CFGFormatError(f"{self.name}, line {self.number}: {reason}")
 
@@ -80,6 +102,18 @@ class _Lines:
         if not all(map(math.isfinite, values)):
             self.fail(f"{what} should be finite, got {' '.join(tokens)[:60]!r}")
         return values
+
+
+def _quick_table(text: str, width: int) -> np.ndarray:
+    """Numbers of a text in lines of `width`; empty when it is not made of finite numbers and whole lines."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            values = np.fromstring(text, sep=" ")
+        except (DeprecationWarning, ValueError):
+            return np.empty((0, width))
+    whole = len(values) % width == 0 and np.isfinite(values).all()
+    return values.reshape(-1, width) if whole else np.empty((0, width))
 
 
 def read_cfg(path: str | os.PathLike, species: Sequence[str]) -> list[Atoms]:
@@ -196,13 +230,7 @@ def _atom_data(lines: _Lines, rest: str, size: int) -> dict[str, np.ndarray]:
         lines.fail("AtomData needs cartes_x cartes_y cartes_z or direct_x direct_y direct_z")
     if len(set(_FORCES) & set(names)) not in (0, 3):
         lines.fail("AtomData needs fx, fy and fz together")
-    rows = []
-    for index in range(size):
-        tokens = lines.need(f"atom {index + 1} of {size}").split()
-        if len(tokens) != len(names):
-            lines.fail(f"atom {index + 1} of {size} should have {len(names)} columns, got {' '.join(tokens)[:60]!r}")
-        rows.append(lines.floats(tokens, "atom data"))
-    values = np.array(rows).reshape(size, len(names))
+    values = lines.table(size, names)
     table = {name: values[:, column] for column, name in enumerate(names)}
     if "id" in table and not np.array_equal(table["id"], np.arange(1, size + 1)):
         lines.fail("the ids should be 1, 2, 3, … in this order")
