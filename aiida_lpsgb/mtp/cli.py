@@ -199,7 +199,7 @@ def _calc_grade(args: argparse.Namespace) -> None:
     for atoms in images:
         if active.mode == "neighborhood":
             grades = active.neighbourhood_grades(atoms)
-            atoms.info.setdefault("features", {})["nbh_grades"] = " ".join(f"{grade:.9g}" for grade in grades)
+            atoms.set_array("nbh_grades", grades)
             atoms.info["mv_grade"] = float(grades.max())
         else:
             atoms.info["mv_grade"] = float(active.grade([atoms])[0])
@@ -314,7 +314,7 @@ def _add_train(commands) -> None:
     )
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
     parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
-    parser.add_argument("--init-params", choices=("random", "same"), default="random")
+    parser.add_argument("--init-params", choices=("random", "same"), default="same", help="default same")
     parser.add_argument("--skip-preinit", action="store_true", help="accepted for compatibility; there is none")
     parser.add_argument("--update-mindist", action="store_true", help="set min_dist to 0.99 of the shortest distance")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the initial coefficients, default 0")

@@ -16,6 +16,7 @@ References
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase import Atoms
 
+from aiida_lpsgb.mtp import _training
 from aiida_lpsgb.mtp.calculator import Engine
 from aiida_lpsgb.mtp.configurations import CFGFormatError, format_cfg, parse_cfg
 from aiida_lpsgb.mtp.potential import MTP
@@ -31,6 +33,8 @@ from aiida_lpsgb.mtp.potential import MTP
 __all__ = ["ALSFormatError", "ActiveSet", "Selection", "select_add"]
 
 _MODES = {"configuration": (0.0, 1.0, 0.0, 0.0), "neighborhood": (1.0, 0.0, 0.0, 0.0)}
+# Rows among which exchanges are made between two looks at all rows: as many as fit into a processor's cache.
+_SUBSET = 2500
 _WEIGHTINGS = {"vibrations": -1, "molecules": 0, "structures": -1}
 
 
@@ -95,7 +99,7 @@ class ActiveSet:
 
     def grade(self, images: Iterable[Atoms]) -> np.ndarray:
         """Extrapolation grades (number of configurations,); that of a configuration is the largest of its rows."""
-        return np.array([np.abs(self.rows(atoms) @ self.inverse).max() for atoms in images])
+        return np.array([self._grades(self.rows(atoms)).max() for atoms in images])
 
     def neighbourhood_grades(self, atoms: Atoms) -> np.ndarray:
         """Extrapolation grade (n,) of each atom's neighbourhood.
@@ -107,7 +111,7 @@ class ActiveSet:
         """
         if self.mode != "neighborhood":
             raise ValueError("neighbourhoods are graded by an active set in the mode 'neighborhood'")
-        return np.abs(self.rows(atoms) @ self.inverse).max(axis=1)
+        return self._grades(self.rows(atoms))
 
     def extend(
         self,
@@ -147,34 +151,27 @@ class ActiveSet:
         return self._exchange(rows, owners, select_threshold, swap_threshold, swap_limit)
 
     def _exchange(self, rows, owners, select_threshold, swap_threshold, swap_limit) -> int:
-        coefficients = rows @ self.inverse
-        count = 0
-        threshold = max(select_threshold, swap_threshold)
-        while swap_limit is None or count < swap_limit:
-            place = int(np.argmax(np.abs(coefficients)))
-            new, old = divmod(place, coefficients.shape[1])
-            if not abs(coefficients[new, old]) > threshold:
+        """Exchange among the most extrapolating rows until none of all rows is left to exchange."""
+        limit = swap_limit if swap_limit is not None else 2**62
+        threshold, count = max(select_threshold, swap_threshold), 0
+        while count < limit:
+            grades = self._grades(rows)
+            if not grades.max() > threshold:
                 break
             threshold = swap_threshold
-            self._swap(rows, owners, coefficients, new, old)
-            count += 1
-        if count:
-            self._refresh()
+            top = np.argsort(-grades, kind="stable")[:_SUBSET]
+            swaps = _training.exchange(rows[top] @ self.inverse, threshold, limit - count)
+            for candidate, old in swaps:
+                new = top[candidate]
+                rows[new], self.matrix[old] = self.matrix[old].copy(), rows[new].copy()
+                owners[new], self.images[old] = self.images[old], owners[new]
+            self.inverse = np.linalg.inv(self.matrix)
+            count += len(swaps)
         return count
 
-    def _swap(self, rows, owners, coefficients, new: int, old: int) -> None:
-        """Exchange row `old` of A for row `new`, and update the coefficients of all rows."""
-        pivot = coefficients[new, old]
-        column = coefficients[:, old] / pivot
-        column[new] += 1.0 / pivot
-        change = coefficients[new].copy()
-        change[old] -= 1.0
-        coefficients -= np.outer(column, change)
-        rows[new], self.matrix[old] = self.matrix[old].copy(), rows[new].copy()
-        owners[new], self.images[old] = self.images[old], owners[new]
-
-    def _refresh(self) -> None:
-        self.inverse = np.linalg.inv(self.matrix)
+    def _grades(self, rows: np.ndarray, block: int = 4096) -> np.ndarray:
+        blocks = [rows[first : first + block] @ self.inverse for first in range(0, len(rows), block)]
+        return np.concatenate([np.abs(found, out=found).max(axis=1) for found in blocks])
 
     def write(self, path: str | os.PathLike) -> None:
         """Write the active set as MLIP-2's ``.als`` file."""
@@ -303,6 +300,7 @@ def select_add(
     -------
     Selection
     """
+    candidates = [copy.copy(atoms) for atoms in candidates]  # they may be objects of the training set, too
     active = ActiveSet(mtp, list(species), mode, init_threshold, weighting)
     active.extend(train, swap_threshold, swap_threshold)
     active.extend(candidates, select_threshold, swap_threshold, swap_limit)

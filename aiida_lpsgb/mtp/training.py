@@ -32,7 +32,7 @@ from aiida_lpsgb.mtp.calculator import types_of
 from aiida_lpsgb.mtp.configurations import labels
 from aiida_lpsgb.mtp.potential import MTP
 
-__all__ = ["TrainingResult", "Weights", "train"]
+__all__ = ["TrainingResult", "Weights", "balanced", "train", "training_set"]
 
 _WEIGHTINGS = ("vibrations", "molecules", "structures")
 
@@ -163,7 +163,7 @@ def train(
     """
     if max_iter < 0:
         raise ValueError(f"max_iter should not be negative, got {max_iter}")
-    data, count = _training_set(mtp, list(images), species, weights or Weights(), image_weights)
+    data, count = training_set(mtp, list(images), species, weights or Weights(), image_weights)
     start = mtp if mtp.trained else random_coefficients(mtp, seed, same_init)
     fit = _LevenbergMarquardt(data, count, start, threads)
     if not mtp.trained:
@@ -181,8 +181,20 @@ def train(
     return TrainingResult(balanced(mtp.with_parameters(fit.parameters)), converged, history)
 
 
-def _training_set(mtp, images, species, weights, image_weights) -> tuple[_training.TrainingSet, float]:
-    """The engine's training set, and the sum of the configurations' weights."""
+def training_set(
+    mtp: MTP,
+    images: Sequence[Atoms],
+    species: Sequence[str],
+    weights: Weights,
+    image_weights: Sequence[float] | None = None,
+) -> tuple[_training.TrainingSet, float]:
+    """Make the engine's training set; arguments as for `train`.
+
+    Returns
+    -------
+    TrainingSet, float
+        The set, whose losses are sums over configurations, and the sum of the configurations' weights.
+    """
     if not images:
         raise ValueError("there is no configuration to train on")
     if len(species) != mtp.n_species:
