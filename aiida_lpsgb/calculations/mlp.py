@@ -68,6 +68,8 @@ class MlpCalculation(CalcJob):
         )
         options = spec.inputs["metadata"]["options"]
         options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+        # Where these inputs are exposed without their defaults, the default must still be enough.
+        options["resources"].required = False
         options["withmpi"].default = False
         options["input_filename"].default = cls.POTENTIAL_FILE
         options["output_filename"].default = cls.OUTPUT_FILE

@@ -1,5 +1,6 @@
 """Grain boundaries of any crystal: from axis and plane to a periodic bicrystal made of whole units.
 
+<<<<<<< HEAD
 Three steps, each usable by itself: :func:`boundaries` finds how two grains can meet (orientation, common cell, strain),
 :func:`candidates` finds where to cut and how to shift them, :func:`build` makes the bicrystal. :func:`grain_boundary`
 does the three with the best choice of each.
@@ -11,39 +12,30 @@ grain is the image of the other under a half turn about the normal, or a mirror 
 keeps a screw axis or glide plane, and both boundaries of the cell are equivalent whatever the cut and the shift.
 Other boundaries are equivalent where the crystal has an inversion centre or a mirror between two layers of units to
 cut at. What holds is reported.
+=======
+Three steps, each usable by itself: :func:`boundaries` finds how two grains can meet (orientation, common cell, strain);
+:func:`aiida_lpsgb.structures.bicrystal.candidates` finds where to cut and how to shift them, and
+:func:`aiida_lpsgb.structures.bicrystal.build` makes the periodic cell.
+:func:`aiida_lpsgb.structures.bicrystal.grain_boundary` does the three with the best choice of each.
+>>>>>>> main
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from ase import Atoms
-from scipy.spatial import cKDTree
 
 from aiida_lpsgb.structures.coincidence import NoCoincidence, common_angles, match, strain_tensor
-from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane, primitive_indices
+from aiida_lpsgb.structures.crystal import Crystal, Plane, primitive_indices
 
-__all__ = [
-    "Boundary",
-    "Candidate",
-    "boundaries",
-    "boundary_energy",
-    "build",
-    "candidates",
-    "grain_boundary",
-]
+__all__ = ["Boundary", "Grain", "boundaries"]
 
-EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2 = 16.0217663
 KINDS = ("symmetric", "asymmetric", "twist", "mixed")
-#: Atoms of different grains come no closer than this share of the crystal's own distances between units.
-CONTACT = 0.8
-#: Distance assumed between elements that never meet within reach in the crystal, in Å.
-FAR = 4.0
 
 
 @dataclass(frozen=True)
@@ -140,6 +132,7 @@ class Boundary:
         }
 
 
+<<<<<<< HEAD
 @dataclass(frozen=True)
 class Candidate:
     """Where the grains are cut and how they are placed against each other.
@@ -185,6 +178,8 @@ class Candidate:
 # ----------------------------------------------------------------------------------------------- how two grains can m
 
 
+=======
+>>>>>>> main
 def boundaries(
     crystal: Crystal,
     axis: Sequence[int] | None,
@@ -213,6 +208,7 @@ def boundaries(
         Miller indices of the boundary in grain 1.
     kind : {"symmetric", "asymmetric", "twist", "mixed"}
         ``symmetric``: tilt with the same plane on both sides. ``asymmetric``: tilt with `plane_2` on the other side.
+<<<<<<< HEAD
         ``twist``: rotation about the normal. ``mixed``: `plane` and `plane_2` with `direction` and `direction_2`
         parallel.
     convention : {"lattice", "pseudo-cubic"}
@@ -220,6 +216,14 @@ def boundaries(
         which read the indices as if the cell were a cube. Then Σ and nominal angle are reported beside the true
         angle, and a twist is given by its `sigma`: the index pairs (m, −n) → (m, n) … that coincide in the cubic
         lattice say which true directions are laid on each other.
+=======
+        ``twist``: rotation about the normal. ``mixed``: `plane` and `plane_2`, `direction` and `direction_2` parallel.
+    convention : {"lattice", "pseudo-cubic"}
+        ``lattice``: angles and coincidences are those of the true lattice. ``pseudo-cubic``: the literature's labels,
+        which read the indices as if the cell were a cube. Then Σ and nominal angle are reported beside the true angle,
+        and a twist is given by its `sigma`: the index pairs (m, −n) → (m, n) … that coincide in the cubic lattice say
+        which true directions are laid on each other.
+>>>>>>> main
     sigma : int, optional
         Nominal Σ of a pseudo-cubic twist; for a tilt it is checked against the plane's.
     angle : float, optional
@@ -340,7 +344,7 @@ def _about_z(degrees: float) -> np.ndarray:
 
 
 def _symmetric(crystal: Crystal, plane: Plane, along: np.ndarray) -> Boundary:
-    """Turn the second grain by 180° about the normal: its planar lattice falls on the first's, each vector on its opposite."""
+    """Turn the second grain by 180° about the normal: its planar lattice falls on the first's, vector on opposite."""
     lower = Grain(plane, _frame(plane.normal, along), np.eye(2, dtype=int), np.eye(2))
     upper = replace(lower, frame=_about_z(180.0) @ lower.frame, vectors=-lower.vectors)
     return _finish(crystal, "symmetric", "lattice", (lower, upper), lower.basis, np.array([1.0, 0.0, 0.0]))
@@ -444,8 +448,12 @@ def _twist_angles(
 def _nominal_turns(
     crystal: Crystal, plane: Plane, sigma: int | None, max_strain: float, max_area: float
 ) -> Iterator[tuple[float, float, int]]:
+<<<<<<< HEAD
     """Yield the true angle between index vectors that coincide in the cubic lattice of the same indices, and that
     lattice's.
+=======
+    """Yield the true and nominal angle of twists whose index vectors coincide in the cubic lattice.
+>>>>>>> main
 
     A rotation by 2·atan(n·|hkl| / m) about [hkl] has Σ = m² + n²(h² + k² + l²) without its factors of two
     (Ranganathan, Acta Cryst. 21, 197 (1966)).
@@ -554,7 +562,7 @@ def _finish(
 def _misorientation(
     first: np.ndarray, second: np.ndarray, rotations: np.ndarray, lab_axis: np.ndarray | None
 ) -> tuple[float, np.ndarray]:
-    """Smallest equivalent rotation about the axis, or about any if there is none about it: degrees, axis in the laboratory."""
+    """Smallest equivalent rotation about the axis, or about any if none is about it: degrees, laboratory axis."""
     about_axis, about_any = [], []
     for symmetry in rotations:
         rotation = second @ symmetry @ first.T
@@ -582,6 +590,7 @@ def _with_nominal_tilt(crystal: Crystal, boundary: Boundary, axis: Sequence[int]
     cubic = [r for r in in_indices if np.allclose(r @ r.T, np.eye(3), atol=1e-3)]
     angle, _ = _misorientation(frame, _about_z(180.0) @ frame, np.array(cubic), np.array([1.0, 0.0, 0.0]))
     return replace(boundary, convention="pseudo-cubic", nominal_angle_deg=angle, sigma=nominal_sigma)
+<<<<<<< HEAD
 
 
 # ------------------------------------------------------------------------------------------------ cuts, shifts and gaps
@@ -1007,3 +1016,5 @@ def boundary_energy(
     """
     excess = energy - n_formula_units * bulk_energy
     return excess / (n_boundaries * area) * EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2
+=======
+>>>>>>> main

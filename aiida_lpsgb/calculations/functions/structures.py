@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiida import orm
@@ -12,8 +12,11 @@ from aiida.plugins import DataFactory
 from ase import Atoms
 from pymatgen.core import Structure
 
+from aiida_lpsgb.structures import bicrystal as bicrystals
+from aiida_lpsgb.structures import grain_boundary as grain_boundaries
 from aiida_lpsgb.structures import ordering, strain
 from aiida_lpsgb.structures import supercell as supercells
+from aiida_lpsgb.structures.crystal import Crystal
 from aiida_lpsgb.structures.validation import require_ordered
 
 
@@ -47,11 +50,7 @@ def order(structure: orm.Data, parameters: orm.Dict, seed: orm.Int) -> dict[str,
         "log_probabilities": [atoms.info["log_probability"] for atoms in candidates],
         "composition_deviation": candidates[0].info["composition_deviation"],
     }
-    nodes = [orm.StructureData(ase=atoms) for atoms in candidates]
-    outputs: dict[str, Any] = {"structure": nodes[0], "results": orm.Dict(results)}
-    if nodes[1:]:
-        outputs["others"] = {f"candidate_{i}": node for i, node in enumerate(nodes[1:], start=1)}
-    return outputs
+    return _ranked_outputs(candidates, results)
 
 
 @calcfunction
@@ -105,6 +104,42 @@ def supercell(structure: orm.StructureData, parameters: orm.Dict) -> orm.Structu
     return orm.StructureData(ase=supercells.at_least(atoms, **_options(parameters, supercells.at_least)))
 
 
+@calcfunction
+def bicrystal(structure: orm.StructureData, parameters: orm.Dict) -> dict[str, orm.Data]:
+    """Build bicrystals with two grain boundaries a cell out of whole molecular units.
+
+    Parameters
+    ----------
+    structure : StructureData
+        The crystal, ordered, in the setting that the indices refer to.
+    parameters : Dict
+        ``axis``, ``plane`` and, optionally, ``kind``, ``convention``, ``sigma``, ``angle``, ``plane_2``, ``direction``,
+        ``direction_2``, ``max_strain``, ``max_area`` (:func:`aiida_lpsgb.structures.grain_boundary.boundaries`),
+        ``n_candidates``, ``width``, ``region``, ``n_atoms``, ``vacuum``, ``shift_step``, ``contact``
+        (:func:`aiida_lpsgb.structures.bicrystal.grain_boundary`), ``cutoffs`` (bonds, such as ``{"P-S": 2.5}``) and
+        ``charges`` (:class:`aiida_lpsgb.structures.crystal.Crystal`).
+
+    Returns
+    -------
+    dict
+        ``structure`` (StructureData, the densest candidate), ``others`` (``candidate_1`` …) and ``results`` (Dict:
+        ``candidates``, a list with orientation, strain, cut, shift, gaps and ``regions`` of each, in the same order).
+    """
+    options = parameters.get_dict()
+    crystal_options = {key: options.pop(key) for key in ("cutoffs", "charges") if key in options}
+    known = {
+        name
+        for function in (bicrystals.grain_boundary, grain_boundaries.boundaries)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "crystal" and parameter.kind is not parameter.VAR_KEYWORD
+    }
+    _require_known(options, known | {"cutoffs", "charges"}, ("axis", "plane"))
+    crystal = Crystal(_ordered(structure, "structure"), **crystal_options)
+    built = bicrystals.grain_boundary(crystal, **options)
+    descriptions = [{**atoms.info["grain_boundary"], "n_atoms": len(atoms)} for atoms in built]
+    return _ranked_outputs(built, {"candidates": descriptions})
+
+
 def _partially_occupied(node: orm.Data) -> Structure:
     """Return the crystal of a CifData or StructureData with its occupancies."""
     if isinstance(node, orm.CifData):
@@ -120,18 +155,31 @@ def _ordered(node: orm.StructureData, name: str) -> Atoms:
     return node.get_ase()
 
 
-def _options(parameters: orm.Dict, function: Callable[..., Any], *required: str) -> dict[str, Any]:
-    """Return the parameters as keywords of a function, unknown and missing ones refused by name.
+def _ranked_outputs(ranked: Sequence[Atoms], results: dict[str, Any]) -> dict[str, Any]:
+    """Store the best structure, the others by rank, and what is known of them."""
+    nodes = [orm.StructureData(ase=atoms) for atoms in ranked]
+    outputs: dict[str, Any] = {"structure": nodes[0], "results": orm.Dict(results)}
+    if nodes[1:]:
+        outputs["others"] = {f"candidate_{i}": node for i, node in enumerate(nodes[1:], start=1)}
+    return outputs
 
-    A seed and the structures themselves are inputs of their own, so they are no parameters.
+
+def _options(parameters: orm.Dict, function: Callable[..., Any], *required: str) -> dict[str, Any]:
+    """Return the parameters as keywords of a function.
+
+    A seed and the structures themselves (the first argument) are inputs of their own, so they are no parameters.
     """
     options = parameters.get_dict()
     signature = inspect.signature(function).parameters
-    known = {name for i, name in enumerate(signature) if i > 0 and name != "seed"}
+    _require_known(options, {name for i, name in enumerate(signature) if i > 0 and name != "seed"}, required)
+    return options
+
+
+def _require_known(options: dict[str, Any], known: set[str], required: Sequence[str] = ()) -> None:
+    """Refuse unknown and missing parameters by name."""
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValueError(f"parameters: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     missing = sorted(set(required) - set(options))
     if missing:
         raise ValueError(f"parameters: {', '.join(missing)} must be given")
-    return options

@@ -1,0 +1,512 @@
+"""Bicrystals of whole units: where two grains are cut, how they are shifted, and the periodic cell they make.
+
+Grain 1 lies below the first boundary and grain 2 above it, the plane's normal along z, the second boundary at the top
+of the cell. A symmetric boundary's second grain is the first one turned by 180° about the normal, which brings any
+lattice plane into exact coincidence with itself; for a centrosymmetric crystal that is the mirror twin. Where one grain
+is the image of the other under a half turn about the normal, or a mirror along it (most twists), the bicrystal keeps a
+screw axis or glide plane, and both boundaries of the cell are equivalent whatever the cut and the shift. Other
+boundaries are equivalent where the crystal has an inversion centre or a mirror between two layers of units to cut at.
+What holds is reported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from scipy.spatial import cKDTree
+
+from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
+from aiida_lpsgb.structures.grain_boundary import Boundary, Grain, boundaries
+
+__all__ = ["Candidate", "boundary_energy", "build", "candidates", "grain_boundary"]
+
+EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2 = 16.0217663
+#: Atoms of different grains come no closer than this share of the crystal's own distances between units.
+CONTACT = 0.8
+#: Distance assumed between elements that never meet within reach in the crystal, in Å.
+FAR = 4.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Where the grains are cut and how they are placed against each other.
+
+    Attributes
+    ----------
+    cuts : tuple of two float
+        Height of the cut through either crystal's plane, within one spacing, in Å.
+    shift : numpy.ndarray, shape (2,)
+        In-plane displacement of grain 2, in Å.
+    gaps : tuple of two float
+        Space along the normal between the cuts at the first and second boundary, in Å: that of contact.
+    equivalent : str
+        Symmetry that carries one boundary into the other: ``screw``, ``glide``, ``inversion``, ``mirror`` or ``none``.
+    crowding : float
+        Sum of (contact distance / distance)¹² over pairs of both grains at the first boundary, per Å²: ranks candidates
+        of equal gap.
+    twin : numpy.ndarray, shape (3, 3), optional
+        Half turn or mirror that makes grain 2 of grain 1.
+    flips : tuple of two Flip, optional
+        Inversions or mirrors of either grain at the cuts.
+    """
+
+    cuts: tuple[float, float]
+    shift: np.ndarray
+    gaps: tuple[float, float]
+    equivalent: str
+    crowding: float
+    twin: np.ndarray | None = None
+    flips: tuple[Flip, Flip] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Summarise as plain numbers, units in the keys."""
+        return {
+            "cuts_A": [round(cut, 6) for cut in self.cuts],
+            "shift_A": [round(float(x), 6) + 0.0 for x in self.shift],
+            "gaps_A": [round(gap, 6) for gap in self.gaps],
+            "equivalent_by": self.equivalent,
+            "crowding_per_A2": round(self.crowding, 6),
+        }
+
+
+def candidates(
+    crystal: Crystal,
+    boundary: Boundary,
+    *,
+    shift_step: float = 1.0,
+    max_shifts: int = 100,
+    contact: float = CONTACT,
+) -> list[Candidate]:
+    """Scan terminations and rigid shifts, each with the gap at which the grains touch.
+
+    The gap is that of hard contact: no two atoms of different grains are closer than `contact` times the shortest
+    distance between units that their elements have in the crystal.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        The crystal.
+    boundary : Boundary
+        How its grains meet.
+    shift_step : float
+        Distance between the in-plane shifts tried, in Å.
+    max_shifts : int
+        Most shifts tried for a termination; the step widens to keep to it.
+    contact : float
+        Share of the crystal's own distances.
+
+    Returns
+    -------
+    list of Candidate
+        The densest (smallest sum of gaps) first.
+    """
+    table = _contact_table(crystal, contact)
+    reach = max(table.values())
+    shifts = _shifts(boundary, shift_step, max_shifts)
+    twin = _twin_operation(crystal, boundary)
+    found = []
+    for cuts, flips in _cut_choices(crystal, boundary, twin):
+        lower = _faces(crystal, boundary.grains[0], cuts[0], reach)
+        upper = _moved(lower, twin) if twin is not None else _faces(crystal, boundary.grains[1], cuts[1], reach)
+        equivalent = ("screw" if np.linalg.det(twin) > 0 else "glide") if twin is not None else "none"
+        if flips is not None:
+            equivalent = flips[0].kind
+        for shift in shifts:
+            gap, crowding = _contact(lower[1], upper[0], shift, boundary.cell, table)
+            second = gap
+            if equivalent == "none":
+                second, _ = _contact(upper[1], lower[0], -shift, boundary.cell, table)
+            found.append(Candidate(cuts, shift, (gap, second), equivalent, crowding, twin, flips))
+    return sorted(found, key=lambda c: (round(sum(c.gaps), 2), round(c.crowding, 6), c.cuts, tuple(c.shift)))
+
+
+def _twin_operation(crystal: Crystal, boundary: Boundary) -> np.ndarray | None:
+    """Half turn about z or mirror along z that makes grain 2 of grain 1 and leaves the common cell as it is."""
+    first, second = boundary.grains
+    if not np.array_equal(first.plane.miller, second.plane.miller):
+        return None
+    inverse = np.linalg.inv(boundary.cell)
+    for symmetry in crystal.point_group:
+        operation = second.frame @ symmetry @ first.frame.T
+        involution = np.allclose(operation @ operation, np.eye(3), atol=1e-4)
+        if not involution or not np.allclose(operation[2], [0, 0, 1], atol=1e-4) or np.trace(operation) > 2.9:
+            continue
+        planar = operation[:2, :2]
+        image = boundary.cell @ planar.T @ inverse
+        strained_alike = np.allclose(planar @ first.deformation @ planar.T, second.deformation, atol=1e-4)
+        if strained_alike and np.allclose(image, np.round(image), atol=1e-3):
+            return np.round(operation, 12)
+    return None
+
+
+def _moved(faces: tuple[_Slab, _Slab], operation: np.ndarray) -> tuple[_Slab, _Slab]:
+    """Apply an operation that keeps z to the faces of a grain."""
+    lower, upper = (replace(face, positions=face.positions @ operation.T) for face in faces)
+    return lower, upper
+
+
+def _cut_choices(
+    crystal: Crystal, boundary: Boundary, twin: np.ndarray | None
+) -> Iterator[tuple[tuple[float, float], tuple[Flip, Flip] | None]]:
+    """Yield the cuts of both grains, with the flips that make the two boundaries equivalent if these need any."""
+    first, second = (grain.plane for grain in boundary.grains)
+    if twin is not None:
+        yield from (((cut, cut), None) for cut in crystal.terminations(first))
+        return
+    clean = [
+        [flip for flip in crystal.flips(plane) if _is_clean(crystal, plane, flip.height)] for plane in (first, second)
+    ]
+    pairs = [(a, b) for a in clean[0] for b in clean[1] if a.kind == b.kind]
+    yield from (((a.height, b.height), (a, b)) for a, b in pairs)
+    if not pairs:
+        cuts = itertools.product(crystal.terminations(first)[:4], crystal.terminations(second)[:4])
+        yield from (((cut, other), None) for cut, other in cuts)
+
+
+def _is_clean(crystal: Crystal, plane: Plane, height: float, clearance: float = 0.05) -> bool:
+    """Whether no unit's centre lies in the cut."""
+    distance = (crystal.heights(plane) - height + plane.spacing / 2) % plane.spacing - plane.spacing / 2
+    return bool(np.abs(distance).min() > clearance)
+
+
+def _shifts(boundary: Boundary, step: float, limit: int) -> list[np.ndarray]:
+    """Shifts over the smaller grain's planar lattice cell, beyond which they repeat (but for strain)."""
+    basis = min((grain.basis @ grain.deformation.T for grain in boundary.grains), key=lambda b: abs(np.linalg.det(b)))
+    counts = np.maximum(1, np.ceil(np.linalg.norm(basis, axis=1) / step)).astype(int)
+    while counts.prod() > limit:
+        counts[np.argmax(counts)] -= 1
+    return [np.array([i, j]) / counts @ basis for i, j in itertools.product(range(counts[0]), range(counts[1]))]
+
+
+def _contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], float]:
+    """Contact distance of every ordered pair of elements, in Å."""
+    elements = sorted(set(crystal.atoms.get_chemical_symbols()))
+    return {
+        (a, b): contact * crystal.distances.get((min(a, b), max(a, b)), FAR)
+        for a, b in itertools.product(elements, repeat=2)
+    }
+
+
+@dataclass(frozen=True)
+class _Slab:
+    """Part of a grain between two cuts; z counts from the lower one.
+
+    ``advance`` is how far the crystal at the upper cut is displaced in the plane against that at the lower one.
+    """
+
+    positions: np.ndarray
+    symbols: np.ndarray
+    thickness: float
+    advance: np.ndarray
+
+
+def _slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> _Slab:
+    """Fill the common cell with the units whose centres lie within n layers above the cut."""
+    plane = grain.plane
+    basis = grain.basis
+    lateral = grain.frame @ plane.stacking
+    cell = grain.vectors @ basis
+    inverse = np.linalg.inv(cell)
+    points = _representatives(grain.vectors) @ basis
+    rotation = _polar_rotation(grain.deformation)
+    positions, symbols = [], []
+    for unit in crystal.units:
+        centre = grain.frame @ unit.centre
+        arms = (unit.positions - unit.centre) @ grain.frame.T @ rotation.T
+        lowest = math.ceil((cut - centre[2]) / plane.spacing - 1e-9)
+        layers = np.arange(lowest, lowest + n_layers)
+        planar = (centre[:2] + layers[:, None] * lateral[:2])[:, None, :] + points[None]
+        scaled = planar.reshape(-1, 2) @ inverse
+        scaled -= np.floor(scaled + 1e-9)
+        heights = np.repeat(centre[2] + layers * plane.spacing - cut, len(points))
+        centres = np.column_stack([scaled @ cell @ grain.deformation.T, heights])
+        positions.append((centres[:, None] + arms[None]).reshape(-1, 3))
+        symbols += list(unit.symbols) * len(centres)
+    advance = grain.deformation @ (n_layers * lateral[:2])
+    return _Slab(np.vstack(positions), np.array(symbols), n_layers * plane.spacing, advance)
+
+
+def _polar_rotation(deformation: np.ndarray) -> np.ndarray:
+    """Rotation part of an in-plane deformation, in three dimensions."""
+    left, _, right = np.linalg.svd(deformation)
+    rotation = np.eye(3)
+    rotation[:2, :2] = left @ right
+    return rotation
+
+
+def _representatives(vectors: np.ndarray) -> np.ndarray:
+    """One integer point of each class modulo the rows of an integer matrix, from its Hermite form."""
+    a, b = (row.astype(int).copy() for row in vectors)
+    while b[0] != 0:
+        a, b = b, a - (a[0] // b[0]) * b
+    return np.array(list(itertools.product(range(abs(a[0])), range(abs(b[1])))))
+
+
+def _faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[_Slab, _Slab]:
+    """Atoms near the lower and the upper cut of a grain, as if both cuts were at height 0 in one lattice plane."""
+    depth = reach + 2 * max((np.abs(unit.positions - unit.centre).max() for unit in crystal.units), default=0.0)
+    n_layers = max(1, math.ceil(2 * depth / grain.plane.spacing))
+    slab = _slab(crystal, grain, cut, n_layers)
+    near_bottom = slab.positions[:, 2] < depth
+    near_top = slab.positions[:, 2] > slab.thickness - depth
+    top = slab.positions[near_top] - [*slab.advance, slab.thickness]
+    return (
+        replace(slab, positions=slab.positions[near_bottom], symbols=slab.symbols[near_bottom]),
+        replace(slab, positions=top, symbols=slab.symbols[near_top]),
+    )
+
+
+def _contact(
+    below: _Slab, above: _Slab, shift: np.ndarray, cell: np.ndarray, table: Mapping[tuple[str, str], float]
+) -> tuple[float, float]:
+    """Gap at which the atoms above touch those below, and how many do."""
+    reach = max(table.values())
+    planar = _with_images(above.positions[:, :2] + shift, cell, reach)
+    heights = np.tile(above.positions[:, 2], len(planar) // len(above.positions))
+    symbols = np.tile(above.symbols, len(planar) // len(above.positions))
+    wrapped = _wrap(below.positions[:, :2], cell)
+    pairs = cKDTree(wrapped).sparse_distance_matrix(cKDTree(planar), reach, output_type="coo_matrix")
+    i, j, lateral = pairs.row, pairs.col, pairs.data
+    distances = np.array([table[a, b] for a, b in zip(below.symbols[i], symbols[j], strict=True)])
+    touching = lateral < distances
+    i, j, lateral, distances = i[touching], j[touching], lateral[touching], distances[touching]
+    if not len(i):
+        return 0.0, 0.0
+    gaps = below.positions[i, 2] - heights[j] + np.sqrt(distances**2 - lateral**2)
+    gap = float(gaps.max())
+    separations = np.hypot(lateral, gap + heights[j] - below.positions[i, 2])
+    crowding = float(((distances / separations) ** 12).sum() / abs(np.linalg.det(cell)))
+    return gap, crowding
+
+
+def _wrap(points: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    scaled = points @ np.linalg.inv(cell)
+    return (scaled - np.floor(scaled)) @ cell
+
+
+def _with_images(points: np.ndarray, cell: np.ndarray, reach: float) -> np.ndarray:
+    """Points and their periodic images within reach of the cell."""
+    spans = abs(np.linalg.det(cell)) / np.linalg.norm(cell[::-1], axis=1)
+    counts = np.ceil(reach / spans).astype(int)
+    images = np.array(list(itertools.product(*[range(-n, n + 1) for n in counts]))) @ cell
+    return (_wrap(points, cell)[None] + images[:, None]).reshape(-1, 2)
+
+
+def build(
+    crystal: Crystal,
+    boundary: Boundary,
+    candidate: Candidate,
+    *,
+    width: float = 25.0,
+    region: float = 10.0,
+    n_atoms: int = 1,
+    vacuum: float = 0.0,
+) -> Atoms:
+    """Make the periodic bicrystal.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        The crystal.
+    boundary : Boundary
+        How its grains meet.
+    candidate : Candidate
+        Where they are cut and how they are placed.
+    width : float
+        Least thickness of each grain, in Å.
+    region : float
+        Thickness of each boundary's region, in Å, recorded for the analysis.
+    n_atoms : int
+        Least number of atoms, reached by repeats within the plane.
+    vacuum : float
+        If positive, the second boundary is opened by this much, in Å: two slabs that meet once.
+
+    Returns
+    -------
+    ase.Atoms
+        Atoms grouped by element in the crystal's order, with ``arrays["grain"]`` (1 or 2) and
+        ``info["grain_boundary"]``: the description of boundary and candidate, and ``regions`` (centre and thickness
+        along the normal in Å, and the centre as a fraction of the third cell vector).
+
+    Raises
+    ------
+    ValueError
+        If a grain would be thinner than two regions, or the numbers are not positive.
+    """
+    if width <= 0 or region <= 0 or n_atoms < 1 or vacuum < 0:
+        raise ValueError(
+            f"width ({width} Å), region ({region} Å) and n_atoms ({n_atoms}) must be positive, vacuum ({vacuum} Å) "
+            "not negative"
+        )
+    if width < 2 * region:
+        raise ValueError(
+            f"grains {width:g} Å wide are thinner than two regions of {region:g} Å, so nothing in them would be "
+            f"bulk-like: give a width of at least {2 * region:g} Å, or a thinner region"
+        )
+    lower, upper = _two_slabs(crystal, boundary, candidate, width)
+    first_gap, second_gap = candidate.gaps
+    displacement = candidate.shift + lower.advance
+    offset = np.zeros(2) if vacuum else _offset(boundary, candidate, lower, upper)
+    height = lower.thickness + first_gap + upper.thickness + (vacuum or second_gap)
+    cell = np.zeros((3, 3))
+    cell[:2, :2] = boundary.cell
+    cell[2] = [*offset, height]
+    lift = second_gap / 2
+    positions = np.vstack(
+        [
+            lower.positions + np.array([0.0, 0.0, lift]),
+            upper.positions + np.array([*displacement, lower.thickness + first_gap + lift]),
+        ]
+    )
+    repeats = _planar_repeats(boundary.cell, len(positions), n_atoms)
+    atoms = Atoms([*lower.symbols, *upper.symbols], positions=positions, cell=cell, pbc=True)
+    atoms.set_array("grain", np.repeat([1, 2], [len(lower.positions), len(upper.positions)]))
+    atoms = atoms.repeat((*repeats, 1))
+    elements = list(dict.fromkeys(crystal.atoms.get_chemical_symbols()))
+    atoms = atoms[np.argsort([elements.index(s) for s in atoms.get_chemical_symbols()], kind="stable")]
+    centres = [lift + lower.thickness + first_gap / 2] + ([] if vacuum else [height])
+    atoms.info["grain_boundary"] = {
+        **boundary.describe(),
+        **candidate.describe(),
+        "grain_widths_A": [round(slab.thickness, 6) for slab in (lower, upper)],
+        "repeats": list(repeats),
+        "vacuum_A": vacuum,
+        "total_area_A2": round(boundary.area * math.prod(repeats), 4),
+        "regions": [_region(centre, region, height) for centre in centres],
+    }
+    return atoms
+
+
+def _two_slabs(crystal: Crystal, boundary: Boundary, candidate: Candidate, width: float) -> tuple[_Slab, _Slab]:
+    """Fill both grains; a twin is made of the first grain's very atoms."""
+    first, second = boundary.grains
+    lower = _slab(crystal, first, candidate.cuts[0], math.ceil(width / first.plane.spacing - 1e-9))
+    if candidate.twin is None:
+        return lower, _slab(crystal, second, candidate.cuts[1], math.ceil(width / second.plane.spacing - 1e-9))
+    planar = candidate.twin[:2, :2]
+    return lower, replace(lower, positions=lower.positions @ candidate.twin.T, advance=planar @ lower.advance)
+
+
+def _offset(boundary: Boundary, candidate: Candidate, lower: _Slab, upper: _Slab) -> np.ndarray:
+    """In-plane part of the third cell vector that makes the second boundary the image of the first.
+
+    A twin operation done twice must be a lattice vector; a flip of grain 1 must be one of grain 2 as well; and where
+    there is neither, the second boundary has the opposite shift of the first.
+    """
+    displacement = candidate.shift + lower.advance
+    if candidate.twin is not None:
+        offset = displacement + candidate.twin[:2, :2] @ displacement
+    elif candidate.flips is not None:
+        below, above = (
+            grain.deformation @ (grain.frame @ flip.shift)[:2]
+            for grain, flip in zip(boundary.grains, candidate.flips, strict=True)
+        )
+        offset = above + upper.advance - below - lower.advance
+        if candidate.flips[0].kind == "inversion":
+            offset = offset + 2 * displacement
+    else:
+        offset = lower.advance + upper.advance
+    return offset - np.round(offset @ np.linalg.inv(boundary.cell)) @ boundary.cell
+
+
+def _region(centre: float, thickness: float, height: float) -> dict[str, float]:
+    return {
+        "centre_A": round(float(centre), 6),
+        "thickness_A": float(thickness),
+        "centre_fraction": round(float(centre / height) % 1.0, 8),
+    }
+
+
+def _planar_repeats(cell: np.ndarray, count: int, n_atoms: int) -> tuple[int, int]:
+    """Repeats that reach the number of atoms, the shorter side first."""
+    repeats = np.ones(2, dtype=int)
+    lengths = np.linalg.norm(cell, axis=1)
+    while count * repeats.prod() < n_atoms:
+        repeats[np.argmin(lengths * repeats)] += 1
+    return int(repeats[0]), int(repeats[1])
+
+
+def grain_boundary(
+    crystal: Crystal,
+    axis: Sequence[int] | None,
+    plane: Sequence[int],
+    kind: str = "symmetric",
+    *,
+    n_candidates: int = 1,
+    width: float = 25.0,
+    region: float = 10.0,
+    n_atoms: int = 1,
+    vacuum: float = 0.0,
+    shift_step: float = 1.0,
+    contact: float = CONTACT,
+    **request: Any,
+) -> list[Atoms]:
+    """Build the first boundary that :func:`boundaries` finds with the densest of its :func:`candidates`.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        The crystal.
+    axis, plane, kind, **request
+        As for :func:`aiida_lpsgb.structures.grain_boundary.boundaries`.
+    n_candidates : int
+        How many bicrystals to build: the densest of each termination in turn, the densest termination first.
+    width, region, n_atoms, vacuum
+        As for :func:`build`.
+    shift_step, contact
+        As for :func:`candidates`.
+
+    Returns
+    -------
+    list of ase.Atoms
+        As :func:`build` makes them; fewer than asked for if there are fewer.
+    """
+    if n_candidates < 1:
+        raise ValueError(f"n_candidates must be at least 1, not {n_candidates}")
+    boundary = boundaries(crystal, axis, plane, kind, **request)[0]
+    ranked = _termination_in_turn(candidates(crystal, boundary, shift_step=shift_step, contact=contact))
+    options = {"width": width, "region": region, "n_atoms": n_atoms, "vacuum": vacuum}
+    return [build(crystal, boundary, candidate, **options) for candidate in ranked[:n_candidates]]
+
+
+def _termination_in_turn(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Sort candidates so that each termination's best comes before any one's second best."""
+    seen: dict[tuple[float, float], int] = {}
+    places = []
+    for candidate in ranked:
+        seen[candidate.cuts] = seen.get(candidate.cuts, 0) + 1
+        places.append(seen[candidate.cuts])
+    return [ranked[k] for k in np.argsort(places, kind="stable")]
+
+
+def boundary_energy(
+    energy: float, n_formula_units: float, bulk_energy: float, area: float, n_boundaries: int = 2
+) -> float:
+    """Excess energy of a boundary against the bulk.
+
+    Parameters
+    ----------
+    energy : float
+        Energy of the bicrystal, in eV.
+    n_formula_units : float
+        Formula units in it.
+    bulk_energy : float
+        Energy of the bulk per formula unit, in eV.
+    area : float
+        Area of one boundary, in Å².
+    n_boundaries : int
+        Boundaries in the cell.
+
+    Returns
+    -------
+    float
+        γ in J/m².
+    """
+    excess = energy - n_formula_units * bulk_energy
+    return excess / (n_boundaries * area) * EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2

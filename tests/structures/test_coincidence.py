@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aiida_lpsgb.structures.coincidence import NoCoincidence, common_angles, match, strain_tensor
+
+
+def turned(basis, degrees):
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return basis @ np.array([[c, s], [-s, c]])
+
+
+@pytest.mark.parametrize(
+    ("sigma", "degrees"), [(5, 36.8699), (5, 53.1301), (13, 22.6199), (17, 28.0725), (25, 16.2602), (29, 43.6028)]
+)
+def test_square_lattice_has_the_known_coincidences(sigma, degrees):
+    square = 4.0 * np.eye(2)
+    exact = match(square, turned(square, degrees), 1e-4, 16 * 40)[0]
+    assert exact.area == pytest.approx(16 * sigma, rel=1e-4)
+    assert exact.max_strain < 1e-5
+
+
+@pytest.mark.parametrize(("sigma", "degrees"), [(7, 38.2132), (13, 27.7958), (19, 46.8264)])
+def test_hexagonal_lattice_has_the_known_coincidences(sigma, degrees):
+    hexagonal = 3.0 * np.array([[1, 0], [-0.5, np.sqrt(3) / 2]])
+    exact = match(hexagonal, turned(hexagonal, degrees), 1e-4, 9 * 25)[0]
+    assert exact.area == pytest.approx(sigma * 9 * np.sqrt(3) / 2, rel=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(st.floats(3, 9), st.floats(3, 9), st.floats(60, 120)), st.floats(-180, 180), st.sampled_from([0.01, 0.03])
+)
+def test_matches_are_what_they_say(cell, degrees, limit):
+    a, b, gamma = cell
+    first = np.array([[a, 0], [b * np.cos(np.radians(gamma)), b * np.sin(np.radians(gamma))]])
+    second = turned(first, degrees)
+    try:
+        found = match(first, second, limit, 600.0)
+    except NoCoincidence as error:
+        assert "no coincidence" in str(error)
+        return
+    strains = [item.max_strain for item in found]
+    assert strains == sorted(strains, reverse=True)
+    for item in found:
+        assert item.max_strain <= limit + 1e-6
+        assert item.area <= 600 * 1.1
+        assert np.linalg.det(item.cell) > 0
+        for basis, vectors, deformation in zip(
+            (first, second), (item.first, item.second), item.deformations, strict=True
+        ):
+            assert np.allclose(vectors @ basis @ deformation.T, item.cell)
+            strain = strain_tensor(deformation)
+            assert np.allclose((strain + np.eye(2)) @ (strain + np.eye(2)), deformation.T @ deformation)
+
+
+def test_smallest_cell_is_found_by_brute_force():
+    """Compare with a plain search over small integer matrices."""
+    first = np.array([[4.1, 0.0], [0.9, 5.3]])
+    second = turned(first, 41.0)
+    limit, max_area = 0.03, 400.0
+    smallest = np.inf
+    numbers = range(-6, 7)
+    vectors = [np.array([i, j]) for i in numbers for j in numbers if (i, j) != (0, 0)]
+    near = [
+        (v, w)
+        for v in vectors
+        for w in vectors
+        if np.linalg.norm(v @ first - w @ second) < 0.06 * np.linalg.norm(v @ first)
+    ]
+    for v, w in near:
+        for p, q in near:
+            a, b = np.array([v, p]) @ first, np.array([w, q]) @ second
+            area = np.linalg.det(a)
+            if not (1 < area < max_area and np.linalg.det(b) > 0):
+                continue
+            common = (a + b) / 2
+            strain = max(np.abs(np.linalg.svd(np.linalg.solve(m, common))[1] - 1).max() for m in (a, b))
+            if strain <= limit:
+                smallest = min(smallest, np.linalg.det(common))
+    assert match(first, second, limit, max_area)[0].area == pytest.approx(smallest)
+
+
+def test_nearest_is_named_if_none_is_allowed():
+    first = np.array([[13.07, 0.0], [0.0, 8.13]])
+    with pytest.raises(NoCoincidence, match=r"at most 0.10% .* the nearest has \d\.\d+% strain and \d+ Å²"):
+        match(first, turned(first, 33.0), 0.001, 800.0)
+
+
+def test_common_angles_contain_the_mirror_pairs():
+    """On a rectangle, (2, −1) falls on (2, 1) after twice the angle of (2, 1)."""
+    rectangle = np.diag([13.07, 8.13])
+    angles = [angle for angle, _ in common_angles(rectangle, rectangle, 1e-6, 1200.0)]
+    expected = 2 * np.degrees(np.arctan2(8.13, 26.14))
+    assert min(abs(abs(a) - expected) for a in angles) < 1e-6
+    assert expected == pytest.approx(34.55, abs=0.01)
