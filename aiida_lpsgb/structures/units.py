@@ -112,7 +112,7 @@ def _covalent(first: Element, second: Element) -> bool:
     def metal(element: Element) -> bool:
         return element.is_metal and not element.is_metalloid
 
-    if ionic_metal(first) or ionic_metal(second) or (metal(first) and metal(second)):
+    if any(ionic_metal(e) or e.is_noble_gas for e in (first, second)) or (metal(first) and metal(second)):
         return False
     return abs(first.X - second.X) < IONIC_DIFFERENCE
 
