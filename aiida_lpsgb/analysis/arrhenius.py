@@ -1,14 +1,15 @@
 r"""Activation energies from diffusivities at several temperatures.
 
-:math:`\ln D = \ln D_0 - E_a/(k_B T)` is fitted with the weights of the standard errors of :math:`\ln D`; its covariance carries over to
-the extrapolated value. Where the scatter about the line is larger than the errors allow, the covariance is widened by the reduced
-:math:`\chi^2` (Birge ratio); it is never narrowed.
+:math:`\ln D = \ln D_0 - E_a/(k_B T)` is fitted with the weights of the standard errors of :math:`\ln D`; its
+covariance carries over to the extrapolated value. Where the scatter about the line is larger than the errors allow,
+the covariance is widened by the reduced :math:`\chi^2` (Birge ratio); it is never narrowed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from scipy import constants, optimize, special, stats
@@ -35,7 +36,8 @@ class ArrheniusFit:
     birge_ratio
         Square root of the reduced χ²; NaN where two points leave nothing to judge by.
     dof
-        Degrees of freedom of the intervals: normal (infinite) where the scatter agrees with the errors given, else the points' own.
+        Degrees of freedom of the intervals: normal (infinite) where the scatter agrees with the errors given, else
+        the points' own.
     temperatures_K, d_cm2_s, errors_cm2_s
         What was fitted.
     limits
@@ -71,7 +73,7 @@ class ArrheniusFit:
         return Estimate(self.activation_energy_eV, self.activation_energy_error_eV, self.dof)
 
     def ln_estimate(self, temperature_K: float) -> Estimate:
-        """ln D (cm²/s) on the line, with its standard error."""
+        """Logarithm of D (cm²/s) on the line, with its standard error."""
         if temperature_K <= 0:
             raise ValueError(f"temperature_K must be positive, found {temperature_K}")
         row = np.array([1.0, -1.0 / (K_B * temperature_K)])
@@ -109,8 +111,9 @@ def fit(
     sigma_cm2_s
         Their standard errors, positive.
     limits
-        Points where no diffusion was seen: D is known to be no more than ``d_cm2_s`` + a normal error of ``sigma_cm2_s``. Such a point pulls
-        the line down where it passes above, and leaves it alone where it passes below (a censored observation).
+        Points where no diffusion was seen: D is known to be no more than ``d_cm2_s`` + a normal error of
+        ``sigma_cm2_s``. Such a point pulls the line down where it passes above, and leaves it alone where it passes
+        below (a censored observation).
 
     Returns
     -------
@@ -125,7 +128,9 @@ def fit(
     seen = ~limits
     x, y, e = -1.0 / (K_B * t[seen]), np.log(d[seen]), s[seen] / d[seen]
     if len(np.unique(t[seen])) < 2:
-        raise ValueError(f"an Arrhenius fit needs diffusivities at two temperatures or more, found {sorted(set(t[seen]))}")
+        raise ValueError(
+            f"an Arrhenius fit needs diffusivities at two temperatures or more, found {sorted(set(t[seen]))}"
+        )
     design = np.stack([np.ones_like(x), x], axis=1)
     # 1/T is large and far from zero: solve about its weighted mean, then shift back.
     centre = np.average(x, weights=e**-2)
@@ -133,7 +138,9 @@ def fit(
     covariance = np.linalg.inv((shifted / e[:, None] ** 2).T @ shifted)
     parameters = covariance @ (shifted / e[:, None] ** 2).T @ y
     if limits.any():
-        parameters, covariance = _censored(parameters, covariance, shifted, y, e, centre, t[limits], d[limits], s[limits])
+        parameters, covariance = _censored(
+            parameters, covariance, shifted, y, e, centre, t[limits], d[limits], s[limits]
+        )
     back = np.array([[1.0, -centre], [0.0, 1.0]])
     parameters, covariance = back @ parameters, back @ covariance @ back.T
     residual = (y - design @ parameters) / e
@@ -158,7 +165,10 @@ def _checked(temperatures, d, sigma, limits) -> tuple[np.ndarray, ...]:
     t, d, s = (np.asarray(list(v), float) for v in (temperatures, d, sigma))
     limits = np.zeros(len(t), bool) if limits is None else np.asarray(list(limits), bool)
     if not len(t) == len(d) == len(s) == len(limits):
-        raise ValueError(f"temperatures, diffusivities, errors and limits differ in number: {len(t)}, {len(d)}, {len(s)}, {len(limits)}")
+        raise ValueError(
+            "temperatures, diffusivities, errors and limits differ in number: "
+            f"{len(t)}, {len(d)}, {len(s)}, {len(limits)}"
+        )
     if not all(np.isfinite(v).all() for v in (t, d, s)) or np.any(t <= 0):
         raise ValueError("temperatures must be positive and all values finite")
     if np.any(s <= 0):
@@ -179,13 +189,17 @@ def _censored(start, covariance, design, y, e, centre, t, d, s) -> tuple[np.ndar
         above = (np.maximum(d, 0.0) - np.exp(np.clip(rows @ parameters, -200, 50))) / s
         return 0.5 * residual @ residual - np.sum(special.log_ndtr(above))
 
-    best = optimize.minimize(cost, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 4000}).x
+    best = optimize.minimize(
+        cost, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 4000}
+    ).x
     h = 1e-3
     curvature = np.empty((2, 2))
     for i in range(2):
         for j in range(2):
             a, b = np.eye(2)[i] * h, np.eye(2)[j] * h
-            curvature[i, j] = (cost(best + a + b) - cost(best + a - b) - cost(best - a + b) + cost(best - a - b)) / (4 * h * h)
+            curvature[i, j] = (cost(best + a + b) - cost(best + a - b) - cost(best - a + b) + cost(best - a - b)) / (
+                4 * h * h
+            )
     return start + scale * best, np.linalg.inv(curvature) * np.outer(scale, scale)
 
 
@@ -200,8 +214,8 @@ class Regimes:
     transition_K
         Where the two lines cross, if they do within the temperatures; None for one regime.
     criterion
-        Corrected Akaike criterion of the models with one and with two regimes (the smaller is the better); the second is infinite if
-        there are too few temperatures to tell.
+        Corrected Akaike criterion of the models with one and with two regimes (the smaller is the better); the second
+        is infinite if there are too few temperatures to tell.
     """
 
     fits: tuple[ArrheniusFit, ...]
@@ -222,9 +236,10 @@ def fit_regimes(
 ) -> Regimes:
     """Decide between one and two regimes by the corrected Akaike information criterion.
 
-    The second model is a broken line that is continuous at the transition: four parameters (E_a below and above, D₀, transition
-    temperature), searched over the gaps between temperatures with two temperatures or more on either side. The fits reported for the
-    two regimes are of their own points, so that the low-temperature slope does not lean on the high temperatures.
+    The second model is a broken line that is continuous at the transition: four parameters (E_a below and above, D₀,
+    transition temperature), searched over the gaps between temperatures with two temperatures or more on either side.
+    The fits reported for the two regimes are of their own points, so that the low-temperature slope does not lean on
+    the high temperatures.
 
     Parameters
     ----------
@@ -239,7 +254,7 @@ def fit_regimes(
     n = len(seen)
     first = _aicc(_chi2(np.stack([np.ones(n), x], axis=1), y, e), n, 2)
     best, where = np.inf, None
-    for low, high in zip(levels[1:-2], levels[2:-1], strict=True):
+    for low, high in pairwise(levels[1:-1]):
         for knee in np.linspace(1 / (K_B * high), 1 / (K_B * low), 9):
             design = np.stack([np.ones(n), x - knee, np.maximum(0.0, x - knee)], axis=1)
             chi2 = _chi2(design, y, e)

@@ -1,16 +1,17 @@
 r"""Diffusion coefficients from mean-squared displacements, with uncertainties that know how correlated the data are.
 
-The mean-squared displacement of eq. (1) of Jalem et al., Energy Adv. 2, 2029 (2023), over all time origins (windowed), is had for
-all lags at once by Fourier transform (Calandrini et al., Collection SFN 12, 201 (2011)).
+The mean-squared displacement of eq. (1) of Jalem et al., Energy Adv. 2, 2029 (2023), over all time origins
+(windowed), is had for all lags at once by Fourier transform (Calandrini et al., Collection SFN 12, 201 (2011)).
 
 * **Window.** The fit begins at the earliest lag :math:`\tau_0` beyond which :math:`M(\tau)-M(\tau_0)` grows as
-  :math:`(\tau-\tau_0)^\beta` with :math:`|\beta-1|` within a tolerance (the log–log slope of the *excess*, so that the plateau of the
-  vibrations, which keeps the plain log–log slope below one for very long, does not matter), and from which the fitted slope agrees with
-  those from all later lags within the error of the difference. It ends at a stated share of the run.
-* **Slope.** Generalised least squares of a line with intercept, with the covariance of overlapping displacements of Brownian motion
-  with white noise of the vibrations on top (Michalet, Phys. Rev. E 82, 041914 (2010)).
-* **Uncertainty.** The spread of the slope over blocks of time, each with all its ions: it makes no assumption about how the ions move
-  together, or about the form of the noise, only that blocks are longer than the memory of the motion.
+  :math:`(\tau-\tau_0)^\beta` with :math:`|\beta-1|` within a tolerance (the log–log slope of the *excess*, so that
+  the plateau of the vibrations, which keeps the plain log–log slope below one for very long, does not matter), and
+  from which the fitted slope agrees with those from all later lags within the error of the difference. It ends at a
+  stated share of the run.
+* **Slope.** Generalised least squares of a line with intercept, with the covariance of overlapping displacements of
+  Brownian motion with white noise of the vibrations on top (Michalet, Phys. Rev. E 82, 041914 (2010)).
+* **Uncertainty.** The spread of the slope over blocks of time, each with all its ions: it makes no assumption about
+  how the ions move together, or about the form of the noise, only that blocks are longer than the memory of the motion.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _CANDIDATES = 10
 _AGREEMENT = 2.0
 
 
-# ---- mean-squared displacements ------------------------------------------------------------------------------------------
+# ---- mean-squared displacements ------------------------------------------------------------------------------------
 
 
 def mean_squared_displacement(positions: np.ndarray, workers: int = 1) -> np.ndarray:
@@ -55,7 +56,9 @@ def mean_squared_displacement(positions: np.ndarray, workers: int = 1) -> np.nda
     """
     positions = np.asarray(positions)
     if positions.ndim != 3 or positions.shape[2] != 3 or not positions.size:
-        raise ValueError(f"positions must have shape (n_frames, n_atoms, 3) and hold something, found {positions.shape}")
+        raise ValueError(
+            f"positions must have shape (n_frames, n_atoms, 3) and hold something, found {positions.shape}"
+        )
     n_frames, n_atoms, _ = positions.shape
     size = fft.next_fast_len(2 * n_frames, real=True)
     power = np.zeros((3, size // 2 + 1))
@@ -84,11 +87,15 @@ def framework_drift(trajectory: Trajectory, framework: str | Iterable[str]) -> n
     weights = trajectory.masses[atoms] / trajectory.masses[atoms].sum()
     centre = np.empty((trajectory.n_frames, 3))
     for low in range(0, trajectory.n_frames, 256):
-        centre[low : low + 256] = np.einsum("fai,a->fi", trajectory.positions(None, low, low + 256, indices=atoms), weights)
+        centre[low : low + 256] = np.einsum(
+            "fai,a->fi", trajectory.positions(None, low, low + 256, indices=atoms), weights
+        )
     return centre - centre[0]
 
 
-def displacements(trajectory: Trajectory, species: str | Iterable[str], drift: str | Iterable[str] | None = "framework"):
+def displacements(
+    trajectory: Trajectory, species: str | Iterable[str], drift: str | Iterable[str] | None = "framework"
+):
     """Unwrapped positions of some species with the drift of the framework removed.
 
     Parameters
@@ -98,7 +105,8 @@ def displacements(trajectory: Trajectory, species: str | Iterable[str], drift: s
     species
         The mobile species.
     drift
-        What stands still: ``framework`` (all other species; nothing is removed if there are none), a species or several, or None.
+        What stands still: ``framework`` (all other species; nothing is removed if there are none), a species or
+        several, or None.
 
     Returns
     -------
@@ -118,7 +126,7 @@ def displacements(trajectory: Trajectory, species: str | Iterable[str], drift: s
     return positions, still if isinstance(still, str) else " ".join(still)
 
 
-# ---- window and slope ----------------------------------------------------------------------------------------------------
+# ---- window and slope ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,8 @@ class Window:
 
 
 def excess_exponent(msd: np.ndarray, first: int, last: int) -> float:
-    """Log–log slope of the displacement beyond a lag, d ln(M(τ) − M(first)) / d ln(τ − first), up to ``last``; lags in frames.
+    """Log–log slope of the displacement beyond a lag, d ln(M(τ) − M(first)) / d ln(τ − first), up to ``last``; lags
+    in frames.
 
     Zero if the displacement does not grow throughout.
     """
@@ -158,12 +167,14 @@ def excess_exponent(msd: np.ndarray, first: int, last: int) -> float:
     return float(np.polyfit(np.log(lags - first), np.log(excess), 1)[0])
 
 
-def diffusive_window(msd: np.ndarray, block_msd: np.ndarray, n_frames: int, last: int, tolerance: float = 0.1) -> Window:
+def diffusive_window(
+    msd: np.ndarray, block_msd: np.ndarray, n_frames: int, last: int, tolerance: float = 0.1
+) -> Window:
     """Find the earliest lag from which the displacement grows linearly, as far as the data can tell.
 
-    A lag qualifies if the log–log slope of the excess displacement beyond it is one within the tolerance, and if the slope of the line
-    fitted from there differs from those fitted from every later lag by no more than two standard errors of that difference (Lepski's
-    rule: the bias of starting early is then below the noise of starting late).
+    A lag qualifies if the log–log slope of the excess displacement beyond it is one within the tolerance, and if the
+    slope of the line fitted from there differs from those fitted from every later lag by no more than two standard
+    errors of that difference (Lepski's rule: the bias of starting early is then below the noise of starting late).
 
     Parameters
     ----------
@@ -176,8 +187,8 @@ def diffusive_window(msd: np.ndarray, block_msd: np.ndarray, n_frames: int, last
     last
         Last lag of the window, frames.
     tolerance
-        Largest deviation of the log–log slope of the excess from one. If no lag meets it, the one that deviates least is taken and the
-        window is marked as not diffusive.
+        Largest deviation of the log–log slope of the excess from one. If no lag meets it, the one that deviates least
+        is taken and the window is marked as not diffusive.
     """
     starts = np.unique(np.rint(np.geomspace(1, max(1, last // 2), _CANDIDATES)).astype(int))
     windows, slopes, blocks = [], [], []
@@ -237,7 +248,7 @@ def _covariance_parts(lags: tuple[int, ...], n_frames: int) -> np.ndarray:
 
 
 def _line_weights(lags: np.ndarray, n_frames: int, noise: float) -> tuple[np.ndarray, float]:
-    """Weights ``(2, n_lags)`` that give intercept and slope (a frame) of the generalised least-squares line; slope's variance."""
+    """Weights ``(2, n_lags)`` of intercept and slope by generalised least squares, and the slope's variance."""
     covariance = brownian_covariance(lags, n_frames, noise)
     scale = np.sqrt(np.diag(covariance))
     inverse = np.linalg.pinv(covariance / np.outer(scale, scale), rcond=1e-10, hermitian=True) / np.outer(scale, scale)
@@ -248,8 +259,9 @@ def _line_weights(lags: np.ndarray, n_frames: int, noise: float) -> tuple[np.nda
 
 @dataclass(frozen=True)
 class Lines:
-    """Slopes a frame of the whole ``(…)`` and of the blocks ``(n_blocks, …)``, the intercept of the total, and by what factor the
-    whole run's standard error falls below that of the mean of its blocks, which lose the displacements across their borders.
+    """Slopes a frame of the whole ``(…)`` and of the blocks ``(n_blocks, …)``, the intercept of the total, and by
+    what factor the whole run's standard error falls below that of the mean of its blocks, which lose the
+    displacements across their borders.
     """
 
     whole: np.ndarray
@@ -275,10 +287,12 @@ def _slopes(msd: np.ndarray, block_msd: np.ndarray, window: Window, n_frames: in
         intercept, slope = weights @ total
     block_weights, block_variance = _line_weights(lags, block_msd.shape[1], noise)
     gain = np.sqrt(variance / (block_variance / len(block_msd)))
-    return Lines(weights[1] @ points, np.einsum("l,bl...->b...", block_weights[1], parts), float(intercept), float(gain))
+    return Lines(
+        weights[1] @ points, np.einsum("l,bl...->b...", block_weights[1], parts), float(intercept), float(gain)
+    )
 
 
-# ---- results -------------------------------------------------------------------------------------------------------------
+# ---- results -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -308,8 +322,8 @@ class Diffusivity:
     jump_limit_cm2_s
         Upper 95 % limit of D had no ion jumped at all (three jumps of the stated length).
     lags_ps, msd_A2, msd_error_A2
-        Lags up to half the run, shape ``(n_lags,)``; mean-squared displacement by component ``(n_lags, 3)``; standard error of the
-        total over blocks, NaN beyond the longest lag of a block.
+        Lags up to half the run, shape ``(n_lags,)``; mean-squared displacement by component ``(n_lags, 3)``; standard
+        error of the total over blocks, NaN beyond the longest lag of a block.
     intercept_A2
         Intercept of the fitted line of the total.
     n_blocks, drift, frame, estimator
@@ -352,7 +366,7 @@ class Diffusivity:
 
     @property
     def detected(self) -> bool:
-        """Whether diffusion was seen: D above its two-sided 95 % interval's reach, and above what no jumps at all allow."""
+        """Whether diffusion was seen: its 95 % interval lies above zero, and D above what no jumps at all allow."""
         return self.total.interval()[0] > 0 and self.total.value > self.jump_limit_cm2_s
 
     @property
@@ -398,7 +412,17 @@ class Diffusivity:
             "duration_ps": self.duration_ps,
             "frame": np.asarray(self.frame).tolist(),
         }
-        names = ("species", "n_ions", "n_frames", "n_blocks", "diffusive", "detected", "drift", "temperature_K", "estimator")
+        names = (
+            "species",
+            "n_ions",
+            "n_frames",
+            "n_blocks",
+            "diffusive",
+            "detected",
+            "drift",
+            "temperature_K",
+            "estimator",
+        )
         return numbers | {name: getattr(self, name) for name in names}
 
 
@@ -457,7 +481,9 @@ def diffusivity(
     """
     start = int(np.searchsorted(trajectory.times_ps, trajectory.times_ps[0] + skip_ps - 1e-9))
     if trajectory.n_frames - start < 50:
-        raise ValueError(f"a diffusivity needs 50 frames or more after skip_ps = {skip_ps}, found {trajectory.n_frames - start}")
+        raise ValueError(
+            f"a diffusivity needs 50 frames or more after skip_ps = {skip_ps}, found {trajectory.n_frames - start}"
+        )
     if start:
         trajectory = trajectory[start:]
     frame = np.eye(3) if frame is None else np.asarray(frame, float)
@@ -525,7 +551,9 @@ def _ratio(top: np.ndarray, bottom: np.ndarray, top_whole: float, bottom_whole: 
     return ratio_from_blocks(top, bottom, top_whole / bottom_whole)
 
 
-def _last_lag(n_frames: int, interval: float, window_ps: tuple[float, float] | None, share: float) -> tuple[int | None, int]:
+def _last_lag(
+    n_frames: int, interval: float, window_ps: tuple[float, float] | None, share: float
+) -> tuple[int | None, int]:
     """First (None: to be found) and last lag in frames."""
     if window_ps is None:
         if not 0 < share <= 0.4:
@@ -534,7 +562,7 @@ def _last_lag(n_frames: int, interval: float, window_ps: tuple[float, float] | N
     first, last = (round(float(w) / interval) for w in window_ps)
     if not 1 <= first < last < n_frames:
         raise ValueError(
-            f"window_ps {tuple(window_ps)} must lie between {interval:g} and {(n_frames - 1) * interval:g} ps and hold two lags"
+            f"window_ps {tuple(window_ps)} must hold two lags between {interval:g} and {(n_frames - 1) * interval:g} ps"
         )
     return first, last
 
@@ -550,7 +578,9 @@ def _block_edges(n_frames: int, last: int, n_blocks: int) -> list[tuple[int, int
     return [(k * length, (k + 1) * length) for k in range(count)]
 
 
-def nernst_einstein(diffusivity_cm2_s: float, number_density_A3: float, temperature_K: float, charge: float = 1.0) -> float:
+def nernst_einstein(
+    diffusivity_cm2_s: float, number_density_A3: float, temperature_K: float, charge: float = 1.0
+) -> float:
     """Ionic conductivity of independent ions, S/cm: n e² z² D / (k_B T), eq. (2).
 
     Parameters

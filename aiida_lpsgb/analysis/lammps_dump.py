@@ -20,8 +20,8 @@ class _Broken(Exception):
 class DumpFrame:
     """One frame as it stands in the dump.
 
-    ``table`` has a row for each atom and the columns named in ``columns``; ``labels`` holds a text column ``element`` if there is
-    one. ``cell`` has cell vectors in rows and ``origin`` is the low corner of the box, both Å.
+    ``table`` has a row for each atom and the columns named in ``columns``; ``labels`` holds a text column ``element``
+    if there is one. ``cell`` has cell vectors in rows and ``origin`` is the low corner of the box, both Å.
     """
 
     step: int
@@ -58,8 +58,8 @@ class DumpFrame:
         return self.table[:, [self.columns.index(name) for name in names]]
 
 
-class frames:  # noqa: N801 (used as a function)
-    """Iterate over the whole frames of a dump; ``truncated`` tells, afterwards, why the last ones are missing, or is None."""
+class DumpFrames:
+    """The whole frames of a dump; ``truncated`` tells, after iterating, why the last ones are missing, or is None."""
 
     def __init__(self, path: str | os.PathLike):
         self.path = path
@@ -295,7 +295,10 @@ class _TextReader:
                 raise _Broken("the dump is corrupt: a row of atoms does not hold the columns named") from None
             width = len(columns) - 1
         else:
-            table = np.fromstring(text, sep=" ")
+            try:
+                table = np.fromstring(text, sep=" ")
+            except ValueError:
+                raise _Broken("the dump is corrupt: a row of atoms does not hold numbers") from None
             width = len(columns)
         if table.size != n_atoms * width:
             raise _Broken("the dump is corrupt: the rows of atoms do not hold the columns named")

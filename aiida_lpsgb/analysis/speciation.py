@@ -24,7 +24,8 @@ class Speciation:
     intact_fraction
         Centres that still have every ligand of the first frame within the cut-off, share, by frame.
     isolated_fraction
-        Whole centres that share no ligand with another centre and are not bonded to one, share of all centres, by frame.
+        Whole centres that share no ligand with another centre and are not bonded to one, share of all centres, by
+        frame.
     coordination
         Mean share of centres by number of ligands.
     units
@@ -63,8 +64,8 @@ def speciation(
     coordination
         Ligands of a whole centre.
     bonds_A
-        Longest centre–centre and ligand–ligand bonds, keyed ``"P-P"`` and ``"S-S"``; such bonds link units (P₂S₆, S₂) and are left out
-        if not given.
+        Longest centre–centre and ligand–ligand bonds, keyed ``"P-P"`` and ``"S-S"``; such bonds link units (P₂S₆, S₂)
+        and are left out if not given.
     every
         Look at one frame in so many.
 
@@ -144,5 +145,3 @@ def _units(bonds: np.ndarray, kinds: np.ndarray, centre: str, ligand: str) -> tu
 
 def _formula(symbol: str, number: int) -> str:
     return "" if number == 0 else symbol if number == 1 else f"{symbol}{number}"
-
-

@@ -1,14 +1,15 @@
 """Trajectories: many atoms, many frames, one small file that opens at once and is read in parts.
 
-Positions are kept as 16-bit fixed-point offsets, in steps of ``STEP_A`` = 1e-3 Å, from a key frame that is renewed whenever an
-offset would not fit, so that a coordinate costs two bytes, is off by at most 5e-4 Å (a position by at most 8.7e-4 Å), never
-accumulates error, and any frame or species is read without the others. The format has no time stamps or random parts: equal
-content gives equal bytes.
+Positions are kept as 16-bit fixed-point offsets, in steps of ``STEP_A`` = 1e-3 Å, from a key frame that is renewed
+whenever an offset would not fit, so that a coordinate costs two bytes, is off by at most 5e-4 Å (a position by at
+most 8.7e-4 Å), never accumulates error, and any frame or species is read without the others. The format has no time
+stamps or random parts: equal content gives equal bytes.
 
-In a run at constant pressure the cell breathes, and an unwrapped position *x + image × box* breathes with it, more so the further
-the atom has travelled. What is stored is therefore the unwrapped *scaled* position times a fixed reference cell (that of the first
-frame). From it follow positions in the mean cell (:meth:`Trajectory.positions`: what mean-squared displacements want) and positions
-in each frame's own cell (:meth:`Trajectory.frame`: what distances want).
+In a run at constant pressure the cell breathes, and an unwrapped position *x + image × box* breathes with it, more so
+the further the atom has travelled. What is stored is therefore the unwrapped *scaled* position times a fixed
+reference cell (that of the first frame). From it follow positions in the mean cell (:meth:`Trajectory.positions`:
+what mean-squared displacements want) and positions in each frame's own cell (:meth:`Trajectory.frame`: what distances
+want).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class TrajectoryFormatError(ValueError):
 
 
 class _HandleArray:
-    """Frames of a binary array behind a seekable stream that cannot be mapped into memory (a packed repository object)."""
+    """Frames of a binary array behind a stream that can seek but not be mapped into memory (a packed object)."""
 
     def __init__(self, handle: IO[bytes], offset: int, shape: tuple[int, int, int]):
         self._handle, self._offset, self.shape = handle, offset, shape
@@ -185,7 +186,8 @@ class Trajectory:
     symbols
         Chemical symbols, length ``n_atoms``.
     positions
-        Unwrapped Cartesian positions in each frame's own cell, Å, shape ``(n_frames, n_atoms, 3)``: what LAMMPS calls ``xu yu zu``.
+        Unwrapped Cartesian positions in each frame's own cell, Å, shape ``(n_frames, n_atoms, 3)``: what LAMMPS calls
+        ``xu yu zu``.
     cells
         One cell ``(3, 3)`` or a cell for each frame ``(n_frames, 3, 3)``, Å.
     times_ps
@@ -276,7 +278,8 @@ class Trajectory:
             raise ValueError("a trajectory of one frame has no time between frames")
         if np.ptp(gaps) > 1e-6 * gaps.mean() + 1e-9:
             raise ValueError(
-                f"frames are not evenly spaced: between {gaps.min():.6g} and {gaps.max():.6g} ps; take an even part with [start:stop]"
+                f"frames are not evenly spaced: between {gaps.min():.6g} and {gaps.max():.6g} ps; "
+                "take an even part with [start:stop]"
             )
         return float(gaps.mean())
 
@@ -469,9 +472,9 @@ class Trajectory:
     def save(self, path: str | os.PathLike) -> Path:
         """Write the compact file (conventional suffix ``.lpsgbtraj``). Equal content gives equal bytes.
 
-        Layout, little-endian: magic, version (u4), length of the header (u8), offset of the data (u8), padding to 32 bytes; header
-        (JSON); cells f8, times f8, steps i8, key starts i8, order i8 (if atoms were regrouped), keys i4; offsets i2
-        ``(frames, atoms grouped by species, 3)`` at the data offset.
+        Layout, little-endian: magic, version (u4), length of the header (u8), offset of the data (u8), padding to 32
+        bytes; header (JSON); cells f8, times f8, steps i8, key starts i8, order i8 (if atoms were regrouped), keys
+        i4; offsets i2 ``(frames, atoms grouped by species, 3)`` at the data offset.
         """
         header = {
             "n_frames": self.n_frames,
@@ -575,10 +578,10 @@ class Trajectory:
     ) -> Trajectory:
         """Read a LAMMPS ``dump custom``, text or binary, or several that continue each other.
 
-        Best written as ``id type xsu ysu zsu`` with ``dump_modify … sort id time yes``: scaled unwrapped positions are exact at
-        constant pressure. ``xu yu zu``, ``x y z`` and ``xs ys zs`` are understood too, the latter two with ``ix iy iz`` if there,
-        else by the nearest image from frame to frame. A dump that ends in the middle of a frame keeps its whole frames;
-        ``truncated`` then says where it broke, and a warning is given.
+        Best written as ``id type xsu ysu zsu`` with ``dump_modify … sort id time yes``: scaled unwrapped positions
+        are exact at constant pressure. ``xu yu zu``, ``x y z`` and ``xs ys zs`` are understood too, the latter two
+        with ``ix iy iz`` if there, else by the nearest image from frame to frame. A dump that ends in the middle of a
+        frame keeps its whole frames; ``truncated`` then says where it broke, and a warning is given.
 
         Parameters
         ----------
@@ -604,7 +607,7 @@ class Trajectory:
         writer, truncated, last = None, None, None
         unwrapper = lammps_dump.Unwrapper()
         for source in paths:
-            frames = lammps_dump.frames(source)
+            frames = lammps_dump.DumpFrames(source)
             for number, frame in enumerate(frames):
                 if last is not None and frame.step <= last:
                     continue
@@ -700,7 +703,7 @@ class Trajectory:
         return writer.finish()
 
     def to_mdanalysis(self) -> Any:
-        """An MDAnalysis ``Universe`` in memory (float32), wrapped, each frame in its own cell (turned so that a lies along x)."""
+        """An MDAnalysis ``Universe`` in memory (float32), wrapped, each frame in its own cell with a along x."""
         import MDAnalysis
         from ase.geometry import cell_to_cellpar
         from MDAnalysis.coordinates.memory import MemoryReader

@@ -37,12 +37,14 @@ class AseLabelCalculation(CalcJob):
             "parameters",
             valid_type=orm.Dict,
             validator=validate_parameters,
-            help=f"`calculator`: {', '.join(sorted(ENGINES))}, or the import path `module:Class` of any ASE calculator. "
-            "`keywords`: its arguments. `level_of_theory`: the name its labels go by; made from these two if not given.",
+            help=f"`calculator`: {', '.join(sorted(ENGINES))}, or the import path `module:Class` of any ASE one; "
+            "`keywords`: its arguments; `level_of_theory`: the name its labels go by, made of these if not given.",
         )
         options = spec.inputs["metadata"]["options"]
         options["parser_name"].default = "lpsgb.label.ase"
         options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+        # Where these inputs are exposed without their defaults, the default must still be enough.
+        options["resources"].required = False
         options["withmpi"].default = False
         options["input_filename"].default = cls.PARAMETERS_FILE
         options["output_filename"].default = cls.OUTPUT_FILE
@@ -58,7 +60,7 @@ class AseLabelCalculation(CalcJob):
             valid_type=orm.Dict,
             required=False,
             help="`n_configurations`, `n_labelled`, `failed` (place to reason), `not_begun` (places), "
-            "`level_of_theory`, `seconds`.",
+            "`level_of_theory`, `versions` (of ASE and the calculator).",
         )
         spec.default_output_node = "results"
 

@@ -1,7 +1,8 @@
 """A study's results for people: collected from its nodes, as text, as figures and as an HTML page."""
 
+from aiida_lpsgb.report.drawing import arrhenius_figure, draw
 from aiida_lpsgb.report.page import html
 from aiida_lpsgb.report.results import Run, StudyResults, study_results
 from aiida_lpsgb.report.tables import table
 
-__all__ = ("Run", "StudyResults", "html", "study_results", "table")
+__all__ = ("Run", "StudyResults", "arrhenius_figure", "draw", "html", "study_results", "table")

@@ -1,4 +1,7 @@
-"""Figures in one house style. Every function takes plain numbers and returns a matplotlib ``Figure``; nothing here knows AiiDA."""
+"""Figures in one house style.
+
+Every function takes plain numbers and returns a matplotlib ``Figure``; nothing here knows AiiDA.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,13 @@ def save(figure: Figure, path: str | os.PathLike, formats: Sequence[str] = ("png
     """
     paths = [Path(path).with_suffix(f".{suffix}") for suffix in formats]
     for target in paths:
-        metadata = {"CreationDate": None} if target.suffix == ".pdf" else {"Software": None} if target.suffix == ".png" else None
+        metadata = (
+            {"CreationDate": None}
+            if target.suffix == ".pdf"
+            else {"Software": None}
+            if target.suffix == ".png"
+            else None
+        )
         figure.savefig(target, dpi=200, bbox_inches="tight", metadata=metadata)
     return paths
 
@@ -109,17 +118,21 @@ def arrhenius(
     t, d, s = (np.asarray(v, float) for v in (temperatures_K, d_cm2_s, sigma_cm2_s))
     limits = np.zeros(len(t), bool) if limits is None else np.asarray(limits, bool)
     seen = ~limits
-    axes.errorbar(1000 / t[seen], d[seen], _log_bars(d[seen], s[seen]), fmt="o", ms=4, capsize=2, color=COLOURS[0], label=label)
+    axes.errorbar(
+        1000 / t[seen], d[seen], _log_bars(d[seen], s[seen]), fmt="o", ms=4, capsize=2, color=COLOURS[0], label=label
+    )
     if limits.any():
         top = np.maximum(d[limits], 0) + 1.645 * s[limits]
-        axes.errorbar(1000 / t[limits], top, yerr=0.35 * top, uplims=True, fmt="_", color=COLOURS[0], label="upper limit, 95 %")
+        axes.errorbar(
+            1000 / t[limits], top, yerr=0.35 * top, uplims=True, fmt="_", color=COLOURS[0], label="upper limit, 95 %"
+        )
     fits = _fits(fit)
     for number, line in enumerate(fits):
         own = np.asarray(line.temperatures_K) if len(line.temperatures_K) else t
         low = extrapolate_K if number == 0 and extrapolate_K else own.min()
         _draw_line(axes, line, low, own.max(), COLOURS[1 + number])
     axes.set_yscale("log")
-    axes.set_xlabel("1000 / T  (1/K)")
+    axes.set_xlabel("1000 / T  (K⁻¹)")
     axes.set_ylabel("D  (cm² s⁻¹)")
     top = axes.secondary_xaxis("top", functions=(_reciprocal, _reciprocal))
     top.set_xlabel("T  (K)")
@@ -214,7 +227,14 @@ def msd(
         error = np.asarray(error_A2, float)
         with np.errstate(invalid="ignore"):
             ok = keep & (error >= 0)
-        axes.fill_between(lags[ok], np.maximum(total - 1.96 * error, 1e-12)[ok], (total + 1.96 * error)[ok], color=COLOURS[6], alpha=0.15, lw=0)
+        axes.fill_between(
+            lags[ok],
+            np.maximum(total - 1.96 * error, 1e-12)[ok],
+            (total + 1.96 * error)[ok],
+            color=COLOURS[6],
+            alpha=0.15,
+            lw=0,
+        )
     if window_ps is not None:
         axes.axvspan(*window_ps, color=COLOURS[4], alpha=0.15, lw=0, label="window of the fit")
         if slope_A2_ps is not None:
@@ -238,18 +258,22 @@ def learning_curve(iterations: Sequence[Mapping[str, Any]]) -> Figure:
     Parameters
     ----------
     iterations
-        For each iteration: ``iteration``, ``n_extrapolated``, ``max_grade``, ``gamma_break`` and ``training`` and ``test`` (results of
-        `lpsgb.mlp.train` and `lpsgb.mlp.errors`, or None).
+        For each iteration: ``iteration``, ``n_extrapolated``, ``max_grade``, ``gamma_break`` and ``training`` and
+        ``test`` (results of `lpsgb.mlp.train` and `lpsgb.mlp.errors`, or None).
     """
     figure, (errors, grades) = _figure(4.4, 4.6, nrows=2, sharex=True)
     number = [it["iteration"] for it in iterations]
     for key, name, marker in (("training", "training", "o"), ("test", "test", "s")):
-        for colour, (field, factor, unit) in enumerate((("energy_rmse_ev_atom", 1e3, "meV/atom"), ("forces_rmse_ev_angstrom", 1e3, "meV/Å"))):
+        for colour, (field, factor, unit) in enumerate(
+            (("energy_rmse_ev_atom", 1e3, "meV/atom"), ("forces_rmse_ev_angstrom", 1e3, "meV/Å"))
+        ):
             points = [(n, _error(it.get(key), field)) for n, it in zip(number, iterations, strict=True)]
             points = [(n, factor * v) for n, v in points if v is not None]
             if points:
                 style = "-" if key == "training" else "--"
-                errors.plot(*zip(*points, strict=True), style + marker, ms=3.5, color=COLOURS[colour], label=f"{name}, {unit}")
+                errors.plot(
+                    *zip(*points, strict=True), style + marker, ms=3.5, color=COLOURS[colour], label=f"{name}, {unit}"
+                )
     errors.set_yscale("log")
     errors.set_ylabel("root-mean-square error")
     if errors.lines:
@@ -265,7 +289,14 @@ def learning_curve(iterations: Sequence[Mapping[str, Any]]) -> Figure:
     grades.set_xlabel("iteration")
     grades.xaxis.get_major_locator().set_params(integer=True)
     found = grades.twinx()
-    found.bar(number, [it.get("n_extrapolated") or 0 for it in iterations], width=0.5, color=COLOURS[5], alpha=0.35, label="extrapolating")
+    found.bar(
+        number,
+        [it.get("n_extrapolated") or 0 for it in iterations],
+        width=0.5,
+        color=COLOURS[5],
+        alpha=0.35,
+        label="extrapolating",
+    )
     found.set_ylabel("configurations")
     found.grid(False)
     found.spines["right"].set_visible(True)

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 def data_uri(figure: Figure) -> str:
     """A figure as SVG in a `data:` address, to be part of a page."""
+    import matplotlib as mpl
+
     buffer = io.BytesIO()
-    # No date: the same results give the same page.
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    # No date and no random names in it: the same results give the same page.
+    with mpl.rc_context({"svg.hashsalt": "lpsgb"}):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -34,7 +37,7 @@ def html(results: StudyResults, path: str | Path, figures: Mapping[str, Figure] 
     path
         File to write; its folder must exist.
     figures
-        Figures to show, from `draw`: `arrhenius`, `msd` and `learning_curve`; those that are not there are left out.
+        Figures to show, by the names that `draw` gives them; those that are not there are left out.
 
     Returns
     -------

@@ -27,6 +27,8 @@ class Run:
         Values of the node; the conductivity is None where it is not known.
     species, estimator, window_ps
         What diffuses and how the number was estimated.
+    upper_limit_cm2_s
+        Upper limit of the diffusivity where no diffusion was seen, else None.
     pk
         Primary key of the `lpsgb.diffusivity` node.
     potential_pk, trajectory_pk, md_pk, seed
@@ -45,6 +47,7 @@ class Run:
     species: str
     estimator: str
     window_ps: tuple[float, float] | None
+    upper_limit_cm2_s: float | None
     pk: int
     potential_pk: int | None = None
     trajectory_pk: int | None = None
@@ -172,6 +175,7 @@ def run_of(label: str, data: Data, speciation: Data | None = None) -> Run:
     inputs = md.inputs if md is not None else {}
     attributes = data.base.attributes.all
     window = attributes.get("window_ps")
+    details = attributes.get("details", {})
     return Run(
         label=label,
         temperature_K=attributes["temperature_K"],
@@ -182,6 +186,7 @@ def run_of(label: str, data: Data, speciation: Data | None = None) -> Run:
         species=attributes["species"],
         estimator=attributes["estimator"],
         window_ps=tuple(window) if window else None,
+        upper_limit_cm2_s=None if details.get("detected", True) else details.get("upper_limit_cm2_s"),
         pk=data.pk,
         potential_pk=inputs["potential"].pk if "potential" in inputs else None,
         trajectory_pk=trajectory.pk if trajectory is not None else None,

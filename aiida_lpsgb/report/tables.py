@@ -56,13 +56,20 @@ def run_row(run: Run) -> tuple[str, ...]:
     return (
         run.label,
         f"{run.temperature_K:g}",
-        with_uncertainty(run.diffusivity_cm2_s, run.uncertainty_cm2_s),
+        diffusivity_text(run),
         with_uncertainty(run.conductivity_s_cm, run.conductivity_uncertainty_s_cm),
         whole_units(run.speciation),
         text(run.seed),
         text(run.potential_pk),
         text(run.pk),
     )
+
+
+def diffusivity_text(run: Run) -> str:
+    """A diffusivity with its uncertainty, or its upper limit where no diffusion was seen."""
+    if run.upper_limit_cm2_s is not None:
+        return f"< {run.upper_limit_cm2_s:.1e}"
+    return with_uncertainty(run.diffusivity_cm2_s, run.uncertainty_cm2_s)
 
 
 def text(value: Any) -> str:
@@ -133,18 +140,43 @@ def potential_line(pk: int, attributes: Mapping[str, Any]) -> str:
 
 def whole_units(speciation: Mapping[str, Any] | None) -> str:
     """Share of polyanions that are whole, in per cent."""
-    share = (speciation or {}).get("fraction_whole")
+    share = (speciation or {}).get("whole_fraction_mean")
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def plus_minus(value: float, uncertainty: float) -> str:
+    """A number and its uncertainty without powers of ten, two digits of the uncertainty."""
+    if not math.isfinite(uncertainty) or uncertainty <= 0:
+        return f"{value:.3f}"
+    decimals = max(0, 1 - math.floor(math.log10(uncertainty)))
+    return f"{value:.{decimals}f} ± {uncertainty:.{decimals}f}"
+
+
+def interval(bounds: Sequence[float]) -> str:
+    """A confidence interval."""
+    return f"{bounds[0]:.1e} to {bounds[1]:.1e}"
 
 
 def fit_facts(fit: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The numbers of the Arrhenius fit: what each is, and its value."""
-    return [(key, str(value)) for key, value in fit.items()]
+    energy = plus_minus(fit["activation_energy_ev"], fit["activation_energy_uncertainty_ev"])
+    return [
+        ("activation energy", f"{energy} eV"),
+        ("σ(300 K), extrapolated", f"{fit['conductivity_300k_s_cm']:.1e} S/cm"),
+        ("D₀", f"{fit['d0_cm2_s']:.1e} cm²/s"),
+    ]
 
 
 def fit_lines(fit: Mapping[str, Any]) -> list[str]:
     """The Arrhenius fit in words."""
-    return [f"{key}: {value}" for key, value in fit.items()]
+    energy = plus_minus(fit["activation_energy_ev"], fit["activation_energy_uncertainty_ev"])
+    temperatures = fit["temperatures_K"]
+    return [
+        f"E_a = {energy} eV, D₀ = {fit['d0_cm2_s']:.2e} cm²/s, "
+        f"fitted from {min(temperatures):g} to {max(temperatures):g} K",
+        f"σ(300 K) = {fit['conductivity_300k_s_cm']:.2e} S/cm, "
+        f"95 % interval {interval(fit['conductivity_300k_interval95_s_cm'])} S/cm (extrapolated)",
+    ]
 
 
 def table(results: StudyResults) -> str:

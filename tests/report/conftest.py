@@ -15,6 +15,19 @@ ERRORS = {
 }
 
 
+FIT = {
+    "activation_energy_ev": 0.3123,
+    "activation_energy_uncertainty_ev": 0.0145,
+    "d0_cm2_s": 1.5e-3,
+    "ln_d0": -6.5,
+    "covariance_ln_d0_ev": [[0.1, 0.005], [0.005, 0.0003]],
+    "conductivity_300k_s_cm": 2.1e-4,
+    "conductivity_300k_interval95_s_cm": [0.9e-4, 4.8e-4],
+    "temperatures_K": [500.0, 600.0, 700.0],
+}
+LAGS = np.arange(0.0, 20.0, 0.5)
+
+
 def process(cls, entry_point, label, inputs=(), caller=None):
     """Store a finished process with its inputs."""
     node = cls(process_type=entry_point)
@@ -80,6 +93,7 @@ def make_study(aiida_profile_clean, aiida_localhost, generate_potential):
                 conductivity_s_cm=value * 1e4,
                 conductivity_uncertainty_s_cm=value * 1e3,
                 window_ps=(2.0, 10.0),
+                arrays={"lag_times_ps": LAGS, "msd_angstrom2": 6e4 * value * LAGS},
             )
             give(sweep, create(fit, data, "result"), f"diffusivities__t{temperature:.0f}k_1")
             give(study, data, f"diffusivities__t{temperature:.0f}k_1")
@@ -89,6 +103,7 @@ def make_study(aiida_profile_clean, aiida_localhost, generate_potential):
             curve = create(step, orm.Dict({"iterations": rows, "stage": 0, "converged": True}), "result")
             give(study, curve, "learning_curve")
             give(study, create(step, orm.Dict(ERRORS), "errors"), "test_errors")
+            give(study, create(step, orm.Dict(FIT), "fit"), "arrhenius")
         study.seal()
         return study
 

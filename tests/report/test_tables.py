@@ -1,9 +1,11 @@
 """Text of a study's results."""
 
+from dataclasses import replace
+
 import pytest
 
 from aiida_lpsgb.report import study_results, table
-from aiida_lpsgb.report.tables import columns, with_uncertainty
+from aiida_lpsgb.report.tables import columns, diffusivity_text, with_uncertainty
 
 
 @pytest.mark.parametrize(
@@ -36,8 +38,15 @@ def test_table(make_study):
     assert "t500k_1  500    (1.00 ± 0.10)e-06" in text
     assert "Active learning (converged)" in text
     assert "2 of 4" in text
+    assert "E_a = 0.312 ± 0.015 eV, D₀ = 1.50e-03 cm²/s, fitted from 500 to 700 K" in text
+    assert "σ(300 K) = 2.10e-04 S/cm, 95 % interval 9.0e-05 to 4.8e-04 S/cm" in text
     assert "Li P S, level 2, cut-off 5 Å" in text
     assert "energy 3.1 meV/atom, forces 87 meV/Å, stress 0.210 GPa" in text
+
+
+def test_no_diffusion_seen_is_an_upper_limit(make_study):
+    run = replace(study_results(make_study()).runs[0], upper_limit_cm2_s=3.21e-9)
+    assert diffusivity_text(run) == "< 3.2e-09"
 
 
 def test_table_of_an_empty_study(make_study):

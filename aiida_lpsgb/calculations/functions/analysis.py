@@ -29,9 +29,9 @@ def diffusivity(trajectory: TrajectoryData, parameters: orm.Dict) -> Diffusivity
     trajectory : TrajectoryData
         A run at constant temperature.
     parameters : Dict
-        ``species``; optionally ``charge`` (1) and the keywords of :func:`aiida_lpsgb.analysis.diffusion.diffusivity`: ``temperature_K``
-        (else that of the trajectory), ``skip_ps``, ``window_ps``, ``longest_lag_share``, ``tolerance``, ``n_blocks``, ``drift``,
-        ``frame``, ``jump_length_A``.
+        ``species``; optionally ``charge`` (1) and the keywords of :func:`aiida_lpsgb.analysis.diffusion.diffusivity`:
+        ``temperature_K`` (else that of the trajectory), ``skip_ps``, ``window_ps``, ``longest_lag_share``,
+        ``tolerance``, ``n_blocks``, ``drift``, ``frame``, ``jump_length_A``.
     """
     options = _options(parameters, diffusion.diffusivity, {"charge"}, without={"trajectory", "workers"})
     charge = options.pop("charge", _CHARGE)
@@ -70,15 +70,17 @@ def arrhenius_fit(**diffusivities: DiffusivityData) -> orm.Dict:
     Parameters
     ----------
     **diffusivities : DiffusivityData
-        At two temperatures or more; replicas may repeat one. Where no diffusion was seen, the upper limit enters as a limit.
+        At two temperatures or more; replicas may repeat one. Where no diffusion was seen, the upper limit enters as a
+        limit.
 
     Returns
     -------
     Dict
-        ``activation_energy_ev``, ``activation_energy_uncertainty_ev``, ``activation_energy_interval95_ev``, ``d0_cm2_s``, ``ln_d0``,
-        ``covariance_ln_d0_ev``, ``birge_ratio``, ``diffusivity_300k_cm2_s``, ``diffusivity_300k_interval95_cm2_s``,
-        ``conductivity_300k_s_cm``, ``conductivity_300k_interval95_s_cm``, ``regimes`` (one or two fits, ``transition_K``,
-        ``aicc``), and what was fitted: ``temperatures_K``, ``diffusivities_cm2_s``, ``uncertainties_cm2_s``, ``upper_limits``.
+        ``activation_energy_ev``, ``activation_energy_uncertainty_ev``, ``activation_energy_interval95_ev``,
+        ``d0_cm2_s``, ``ln_d0``, ``covariance_ln_d0_ev``, ``birge_ratio``, ``diffusivity_300k_cm2_s``,
+        ``diffusivity_300k_interval95_cm2_s``, ``conductivity_300k_s_cm``, ``conductivity_300k_interval95_s_cm``,
+        ``regimes`` (one or two fits, ``transition_K``, ``aicc``), and what was fitted: ``temperatures_K``,
+        ``diffusivities_cm2_s``, ``uncertainties_cm2_s``, ``upper_limits``.
     """
     nodes = [diffusivities[label] for label in sorted(diffusivities)]
     nodes.sort(key=lambda node: node.temperature)
@@ -115,15 +117,15 @@ def speciation(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.Dict:
     trajectory : TrajectoryData
         Any run that keeps the species asked for.
     parameters : Dict
-        Keywords of :func:`aiida_lpsgb.analysis.speciation.speciation`: ``centre``, ``ligand``, ``cutoff_A`` and optionally
-        ``coordination``, ``bonds_A``, ``every``.
+        Keywords of :func:`aiida_lpsgb.analysis.speciation.speciation`: ``centre``, ``ligand``, ``cutoff_A`` and
+        optionally ``coordination``, ``bonds_A``, ``every``.
 
     Returns
     -------
     Dict
         ``whole_fraction_mean``, ``whole_fraction_min``, ``intact_fraction_mean``, ``intact_fraction_min``,
-        ``isolated_fraction_mean``, ``coordination`` (share by number of ligands), ``units`` (mean number by formula), ``n_frames``
-        and the parameters.
+        ``isolated_fraction_mean``, ``coordination`` (share by number of ligands), ``units`` (mean number by formula),
+        ``n_frames`` and the parameters.
     """
     options = _options(parameters, polyanions.speciation, without={"trajectory"})
     with trajectory.open_trajectory() as run:
@@ -144,7 +146,7 @@ def speciation(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.Dict:
 
 
 def _points(nodes: list[DiffusivityData]) -> tuple[list[float], list[float], list[float], list[bool]]:
-    """Temperatures, values, errors and which are limits; an upper limit is a limit of zero with the error that makes it so."""
+    """Temperatures, values, errors and which are limits: a limit is zero with an error that reaches up to it."""
     temperatures, values, errors, limits = [], [], [], []
     for node in nodes:
         details = node.base.attributes.get("details")
@@ -153,14 +155,20 @@ def _points(nodes: list[DiffusivityData]) -> tuple[list[float], list[float], lis
         limits.append(limit)
         values.append(0.0 if limit else node.value)
         # 1.645 standard errors above zero is the one-sided 95 % limit.
-        errors.append(details.get("upper_limit_cm2_s", node.value + 1.645 * node.uncertainty) / 1.645 if limit else node.uncertainty)
+        errors.append(
+            details.get("upper_limit_cm2_s", node.value + 1.645 * node.uncertainty) / 1.645
+            if limit
+            else node.uncertainty
+        )
     return temperatures, values, errors, limits
 
 
 def _details(nodes: list[DiffusivityData], key: str) -> list[float]:
     values = [node.base.attributes.get("details").get(key) for node in nodes]
     if None in values:
-        raise ValueError(f"{nodes[values.index(None)]} does not tell its {key}; use diffusivities made by lpsgb.diffusivity")
+        raise ValueError(
+            f"{nodes[values.index(None)]} does not tell its {key}; use diffusivities made by lpsgb.diffusivity"
+        )
     return values
 
 
