@@ -86,7 +86,7 @@ def candidates(
     """Scan terminations and rigid shifts, each with the gap at which the grains touch.
 
     The gap is that of hard contact: no two atoms of different grains are closer than `contact` times the shortest
-    distance between units that their elements have in the crystal.
+    distance between units that their elements have in the crystal, nor close enough to bond.
 
     Parameters
     ----------
@@ -185,12 +185,13 @@ def _shifts(boundary: Boundary, step: float, limit: int) -> list[np.ndarray]:
 
 
 def _contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], float]:
-    """Contact distance of every ordered pair of elements, in Å."""
+    """Contact distance of every ordered pair of elements, in Å; never one at which units would bond."""
     elements = sorted(set(crystal.atoms.get_chemical_symbols()))
-    return {
-        (a, b): contact * crystal.distances.get((min(a, b), max(a, b)), FAR)
-        for a, b in itertools.product(elements, repeat=2)
-    }
+    table = {}
+    for a, b in itertools.product(elements, repeat=2):
+        own = crystal.distances.get((min(a, b), max(a, b)), FAR)
+        table[a, b] = max(contact * own, min(own, 1.01 * crystal.bond_cutoffs.get((min(a, b), max(a, b)), 0.0)))
+    return table
 
 
 @dataclass(frozen=True)
