@@ -24,7 +24,7 @@ from scipy.spatial import cKDTree
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
 from aiida_lpsgb.structures.grain_boundary import Boundary, Grain, boundaries
 
-__all__ = ["Candidate", "boundary_energy", "build", "candidates", "grain_boundary"]
+__all__ = ["Candidate", "boundary_energy", "build", "candidates", "check_sizes", "grain_boundary"]
 
 EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2 = 16.0217663
 #: Atoms of different grains come no closer than this share of the crystal's own distances between units.
@@ -361,16 +361,7 @@ def build(
     ValueError
         If a grain would be thinner than two regions, or the numbers are not positive.
     """
-    if width <= 0 or region <= 0 or n_atoms < 1 or vacuum < 0:
-        raise ValueError(
-            f"width ({width} Å), region ({region} Å) and n_atoms ({n_atoms}) must be positive, vacuum ({vacuum} Å) "
-            "not negative"
-        )
-    if width < 2 * region:
-        raise ValueError(
-            f"grains {width:g} Å wide are thinner than two regions of {region:g} Å, so nothing in them would be "
-            f"bulk-like: give a width of at least {2 * region:g} Å, or a thinner region"
-        )
+    check_sizes(width, region, n_atoms, vacuum)
     lower, upper = _two_slabs(crystal, boundary, candidate, width)
     first_gap, second_gap = candidate.gaps
     displacement = candidate.shift + lower.advance
@@ -403,6 +394,31 @@ def build(
         "regions": [_region(centre, region, height) for centre in centres],
     }
     return atoms
+
+
+def check_sizes(width: float = 25.0, region: float = 10.0, n_atoms: int = 1, vacuum: float = 0.0) -> None:
+    """Refuse sizes that make no bicrystal with a bulk-like middle.
+
+    Parameters
+    ----------
+    width, region, n_atoms, vacuum
+        As for :func:`build`.
+
+    Raises
+    ------
+    ValueError
+        If a grain would be thinner than two regions, or the numbers are not positive.
+    """
+    if width <= 0 or region <= 0 or n_atoms < 1 or vacuum < 0:
+        raise ValueError(
+            f"width ({width} Å), region ({region} Å) and n_atoms ({n_atoms}) must be positive, vacuum ({vacuum} Å) "
+            "not negative"
+        )
+    if width < 2 * region:
+        raise ValueError(
+            f"grains {width:g} Å wide are thinner than two regions of {region:g} Å, so nothing in them would be "
+            f"bulk-like: give a width of at least {2 * region:g} Å, or a thinner region"
+        )
 
 
 def _two_slabs(crystal: Crystal, boundary: Boundary, candidate: Candidate, width: float) -> tuple[_Slab, _Slab]:
