@@ -24,7 +24,7 @@ from scipy.spatial import cKDTree
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
 from aiida_lpsgb.structures.grain_boundary import Boundary, Grain, boundaries
 
-__all__ = ["Candidate", "boundary_energy", "build", "candidates", "grain_boundary"]
+__all__ = ["Candidate", "boundary_energy", "build", "candidates", "check_sizes", "grain_boundary"]
 
 EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2 = 16.0217663
 #: Atoms of different grains come no closer than this share of the crystal's own distances between units.
@@ -86,7 +86,7 @@ def candidates(
     """Scan terminations and rigid shifts, each with the gap at which the grains touch.
 
     The gap is that of hard contact: no two atoms of different grains are closer than `contact` times the shortest
-    distance between units that their elements have in the crystal.
+    distance between units that their elements have in the crystal, nor close enough to bond.
 
     Parameters
     ----------
@@ -185,12 +185,13 @@ def _shifts(boundary: Boundary, step: float, limit: int) -> list[np.ndarray]:
 
 
 def _contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], float]:
-    """Contact distance of every ordered pair of elements, in Å."""
+    """Contact distance of every ordered pair of elements, in Å; never one at which units would bond."""
     elements = sorted(set(crystal.atoms.get_chemical_symbols()))
-    return {
-        (a, b): contact * crystal.distances.get((min(a, b), max(a, b)), FAR)
-        for a, b in itertools.product(elements, repeat=2)
-    }
+    table = {}
+    for a, b in itertools.product(elements, repeat=2):
+        own = crystal.distances.get((min(a, b), max(a, b)), FAR)
+        table[a, b] = max(contact * own, min(own, 1.01 * crystal.bond_cutoffs.get((min(a, b), max(a, b)), 0.0)))
+    return table
 
 
 @dataclass(frozen=True)
@@ -214,11 +215,10 @@ def _slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> _Slab:
     cell = grain.vectors @ basis
     inverse = np.linalg.inv(cell)
     points = _representatives(grain.vectors) @ basis
-    rotation = _polar_rotation(grain.deformation)
     positions, symbols = [], []
     for unit in crystal.units:
         centre = grain.frame @ unit.centre
-        arms = (unit.positions - unit.centre) @ grain.frame.T @ rotation.T
+        arms = (unit.positions - unit.centre) @ grain.frame.T
         lowest = math.ceil((cut - centre[2]) / plane.spacing - 1e-9)
         layers = np.arange(lowest, lowest + n_layers)
         planar = (centre[:2] + layers[:, None] * lateral[:2])[:, None, :] + points[None]
@@ -230,14 +230,6 @@ def _slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> _Slab:
         symbols += list(unit.symbols) * len(centres)
     advance = grain.deformation @ (n_layers * lateral[:2])
     return _Slab(np.vstack(positions), np.array(symbols), n_layers * plane.spacing, advance)
-
-
-def _polar_rotation(deformation: np.ndarray) -> np.ndarray:
-    """Rotation part of an in-plane deformation, in three dimensions."""
-    left, _, right = np.linalg.svd(deformation)
-    rotation = np.eye(3)
-    rotation[:2, :2] = left @ right
-    return rotation
 
 
 def _representatives(vectors: np.ndarray) -> np.ndarray:
@@ -265,24 +257,54 @@ def _faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[_S
 def _contact(
     below: _Slab, above: _Slab, shift: np.ndarray, cell: np.ndarray, table: Mapping[tuple[str, str], float]
 ) -> tuple[float, float]:
-    """Gap at which the atoms above touch those below, and how many do."""
+    """Gap at which the atoms above touch those below, and how crowded the contact is."""
     reach = max(table.values())
+    highest, lowest = below.positions[:, 2].max(), above.positions[:, 2].min()
+    outermost = _touching_pairs(
+        _where(below, below.positions[:, 2] > highest - 2.0),
+        _where(above, above.positions[:, 2] < lowest + 2.0),
+        *(shift, cell, table, reach),
+    )
+    # No pair with more room than the outermost ones need can touch.
+    room = outermost[0].max(initial=highest - lowest - reach)
+    gaps, rises, lateral, contacts = _touching_pairs(
+        _where(below, below.positions[:, 2] >= room - reach + lowest),
+        _where(above, above.positions[:, 2] <= highest + reach - room),
+        *(shift, cell, table, reach),
+    )
+    if not len(gaps):
+        return float(room), 0.0
+    gap = float(gaps.max())
+    separations = np.hypot(lateral, gap - rises)
+    crowding = float(((contacts / separations) ** 12).sum() / abs(np.linalg.det(cell)))
+    return gap, crowding
+
+
+def _where(face: _Slab, mask: np.ndarray) -> _Slab:
+    return replace(face, positions=face.positions[mask], symbols=face.symbols[mask])
+
+
+def _touching_pairs(
+    below: _Slab,
+    above: _Slab,
+    shift: np.ndarray,
+    cell: np.ndarray,
+    table: Mapping[tuple[str, str], float],
+    reach: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Gap each pair asks for, height of the lower atom above the upper, lateral and contact distance of each pair."""
+    elements = sorted({first for first, _ in table})
+    contacts = np.array([[table[a, b] for b in elements] for a in elements])
     planar = _with_images(above.positions[:, :2] + shift, cell, reach)
-    heights = np.tile(above.positions[:, 2], len(planar) // len(above.positions))
-    symbols = np.tile(above.symbols, len(planar) // len(above.positions))
-    wrapped = _wrap(below.positions[:, :2], cell)
-    pairs = cKDTree(wrapped).sparse_distance_matrix(cKDTree(planar), reach, output_type="coo_matrix")
-    i, j, lateral = pairs.row, pairs.col, pairs.data
-    distances = np.array([table[a, b] for a, b in zip(below.symbols[i], symbols[j], strict=True)])
+    origin = np.arange(len(planar)) % len(above.positions)
+    trees = cKDTree(_wrap(below.positions[:, :2], cell)), cKDTree(planar)
+    pairs = trees[0].sparse_distance_matrix(trees[1], reach, output_type="ndarray")
+    i, j, lateral = pairs["i"], origin[pairs["j"]], pairs["v"]
+    distances = contacts[np.searchsorted(elements, below.symbols)[i], np.searchsorted(elements, above.symbols)[j]]
     touching = lateral < distances
     i, j, lateral, distances = i[touching], j[touching], lateral[touching], distances[touching]
-    if not len(i):
-        return 0.0, 0.0
-    gaps = below.positions[i, 2] - heights[j] + np.sqrt(distances**2 - lateral**2)
-    gap = float(gaps.max())
-    separations = np.hypot(lateral, gap + heights[j] - below.positions[i, 2])
-    crowding = float(((distances / separations) ** 12).sum() / abs(np.linalg.det(cell)))
-    return gap, crowding
+    rises = below.positions[i, 2] - above.positions[j, 2]
+    return rises + np.sqrt(distances**2 - lateral**2), rises, lateral, distances
 
 
 def _wrap(points: np.ndarray, cell: np.ndarray) -> np.ndarray:
@@ -339,16 +361,7 @@ def build(
     ValueError
         If a grain would be thinner than two regions, or the numbers are not positive.
     """
-    if width <= 0 or region <= 0 or n_atoms < 1 or vacuum < 0:
-        raise ValueError(
-            f"width ({width} Å), region ({region} Å) and n_atoms ({n_atoms}) must be positive, vacuum ({vacuum} Å) "
-            "not negative"
-        )
-    if width < 2 * region:
-        raise ValueError(
-            f"grains {width:g} Å wide are thinner than two regions of {region:g} Å, so nothing in them would be "
-            f"bulk-like: give a width of at least {2 * region:g} Å, or a thinner region"
-        )
+    check_sizes(width, region, n_atoms, vacuum)
     lower, upper = _two_slabs(crystal, boundary, candidate, width)
     first_gap, second_gap = candidate.gaps
     displacement = candidate.shift + lower.advance
@@ -357,7 +370,7 @@ def build(
     cell = np.zeros((3, 3))
     cell[:2, :2] = boundary.cell
     cell[2] = [*offset, height]
-    lift = second_gap / 2
+    lift = (vacuum or second_gap) / 2
     positions = np.vstack(
         [
             lower.positions + np.array([0.0, 0.0, lift]),
@@ -381,6 +394,31 @@ def build(
         "regions": [_region(centre, region, height) for centre in centres],
     }
     return atoms
+
+
+def check_sizes(width: float = 25.0, region: float = 10.0, n_atoms: int = 1, vacuum: float = 0.0) -> None:
+    """Refuse sizes that make no bicrystal with a bulk-like middle.
+
+    Parameters
+    ----------
+    width, region, n_atoms, vacuum
+        As for :func:`build`.
+
+    Raises
+    ------
+    ValueError
+        If a grain would be thinner than two regions, or the numbers are not positive.
+    """
+    if width <= 0 or region <= 0 or n_atoms < 1 or vacuum < 0:
+        raise ValueError(
+            f"width ({width} Å), region ({region} Å) and n_atoms ({n_atoms}) must be positive, vacuum ({vacuum} Å) "
+            "not negative"
+        )
+    if width < 2 * region:
+        raise ValueError(
+            f"grains {width:g} Å wide are thinner than two regions of {region:g} Å, so nothing in them would be "
+            f"bulk-like: give a width of at least {2 * region:g} Å, or a thinner region"
+        )
 
 
 def _two_slabs(crystal: Crystal, boundary: Boundary, candidate: Candidate, width: float) -> tuple[_Slab, _Slab]:
