@@ -33,7 +33,7 @@ def main() -> None:
         mlp_code=orm.load_code("lpsgb-mlp@localhost"),
         md_code=orm.load_code("lmp@localhost"),
         label_code=orm.load_code("lpsgb-label@localhost"),
-        crystal=orm.CifData.get_or_create(str(CIF))[0],
+        crystal=orm.CifData(file=str(CIF), parse_policy="lazy"),
         protocol=arguments.protocol,
         seed=orm.Int(arguments.seed),
     )

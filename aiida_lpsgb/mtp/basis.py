@@ -269,7 +269,7 @@ def untrained(
     return mtp if seed is None else random_coefficients(mtp, seed)
 
 
-def random_coefficients(mtp: MTP, seed: int) -> MTP:
+def random_coefficients(mtp: MTP, seed: int, same: bool = False) -> MTP:
     """Copy of a potential with random coefficients.
 
     The radial functions are independent combinations of the radial basis with falling weights, scaled to a root mean
@@ -277,7 +277,9 @@ def random_coefficients(mtp: MTP, seed: int) -> MTP:
     """
     rng = np.random.default_rng(seed)
     shape = (mtp.n_species, mtp.n_species, mtp.n_radial, mtp.radial_basis_size)
-    radial = rng.normal(size=shape) / (1.0 + np.arange(mtp.radial_basis_size))
+    radial = np.broadcast_to(rng.normal(size=shape[2:] if same else shape), shape) / (
+        1.0 + np.arange(mtp.radial_basis_size)
+    )
     radial /= np.linalg.norm(radial, axis=-1, keepdims=True) * mtp.scaling * 0.3 * (mtp.cutoff - mtp.min_distance) ** 2
     return replace(
         mtp,

@@ -24,6 +24,8 @@ class PeriodicNeighbours {
   AtomsView atoms() const { return {positions_.data(), types_.data(), identity_.data()}; }
   Neighbourhoods neighbourhoods() const;
   std::size_t total() const { return types_.size(); }
+  // The atom of which each atom or image is an image.
+  const std::vector<int>& owners() const { return owner_; }
   // Adds the images' forces to the atoms' own: in [total][3], out [count][3].
   void fold(const std::vector<double>& in, double* out) const;
 

@@ -1,0 +1,404 @@
+"""The program ``lpsgb-mlp``: MLIP-2's ``mlp`` sub-commands, options, files and printed reports.
+
+Potentials and configurations name species by numbers, so none of the commands needs chemical symbols.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+__all__ = ["main"]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        self.exit(2, f"ERROR: {message} (see {self.prog} --help)\n")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"a positive number is needed, got {text}")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"a number that is not negative is needed, got {text}")
+    return value
+
+
+def _above_one(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 1):
+        raise argparse.ArgumentTypeError(f"a number above 1 is needed, got {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"an integer that is not negative is needed, got {text}")
+    return value
+
+
+def _threads(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"a positive integer is needed, got {text}")
+    return value
+
+
+def _default_threads() -> int:
+    """Return OMP_NUM_THREADS where it is a positive integer, else 1."""
+    text = os.environ.get("OMP_NUM_THREADS", "1")
+    return max(int(text), 1) if text.isdigit() else 1
+
+
+def _symbols(count: int) -> list[str]:
+    """Stand-ins for the species that the files number: the elements in their order."""
+    from ase.data import chemical_symbols
+
+    if count >= len(chemical_symbols):
+        raise ValueError(f"at most {len(chemical_symbols) - 1} species are supported, got {count}")
+    return list(chemical_symbols[1 : count + 1])
+
+
+def _read(path: str, species: Sequence[str]) -> list:
+    from aiida_lpsgb.mtp.configurations import read_cfg
+
+    images = read_cfg(path, species)
+    if not images:
+        raise ValueError(f"{path} holds no configuration")
+    return images
+
+
+def _potential(path: str, trained: bool = True):
+    from aiida_lpsgb.mtp.potential import MTP
+
+    mtp = MTP.read(path)
+    if trained and not mtp.trained:
+        raise ValueError(f"{path} has no coefficients: it must be trained first")
+    return mtp, _symbols(mtp.n_species)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from aiida_lpsgb.mtp.errors import evaluate_errors
+    from aiida_lpsgb.mtp.training import Weights, train
+
+    mtp, species = _potential(args.potential, trained=False)
+    images = _read(args.train_set, species)
+    validation = _read(args.valid_cfgs, species) if args.valid_cfgs else None
+    _say(f"MTPR from {args.potential}, Database: {args.train_set}")
+    if args.update_mindist:
+        shortest = min(map(_shortest_distance, images))
+        _say(f"Found configuration with mindist={shortest:g}, MTP's mindist will be decreased")
+        mtp = replace(mtp, min_distance=0.99 * shortest)
+    weights = Weights(args.energy_weight, args.force_weight, args.stress_weight, args.scale_by_force, args.weighting)
+    _say(f"{len(images)} configurations, {mtp.n_parameters} parameters, {args.threads} threads")
+    _say(f"Iterations count set to {args.max_iter}\nConvergence tolerance set to {args.bfgs_conv_tol:g}")
+    _say(f"Energy weight: {weights.energy:g}\nForce weight: {weights.force:g}\nStress weight: {weights.stress:g}")
+
+    def progress(iteration: int, loss: float, current) -> None:
+        # Spelled as MLIP-2's line, so that what reads its logs reads ours.
+        _say(f"BFGS iter {iteration}: f={loss:g}")
+        if args.curr_pot_name:
+            _write_potential(current, args.curr_pot_name)
+
+    result = train(
+        mtp,
+        images,
+        species,
+        weights=weights,
+        image_weights=_image_weights(images, args.weight_feature),
+        max_iter=args.max_iter,
+        tolerance=args.bfgs_conv_tol,
+        seed=args.seed,
+        threads=args.threads,
+        same_init=args.init_params == "same",
+        progress=progress,
+    )
+    _say("BFGS ended due to small decr. of the loss" if result.converged else "step limit reached")
+    _say("MTPR training ended")
+    _write_potential(result.mtp, args.trained_pot_name)
+    _say(f"\n\t\t* * * TRAIN ERRORS * * *\n\n{evaluate_errors(result.mtp, images, species)}")
+    if validation is not None:
+        _say(f"\n\t\t* * * VALIDATION ERRORS * * *\n\n{evaluate_errors(result.mtp, validation, species)}")
+
+
+def _write_potential(mtp, path: str) -> None:
+    """Write by way of a second file, so that a killed run leaves a whole potential."""
+    temporary = f"{path}.new"
+    mtp.write(temporary)
+    os.replace(temporary, path)
+
+
+def _image_weights(images: list, feature: str | None) -> list[float] | None:
+    """Weights that the configurations carry as a feature, 1 where they do not."""
+    if feature is None:
+        return None
+    try:
+        return [float(atoms.info.get("features", {}).get(feature, 1.0)) for atoms in images]
+    except ValueError:
+        raise ValueError(f"the feature {feature} of a configuration is not a number") from None
+
+
+def _calc_errors(args: argparse.Namespace) -> None:
+    from aiida_lpsgb.mtp.errors import evaluate_errors
+
+    mtp, species = _potential(args.potential)
+    images = _read(args.configurations, species)
+    _say(f"MTPR from {args.potential}, Database: {args.configurations}")
+    _say(f"\n\t\t* * * TRAIN ERRORS * * *\n\n{evaluate_errors(mtp, images, species)}")
+
+
+def _calc_efs(args: argparse.Namespace) -> None:
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    from aiida_lpsgb.mtp.calculator import Engine
+    from aiida_lpsgb.mtp.configurations import write_cfg
+
+    mtp, species = _potential(args.potential)
+    engine = Engine(mtp, species)
+    images = _read(args.input, species)
+    for atoms in images:
+        found = engine.evaluate(atoms)
+        found.pop("energies")
+        atoms.calc = SinglePointCalculator(atoms, **found)
+        atoms.info.setdefault("features", {})["EFS_by"] = f"MTP{len(mtp.moment_mapping) + 1}"
+    write_cfg(args.output, images, species)
+
+
+def _calc_grade(args: argparse.Namespace) -> None:
+    from aiida_lpsgb.mtp.configurations import write_cfg
+    from aiida_lpsgb.mtp.selection import ActiveSet
+
+    mtp, species = _potential(args.potential)
+    _say(f"MTPR from {args.potential}, train: {args.train_set}, input: {args.input}")
+    if args.load_als:
+        active = ActiveSet.read(args.load_als, species)
+        if active.mtp != mtp:
+            raise ValueError(f"the active set {args.load_als} is that of another potential than {args.potential}")
+    else:
+        active = ActiveSet(mtp, species, _mode(args), args.init_threshold, args.weighting)
+        active.extend(_read(args.train_set, species), args.select_threshold, args.swap_threshold)
+        active.write(args.als_filename)
+        _say(f'MLIP: Selection: state saved to "{args.als_filename}"')
+    images = _read(args.input, species)
+    for atoms in images:
+        if active.mode == "neighborhood":
+            grades = active.neighbourhood_grades(atoms)
+            atoms.info.setdefault("features", {})["nbh_grades"] = " ".join(f"{grade:.9g}" for grade in grades)
+            atoms.info["mv_grade"] = float(grades.max())
+        else:
+            atoms.info["mv_grade"] = float(active.grade([atoms])[0])
+    write_cfg(args.output, images, species)
+
+
+def _select_add(args: argparse.Namespace) -> None:
+    from aiida_lpsgb.mtp.configurations import write_cfg
+    from aiida_lpsgb.mtp.selection import select_add
+
+    mtp, species = _potential(args.potential)
+    _say(f"MTPR from {args.potential}, traning set: {args.train_set}, add from set: {args.candidates}")
+    train, candidates = _read(args.train_set, species), _read(args.candidates, species)
+    _say(f"loading training set... done\n{len(train)} configurations found in the training set")
+    found = select_add(
+        mtp,
+        train,
+        candidates,
+        species,
+        mode=_mode(args),
+        init_threshold=args.init_threshold,
+        select_threshold=args.select_threshold,
+        swap_threshold=args.swap_threshold,
+        swap_limit=args.selection_limit or None,
+        weighting=args.weighting,
+    )
+    if args.selection_limit:
+        _say(f"Swap limit = {args.selection_limit}")
+    _say(f"{sum(atoms is not None for atoms in found.active_set.images)} configurations selected from both sets")
+    _say(f"new configuration count = {len(candidates)}\nTS increased by {len(found.added)} configs")
+    write_cfg(args.output, [candidates[index] for index in found.added], species)
+    found.active_set.write(args.als_filename)
+    _say(f'MLIP: Selection: state saved to "{args.als_filename}"')
+    write_cfg(args.selected_filename, found.active_set.selected, species)
+    _say(f'MLIP: Selection: training set saved to "{args.selected_filename}"')
+
+
+def _mode(args: argparse.Namespace) -> str:
+    return "neighborhood" if args.nbh_weight else "configuration"
+
+
+def _mindist(args: argparse.Namespace) -> None:
+    from ase.data import chemical_symbols
+
+    from aiida_lpsgb.mtp.configurations import write_cfg
+
+    species = list(chemical_symbols[1:])
+    images = _read(args.configurations, species)
+    distances = [_shortest_distance(atoms) for atoms in images]
+    if not args.no_overwrite:
+        for atoms, distance in zip(images, distances, strict=True):
+            atoms.info.setdefault("features", {})["mindist"] = f"{distance:.6f}"
+        write_cfg(args.configurations, images, species)
+    _say(f"Global mindist: {min(distances):g}")
+
+
+def _shortest_distance(atoms) -> float:
+    """Shortest distance between two atoms, images included; infinite for a lone atom."""
+    from ase.neighborlist import neighbor_list
+
+    cutoff = 2.0
+    while cutoff < 200.0:
+        distances = neighbor_list("d", atoms, cutoff)
+        if len(distances):
+            return float(distances.min())
+        cutoff *= 2.0
+    return math.inf
+
+
+def _init(args: argparse.Namespace) -> None:
+    from aiida_lpsgb.mtp.basis import untrained
+
+    mtp = untrained(
+        args.level,
+        args.species_count,
+        args.min_dist,
+        args.max_dist,
+        args.radial_basis_size,
+        args.seed,
+        args.radial_basis_type,
+    )
+    mtp.write(args.output)
+    _say(f"level {args.level}: {mtp.n_parameters} parameters, {len(mtp.moment_mapping)} basis functions")
+
+
+def _add_selection_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--init-threshold", type=_positive, default=1e-5, metavar="X", help="default 1e-5")
+    parser.add_argument("--select-threshold", type=_above_one, default=1.1, metavar="X", help="default 1.1")
+    parser.add_argument("--swap-threshold", type=_above_one, default=1.0000001, metavar="X", help="default 1.0000001")
+    parser.add_argument(
+        "--nbh-weight", type=_not_negative, default=0.0, metavar="X", help="if not 0, select by neighbourhoods"
+    )
+    parser.add_argument("--als-filename", "--mvs-filename", default="state.als", metavar="FILE", help="state to write")
+    parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
+    parser.add_argument("--threads", type=_threads, default=_default_threads(), metavar="N")
+
+
+def _add_train(commands) -> None:
+    parser = commands.add_parser("train", help="fit a potential", description="Fit a potential to configurations.")
+    parser.add_argument("potential", help="potential to start from (.mtp)")
+    parser.add_argument("train_set", help="labelled configurations (.cfg)")
+    parser.add_argument("--energy-weight", type=_not_negative, default=1.0, metavar="X", help="default 1")
+    parser.add_argument("--force-weight", type=_not_negative, default=0.01, metavar="X", help="default 0.01")
+    parser.add_argument("--stress-weight", type=_not_negative, default=0.001, metavar="X", help="default 0.001")
+    parser.add_argument("--scale-by-force", type=_not_negative, default=0.0, metavar="X", help="default 0 (not)")
+    parser.add_argument("--valid-cfgs", metavar="FILE", help="configurations to validate on")
+    parser.add_argument("--max-iter", type=_count, default=1000, metavar="N", help="default 1000")
+    parser.add_argument("--curr-pot-name", metavar="FILE", help="save the potential there in each iteration")
+    parser.add_argument("--trained-pot-name", default="Trained.mtp_", metavar="FILE", help="default Trained.mtp_")
+    parser.add_argument(
+        "--bfgs-conv-tol", type=_not_negative, default=1e-3, metavar="X", help="smallest relative fall in 10 iterations"
+    )
+    parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
+    parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
+    parser.add_argument("--init-params", choices=("random", "same"), default="random")
+    parser.add_argument("--skip-preinit", action="store_true", help="accepted for compatibility; there is none")
+    parser.add_argument("--update-mindist", action="store_true", help="set min_dist to 0.99 of the shortest distance")
+    parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the initial coefficients, default 0")
+    parser.add_argument("--threads", type=_threads, default=_default_threads(), metavar="N")
+    parser.set_defaults(run=_train)
+
+
+def _add_evaluation(commands) -> None:
+    parser = commands.add_parser("calc-errors", help="compare a potential with labelled configurations")
+    parser.add_argument("potential")
+    parser.add_argument("configurations")
+    parser.set_defaults(run=_calc_errors)
+    parser = commands.add_parser("calc-efs", help="calculate energies, forces and stresses")
+    parser.add_argument("potential")
+    parser.add_argument("input")
+    parser.add_argument("output")
+    parser.set_defaults(run=_calc_efs)
+    parser = commands.add_parser("mindist", help="find the shortest distance, and write it to the configurations")
+    parser.add_argument("configurations")
+    parser.add_argument("--no-overwrite", action="store_true")
+    parser.set_defaults(run=_mindist)
+
+
+def _add_selection(commands) -> None:
+    parser = commands.add_parser("calc-grade", help="grade configurations by the active set of a training set")
+    for name in ("potential", "train_set", "input", "output"):
+        parser.add_argument(name)
+    _add_selection_options(parser)
+    parser.add_argument("--load-als", metavar="FILE", help="grade by this active set instead of selecting one")
+    parser.set_defaults(run=_calc_grade)
+    parser = commands.add_parser("select-add", help="select configurations that a training set should be extended by")
+    for name in ("potential", "train_set", "candidates", "output"):
+        parser.add_argument(name)
+    _add_selection_options(parser)
+    parser.add_argument(
+        "--selected-filename", default="selected.cfg", metavar="FILE", help="active set's configurations"
+    )
+    parser.add_argument("--selection-limit", type=_count, default=0, metavar="N", help="largest number of exchanges")
+    parser.set_defaults(run=_select_add)
+
+
+def _add_init(commands) -> None:
+    parser = commands.add_parser("init", help="make an untrained potential of a level")
+    parser.add_argument("level", type=int)
+    parser.add_argument("species_count", type=int)
+    parser.add_argument("output")
+    parser.add_argument("--min-dist", type=_not_negative, default=1.5, metavar="X", help="Å, default 1.5")
+    parser.add_argument("--max-dist", type=_positive, default=5.0, metavar="X", help="cut-off, Å, default 5")
+    parser.add_argument("--radial-basis-size", type=int, default=8, metavar="N", help="default 8")
+    parser.add_argument("--radial-basis-type", default="RBChebyshev", metavar="NAME")
+    parser.add_argument("--seed", type=_count, metavar="N", help="with it, random coefficients are written")
+    parser.set_defaults(run=_init)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="lpsgb-mlp", description="Train, grade and select with moment tensor potentials.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for add in (_add_train, _add_evaluation, _add_selection, _add_init):
+        add(commands)
+    return parser
+
+
+def main(argv: Iterable[str] | None = None) -> int:
+    """Run the program.
+
+    Parameters
+    ----------
+    argv
+        Arguments, those of the process by default.
+
+    Returns
+    -------
+    int
+        0, or 1 after an error, which is printed as one line on the standard error.
+    """
+    args = _parser().parse_args(None if argv is None else list(argv))
+    try:
+        args.run(args)
+    except (ValueError, OSError, MemoryError) as error:
+        text = str(error) or type(error).__name__
+        print(f"ERROR: {' '.join(text.split())}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

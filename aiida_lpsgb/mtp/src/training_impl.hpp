@@ -1,0 +1,416 @@
+// Training's kernel; each training_<set>.cpp defines MTP_LANES, MTP_ROWS, MTP_NAME and MTP_KERNEL and includes it. As in
+// kernel_impl.hpp, everything has internal linkage and nothing of the C++ library is used.
+//
+// SPDX-License-Identifier: MIT
+#include "training_kernel.hpp"
+
+namespace mtp {
+namespace training {
+namespace {
+
+constexpr int lanes = MTP_LANES;
+typedef double V __attribute__((vector_size(lanes * sizeof(double)), aligned(8), may_alias));
+
+inline V load(const double* p) { return *reinterpret_cast<const V*>(p); }
+inline void store(double* p, V v) { *reinterpret_cast<V*>(p) = v; }
+
+// ---- matrix products ------------------------------------------------------------------------------------------------
+
+// C [M][N lanes] += A B over `depth`; element (i, k) of A is a[i ai + k ak], row k of B begins at b + k bk.
+template <int M, int N>
+inline void multiply_tile(long depth, const double* a, long ai, long ak, const double* b, long bk, double* c, long ci) {
+  V sum[M][N];
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < N; ++j) sum[i][j] = load(c + i * ci + j * lanes);
+  for (long k = 0; k < depth; ++k, a += ak, b += bk) {
+    V right[N];
+    for (int j = 0; j < N; ++j) right[j] = load(b + j * lanes);
+    for (int i = 0; i < M; ++i) {
+      const double left = a[i * ai];
+      for (int j = 0; j < N; ++j) sum[i][j] += left * right[j];
+    }
+  }
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < N; ++j) store(c + i * ci + j * lanes, sum[i][j]);
+}
+
+template <int N>
+inline void multiply_strip(long rows, long depth, const double* a, long ai, long ak, const double* b, long bk, double* c,
+                           long ci) {
+  long i = 0;
+  for (; i + MTP_ROWS <= rows; i += MTP_ROWS)
+    multiply_tile<MTP_ROWS, N>(depth, a + i * ai, ai, ak, b, bk, c + i * ci, ci);
+  for (; i + 2 <= rows; i += 2) multiply_tile<2, N>(depth, a + i * ai, ai, ak, b, bk, c + i * ci, ci);
+  for (; i < rows; ++i) multiply_tile<1, N>(depth, a + i * ai, ai, ak, b, bk, c + i * ci, ci);
+}
+
+// C [rows][columns] += A [rows][depth] B [depth][columns]; `columns` is a multiple of the lanes.
+void multiply(long rows, long columns, long depth, const double* a, long ai, long ak, const double* b, long bk, double* c,
+              long ci) {
+  long j = 0;
+  for (; j + 3 * lanes <= columns; j += 3 * lanes) multiply_strip<3>(rows, depth, a, ai, ak, b + j, bk, c + j, ci);
+  for (; j < columns; j += lanes) multiply_strip<1>(rows, depth, a, ai, ak, b + j, bk, c + j, ci);
+}
+
+// The upper triangle, in strips that reach from the first row to the diagonal.
+void accumulate(const double* jacobian, long rows, int columns, double* matrix) {
+  long j = 0;
+  for (; j + 3 * lanes <= columns; j += 3 * lanes)
+    multiply_strip<3>(j + 3 * lanes, rows, jacobian, 1, columns, jacobian + j, columns, matrix + j, columns);
+  for (; j < columns; j += lanes)
+    multiply_strip<1>(j + lanes, rows, jacobian, 1, columns, jacobian + j, columns, matrix + j, columns);
+}
+
+// ---- one atom -------------------------------------------------------------------------------------------------------
+
+// All per-neighbour arrays begin with the neighbour's index.
+struct Workspace {
+  int basic_padded, columns;
+  double* unit;        // [3]
+  double* phi;         // [basis] radial basis, times the scaling
+  double* dphi;        // [basis]
+  double* f;           // [funcs] radial functions
+  double* df;          // [funcs]
+  double* monomial;    // [monomials]
+  double* dmonomial;   // [3][monomials] derivatives with respect to the vector
+  double* sums;        // [monomials][func_columns]: sum over neighbours of phi times monomial
+  double* gathered;    // [basic][func_columns] the same, one row for each basic moment of a radial function
+  double* moments;     // [moments]
+  double* gradients;   // [moments] dE/dm
+  double* tangents;    // [moments][basic_padded] dm/d(basic moment)
+  double* curvatures;  // [moments][basic_padded] d(dE/dm)/d(basic moment)
+  double* mixed;       // [basic][columns] second derivatives by basic moment and column
+  double* slopes;      // [3 neighbours][basic] d(basic moment)/d(vector)
+  double* derivatives; // [3 neighbours][columns] d2E/d(vector)d(column)
+  double* force;       // [3 neighbours] dE/d(vector)
+};
+
+constexpr long padded(long n) { return (n + 7) / 8 * 8; }
+
+long carve(const Form& p, long n, double* memory, Workspace& w) {
+  double* next = memory;
+  const auto take = [&next](long count) {
+    double* taken = next;
+    next += padded(count);
+    return taken;
+  };
+  w.basic_padded = static_cast<int>(padded(p.basic));
+  w.columns = p.block() + p.scalar_columns;
+  w.unit = take(3 * n);
+  w.phi = take(n * p.basis);
+  w.dphi = take(n * p.basis);
+  w.f = take(n * p.funcs);
+  w.df = take(n * p.funcs);
+  w.monomial = take(n * p.monomials);
+  w.dmonomial = take(3 * n * p.monomials);
+  w.sums = take(static_cast<long>(p.monomials) * p.func_columns);
+  w.gathered = take(static_cast<long>(p.basic) * p.func_columns);
+  w.moments = take(p.moments);
+  w.gradients = take(p.moments);
+  w.tangents = take(static_cast<long>(p.moments) * w.basic_padded);
+  w.curvatures = take(static_cast<long>(p.moments) * w.basic_padded);
+  w.mixed = take(static_cast<long>(p.basic) * w.columns);
+  w.slopes = take(3 * n * p.basic);
+  w.derivatives = take(3 * n * w.columns);
+  w.force = take(3 * n);
+  return next - memory;
+}
+
+long workspace_size(const Form& p, int neighbours) {
+  Workspace w;
+  double nothing;
+  return carve(p, neighbours, &nothing, w);
+}
+
+// Chebyshev polynomials times (cutoff - r)^2 and their derivatives.
+void radial_basis(const Form& p, double r, double* phi, double* dphi) {
+  const double mult = 2.0 / (p.cutoff - p.min_dist), ksi = (2.0 * r - p.min_dist - p.cutoff) / (p.cutoff - p.min_dist);
+  const double d = r - p.cutoff;
+  double value = p.scaling * d * d, slope = 2.0 * p.scaling * d;
+  double value_before = ksi * value, slope_before = mult * value + ksi * slope;  // T(-1) = T(1)
+  for (int k = 0; k < p.basis; ++k) {
+    phi[k] = value;
+    dphi[k] = slope;
+    const double next = 2.0 * ksi * value - value_before;
+    const double next_slope = 2.0 * (mult * value + ksi * slope) - slope_before;
+    value_before = value, slope_before = slope;
+    value = next, slope = next_slope;
+  }
+}
+
+void radial_functions(const Form& p, const double* coefficients, int neighbour_species, const double* phi,
+                      const double* dphi, double* f, double* df) {
+  for (int mu = 0; mu < p.funcs; ++mu) {
+    const double* c = coefficients + mu * p.func_columns + neighbour_species * p.basis;
+    double value = 0.0, slope = 0.0;
+    for (int k = 0; k < p.basis; ++k) {
+      value += c[k] * phi[k];
+      slope += c[k] * dphi[k];
+    }
+    f[mu] = value;
+    df[mu] = slope;
+  }
+}
+
+constexpr int max_rank = 32;
+
+void monomials(const Form& p, const double* u, double inverse, double* value, double* derivative) {
+  double power[3][max_rank + 1];
+  for (int a = 0; a < 3; ++a) {
+    power[a][0] = 1.0;
+    for (int k = 1; k <= p.rank; ++k) power[a][k] = power[a][k - 1] * u[a];
+  }
+  for (int q = 0; q < p.monomials; ++q) {
+    const int* e = p.exponents + 3 * q;
+    const double x = power[0][e[0]], y = power[1][e[1]], z = power[2][e[2]], m = x * y * z;
+    const double along = (e[0] + e[1] + e[2]) * m;  // a monomial is homogeneous
+    const double gx = e[0] > 0 ? e[0] * power[0][e[0] - 1] * y * z : 0.0;
+    const double gy = e[1] > 0 ? e[1] * power[1][e[1] - 1] * x * z : 0.0;
+    const double gz = e[2] > 0 ? e[2] * power[2][e[2] - 1] * x * y : 0.0;
+    value[q] = m;
+    derivative[q] = inverse * (gx - along * u[0]);
+    derivative[p.monomials + q] = inverse * (gy - along * u[1]);
+    derivative[2 * p.monomials + q] = inverse * (gz - along * u[2]);
+  }
+}
+
+void prepare(const Form& p, const double* coefficients, const Configuration& cfg, int first, int n, const Workspace& w) {
+  for (int j = 0; j < n; ++j) {
+    const double* r = cfg.vectors + 3L * (first + j);
+    const double distance = __builtin_sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]), inverse = 1.0 / distance;
+    double* u = w.unit + 3L * j;
+    for (int a = 0; a < 3; ++a) u[a] = r[a] * inverse;
+    double *phi = w.phi + static_cast<long>(j) * p.basis, *dphi = w.dphi + static_cast<long>(j) * p.basis;
+    radial_basis(p, distance, phi, dphi);
+    radial_functions(p, coefficients, cfg.neighbour_species[first + j], phi, dphi, w.f + static_cast<long>(j) * p.funcs,
+                     w.df + static_cast<long>(j) * p.funcs);
+    monomials(p, u, inverse, w.monomial + static_cast<long>(j) * p.monomials,
+              w.dmonomial + 3L * j * p.monomials);
+  }
+}
+
+void basic_moments(const Form& p, const Configuration& cfg, const double* coefficients, int first, int n,
+                   const Workspace& w) {
+  for (long k = 0; k < static_cast<long>(p.monomials) * p.func_columns; ++k) w.sums[k] = 0.0;
+  for (int j = 0; j < n; ++j) {
+    const double *phi = w.phi + static_cast<long>(j) * p.basis, *m = w.monomial + static_cast<long>(j) * p.monomials;
+    double* out = w.sums + cfg.neighbour_species[first + j] * p.basis;
+    for (int q = 0; q < p.monomials; ++q, out += p.func_columns)
+      for (int k = 0; k < p.basis; ++k) out[k] += m[q] * phi[k];
+  }
+  for (int mu = 0; mu < p.funcs; ++mu)
+    for (int i = p.func_start[mu]; i < p.func_start[mu + 1]; ++i) {
+      const double* sums = w.sums + static_cast<long>(p.monomial_of[i]) * p.func_columns;
+      const double* c = coefficients + mu * p.func_columns;
+      double value = 0.0;
+      for (int k = 0; k < p.species * p.basis; ++k) value += c[k] * sums[k];
+      w.moments[i] = value;
+    }
+}
+
+// The atom's energy without its species' constant.
+double products(const Form& p, const double* moment_coefficients, const Workspace& w) {
+  double *m = w.moments, *g = w.gradients;
+  for (int k = p.basic; k < p.moments; ++k) m[k] = 0.0;
+  for (int t = 0; t < p.products; ++t) {
+    const int* row = p.times + 4L * t;
+    m[row[3]] += row[2] * m[row[0]] * m[row[1]];
+  }
+  for (int k = 0; k < p.moments; ++k) g[k] = 0.0;
+  double energy = 0.0;
+  for (int k = 0; k < p.scalars; ++k) {
+    energy += moment_coefficients[k] * m[p.scalar_moment[k]];
+    g[p.scalar_moment[k]] += moment_coefficients[k];
+  }
+  for (int t = p.products - 1; t >= 0; --t) {
+    const int* row = p.times + 4L * t;
+    const double d = row[2] * g[row[3]];
+    g[row[0]] += d * m[row[1]];
+    g[row[1]] += d * m[row[0]];
+  }
+  return energy;
+}
+
+// y += a x + b z, vectors of padded length
+inline void add_scaled(int count, double a, const double* x, double b, const double* z, double* y) {
+  for (int k = 0; k < count; k += lanes) store(y + k, load(y + k) + a * load(x + k) + b * load(z + k));
+}
+
+// Derivatives of all moments, and of dE/dm, with respect to the basic moments: the products once more, forwards and
+// backwards, with one tangent for each basic moment.
+void second_order(const Form& p, const Workspace& w) {
+  const long width = w.basic_padded;
+  for (long k = 0; k < p.moments * width; ++k) w.tangents[k] = w.curvatures[k] = 0.0;
+  for (int i = 0; i < p.basic; ++i) w.tangents[i * width + i] = 1.0;
+  const double *m = w.moments, *g = w.gradients;
+  for (int t = 0; t < p.products; ++t) {
+    const int* row = p.times + 4L * t;
+    add_scaled(w.basic_padded, row[2] * m[row[1]], w.tangents + row[0] * width, row[2] * m[row[0]],
+               w.tangents + row[1] * width, w.tangents + row[3] * width);
+  }
+  for (int t = p.products - 1; t >= 0; --t) {
+    const int* row = p.times + 4L * t;
+    const double* out = w.curvatures + row[3] * width;
+    const double d = row[2] * g[row[3]];
+    add_scaled(w.basic_padded, row[2] * m[row[1]], out, d, w.tangents + row[1] * width, w.curvatures + row[0] * width);
+    add_scaled(w.basic_padded, row[2] * m[row[0]], out, d, w.tangents + row[0] * width, w.curvatures + row[1] * width);
+  }
+}
+
+// Second derivatives of the energy by basic moment and column.
+void mixed_derivatives(const Form& p, const Workspace& w) {
+  for (long k = 0; k < static_cast<long>(p.basic) * w.columns; ++k) w.mixed[k] = 0.0;
+  for (int mu = 0; mu < p.funcs; ++mu) {
+    const int begin = p.func_start[mu], count = p.func_start[mu + 1] - begin;
+    for (int i = 0; i < count; ++i) {
+      const double* from = w.sums + static_cast<long>(p.monomial_of[begin + i]) * p.func_columns;
+      double* to = w.gathered + static_cast<long>(i) * p.func_columns;
+      for (int k = 0; k < p.func_columns; ++k) to[k] = from[k];
+    }
+    multiply(p.basic, p.func_columns, count, w.curvatures + begin, w.basic_padded, 1, w.gathered, p.func_columns,
+             w.mixed + mu * p.func_columns, w.columns);
+  }
+  for (int k = 0; k < p.scalars; ++k) {
+    const double* tangent = w.tangents + static_cast<long>(p.scalar_moment[k]) * w.basic_padded;
+    for (int i = 0; i < p.basic; ++i) w.mixed[static_cast<long>(i) * w.columns + p.block() + k] = tangent[i];
+  }
+}
+
+// Derivatives of the basic moments, and of the energy, with respect to the vectors.
+void slopes(const Form& p, int n, const Workspace& w) {
+  for (int j = 0; j < n; ++j) {
+    const double* m = w.monomial + static_cast<long>(j) * p.monomials;
+    for (int a = 0; a < 3; ++a) {
+      const double* d = w.dmonomial + (3L * j + a) * p.monomials;
+      double* out = w.slopes + (3L * j + a) * p.basic;
+      double force = 0.0;
+      for (int mu = 0; mu < p.funcs; ++mu) {
+        const double f = w.f[static_cast<long>(j) * p.funcs + mu];
+        const double df = w.df[static_cast<long>(j) * p.funcs + mu] * w.unit[3L * j + a];
+        for (int i = p.func_start[mu]; i < p.func_start[mu + 1]; ++i) {
+          const int q = p.monomial_of[i];
+          out[i] = f * d[q] + df * m[q];
+          force += w.gradients[i] * out[i];
+        }
+      }
+      w.force[3L * j + a] = force;
+    }
+  }
+}
+
+// d2E/d(vector)d(column): through the moments for all columns, and directly for the radial ones.
+void column_derivatives(const Form& p, const Configuration& cfg, int first, int n, const Workspace& w) {
+  for (long k = 0; k < 3L * n * w.columns; ++k) w.derivatives[k] = 0.0;
+  multiply(3L * n, w.columns, p.basic, w.slopes, p.basic, 1, w.mixed, w.columns, w.derivatives, w.columns);
+  for (int j = 0; j < n; ++j) {
+    const double *phi = w.phi + static_cast<long>(j) * p.basis, *dphi = w.dphi + static_cast<long>(j) * p.basis;
+    const double* m = w.monomial + static_cast<long>(j) * p.monomials;
+    for (int mu = 0; mu < p.funcs; ++mu) {
+      double sum = 0.0, dsum[3] = {};
+      for (int i = p.func_start[mu]; i < p.func_start[mu + 1]; ++i) {
+        const int q = p.monomial_of[i];
+        sum += w.gradients[i] * m[q];
+        for (int a = 0; a < 3; ++a) dsum[a] += w.gradients[i] * w.dmonomial[(3L * j + a) * p.monomials + q];
+      }
+      for (int a = 0; a < 3; ++a) {
+        double* out = w.derivatives + (3L * j + a) * w.columns + mu * p.func_columns +
+                      cfg.neighbour_species[first + j] * p.basis;
+        const double along = sum * w.unit[3L * j + a];
+        for (int k = 0; k < p.basis; ++k) out[k] += along * dphi[k] + dsum[a] * phi[k];
+      }
+    }
+  }
+}
+
+// ---- sums over a configuration --------------------------------------------------------------------------------------
+
+constexpr int voigt[6][2] = {{0, 0}, {1, 1}, {2, 2}, {1, 2}, {0, 2}, {0, 1}};
+
+void add_values(const Configuration& cfg, int i, int first, int n, double energy, const Workspace& w, double* values) {
+  values[0] += energy;
+  double* virial = values + 1 + 3L * cfg.atoms;
+  for (int j = 0; j < n; ++j) {
+    const double *d = w.force + 3L * j, *r = cfg.vectors + 3L * (first + j);
+    for (int a = 0; a < 3; ++a) {
+      values[1 + 3L * i + a] += d[a];
+      values[1 + 3L * cfg.neighbours[first + j] + a] -= d[a];
+    }
+    for (int v = 0; v < 6; ++v)
+      virial[v] -= 0.5 * (r[voigt[v][0]] * d[voigt[v][1]] + r[voigt[v][1]] * d[voigt[v][0]]);
+  }
+}
+
+// A row of derivatives belongs to the columns of the central species and to those of the moments.
+inline void add_row(const Form& p, int species, double factor, const double* in, double* row) {
+  double *radial = row + static_cast<long>(species) * p.block(), *scalar = row + p.scalar_begin();
+  for (int k = 0; k < p.block(); k += lanes) store(radial + k, load(radial + k) + factor * load(in + k));
+  in += p.block();
+  for (int k = 0; k < p.scalar_columns; k += lanes) store(scalar + k, load(scalar + k) + factor * load(in + k));
+}
+
+void add_energy_row(const Form& p, int species, const Workspace& w, double* row) {
+  double *radial = row + static_cast<long>(species) * p.block(), *scalar = row + p.scalar_begin();
+  for (int mu = 0; mu < p.funcs; ++mu)
+    for (int i = p.func_start[mu]; i < p.func_start[mu + 1]; ++i) {
+      const double* sums = w.sums + static_cast<long>(p.monomial_of[i]) * p.func_columns;
+      for (int k = 0; k < p.func_columns; ++k) radial[mu * p.func_columns + k] += w.gradients[i] * sums[k];
+    }
+  for (int k = 0; k < p.scalars; ++k) scalar[k] += w.moments[p.scalar_moment[k]];
+  row[p.species_begin() + species] += 1.0;
+}
+
+void add_jacobian(const Form& p, const Configuration& cfg, int i, int first, int n, const Workspace& w, double* jacobian) {
+  const int species = cfg.species[i];
+  add_energy_row(p, species, w, jacobian);
+  double* forces = jacobian + p.columns;
+  double* virial = jacobian + (1 + 3L * cfg.atoms) * p.columns;
+  for (int j = 0; j < n; ++j) {
+    const double* r = cfg.vectors + 3L * (first + j);
+    const double* d = w.derivatives + 3L * j * w.columns;
+    for (int a = 0; a < 3; ++a) {
+      add_row(p, species, 1.0, d + static_cast<long>(a) * w.columns, forces + (3L * i + a) * p.columns);
+      add_row(p, species, -1.0, d + static_cast<long>(a) * w.columns,
+              forces + (3L * cfg.neighbours[first + j] + a) * p.columns);
+    }
+    for (int v = 0; v < 6; ++v) {
+      const int a = voigt[v][0], b = voigt[v][1];
+      double* row = virial + static_cast<long>(v) * p.columns;
+      add_row(p, species, -0.5 * r[a], d + static_cast<long>(b) * w.columns, row);
+      add_row(p, species, -0.5 * r[b], d + static_cast<long>(a) * w.columns, row);
+    }
+  }
+}
+
+void evaluate(const Form& p, const double* coefficients, const Configuration& cfg, double* workspace, double* values,
+              double* jacobian) {
+  const long rows = rows_of(cfg.atoms);
+  for (long k = 0; k < rows; ++k) values[k] = 0.0;
+  if (jacobian != nullptr)
+    for (long k = 0; k < rows * p.columns; ++k) jacobian[k] = 0.0;
+  for (int i = 0; i < cfg.atoms; ++i) {
+    const int first = cfg.start[i], n = cfg.start[i + 1] - first;
+    const double* radial = coefficients + static_cast<long>(cfg.species[i]) * p.block();
+    Workspace w;
+    carve(p, n, workspace, w);
+    prepare(p, radial, cfg, first, n, w);
+    basic_moments(p, cfg, radial, first, n, w);
+    const double energy =
+        products(p, coefficients + p.scalar_begin(), w) + coefficients[p.species_begin() + cfg.species[i]];
+    slopes(p, n, w);
+    add_values(cfg, i, first, n, energy, w, values);
+    if (jacobian == nullptr) continue;
+    second_order(p, w);
+    mixed_derivatives(p, w);
+    column_derivatives(p, cfg, first, n, w);
+    add_jacobian(p, cfg, i, first, n, w, jacobian);
+  }
+}
+
+constexpr Kernel kernel = {MTP_NAME, workspace_size, evaluate, accumulate};
+
+}  // namespace
+
+const Kernel& MTP_KERNEL() { return kernel; }
+
+}  // namespace training
+}  // namespace mtp

@@ -1,0 +1,303 @@
+r"""Fitting a moment tensor potential's coefficients to energies, forces and stresses.
+
+The loss is MLIP-2's [1]_: the mean over configurations of
+
+.. math:: \frac{w_e}{N} (E - E^*)^2 + w_f \sum_i |\mathbf f_i - \mathbf f_i^*|^2
+          + \frac{w_s}{N} \lVert V\sigma - V^*\sigma^* \rVert_F^2 .
+
+It is a sum of squares in which the moment and species coefficients are linear. The Levenberg–Marquardt method [2]_
+with analytic derivatives damps the radial coefficients only, so that the linear ones are at their optimum to first
+order in every step (as variable projection in Kaufman's approximation [3]_). At fixed composition the species
+coefficients are not determined one by one; the smallest change that fits is taken.
+
+References
+----------
+.. [1] I. S. Novikov, K. Gubaev, E. V. Podryabinkin, A. V. Shapeev, Mach. Learn.: Sci. Technol. 2, 025002 (2021).
+.. [2] D. W. Marquardt, J. Soc. Ind. Appl. Math. 11, 431 (1963); K. Madsen, H. B. Nielsen, O. Tingleff, Methods for
+   Non-Linear Least Squares Problems, DTU (2004), for the control of the damping.
+.. [3] L. Kaufman, BIT 15, 49 (1975); G. H. Golub, V. Pereyra, Inverse Problems 19, R1 (2003).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from ase import Atoms
+
+from aiida_lpsgb.mtp import _training
+from aiida_lpsgb.mtp.basis import random_coefficients
+from aiida_lpsgb.mtp.calculator import types_of
+from aiida_lpsgb.mtp.configurations import labels
+from aiida_lpsgb.mtp.potential import MTP
+
+__all__ = ["TrainingResult", "Weights", "train"]
+
+_WEIGHTINGS = ("vibrations", "molecules", "structures")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the loss, with MLIP-2's defaults.
+
+    Attributes
+    ----------
+    energy, force, stress
+        Weights of squared errors of energies (eV), forces (eV/Å) and virials (eV).
+    scale_by_force
+        If positive, a force f counts ``scale_by_force / (f² + scale_by_force)`` times.
+    weighting
+        How configurations of different size count: ``vibrations`` (energy and stress by 1/N), ``molecules`` (by 1),
+        or ``structures`` (energy and stress by 1/N², forces by 1/N).
+    """
+
+    energy: float = 1.0
+    force: float = 0.01
+    stress: float = 0.001
+    scale_by_force: float = 0.0
+    weighting: str = "vibrations"
+
+    def __post_init__(self):
+        for name in ("energy", "force", "stress", "scale_by_force"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"the weight {name} should be finite and not negative, got {value}")
+        if self.weighting not in _WEIGHTINGS:
+            raise ValueError(f"weighting should be one of {', '.join(_WEIGHTINGS)}, got {self.weighting!r}")
+        if self.energy == self.force == self.stress == 0:
+            raise ValueError("the weights of energy, force and stress are all 0")
+
+    def targets(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
+        """Targets and weights (3n + 7,) of a configuration: energy, forces, virial; weight 0 without a label."""
+        known, n = labels(atoms), len(atoms)
+        targets, weights = np.zeros(3 * n + 7), np.zeros(3 * n + 7)
+        whole = {"vibrations": 1.0 / n, "molecules": 1.0, "structures": 1.0 / n**2}[self.weighting]
+        if "energy" in known:
+            targets[0], weights[0] = known["energy"], self.energy * whole
+        if "forces" in known:
+            forces = np.asarray(known["forces"], dtype=float)
+            weight = np.full(n, self.force / n if self.weighting == "structures" else self.force)
+            if self.scale_by_force > 0:
+                weight *= self.scale_by_force / (np.sum(forces**2, axis=1) + self.scale_by_force)
+            targets[1:-6], weights[1:-6] = forces.ravel(), np.repeat(weight, 3)
+        if "stress" in known and atoms.pbc.all():
+            targets[-6:] = -atoms.get_volume() * np.asarray(known["stress"])
+            weights[-6:] = self.stress * whole * np.array([1, 1, 1, 2, 2, 2])
+        return targets, weights
+
+
+@dataclass
+class TrainingResult:
+    """What a training gives.
+
+    Attributes
+    ----------
+    mtp
+        The trained potential.
+    converged
+        Whether the loss had stopped falling before the limit on iterations was met.
+    loss_history
+        Loss after each iteration, beginning with that of the initial coefficients.
+    """
+
+    mtp: MTP
+    converged: bool
+    loss_history: list[float] = field(default_factory=list)
+
+    @property
+    def loss(self) -> float:
+        """Final loss."""
+        return self.loss_history[-1]
+
+
+def train(
+    mtp: MTP,
+    images: Iterable[Atoms],
+    species: Sequence[str],
+    *,
+    weights: Weights | None = None,
+    image_weights: Sequence[float] | None = None,
+    max_iter: int = 1000,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+    threads: int = 1,
+    same_init: bool = False,
+    progress: Callable[[int, float, MTP], None] | None = None,
+) -> TrainingResult:
+    """Fit the coefficients of a potential to labelled configurations.
+
+    Parameters
+    ----------
+    mtp
+        Potential to start from. Without coefficients it gets random radial ones.
+    images
+        Configurations with some of energy, forces and stress on ``atoms.calc``.
+    species
+        Chemical symbols in the order of the potential's types.
+    weights
+        Weights of the loss.
+    image_weights
+        Further factor of each configuration's part of the loss, 1 by default.
+    max_iter
+        Largest number of iterations.
+    tolerance
+        The training has converged when ten iterations together lower the loss by less than this fraction.
+    seed
+        Seed of the random coefficients.
+    threads
+        Number of threads. The result is reproducible for the same number.
+    same_init
+        Begin with the same radial coefficients for all pairs of species.
+    progress
+        Called after each iteration with its number, the loss and the potential, and before the first one with 0.
+
+    Returns
+    -------
+    TrainingResult
+
+    Raises
+    ------
+    ValueError
+        When there is nothing to train on, or a configuration does not fit the potential.
+    """
+    if max_iter < 0:
+        raise ValueError(f"max_iter should not be negative, got {max_iter}")
+    data, count = _training_set(mtp, list(images), species, weights or Weights(), image_weights)
+    start = mtp if mtp.trained else random_coefficients(mtp, seed, same_init)
+    fit = _LevenbergMarquardt(data, count, start, threads)
+    if not mtp.trained:
+        fit.solve_linear()
+    history = [fit.loss]
+    if progress:
+        progress(0, fit.loss, mtp.with_parameters(fit.parameters))
+    converged = False
+    while not converged and len(history) <= max_iter:
+        improved = fit.step()
+        history.append(fit.loss)
+        converged = not improved or _settled(history, tolerance)
+        if progress:
+            progress(len(history) - 1, fit.loss, mtp.with_parameters(fit.parameters))
+    return TrainingResult(balanced(mtp.with_parameters(fit.parameters)), converged, history)
+
+
+def _training_set(mtp, images, species, weights, image_weights) -> tuple[_training.TrainingSet, float]:
+    """The engine's training set, and the sum of the configurations' weights."""
+    if not images:
+        raise ValueError("there is no configuration to train on")
+    if len(species) != mtp.n_species:
+        raise ValueError(f"the potential has {mtp.n_species} species, got {', '.join(species) or 'none'}")
+    factors = np.ones(len(images)) if image_weights is None else np.asarray(image_weights, dtype=float)
+    if factors.shape != (len(images),) or not np.isfinite(factors).all() or factors.min() < 0 or not factors.any():
+        raise ValueError("image_weights should be finite numbers, one for each configuration, none of them negative")
+    data = _training.TrainingSet(mtp.to_string())
+    labelled = False
+    for index, (atoms, factor) in enumerate(zip(images, factors, strict=True)):
+        try:
+            targets, row_weights = weights.targets(atoms)
+            data.add(
+                types_of(atoms, species), atoms.positions, atoms.cell.array, atoms.pbc, targets, factor * row_weights
+            )
+        except ValueError as error:
+            raise ValueError(f"configuration {index}: {error}") from None
+        labelled = labelled or bool(row_weights.any())
+    if not labelled:
+        raise ValueError("no configuration has an energy, forces or a stress whose weight is not 0")
+    return data, float(factors.sum())
+
+
+def _settled(history: list[float], tolerance: float, window: int = 10) -> bool:
+    return len(history) > window and history[-1 - window] - history[-1] <= tolerance * history[-1]
+
+
+class _LevenbergMarquardt:
+    """The state of the optimiser: parameters, their normal equations and the damping."""
+
+    # Eigenvalues of the scaled normal matrix below this fraction of the largest are taken as directions without effect.
+    RANK = 1e-12
+
+    def __init__(self, data: _training.TrainingSet, count: float, mtp: MTP, threads: int):
+        self._data, self._count, self._threads = data, count, threads
+        self._n_radial = mtp.n_radial_parameters
+        self._damping, self._growth = 1e-2, 2.0
+        self.parameters = mtp.parameters
+        self._linearise()
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of a configuration."""
+        return self._sum / self._count
+
+    def _linearise(self) -> None:
+        self._matrix, self._gradient, self._sum = self._data.normal_equations(self.parameters, self._threads)
+
+    def solve_linear(self) -> None:
+        """Give the moment and species coefficients their optimum for the present radial ones."""
+        n = self._n_radial
+        scale = _scale(self._matrix[n:, n:])
+        values, vectors = np.linalg.eigh(self._matrix[n:, n:] / np.outer(scale, scale))
+        used = values > 1e-10 * values[-1]
+        coordinates = vectors.T[used] @ (self._gradient[n:] / scale) / values[used]
+        self.parameters[n:] -= vectors[:, used] @ coordinates / scale
+        self._linearise()
+
+    def step(self) -> bool:
+        """Lower the loss by one iteration; False when no step does."""
+        scale = _scale(self._matrix)
+        matrix, gradient = self._matrix / np.outer(scale, scale), self._gradient / scale
+        while self._damping < 1e12:
+            damped = matrix.copy()
+            damped[np.diag_indices_from(damped)] += self.RANK * len(matrix)
+            damped[np.diag_indices(self._n_radial)] += self._damping
+            scaled = -np.linalg.solve(damped, gradient)
+            trial = self.parameters + scaled / scale
+            loss = self._data.loss(trial, self._threads)
+            expected = -(2.0 * scaled @ gradient + scaled @ matrix @ scaled)
+            if loss < self._sum and expected > 0:
+                ratio = (self._sum - loss) / expected
+                self._damping = max(self._damping * max(0.2, 1.0 - (2.0 * ratio - 1.0) ** 3), 1e-12)
+                self._growth = 2.0
+                self.parameters = trial
+                self._linearise()
+                return True
+            self._damping *= self._growth
+            self._growth *= 2.0
+        return False
+
+
+def _scale(matrix: np.ndarray) -> np.ndarray:
+    """Square roots of the diagonal, parameters without any effect aside."""
+    diagonal = np.sqrt(np.diag(matrix))
+    return np.where(diagonal > 1e-10 * diagonal.max(), diagonal, diagonal.max() or 1.0)
+
+
+def balanced(mtp: MTP) -> MTP:
+    """Fix the freedom to rescale: each radial function gets the same norm, the moment coefficients take the factors.
+
+    The energy is the same function afterwards. Potentials whose basis functions are not homogeneous in the radial
+    functions are returned as they are.
+    """
+    degrees = _degrees(mtp)
+    norms = np.sqrt(np.mean(np.square(mtp.radial_coefficients), axis=(0, 1, 3))) * mtp.scaling
+    if degrees is None or not norms.all():
+        return mtp
+    target = 0.3 / (mtp.cutoff - mtp.min_distance) ** 2
+    parameters = mtp.parameters
+    factors = norms / target
+    radial = mtp.radial_coefficients / factors[:, None]
+    parameters[: mtp.n_radial_parameters] = radial.ravel()
+    parameters[mtp.n_radial_parameters + mtp.n_species :] *= np.prod(factors**degrees, axis=1)
+    return mtp.with_parameters(parameters) if np.isfinite(parameters).all() else mtp
+
+
+def _degrees(mtp: MTP) -> np.ndarray | None:
+    """How often each radial function is a factor of each basis function (M, K); None if that is not settled."""
+    degrees = np.full((mtp.n_moments, mtp.n_radial), -1)
+    degrees[: len(mtp.index_basic)] = np.eye(mtp.n_radial, dtype=int)[mtp.index_basic[:, 0]]
+    for first, second, _, target in mtp.index_times.tolist():
+        degree = degrees[first] + degrees[second]
+        if degrees[target, 0] >= 0 and (degrees[target] != degree).any():
+            return None
+        degrees[target] = degree
+    found = degrees[mtp.moment_mapping]
+    return None if (found < 0).any() else found

@@ -1,0 +1,89 @@
+"""What `lpsgb.active_learning` refuses before anything is submitted."""
+
+import pytest
+from aiida import orm
+from aiida.plugins import WorkflowFactory
+from ase.build import bulk
+
+from aiida_lpsgb.workflows.active_learning import validate_inputs, validate_settings
+
+SETTINGS = {
+    "temperatures_K": [300, 600],
+    "n_replicas": 1,
+    "gamma_select": 2.0,
+    "gamma_break": [10, 5],
+    "grade": "configuration",
+    "grade_interval_steps": 10,
+    "criterion": "no_break",
+    "max_iterations": 5,
+    "max_labels": 100,
+}
+
+
+def test_good_settings():
+    assert validate_settings(orm.Dict(SETTINGS), None) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"temperatures_K": []}, "`temperatures_K` is empty"),
+        ({"temperatures_K": [300, -1]}, "above 0 K"),
+        ({"gamma_break": [10, 1.5]}, "`gamma_break` (1.5) is below `gamma_select` (2)"),
+        ({"gamma_break": [2, 10]}, "does not rise"),
+        ({"gamma_break": 10}, "must be a list"),
+        ({"gamma_select": 0.1}, "at least 1"),
+        ({"criterion": "never"}, "`criterion`"),
+        ({"max_iterations": 0}, "`max_iterations` must be at least 1"),
+        ({"gama_break": [1]}, "unknown keys ['gama_break']"),
+    ],
+)
+def test_bad_settings(changes, message):
+    assert message in validate_settings(orm.Dict({**SETTINGS, **changes}), None)
+
+
+def test_missing_setting():
+    settings = {key: value for key, value in SETTINGS.items() if key != "max_labels"}
+    assert "['max_labels'] are missing" in validate_settings(orm.Dict(settings), None)
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestInputs:
+    def test_structures_are_checked_by_name(self, generate_potential, generate_configurations):
+        inputs = {"potential": generate_potential(), "training_sets": {"start": generate_configurations()}}
+        assert "structures: give at least one" in validate_inputs(inputs, None)
+        foreign = orm.StructureData(ase=bulk("NaCl", "rocksalt", a=5.6))
+        message = validate_inputs({**inputs, "structures": {"salt": foreign}}, None)
+        assert message.startswith("potential: it knows")
+        partial = orm.StructureData(cell=[[4, 0, 0], [0, 4, 0], [0, 0, 4]])
+        partial.append_atom(position=(0, 0, 0), symbols="Li", weights=0.7)
+        message = validate_inputs({**inputs, "structures": {"crystal": partial}}, None)
+        assert message.startswith("structures.crystal: sites are partially occupied")
+
+    def test_a_start_set_is_needed(self, generate_potential):
+        inputs = {"potential": generate_potential(), "structures": {"li": orm.StructureData(ase=bulk("Li"))}}
+        assert "training_sets: give at least one" in validate_inputs(inputs, None)
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "message"),
+    [([300], "at least 2"), ([300, 0], "above 0 K"), ([300, 300, 400], "holds one twice")],
+)
+def test_temperatures_of_a_sweep(temperatures, message):
+    from aiida_lpsgb.workflows.sweep import validate_temperatures
+
+    assert message in validate_temperatures(orm.List(temperatures), None)
+
+
+@pytest.mark.parametrize(("seeds", "message"), [([], "non-negative"), ([1, 1], "twice"), ([1.5], "non-negative")])
+def test_seeds_of_a_sweep(seeds, message):
+    from aiida_lpsgb.workflows.sweep import validate_seeds
+
+    assert message in validate_seeds(orm.List(seeds), None)
+
+
+def test_paper_protocol_is_the_schedule_of_the_paper():
+    settings = WorkflowFactory("lpsgb.active_learning").get_protocol_inputs("paper")["settings"]
+    assert settings["gamma_select"] == 2.0
+    assert settings["gamma_break"] == [10, 5, 2]
+    assert settings["criterion"] == "no_selection"
