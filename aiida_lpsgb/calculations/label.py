@@ -60,7 +60,7 @@ class AseLabelCalculation(CalcJob):
             valid_type=orm.Dict,
             required=False,
             help="`n_configurations`, `n_labelled`, `failed` (place to reason), `not_begun` (places), "
-            "`level_of_theory`, `seconds`.",
+            "`level_of_theory`, `versions` (of ASE and the calculator).",
         )
         spec.default_output_node = "results"
 

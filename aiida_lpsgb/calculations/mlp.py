@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, ClassVar
@@ -19,25 +20,23 @@ from aiida_lpsgb.mtp.configurations import write_cfg
 
 # Name of the feature that tells which candidate a selected configuration is.
 INDEX_FEATURE = "lpsgb_index"
-POSITIVE, FRACTION, FLAG = "a positive number", "a number of at least 0", "true or false"
+# What the value of an option may be; a tuple lists the words it may be.
+POSITIVE, WEIGHT, FLAG = "a positive number", "a number of at least 0", "true or false"
+COUNT, INTEGER = "an integer of at least 1", "an integer of at least 0"
 
 
-def _is_valid(value: Any, kind: str | type | tuple[str, ...]) -> bool:
+def _is_valid(value: Any, kind: str | tuple[str, ...]) -> bool:
     if isinstance(kind, tuple):
         return value in kind
-    if kind == FLAG:
-        return isinstance(value, bool)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if kind == FLAG or isinstance(value, bool):
+        return kind == FLAG and isinstance(value, bool)
+    if not isinstance(value, int if kind in (COUNT, INTEGER) else (int, float)):
         return False
-    if kind is int:
-        return isinstance(value, int) and value >= 0
-    return value > 0 if kind == POSITIVE else value >= 0
+    return value >= {POSITIVE: math.ulp(0.0), COUNT: 1}.get(kind, 0)
 
 
-def _expected(kind: str | type | tuple[str, ...]) -> str:
-    if isinstance(kind, tuple):
-        return f"one of {', '.join(kind)}"
-    return "an integer of at least 0" if kind is int else str(kind)
+def _expected(kind: str | tuple[str, ...]) -> str:
+    return f"one of {', '.join(kind)}" if isinstance(kind, tuple) else kind
 
 
 class MlpCalculation(CalcJob):
@@ -199,18 +198,18 @@ class MlpTrainCalculation(MlpCalculation):
 
     COMMAND = "train"
     OPTIONS = {
-        "energy_weight": FRACTION,
-        "force_weight": FRACTION,
-        "stress_weight": FRACTION,
-        "scale_by_force": FRACTION,
-        "max_iter": int,
+        "energy_weight": WEIGHT,
+        "force_weight": WEIGHT,
+        "stress_weight": WEIGHT,
+        "scale_by_force": WEIGHT,
+        "max_iter": COUNT,
         "bfgs_conv_tol": POSITIVE,
         "weighting": ("vibrations", "molecules", "structures"),
         "init_params": ("random", "same"),
         "skip_preinit": FLAG,
         "update_mindist": FLAG,
-        "seed": int,
-        "threads": int,
+        "seed": INTEGER,
+        "threads": COUNT,
     }
     TRAINED_FILE = "trained.mtp"
     CURRENT_FILE = "current.mtp"
@@ -267,14 +266,14 @@ class MlpTrainCalculation(MlpCalculation):
         calcinfo.retrieve_temporary_list += [self.TRAINED_FILE, self.CURRENT_FILE]
 
 
-_SELECTION_OPTIONS = {"init_threshold": FRACTION, "select_threshold": POSITIVE, "swap_threshold": POSITIVE}
+_SELECTION_OPTIONS = {"init_threshold": WEIGHT, "select_threshold": POSITIVE, "swap_threshold": POSITIVE}
 
 
 class MlpGradeCalculation(MlpCalculation):
     """Build the active set of training sets and grade configurations by it (``mlp calc-grade``)."""
 
     COMMAND = "calc-grade"
-    OPTIONS = {**_SELECTION_OPTIONS, "threads": int}
+    OPTIONS = {**_SELECTION_OPTIONS, "threads": COUNT}
     ACTIVE_SET_FILE = "active_set.als"
     GRADED_FILE = "graded.cfg"
 
@@ -318,9 +317,9 @@ class MlpSelectCalculation(MlpCalculation):
     COMMAND = "select-add"
     OPTIONS = {
         **_SELECTION_OPTIONS,
-        "selection_limit": int,
+        "selection_limit": INTEGER,
         "weighting": ("vibrations", "molecules", "structures"),
-        "threads": int,
+        "threads": COUNT,
     }
     ACTIVE_SET_FILE = "active_set.als"
     SELECTED_FILE = "selected.cfg"
@@ -380,7 +379,7 @@ class MlpErrorsCalculation(MlpCalculation):
     """Compare a potential with the labels of configurations (``mlp calc-errors``)."""
 
     COMMAND = "calc-errors"
-    OPTIONS = {"threads": int}
+    OPTIONS = {"threads": COUNT}
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:

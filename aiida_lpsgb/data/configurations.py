@@ -59,8 +59,8 @@ class ConfigurationsData(Data):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(images, Atoms):
-            raise ValueError("images must be a list of configurations; put a single one in a list")
+        if isinstance(images, (Atoms, str)) or not isinstance(images, Iterable):
+            raise ValueError(f"images must be a list of configurations, not {type(images).__name__}")
         order = None if species is None else check_species(species)
         if level_of_theory is not None and not (isinstance(level_of_theory, str) and level_of_theory.strip()):
             raise ValueError(f"level_of_theory must be a name, not {level_of_theory!r}")

@@ -40,7 +40,8 @@ class TrajectoryData(Data):
     Notes
     -----
     Attributes to query: ``n_atoms``, ``n_frames``, ``species``, ``composition`` (atoms of each species),
-    ``frame_interval_fs``, ``duration_ps``, ``timestep_fs``, ``ensemble``, ``temperature_K``.
+    ``frame_interval_fs``, ``duration_ps``, ``timestep_fs``, ``ensemble``, ``temperature_K``, ``truncated`` (why it is
+    shorter than meant, None if it is not).
     """
 
     FILENAME = "trajectory.lpsgbtraj"
@@ -97,12 +98,13 @@ class TrajectoryData(Data):
 
 def _describe(trajectory: Trajectory) -> dict[str, Any]:
     times = trajectory.times_ps
-    composition = Counter(str(symbol) for symbol in trajectory.symbols)
+    composition = Counter(trajectory.symbols)
     return {
-        "n_atoms": sum(composition.values()),
-        "n_frames": int(trajectory.n_frames),
+        "n_atoms": trajectory.n_atoms,
+        "n_frames": trajectory.n_frames,
         "species": sorted(composition),
         "composition": {symbol: composition[symbol] for symbol in sorted(composition)},
         "duration_ps": float(times[-1] - times[0]),
         "frame_interval_fs": float(times[1] - times[0]) * 1000 if len(times) > 1 else None,
+        "truncated": trajectory.truncated,
     }

@@ -84,6 +84,8 @@ def compute(calculator: BaseCalculator, atoms: Atoms) -> dict[str, Any]:
         If a value is not finite.
     """
     copy = atoms.copy()
+    # ASE would take the forces on fixed atoms away.
+    copy.set_constraint()
     copy.calc = calculator
     values = {"energy": float(copy.get_potential_energy()), "forces": np.asarray(copy.get_forces(), dtype=float)}
     if copy.pbc.all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,16 @@ class AseLabelParser(Parser):
             "failed": {str(index): error for index, error in failed.items()},
             "not_begun": [index for index in range(total) if index not in labels],
             "level_of_theory": level,
-            "seconds": sum(label.seconds for label in labels.values()),
+            "versions": self._versions(),
         }
         self.out("results", orm.Dict(results))
         return self._exit_code(results, failed)
+
+    def _versions(self) -> dict[str, str]:
+        """Return the versions of ASE and the calculator, which the program prints first."""
+        first = self._read(self.node.get_option("output_filename")).partition("\n")[0]
+        _, brace, rest = first.partition("{")
+        return json.loads(brace + rest) if first.startswith("calculator ") and rest.endswith("}") else {}
 
     def _exit_code(self, results: dict[str, Any], failed: dict[int, str]) -> ExitCode | None:
         labelled, total = results["n_labelled"], results["n_configurations"]

@@ -132,7 +132,7 @@ def arrhenius(
         low = extrapolate_K if number == 0 and extrapolate_K else own.min()
         _draw_line(axes, line, low, own.max(), COLOURS[1 + number])
     axes.set_yscale("log")
-    axes.set_xlabel("1000 / T  (1/K)")
+    axes.set_xlabel("1000 / T  (K⁻¹)")
     axes.set_ylabel("D  (cm² s⁻¹)")
     top = axes.secondary_xaxis("top", functions=(_reciprocal, _reciprocal))
     top.set_xlabel("T  (K)")

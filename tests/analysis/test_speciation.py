@@ -79,5 +79,5 @@ def test_pairs_in_a_small_skew_cell_against_ase():
 
 @pytest.mark.parametrize("options", [{"cutoff_A": -1}, {"cutoff_A": 2.5, "every": 0}])
 def test_bad_input(options):
-    with pytest.raises(ValueError, match="positive|every"):
+    with pytest.raises(ValueError, match=r"positive|every"):
         speciation(run(ps4([5, 5, 5])), "P", "S", **options)

@@ -28,9 +28,10 @@ def breathing(n_frames=200, amplitude=0.05, seed=3):
 
 
 def text_dump(path, positions, cell, columns, steps=None, shuffle=False, low=(0.0, 0.0, 0.0)):
-    """Write what LAMMPS would: ``columns`` maps a name to a function of (unwrapped, scaled) giving three values per atom."""
+    """Write what LAMMPS would: ``columns`` maps names to a function of (unwrapped, scaled) positions."""
     a, (xy, b), (xz, yz, c) = cell[0, 0], cell[1, :2], cell[2]
-    lo, hi = np.array(low), np.array(low) + [a, b, c]
+    lo = np.array(low)
+    hi = lo + np.array([a, b, c])
     bound = [
         (lo[0] + min(0, xy, xz, xy + xz), hi[0] + max(0, xy, xz, xy + xz), xy),
         (lo[1] + min(0, yz), hi[1] + max(0, yz), xz),
@@ -79,7 +80,11 @@ def test_far_travellers_renew_the_key_frame():
 def test_round_trip_of_the_file(tmp_path, opened):
     trajectory, _ = walk(600)
     path = trajectory.save(tmp_path / "a.lpsgbtraj")
-    source = {"path": path, "handle": open(path, "rb"), "stream": io.BytesIO(path.read_bytes())}[opened]
+    source = {
+        "path": lambda: path,
+        "handle": lambda: open(path, "rb"),
+        "stream": lambda: io.BytesIO(path.read_bytes()),
+    }[opened]()
     again = Trajectory.load(source)
     np.testing.assert_array_equal(again.positions(), trajectory.positions())
     np.testing.assert_array_equal(again.positions("Li", 3, 590, 7), trajectory.positions()[3:590:7, [1, 3, 4]])

@@ -137,7 +137,9 @@ def test_errors_writes_its_files(inputs, generate_calc_job):
     ("key", "value", "message"),
     [
         ("max_iterations", 5, "parameters: `mlp train` has no option 'max_iterations'; it has bfgs_conv_tol"),
-        ("max_iter", -1, "parameters: max_iter is -1, expected an integer"),
+        ("max_iter", 0, "parameters: max_iter is 0, expected an integer of at least 1"),
+        ("seed", -1, "parameters: seed is -1, expected an integer of at least 0"),
+        ("force_weight", -0.1, "parameters: force_weight is -0.1, expected a number of at least 0"),
         ("max_iter", 2.5, "parameters: max_iter is 2.5, expected an integer"),
         ("max_iter", True, "parameters: max_iter is True, expected an integer"),
         ("bfgs_conv_tol", 0, "parameters: bfgs_conv_tol is 0, expected a positive number"),
@@ -264,8 +266,10 @@ def test_the_whole_chain_on_a_real_program(program, generate_potential, metadata
     results = outputs["results"].get_dict()
     assert results["n_candidates"] == 25
     assert results["n_selected"] == len(outputs["selected"]) > 0
-    for place, image in zip(results["selected"]["far"], outputs["selected"], strict=True):
-        assert np.array_equal(image.positions, far[place].positions)
+    places = results["selected"]
+    expected = [far[place] for place in places["far"]] + [near[place] for place in places["near"]]
+    for sent, image in zip(expected, outputs["selected"], strict=True):
+        assert np.array_equal(image.positions, sent.positions)
 
     outputs, node = run_get_node(CalculationFactory("lpsgb.mlp.select"), **common, **sets, candidates={"near": near})
     assert node.is_finished_ok, node.exit_message

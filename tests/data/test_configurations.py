@@ -75,7 +75,7 @@ def test_equal_content_gives_equal_hashes(generate_images):
 
 
 def test_extxyz_round_trip(generate_images, tmp_path):
-    images = generate_images(3, mv_grade=1.25, source="a b")
+    images = generate_images(3, mv_grade=1.25, source="a b", features={"by": "two words"})
     images[1].set_tags(range(8))
     node = ConfigurationsData(images)
     path = tmp_path / "images.extxyz"
@@ -84,6 +84,7 @@ def test_extxyz_round_trip(generate_images, tmp_path):
         assert_close(image, back)
         assert back.info["mv_grade"] == 1.25
         assert back.info["source"] == "a b"
+        assert back.info["features"] == image.info["features"]
     again = ConfigurationsData.from_extxyz(path)
     for image, back in zip(images, again, strict=True):
         assert_close(image, back)
@@ -131,7 +132,7 @@ def test_partial_occupancies_are_refused():
 def test_bad_content_is_refused(generate_images):
     with pytest.raises(ValueError, match="there are no configurations"):
         ConfigurationsData([])
-    with pytest.raises(ValueError, match="put a single one in a list"):
+    with pytest.raises(ValueError, match="must be a list of configurations, not Atoms"):
         ConfigurationsData(bulk("Cu"))
     with pytest.raises(ValueError, match="configuration 0 is a str"):
         ConfigurationsData(["Cu"])

@@ -14,6 +14,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
 
 from aiida_lpsgb.labelling import container, labels
 from aiida_lpsgb.labelling.calculators import level_of_theory
@@ -87,6 +88,12 @@ def test_labels_are_exact(files, capsys):
     assert "3 of 3: " in output
     assert "done: 3 of 3 labelled" in output
     assert '"ase": ' in output
+
+
+def test_constraints_do_not_touch_the_labels(files):
+    free, fixed = rattled(1)[0], rattled(1)[0]
+    fixed.set_constraint(FixAtoms([0]))
+    assert np.array_equal(labels.compute(EMT(), fixed)["forces"], labels.compute(EMT(), free)["forces"])
 
 
 def test_other_files_that_ase_reads(files, tmp_path):

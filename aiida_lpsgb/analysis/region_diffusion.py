@@ -1,0 +1,364 @@
+r"""Diffusion inside a part of the cell that ions enter and leave.
+
+An ion that is seen in a grain boundary now may be in the grain a little later, and nobody has said how the published
+values treat it. The estimators differ in which displacements they count:
+
+``tagged``
+    Ions in the region at the time origin, wherever they go. At long lags it reports where ions went, not where they
+    were.
+``both_ends``
+    Ions in the region at the origin and at the end. Those that walk far leave and are not counted: biased low along
+    the normal.
+``continuous``
+    Ions that never leave in between (Liu, Harder & Berne, J. Phys. Chem. B 108, 6595 (2004)). Biased low along the
+    normal, right along the boundary.
+``occupancy``
+    Tagged displacements of this region, every other region and the rest are fitted together,
+    :math:`M_r(\tau) = A_r + 2\sum_s D_s T_{rs}(\tau)`, with :math:`T_{rs}(\tau)` the time that an ion that began in
+    *r* has spent in *s*, which is counted from the same run. Along the boundary this holds at every lag, as
+    :math:`dM/d\tau` is twice the mean of the local D; along the normal it is exact only while no ion has felt the edge.
+
+Use ``occupancy`` for the motion along a boundary. Along the normal all estimators know only what happens within the
+thickness: take short lags, and compare thicknesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aiida_lpsgb.analysis.diffusion import (
+    A2_PS_TO_CM2_S,
+    Window,
+    brownian_covariance,
+    diffusivity,
+    displacements,
+    nernst_einstein,
+)
+from aiida_lpsgb.analysis.estimates import Estimate, from_blocks, ratio_from_blocks
+from aiida_lpsgb.analysis.regions import Region
+from aiida_lpsgb.analysis.trajectory import Trajectory
+
+ESTIMATORS = ("tagged", "both_ends", "continuous", "occupancy")
+ELSEWHERE = "elsewhere"
+"""Name of what no region holds."""
+
+_IONS_A_BATCH = 128
+_DENSE_LAGS = 40
+
+
+@dataclass(frozen=True)
+class RegionDiffusivity:
+    """Diffusion of one region by one estimator.
+
+    Attributes
+    ----------
+    region, estimator
+        Names.
+    total
+        D, cm²/s, over three directions.
+    components
+        D along the three directions of the frame, cm²/s; the third is the normal.
+    lateral
+        Mean of the first two.
+    isotropy
+        ξ, normal over the larger lateral component.
+    mean_ions
+        Ions in the region at a time.
+    residence_ps
+        Mean time between entering and leaving.
+    number_density_A3
+        Ions per Å³ of the region.
+    window_ps
+        Lags of the fit.
+    lags_ps, msd_A2
+        Lags and mean-squared displacement by component ``(n_lags, 3)`` of the displacements the estimator counts.
+    counts
+        Displacements counted at each lag.
+    """
+
+    region: str
+    estimator: str
+    total: Estimate
+    components: tuple[Estimate, Estimate, Estimate]
+    lateral: Estimate
+    isotropy: Estimate
+    mean_ions: float
+    residence_ps: float
+    number_density_A3: float
+    window_ps: tuple[float, float]
+    lags_ps: np.ndarray
+    msd_A2: np.ndarray
+    counts: np.ndarray
+
+    def conductivity(self, temperature_K: float, charge: float = 1.0) -> Estimate:
+        """Nernst–Einstein conductivity of the region, S/cm."""
+        return self.total.scaled(nernst_einstein(1.0, self.number_density_A3, temperature_K, charge))
+
+
+@dataclass
+class _Sums:
+    """Sums over ions by lag, region and block of time origins; displacements also by component."""
+
+    tagged: np.ndarray
+    n_tagged: np.ndarray
+    both: np.ndarray
+    n_both: np.ndarray
+    stayed: np.ndarray
+    n_stayed: np.ndarray
+    went: np.ndarray
+
+    @classmethod
+    def zeros(cls, n_lags: int, n_regions: int, n_blocks: int) -> _Sums:
+        shape = (n_lags, n_regions, n_blocks)
+        vector = [np.zeros((*shape, 3)) for _ in range(3)]
+        scalar = [np.zeros(shape) for _ in range(3)]
+        went = np.zeros((n_lags, n_regions, n_regions, n_blocks))
+        return cls(vector[0], scalar[0], vector[1], scalar[1], vector[2], scalar[2], went)
+
+
+def region_diffusivity(
+    trajectory: Trajectory,
+    species: str,
+    regions: Mapping[str, Region],
+    *,
+    estimators: Sequence[str] = ESTIMATORS,
+    window_ps: tuple[float, float] | None = None,
+    longest_lag_share: float = 0.08,
+    n_blocks: int = 10,
+    drift: str | Iterable[str] | None = "framework",
+    frame: np.ndarray | None = None,
+) -> dict[tuple[str, str], RegionDiffusivity]:
+    """Diffusion of a species in several regions at once, by several estimators.
+
+    Parameters
+    ----------
+    trajectory
+        Evenly spaced frames.
+    species
+        The mobile species.
+    regions
+        Regions by name, not overlapping; what is left over is reported as ``elsewhere``.
+    estimators
+        Some of :data:`ESTIMATORS`; see the module's description for when to trust which.
+    window_ps, longest_lag_share, n_blocks, drift
+        As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to the diffusive one of all ions.
+    frame
+        Three orthonormal directions in rows, the third the normal of the boundary; x, y, z if None.
+
+    Returns
+    -------
+    dict
+        Results by (region, estimator).
+
+    Raises
+    ------
+    ValueError
+        If regions overlap, one is never visited, or an argument makes no sense.
+    """
+    if unknown := sorted(set(estimators) - set(ESTIMATORS)):
+        raise ValueError(f"unknown estimators {', '.join(unknown)}; known are {', '.join(ESTIMATORS)}")
+    if not regions or ELSEWHERE in regions:
+        raise ValueError(f"name one region or more, none of them {ELSEWHERE!r}")
+    if window_ps is None:
+        window_ps = diffusivity(
+            trajectory, species, longest_lag_share=longest_lag_share, n_blocks=n_blocks, drift=drift
+        ).window_ps
+    interval = trajectory.interval_ps
+    first, last = (max(1, round(w / interval)) for w in window_ps)
+    if not first < last < trajectory.n_frames // 2:
+        raise ValueError(f"window_ps {tuple(window_ps)} must hold two lags within half of the run")
+    names, masks = _masks(trajectory, species, regions)
+    positions, _ = displacements(trajectory, species, drift)
+    positions = (positions - positions[:1]).astype(np.float32)
+    if frame is not None:
+        positions = positions @ np.asarray(frame, np.float32).T
+    fitted = Window(first, last, np.nan, True).lags()
+    lags = np.union1d(fitted, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))
+    sums = _accumulate(positions, masks, lags, n_blocks)
+    results = {}
+    for estimator in estimators:
+        slopes, blocks = _ESTIMATE[estimator](sums, lags, np.isin(lags, fitted), trajectory.n_frames)
+        for r, name in enumerate(names):
+            results[name, estimator] = _result(
+                trajectory, name, estimator, regions, masks[r], slopes[r], blocks[:, r], sums, r, lags, (first, last)
+            )
+    return results
+
+
+def _masks(trajectory: Trajectory, species: str, regions: Mapping[str, Region]) -> tuple[list[str], np.ndarray]:
+    """Which ion is where: ``(n_regions + 1, n_frames, n_ions)``, the last being elsewhere."""
+    atoms = trajectory.indices(species)
+    masks = np.empty((len(regions) + 1, trajectory.n_frames, len(atoms)), bool)
+    cell = trajectory.mean_cell
+    for low in range(0, trajectory.n_frames, 256):
+        part = slice(low, low + 256)
+        scaled = trajectory.scaled(None, low, low + 256, indices=atoms)
+        for r, region in enumerate(regions.values()):
+            masks[r, part] = region.contains(scaled, cell)
+    held = masks[:-1].sum(axis=0)
+    if held.max() > 1:
+        raise ValueError("regions overlap: an ion may be in one of them only; make them thinner or move them")
+    masks[-1] = held == 0
+    names = [*regions, ELSEWHERE]
+    for name, mask in zip(names[:-1], masks, strict=False):
+        if not mask.any():
+            raise ValueError(f"no {species} is ever in region {name!r}; its centre or size cannot be right")
+    return (names, masks) if masks[-1].any() else (names[:-1], masks[:-1])
+
+
+def _accumulate(positions: np.ndarray, masks: np.ndarray, lags: np.ndarray, n_blocks: int) -> _Sums:
+    n_frames = len(positions)
+    starts = np.arange(n_blocks) * n_frames // n_blocks
+    sums = _Sums.zeros(len(lags), len(masks), n_blocks)
+    for low in range(0, positions.shape[1], _IONS_A_BATCH):
+        part = slice(low, low + _IONS_A_BATCH)
+        x = np.ascontiguousarray(positions[:, part].transpose(2, 0, 1))
+        inside = np.ascontiguousarray(masks[:, :, part])
+        run = np.cumsum(inside, axis=1, dtype=np.int32)
+        here = [r for r in range(len(masks)) if inside[r].any()]
+        for k, lag in enumerate(lags):
+            _add_lag(sums, k, int(lag), x, inside, run, here, np.minimum(starts, n_frames - lag - 1))
+    return sums
+
+
+def _add_lag(sums: _Sums, k: int, lag: int, x, inside, run, here, starts) -> None:
+    square = x[:, lag:] - x[:, :-lag]
+    np.square(square, out=square)
+    for r in here:
+        origin, end = inside[r, :-lag], inside[r, lag:]
+        _add(sums.tagged[k, r], sums.n_tagged[k, r], square, origin, starts)
+        both = origin & end
+        _add(sums.both[k, r], sums.n_both[k, r], square, both, starts)
+        # In at every frame from the origin to the end: the running count has grown by one each frame.
+        stayed = both & (run[r, lag:] - run[r, :-lag] == lag)
+        _add(sums.stayed[k, r], sums.n_stayed[k, r], square, stayed, starts)
+        for s in here:
+            went = both if s == r else origin & inside[s, lag:]
+            sums.went[k, r, s] += np.add.reduceat(np.count_nonzero(went, axis=1), starts)
+
+
+def _add(total: np.ndarray, count: np.ndarray, square: np.ndarray, mask: np.ndarray, starts: np.ndarray) -> None:
+    count += np.add.reduceat(np.count_nonzero(mask, axis=1), starts)
+    weighted = np.einsum("kfi,fi->fk", square, mask.astype(np.float32))
+    total += np.add.reduceat(weighted.astype(float), starts, axis=0)
+
+
+# ---- from sums to slopes -------------------------------------------------------------------------------------------
+
+
+def _fit(design: np.ndarray, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted least squares: ``design`` (n, p), ``values`` (n, k), ``weight`` (n, n) the inverse covariance."""
+    left = design.T @ weight
+    return np.linalg.lstsq(left @ design, left @ values, rcond=1e-12)[0]
+
+
+def _inverse_covariance(lags: np.ndarray, n_frames: int) -> np.ndarray:
+    covariance = brownian_covariance(lags, n_frames)
+    scale = np.sqrt(np.diag(covariance))
+    return np.linalg.pinv(covariance / np.outer(scale, scale), rcond=1e-8, hermitian=True) / np.outer(scale, scale)
+
+
+def _lines(total: np.ndarray, count: np.ndarray, lags: np.ndarray, fitted: np.ndarray, n_frames: int):
+    """Slopes of lines: whole ``(n_regions, 3)``, blocks ``(n_blocks, n_regions, 3)``."""
+    weight = _inverse_covariance(lags[fitted], n_frames)
+    design = np.stack([np.ones(fitted.sum()), lags[fitted]], axis=1).astype(float)
+    n_regions, n_blocks = count.shape[1:]
+
+    def slope(values: np.ndarray, number: np.ndarray) -> np.ndarray:
+        if np.any(number == 0):
+            return np.full(3, np.nan)
+        return _fit(design, values / number[:, None], weight)[1]
+
+    whole = [slope(total[fitted, r].sum(axis=1), count[fitted, r].sum(axis=1)) for r in range(n_regions)]
+    blocks = [[slope(total[fitted, r, b], count[fitted, r, b]) for r in range(n_regions)] for b in range(n_blocks)]
+    return np.array(whole), np.array(blocks)
+
+
+def _tagged(sums: _Sums, lags, fitted, n_frames):
+    return _lines(sums.tagged, sums.n_tagged, lags, fitted, n_frames)
+
+
+def _both_ends(sums: _Sums, lags, fitted, n_frames):
+    return _lines(sums.both, sums.n_both, lags, fitted, n_frames)
+
+
+def _continuous(sums: _Sums, lags, fitted, n_frames):
+    return _lines(sums.stayed, sums.n_stayed, lags, fitted, n_frames)
+
+
+def _occupancy(sums: _Sums, lags, fitted, n_frames):
+    """Joint fit of the tagged displacements of all regions with the time spent in each."""
+    n_regions, n_blocks = sums.n_tagged.shape[1:]
+    weight = np.kron(np.eye(n_regions), _inverse_covariance(lags[fitted], n_frames))
+
+    def slopes(total: np.ndarray, number: np.ndarray, went: np.ndarray) -> np.ndarray:
+        if np.any(number[fitted] == 0):
+            return np.full((n_regions, 3), np.nan)
+        stay = went / np.maximum(number, 1)[:, :, None]  # (lags, from, to)
+        start = np.eye(n_regions)[None]
+        # The time spent is the integral of the chance to be there; both are counted, lag by lag.
+        chance = np.concatenate([start, stay])
+        knots = np.concatenate([[0], lags]).astype(float)
+        pieces = 0.5 * (chance[1:] + chance[:-1]) * np.diff(knots)[:, None, None]
+        time = np.cumsum(pieces, axis=0)[fitted]
+        n = int(fitted.sum())
+        design = np.zeros((n_regions * n, 2 * n_regions))
+        values = np.zeros((n_regions * n, 3))
+        for r in range(n_regions):
+            rows = slice(r * n, (r + 1) * n)
+            design[rows, r] = 1.0
+            design[rows, n_regions:] = time[:, r]
+            values[rows] = (total / np.maximum(number, 1)[..., None])[fitted, r]
+        return _fit(design, values, weight)[n_regions:]
+
+    whole = slopes(sums.tagged.sum(axis=2), sums.n_tagged.sum(axis=2), sums.went.sum(axis=3))
+    blocks = [slopes(sums.tagged[:, :, b], sums.n_tagged[:, :, b], sums.went[..., b]) for b in range(n_blocks)]
+    return whole, np.array(blocks)
+
+
+_ESTIMATE = {"tagged": _tagged, "both_ends": _both_ends, "continuous": _continuous, "occupancy": _occupancy}
+
+
+def _result(trajectory, name, estimator, regions, mask, slope, blocks, sums, r, lags, window) -> RegionDiffusivity:
+    interval = trajectory.interval_ps
+    unit = A2_PS_TO_CM2_S / interval / 2
+    whole, parts = slope * unit, blocks * unit
+    parts = parts[np.isfinite(parts).all(axis=1)]
+    if len(parts) < 2 or not np.isfinite(whole).all():
+        raise ValueError(
+            f"too few displacements of {estimator!r} in region {name!r} up to {window[1] * interval:g} ps: "
+            "shorten window_ps, widen the region or leave the estimator out"
+        )
+    total, number = {
+        "both_ends": (sums.both, sums.n_both),
+        "continuous": (sums.stayed, sums.n_stayed),
+    }.get(estimator, (sums.tagged, sums.n_tagged))
+    counts = number[:, r].sum(axis=1)
+    cell = trajectory.mean_cell
+    share = 1 - sum(g.share(cell) for g in regions.values()) if name == ELSEWHERE else regions[name].share(cell)
+    mean_ions = float(mask.sum(axis=1).mean())
+    leaves = int(np.count_nonzero(mask[:-1] & ~mask[1:]))
+    side = int(np.argmax(whole[:2]))
+    isotropy = (
+        ratio_from_blocks(parts[:, 2], parts[:, side], whole[2] / whole[side])
+        if whole[side] > 0
+        else Estimate(np.nan, np.nan, len(parts) - 1)
+    )
+    return RegionDiffusivity(
+        region=name,
+        estimator=estimator,
+        total=from_blocks(whole.mean(), parts.mean(axis=1)),
+        components=tuple(from_blocks(whole[k], parts[:, k]) for k in range(3)),
+        lateral=from_blocks(whole[:2].mean(), parts[:, :2].mean(axis=1)),
+        isotropy=isotropy,
+        mean_ions=mean_ions,
+        residence_ps=float(mask.sum() / leaves * interval) if leaves else np.inf,
+        number_density_A3=mean_ions / (share * trajectory.mean_volume_A3),
+        window_ps=(window[0] * interval, window[1] * interval),
+        lags_ps=lags * interval,
+        msd_A2=total[:, r].sum(axis=1) / np.maximum(counts, 1)[:, None],
+        counts=counts.astype(int),
+    )

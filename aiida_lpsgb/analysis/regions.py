@@ -1,0 +1,119 @@
+"""Parts of a periodic cell: slabs and boxes, alone or several together, that breathe with the cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aiida_lpsgb.analysis.neighbours import heights
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Everything within half a thickness of one of several parallel planes.
+
+    Attributes
+    ----------
+    axis
+        Cell vector (0, 1, 2) that the planes cut; they are parallel to the other two.
+    centres
+        Where, as fractions of the cell vector.
+    thickness_A
+        Thickness of each slab, Å, along the normal of the planes, in the mean cell.
+    """
+
+    axis: int
+    centres: tuple[float, ...]
+    thickness_A: float
+
+    def __post_init__(self) -> None:
+        if self.axis not in (0, 1, 2):
+            raise ValueError(f"axis of a slab must be 0, 1 or 2, found {self.axis}")
+        if self.thickness_A <= 0 or not self.centres:
+            raise ValueError("a slab needs a positive thickness_A and at least one centre")
+
+    def contains(self, scaled: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        """Which of the scaled positions ``(..., 3)`` lie inside, for the mean cell given."""
+        half = self._half_width(cell)
+        along = scaled[..., self.axis]
+        inside = np.zeros(along.shape, bool)
+        for centre in self.centres:
+            distance = along - centre
+            distance -= np.rint(distance)
+            inside |= np.abs(distance) <= half
+        return inside
+
+    def share(self, cell: np.ndarray) -> float:
+        """Share of the cell's volume, slabs that overlap counted once."""
+        half = self._half_width(cell)
+        grid = (np.arange(20000) + 0.5) / 20000
+        inside = np.zeros(len(grid), bool)
+        for centre in self.centres:
+            distance = grid - centre
+            inside |= np.abs(distance - np.rint(distance)) <= half
+        return float(inside.mean())
+
+    def _half_width(self, cell: np.ndarray) -> float:
+        return self.thickness_A / 2 / heights(cell)[self.axis]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A parallelepiped between fractions of the cell vectors, such as the core of a dislocation.
+
+    Attributes
+    ----------
+    low, high
+        Fractions of the three cell vectors; ``low`` may be larger than ``high``, or negative, for a box across the
+        boundary.
+    """
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if len(self.low) != 3 or len(self.high) != 3:
+            raise ValueError("a box needs three fractions in low and in high")
+
+    def _widths(self) -> np.ndarray:
+        difference = np.subtract(self.high, self.low)
+        # A box from 0 to 1 holds everything along that vector; any other difference wraps around.
+        return np.where(difference >= 1, 1.0, difference % 1.0)
+
+    def contains(self, scaled: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        """Which of the scaled positions ``(..., 3)`` lie inside."""
+        inside = np.ones(scaled.shape[:-1], bool)
+        for axis, width in enumerate(self._widths()):
+            if width < 1:
+                inside &= (scaled[..., axis] - self.low[axis]) % 1.0 < width
+        return inside
+
+    def share(self, cell: np.ndarray) -> float:
+        """Share of the cell's volume."""
+        return float(np.prod(self._widths()))
+
+
+Region = Slab | Box
+
+
+def region_from_dict(values: Mapping[str, Any]) -> Region:
+    """A region from plain values: ``{axis, centres, thickness_A}`` for slabs or ``{low, high}`` for a box.
+
+    Raises
+    ------
+    ValueError
+        If the keys are of neither.
+    """
+    keys = set(values)
+    if keys == {"axis", "centres", "thickness_A"}:
+        centres: Sequence[float] | float = values["centres"]
+        centres = (centres,) if isinstance(centres, int | float) else centres
+        return Slab(int(values["axis"]), tuple(float(c) for c in centres), float(values["thickness_A"]))
+    if keys == {"low", "high"}:
+        return Box(tuple(float(v) for v in values["low"]), tuple(float(v) for v in values["high"]))
+    raise ValueError(
+        f"a region is axis, centres, thickness_A (slabs) or low, high (box); found {', '.join(sorted(keys))}"
+    )

@@ -1,0 +1,134 @@
+"""A slab of fast ions between slow ones: which estimator gives back what went in."""
+
+import numpy as np
+import pytest
+
+from aiida_lpsgb.analysis.region_diffusion import ELSEWHERE, region_diffusivity
+from aiida_lpsgb.analysis.regions import Box, Slab, region_from_dict
+from aiida_lpsgb.analysis.trajectory import Trajectory
+
+INSIDE, OUTSIDE, EDGE, THICKNESS = 0.06, 0.01, 30.0, 8.0  # Å²/ps and Å
+
+
+def local_diffusivity(z):
+    distance = z - EDGE / 2
+    distance -= EDGE * np.rint(distance / EDGE)
+    return np.where(np.abs(distance) <= THICKNESS / 2, INSIDE, OUTSIDE)
+
+
+@pytest.fixture(scope="module")
+def layered():
+    """Metropolis walk whose steps depend on where it is but whose density is even, as a grain boundary's nearly is."""
+    rng = np.random.default_rng(11)
+    n_ions, n_frames, substeps = 300, 1500, 4
+    x = rng.uniform(0, EDGE, (n_ions, 3))
+    frames = np.empty((n_frames, n_ions + 1, 3))
+    for t in range(n_frames):
+        for _ in range(substeps):
+            here = local_diffusivity(x[:, 2]) / substeps
+            step = rng.normal(size=(n_ions, 3)) * np.sqrt(2 * here)[:, None]
+            there = local_diffusivity(x[:, 2] + step[:, 2]) / substeps
+            square = (step**2).sum(axis=1)
+            accept = rng.random(n_ions) < (here / there) ** 1.5 * np.exp(square / 4 * (1 / here - 1 / there))
+            x[accept] += step[accept]
+        frames[t, :-1] = x
+    frames[:, -1] = 0
+    return Trajectory(["Li"] * n_ions + ["S"], frames, np.eye(3) * EDGE, np.arange(n_frames) * 1.0)
+
+
+@pytest.fixture(scope="module")
+def results(layered):
+    return {
+        w: region_diffusivity(layered, "Li", {"boundary": Slab(2, (0.5,), THICKNESS)}, window_ps=w)
+        for w in ((2, 20), (10, 120))
+    }
+
+
+def ratio(result, name, which="lateral"):
+    truth = (OUTSIDE if name == ELSEWHERE else INSIDE) * 1e-4
+    return getattr(result, which).value / truth
+
+
+@pytest.mark.parametrize("window", [(2, 20), (10, 120)])
+@pytest.mark.parametrize("name", ["boundary", ELSEWHERE])
+def test_recommended_estimator_is_right_along_the_boundary(results, window, name):
+    assert ratio(results[window][name, "occupancy"], name) == pytest.approx(1, abs=0.05)
+
+
+def test_biases_of_the_others(results):
+    long = results[10, 120]
+    # Tagged ions carry the slow grain's motion into the boundary's displacement, and the other way round.
+    assert ratio(long["boundary", "tagged"], "boundary") < 0.96
+    assert ratio(long[ELSEWHERE, "tagged"], ELSEWHERE) > 1.04
+    # Counting only those that stay cuts off the normal displacement.
+    for estimator in ("both_ends", "continuous"):
+        assert long["boundary", estimator].components[2].value < 0.75 * long["boundary", estimator].lateral.value
+        assert ratio(results[2, 20]["boundary", estimator], "boundary") == pytest.approx(1, abs=0.05)
+
+
+def test_counts_and_residence(results, layered):
+    result = results[2, 20]["boundary", "tagged"]
+    assert result.mean_ions == pytest.approx(300 * THICKNESS / EDGE, rel=0.1)
+    assert result.number_density_A3 == pytest.approx(300 / EDGE**3, rel=0.1)
+    assert result.counts[0] == pytest.approx(result.mean_ions * (layered.n_frames - 1), rel=0.01)
+    assert 5 < result.residence_ps < 200
+
+
+def test_whole_cell_is_the_ordinary_result(layered):
+    from aiida_lpsgb.analysis.diffusion import diffusivity
+
+    region = region_diffusivity(layered, "Li", {"all": Box((0, 0, 0), (1, 1, 1))}, window_ps=(2, 40))
+    plain = diffusivity(layered, "Li", window_ps=(2, 40))
+    for estimator in ("tagged", "both_ends", "continuous", "occupancy"):
+        assert region["all", estimator].total.value == pytest.approx(plain.value, rel=0.02)
+    assert np.isinf(region["all", "tagged"].residence_ps)
+
+
+def test_several_regions_and_a_turned_frame(layered):
+    regions = {"a": Slab(2, (0.5,), THICKNESS), "b": Slab(2, (0.0,), 4.0)}
+    found = region_diffusivity(layered, "Li", regions, estimators=["occupancy"], window_ps=(5, 60))
+    assert set(found) == {("a", "occupancy"), ("b", "occupancy"), (ELSEWHERE, "occupancy")}
+    assert ratio(found["a", "occupancy"], "a") == pytest.approx(1, abs=0.06)
+    assert found["b", "occupancy"].lateral.value == pytest.approx(OUTSIDE * 1e-4, rel=0.1)
+    turned = region_diffusivity(
+        layered, "Li", regions, estimators=["occupancy"], window_ps=(5, 60), frame=np.eye(3)[[2, 0, 1]]
+    )
+    assert turned["a", "occupancy"].components[0].value == pytest.approx(
+        found["a", "occupancy"].components[2].value, rel=1e-3
+    )
+
+
+def test_two_slabs_at_the_cell_boundary():
+    cell = np.diag([10.0, 10.0, 40.0])
+    slab = Slab(2, (0.0, 0.5), 10.0)
+    z = np.array([0.05, 0.95, -0.1, 0.2, 0.45, 0.62, 1.124])
+    inside = slab.contains(np.stack([np.zeros(7), np.zeros(7), z], axis=1), cell)
+    assert inside.tolist() == [True, True, True, False, True, True, True]
+    assert slab.share(cell) == pytest.approx(0.5, abs=1e-3)
+    box = Box((0.9, 0.0, 0.0), (1.1, 1.0, 0.5))
+    assert box.contains(
+        np.array([[0.95, 0.3, 0.2], [1.05, -0.3, 0.4], [0.5, 0.5, 0.2], [0.0, 0.0, 0.7]]), cell
+    ).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert box.share(cell) == pytest.approx(0.1)
+
+
+def test_regions_from_plain_values():
+    assert region_from_dict({"axis": 2, "centres": 0.5, "thickness_A": 10}) == Slab(2, (0.5,), 10.0)
+    assert region_from_dict({"low": [0, 0, 0], "high": [1, 1, 0.5]}) == Box((0, 0, 0), (1, 1, 0.5))
+    with pytest.raises(ValueError, match="found centre"):
+        region_from_dict({"centre": 1})
+
+
+def test_bad_input(layered):
+    slab = Slab(2, (0.5,), THICKNESS)
+    with pytest.raises(ValueError, match="regions overlap"):
+        region_diffusivity(layered, "Li", {"a": slab, "b": Slab(2, (0.55,), 8)}, window_ps=(2, 20))
+    with pytest.raises(ValueError, match="unknown estimators"):
+        region_diffusivity(layered, "Li", {"a": slab}, estimators=["best"], window_ps=(2, 20))
+    with pytest.raises(ValueError, match="thickness_A"):
+        Slab(2, (0.5,), 0)

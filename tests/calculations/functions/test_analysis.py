@@ -1,0 +1,80 @@
+"""From trajectories to diffusivities and activation energies, as processes."""
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.plugins import CalculationFactory, DataFactory
+
+from aiida_lpsgb.analysis.arrhenius import K_B
+from aiida_lpsgb.analysis.diffusion import nernst_einstein
+from aiida_lpsgb.analysis.trajectory import Trajectory
+
+pytestmark = pytest.mark.usefixtures("aiida_profile")
+
+
+def energy_landscape(temperature_K, ea=0.3, d0=2e-3):
+    return d0 * np.exp(-ea / (K_B * temperature_K))
+
+
+def run(temperature_K, seed, n_frames=400, n_ions=40):
+    """Random walk of Li at the diffusivity of the temperature beside a PS4 tetrahedron."""
+    rng = np.random.default_rng(seed)
+    d = energy_landscape(temperature_K) * 1e4
+    walk = 8 + (rng.normal(size=(n_frames, n_ions, 3)) * np.sqrt(2 * d)).cumsum(axis=0)
+    tetrahedron = 2.05 / np.sqrt(3) * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1.0]])
+    still = np.broadcast_to(np.vstack([np.zeros((1, 3)), tetrahedron]), (n_frames, 5, 3))
+    positions = np.concatenate([walk, still], axis=1)
+    trajectory = Trajectory(["Li"] * n_ions + ["P"] + ["S"] * 4, positions, np.eye(3) * 16, np.arange(n_frames) * 1.0)
+    return DataFactory("lpsgb.trajectory")(trajectory, "npt", temperature_K, 2.0)
+
+
+def test_from_trajectories_to_conductivity():
+    diffusivity = CalculationFactory("lpsgb.diffusivity")
+    nodes = {}
+    for seed, temperature in enumerate((500.0, 600.0, 700.0, 800.0)):
+        nodes[f"t{temperature:.0f}k_1"] = diffusivity(run(temperature, seed), orm.Dict({"species": "Li", "charge": 1}))
+        node = nodes[f"t{temperature:.0f}k_1"]
+        assert node.value == pytest.approx(energy_landscape(temperature), abs=3.5 * node.uncertainty)
+        assert node.conductivity == pytest.approx(nernst_einstein(node.value, 40 / 16**3, temperature), rel=1e-6)
+        assert node.creator is not None
+        details = node.base.attributes.get("details")
+        assert details["detected"]
+        assert details["drift"] == "P S"
+        assert node.get_array("msd_components_angstrom2").shape == (201, 3)
+    result = CalculationFactory("lpsgb.arrhenius_fit")(**nodes).get_dict()
+    low, high = result["activation_energy_interval95_ev"]
+    assert low - 0.01 < 0.3 < high + 0.01
+    low, high = result["conductivity_300k_interval95_s_cm"]
+    assert low * 0.8 < nernst_einstein(energy_landscape(300), 40 / 16**3, 300) < high * 1.2
+    assert result["temperatures_K"] == [500.0, 600.0, 700.0, 800.0]
+    assert len(result["regimes"]["fits"]) == 1
+
+
+def test_speciation():
+    result = CalculationFactory("lpsgb.speciation")(
+        run(500.0, 0, n_frames=60),
+        orm.Dict({"centre": "P", "ligand": "S", "cutoff_A": 2.5, "coordination": 4, "every": 10}),
+    )
+    assert result["whole_fraction_min"] == 1.0
+    assert result["units"] == {"PS4": 1.0}
+    assert result["n_frames"] == 6
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, "species missing"),
+        ({"species": "Na"}, "no Na in this trajectory"),
+        ({"species": "Li", "windo_ps": 3}, "unknown windo_ps; known are .*window_ps"),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        CalculationFactory("lpsgb.diffusivity")(run(500.0, 0, n_frames=60), orm.Dict(parameters))
+
+
+def test_species_must_agree():
+    lithium = DataFactory("lpsgb.diffusivity")(1e-6, 1e-7, temperature_K=500, species="Li", estimator="msd")
+    sodium = DataFactory("lpsgb.diffusivity")(1e-6, 1e-7, temperature_K=600, species="Na", estimator="msd")
+    with pytest.raises(ValueError, match="of one species, found Li, Na"):
+        CalculationFactory("lpsgb.arrhenius_fit")(a=lithium, b=sodium)
