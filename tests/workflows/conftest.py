@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from aiida import load_profile, orm
 from aiida.engine import submit
-from aiida.manage.configuration import get_config, profile_context
+from aiida.manage import get_manager
+from aiida.manage.configuration import profile_context
 from aiida.plugins import WorkflowFactory
 
 from aiida_lpsgb.cli import quicksetup
@@ -103,7 +104,7 @@ def wait_for(node, condition, timeout=STUDY_TIMEOUT_S):
     while not (value := condition()):
         if time.monotonic() > end:
             pytest.fail(
-                f"timed out after {timeout} s\n{format_call_graph(node)}\n{daemon_log(get_config().current_profile)}"
+                f"timed out after {timeout} s\n{format_call_graph(node)}\n{daemon_log(get_manager().get_profile())}"
             )
         time.sleep(0.2)
     return value
