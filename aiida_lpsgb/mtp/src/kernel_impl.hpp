@@ -249,6 +249,12 @@ void basic_moments(const Program& p, const Workspace& w, int slots) {
 
 // ---- products -------------------------------------------------------------------------------------------------------
 
+inline V sum_of_products(const Factors* factors, const double* weights, int begin, int end, const V* m) {
+  V sum = V{};
+  for (int t = begin; t < end; ++t) sum += weights[t] * m[factors[t].a] * m[factors[t].b];
+  return sum;
+}
+
 void product_moments(const Program& p, const Workspace& w) {
   V* m = w.moments;
   for (int k = 0; k < p.dependent; ++k) {
@@ -256,12 +262,8 @@ void product_moments(const Program& p, const Workspace& w) {
     m[d.target] = m[d.lower] - m[d.xx] - m[d.yy];
   }
   V* out = m + p.independent + p.dependent;
-  for (int k = 0; k < p.inner; ++k) {
-    V sum = V{};
-    for (int t = p.product_start[k]; t < p.product_start[k + 1]; ++t)
-      sum += p.products[t].weight * m[p.products[t].a] * m[p.products[t].b];
-    out[k] = sum;
-  }
+  for (int k = 0; k < p.inner; ++k)
+    out[k] = sum_of_products(p.factors, p.weights, p.product_start[k], p.product_start[k + 1], m);
 }
 
 // Fills the gradients and returns the energies without the species' constants.
@@ -269,14 +271,20 @@ V moment_gradients(const Program& p, const Workspace& w) {
   const V* m = w.moments;
   V* g = w.gradients;
   V energy = V{};
-  for (int k = p.moments() - 1; k >= 0; --k) {
+  for (int k = 0; k < p.moments(); ++k) {
     V linear = V{};
     for (int t = p.linear_start[k]; t < p.linear_start[k + 1]; ++t) linear += p.linears[t].weight * m[p.linears[t].a];
     energy += m[k] * (p.constant[k] + 0.5 * linear);
-    V sum = p.constant[k] + linear;
-    for (int t = p.quadratic_start[k]; t < p.quadratic_start[k + 1]; ++t)
-      sum += p.quadratics[t].weight * g[p.quadratics[t].a] * m[p.quadratics[t].b];
-    g[k] = sum;
+    g[k] = p.constant[k] + linear;
+  }
+  for (int k = p.inner - 1; k >= 0; --k) {
+    const V gradient = g[p.independent + p.dependent + k];
+    for (int t = p.product_start[k]; t < p.product_start[k + 1]; ++t) {
+      const Factors f = p.factors[t];
+      const V weighted = p.weights[t] * gradient;
+      g[f.a] += weighted * m[f.b];
+      g[f.b] += weighted * m[f.a];
+    }
   }
   for (int k = p.dependent - 1; k >= 0; --k) {
     const Dependent& d = p.dependents[k];
@@ -369,10 +377,10 @@ void start_row(const Program& p, const Workspace& w, V* row) {
   for (int k = 0; k < p.row_size(); ++k) row[k] = V{};
   V* scalars = row + static_cast<long>(p.species_count) * p.funcs * p.basis_size;
   for (int k = 0; k < p.scalars; ++k) {
-    V sum = p.scalar_moment[k] >= 0 ? w.moments[p.scalar_moment[k]] : V{};
-    for (int t = p.scalar_start[k]; t < p.scalar_start[k + 1]; ++t)
-      sum += p.scalar_products[t].weight * w.moments[p.scalar_products[t].a] * w.moments[p.scalar_products[t].b];
-    scalars[k] = sum;
+    scalars[k] = p.scalar_moment[k] >= 0
+                     ? w.moments[p.scalar_moment[k]]
+                     : sum_of_products(p.scalar_factors, p.scalar_weights, p.scalar_start[k], p.scalar_start[k + 1],
+                                       w.moments);
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <map>
 #include <stdexcept>
 #include <utility>
@@ -42,8 +43,9 @@ struct CompiledProgram::Tables {
   std::vector<double> radial_poly, radial_cheb, constant, species_coeffs;
   std::vector<int> function_monomials, function_offset;
   std::vector<Dependent> dependents;
-  std::vector<int> product_start, linear_start, quadratic_start, scalar_moment, scalar_start;
-  std::vector<Quadratic> products, quadratics, scalar_products;
+  std::vector<int> product_start, linear_start, scalar_moment, scalar_start;
+  std::vector<Factors> factors, scalar_factors;
+  std::vector<double> weights, scalar_weights;
   std::vector<Linear> linears;
 
   std::map<std::pair<int, Powers>, int> dependent_of;  // (function, powers) to moment
@@ -56,6 +58,7 @@ struct CompiledProgram::Tables {
   int inner(const Potential& potential, int first);
   void derivatives(const Potential& potential, int moments);
   void scalars(const Potential& potential);
+  Factors factors_of(int a, int b) const;
 };
 
 void CompiledProgram::Tables::radial(const Potential& potential, bool horner) {
@@ -102,38 +105,45 @@ void CompiledProgram::Tables::basic(const Potential& potential, int independent_
   }
 }
 
-// Keeps the product moments that other products need, in the file's order, which respects dependence.
+// Keeps the product moments that other products need, in the order in which the file completes them.
 int CompiledProgram::Tables::inner(const Potential& potential, int first) {
   const auto& times = potential.alpha_index_times;
-  std::vector<char> needed(potential.alpha_moments_count, 0), live(potential.alpha_moments_count, 0);
+  const std::size_t count = potential.alpha_moments_count;
+  std::vector<char> live(count, 0), needed(count, 0);
   for (const int m : potential.alpha_moment_mapping) live[m] = 1;
   for (auto entry = times.rbegin(); entry != times.rend(); ++entry) {
     const auto& [a, b, factor, c] = *entry;
     if (live[c]) live[a] = live[b] = needed[a] = needed[b] = 1;
   }
-  std::vector<std::vector<Quadratic>> terms(potential.alpha_moments_count);
-  std::vector<int> order;
-  for (const auto& [a, b, factor, c] : times) {
+  std::vector<std::vector<std::array<int, 3>>> terms(count);
+  std::vector<int> last(count, 0), order;
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    const auto& [a, b, factor, c] = times[i];
     if (!needed[c]) continue;
     if (terms[c].empty()) order.push_back(c);
-    terms[c].push_back({static_cast<double>(factor), a, b});
+    terms[c].push_back({a, b, factor});
+    last[c] = static_cast<int>(i);
   }
-  // A moment is complete before it is used, so the order of last terms is an order of evaluation.
-  std::vector<int> last(potential.alpha_moments_count, 0);
-  for (std::size_t i = 0; i < times.size(); ++i) last[times[i][3]] = static_cast<int>(i);
   std::sort(order.begin(), order.end(), [&](int a, int b) { return last[a] < last[b]; });
-
+  if (first + order.size() > UINT16_MAX) throw std::invalid_argument("the potential has more than 65535 moments");
+  for (std::size_t k = 0; k < order.size(); ++k) moment_of[order[k]] = first + static_cast<int>(k);
   product_start.push_back(0);
   for (const int c : order) {
-    moment_of[c] = first + static_cast<int>(product_start.size()) - 1;
-    for (const Quadratic& t : terms[c]) products.push_back({t.weight, moment_of[t.a], moment_of[t.b]});
-    product_start.push_back(static_cast<int>(products.size()));
+    for (const auto& [a, b, factor] : terms[c]) {
+      factors.push_back(factors_of(a, b));
+      weights.push_back(factor);
+    }
+    product_start.push_back(static_cast<int>(factors.size()));
   }
   return static_cast<int>(order.size());
 }
 
-// dE/dm: constants from scalars that are kept moments, linear terms from scalars that are sums of products only,
-// quadratic terms through the products that are kept.
+Factors CompiledProgram::Tables::factors_of(int a, int b) const {
+  return {static_cast<std::uint16_t>(moment_of[a]), static_cast<std::uint16_t>(moment_of[b])};
+}
+
+// What dE/dm holds besides the products that are kept: constants from scalars that are kept moments, and terms linear
+// in the moments from scalars that are sums of products only.
 void CompiledProgram::Tables::derivatives(const Potential& potential, int moments) {
   constant.assign(moments, 0.0);
   std::vector<double> leaf_weight(potential.alpha_moments_count, 0.0);
@@ -146,45 +156,30 @@ void CompiledProgram::Tables::derivatives(const Potential& potential, int moment
   }
   std::vector<std::map<int, double>> linear(moments);
   for (const auto& [a, b, factor, c] : potential.alpha_index_times) {
-    if (moment_of[c] >= 0 || moment_of[a] < 0 || moment_of[b] < 0) continue;
     const double weight = leaf_weight[c] * factor;
-    if (weight == 0.0) continue;
+    if (moment_of[c] >= 0 || weight == 0.0) continue;
     linear[moment_of[a]][moment_of[b]] += weight;
     linear[moment_of[b]][moment_of[a]] += weight;
   }
-  std::vector<std::vector<Quadratic>> quadratic(moments);
-  const int first = moments - static_cast<int>(product_start.size()) + 1;
-  for (std::size_t c = 0; c + 1 < product_start.size(); ++c)
-    for (int t = product_start[c]; t < product_start[c + 1]; ++t) {
-      const auto& [weight, a, b] = products[t];
-      const int target = first + static_cast<int>(c);
-      if (a == b) {
-        quadratic[a].push_back({2 * weight, target, a});
-      } else {
-        quadratic[a].push_back({weight, target, b});
-        quadratic[b].push_back({weight, target, a});
-      }
-    }
   linear_start.push_back(0);
-  quadratic_start.push_back(0);
   for (int m = 0; m < moments; ++m) {
     for (const auto& [a, weight] : linear[m]) linears.push_back({weight, a});
-    quadratics.insert(quadratics.end(), quadratic[m].begin(), quadratic[m].end());
     linear_start.push_back(static_cast<int>(linears.size()));
-    quadratic_start.push_back(static_cast<int>(quadratics.size()));
   }
 }
 
 void CompiledProgram::Tables::scalars(const Potential& potential) {
-  std::vector<std::vector<Quadratic>> terms(potential.alpha_moments_count);
+  std::vector<std::vector<std::array<int, 3>>> terms(potential.alpha_moments_count);
   for (const auto& [a, b, factor, c] : potential.alpha_index_times)
-    if (moment_of[c] < 0 && moment_of[a] >= 0 && moment_of[b] >= 0)
-      terms[c].push_back({static_cast<double>(factor), moment_of[a], moment_of[b]});
+    if (moment_of[c] < 0) terms[c].push_back({a, b, factor});
   scalar_start.push_back(0);
   for (const int m : potential.alpha_moment_mapping) {
     scalar_moment.push_back(moment_of[m]);
-    if (moment_of[m] < 0) scalar_products.insert(scalar_products.end(), terms[m].begin(), terms[m].end());
-    scalar_start.push_back(static_cast<int>(scalar_products.size()));
+    for (const auto& [a, b, factor] : terms[m]) {
+      scalar_factors.push_back(factors_of(a, b));
+      scalar_weights.push_back(factor);
+    }
+    scalar_start.push_back(static_cast<int>(scalar_factors.size()));
   }
 }
 
@@ -222,16 +217,16 @@ CompiledProgram::CompiledProgram(const Potential& potential) : tables_(std::make
   p.function_offset = t.function_offset.data();
   p.dependents = t.dependents.data();
   p.product_start = t.product_start.data();
-  p.products = t.products.data();
+  p.factors = t.factors.data();
+  p.weights = t.weights.data();
   p.constant = t.constant.data();
   p.linear_start = t.linear_start.data();
   p.linears = t.linears.data();
-  p.quadratic_start = t.quadratic_start.data();
-  p.quadratics = t.quadratics.data();
   p.scalars = static_cast<int>(t.scalar_moment.size());
   p.scalar_moment = t.scalar_moment.data();
   p.scalar_start = t.scalar_start.data();
-  p.scalar_products = t.scalar_products.data();
+  p.scalar_factors = t.scalar_factors.data();
+  p.scalar_weights = t.scalar_weights.data();
   p.species_coeffs = t.species_coeffs.data();
 }
 

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 namespace mtp {
@@ -23,9 +24,8 @@ struct Linear {  // weight m[a]
   int a;
 };
 
-struct Quadratic {  // weight m[a] m[b], or weight g[a] m[b]
-  double weight;
-  int a, b;
+struct Factors {  // of a product of two moments; small, because high levels stream through thousands of them
+  std::uint16_t a, b;
 };
 
 struct Program {
@@ -49,19 +49,19 @@ struct Program {
   // Moments: independent, then dependent, then the products that are factors of others.
   int independent, dependent, inner;
   const Dependent* dependents;
-  const int* product_start;       // [inner + 1] into products
-  const Quadratic* products;      // m = sum of weight m[a] m[b]
+  const int* product_start;       // [inner + 1] into factors and weights
+  const Factors* factors;         // m = sum of weight m[a] m[b]
+  const double* weights;
   const double* constant;         // dE/dm from the moments that are themselves scalars
-  const int* linear_start;        // [moments + 1] into linears: dE/dm += weight m[a]
+  const int* linear_start;        // [moments + 1] into linears: dE/dm += weight m[a], from scalars that are not kept
   const Linear* linears;
-  const int* quadratic_start;     // [moments + 1] into quadratics: dE/dm += weight g[a] m[b]
-  const Quadratic* quadratics;
 
   // The scalars themselves, needed for derivatives with respect to the coefficients only.
   int scalars;
   const int* scalar_moment;  // the moment that a scalar is, or -1 where it is a sum of products
-  const int* scalar_start;   // [scalars + 1] into scalar_products
-  const Quadratic* scalar_products;
+  const int* scalar_start;   // [scalars + 1] into scalar_factors and scalar_weights
+  const Factors* scalar_factors;
+  const double* scalar_weights;
 
   const double* species_coeffs;
 
