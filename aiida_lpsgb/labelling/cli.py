@@ -52,8 +52,6 @@ def _open_images(path: Path) -> Iterator[Sequence[Atoms] | Reader]:
     if path.suffix != ".npz":
         try:
             images = ase.io.read(path, index=":")
-        except OSError:
-            raise
         except Exception as error:
             # The readers of ASE raise anything at all.
             raise ValueError(f"{path} cannot be read: {error or type(error).__name__}") from error
