@@ -49,7 +49,7 @@ class RadialDistribution:
     edges_A: np.ndarray
 
     def first_peak_A(self, smallest: float = 1.0) -> float:
-        """Position of the first maximum above ``smallest``, Å, from a parabola through its top three points; NaN if none."""
+        """Position of the first maximum above ``smallest``, Å, by a parabola through its top; NaN if there is none."""
         for k in range(1, len(self.g) - 1):
             # The highest point of the first run above the threshold, not its first wiggle.
             if self.g[k] < smallest:
