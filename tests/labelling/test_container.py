@@ -9,6 +9,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aiida_lpsgb.labelling import container
 from aiida_lpsgb.mtp.configurations import labels as labels_of
@@ -116,6 +118,33 @@ def test_stale_labels_are_not_stored():
     assert labels_of(live) == {}
     energy = live.get_potential_energy()
     assert labels_of(live)["energy"] == energy
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    infos=st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=4),
+    numbers=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=4),
+    data=st.data(),
+)
+def test_anything_finite_round_trips(infos, numbers, data):
+    images = []
+    for info in infos:
+        info.pop("mv_grade", None)
+        size = data.draw(st.integers(1, 4))
+        values = np.resize(numbers, (size, 3))
+        atoms = Atoms(["Li"] * size, positions=values, info=info)
+        labels = {"energy": numbers[0], "forces": -values, "stress": np.resize(numbers, 6)}
+        images.append(container.with_labels(atoms, **{k: v for k, v in labels.items() if data.draw(st.booleans())}))
+    handle, _ = store(images)
+    for image, back in zip(images, container.Reader(handle), strict=True):
+        assert_same(image, back)
 
 
 def test_info_that_json_cannot_hold_is_left_out():

@@ -164,3 +164,10 @@ def test_protocol(inputs, generate_workchain):
             given["engine"]["ase"]["code"], given["configurations"], overrides={"batchsize": 7}
         )
     assert LabelWorkChain.get_default_protocol() == "moderate"
+
+
+@pytest.mark.daemon
+def test_through_the_daemon(submit_and_wait, inputs):
+    node = submit_and_wait(LabelWorkChain, **inputs(3), batch_size=orm.Int(1))
+    assert node.is_finished_ok, node.exit_message
+    assert_labelled(node.outputs.configurations, copper(3))
