@@ -238,6 +238,8 @@ def _select_add(args: argparse.Namespace) -> None:
 
 
 def _mode(args: argparse.Namespace) -> str:
+    if not args.nbh_weight and not args.energy_weight:
+        raise ValueError("--energy-weight=0 needs --nbh-weight=1: there would be nothing to select by")
     return "neighborhood" if args.nbh_weight else "configuration"
 
 
@@ -291,6 +293,9 @@ def _add_selection_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--swap-threshold", type=_above_one, default=1.0000001, metavar="X", help="default 1.0000001")
     parser.add_argument(
         "--nbh-weight", type=_not_negative, default=0.0, metavar="X", help="if not 0, select by neighbourhoods"
+    )
+    parser.add_argument(
+        "--energy-weight", type=float, choices=(0.0, 1.0), default=1.0, help="0 beside --nbh-weight, as MLIP-2 needs it"
     )
     parser.add_argument("--als-filename", "--mvs-filename", default="state.als", metavar="FILE", help="state to write")
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")

@@ -145,6 +145,7 @@ def test_efs_and_mindist(folder, species, capsys):
         (["calc-grade", "pot.mtp", "train.cfg", "test.cfg", "o.cfg", "--load-als=pot.mtp"], "no active set"),
         (["train", "one.mtp", "train.cfg"], "but there are 1 species"),
         (["init", "9", "3", "o.mtp"], "even number"),
+        (["select-add", "pot.mtp", "train.cfg", "test.cfg", "o.cfg", "--energy-weight=0"], "--nbh-weight=1"),
         (["train", "pot.mtp", "train.cfg", "--valid-cfgs=nothing.cfg"], "nothing.cfg"),
     ],
 )
@@ -194,9 +195,8 @@ class TestBesideMLIP2:
 
     @pytest.mark.parametrize("option", [(), ("--nbh-weight=1", "--energy-weight=0")])
     def test_grades_are_the_same(self, folder, mlip2, species, option):
-        ours_options = [o for o in option if "energy" not in o]
         mlip(mlip2, "calc-grade", "pot.mtp", "train.cfg", "test.cfg", "theirs.cfg", "--als-filename=t.als", *option)
-        run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "ours.cfg", "--als-filename=o.als", *ours_options)
+        run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "ours.cfg", "--als-filename=o.als", *option)
         run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "loaded.cfg", "--load-als=t.als")
         theirs, ours, loaded = (
             np.array([a.info["mv_grade"] for a in read_cfg(name, species)])
