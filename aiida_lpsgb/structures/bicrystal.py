@@ -24,7 +24,19 @@ from scipy.spatial import cKDTree
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
 from aiida_lpsgb.structures.grain_boundary import Boundary, Grain, boundaries
 
-__all__ = ["Candidate", "boundary_energy", "build", "candidates", "check_sizes", "grain_boundary"]
+__all__ = [
+    "Candidate",
+    "Slab",
+    "boundary_energy",
+    "build",
+    "candidates",
+    "check_sizes",
+    "contact_table",
+    "fill_slab",
+    "grain_boundary",
+    "region_record",
+    "touch",
+]
 
 EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2 = 16.0217663
 #: Atoms of different grains come no closer than this share of the crystal's own distances between units.
@@ -106,7 +118,7 @@ def candidates(
     list of Candidate
         The densest (smallest sum of gaps) first.
     """
-    table = _contact_table(crystal, contact)
+    table = contact_table(crystal, contact)
     reach = max(table.values())
     shifts = _shifts(boundary, shift_step, max_shifts)
     twin = _twin_operation(crystal, boundary)
@@ -118,10 +130,10 @@ def candidates(
         if flips is not None:
             equivalent = flips[0].kind
         for shift in shifts:
-            gap, crowding = _contact(lower[1], upper[0], shift, boundary.cell, table)
+            gap, crowding = touch(lower[1], upper[0], shift, boundary.cell, table)
             second = gap
             if equivalent == "none":
-                second, _ = _contact(upper[1], lower[0], -shift, boundary.cell, table)
+                second, _ = touch(upper[1], lower[0], -shift, boundary.cell, table)
             found.append(Candidate(cuts, shift, (gap, second), equivalent, crowding, twin, flips))
     return sorted(found, key=lambda c: (round(sum(c.gaps), 2), round(c.crowding, 6), c.cuts, tuple(c.shift)))
 
@@ -145,7 +157,7 @@ def _twin_operation(crystal: Crystal, boundary: Boundary) -> np.ndarray | None:
     return None
 
 
-def _moved(faces: tuple[_Slab, _Slab], operation: np.ndarray) -> tuple[_Slab, _Slab]:
+def _moved(faces: tuple[Slab, Slab], operation: np.ndarray) -> tuple[Slab, Slab]:
     """Apply an operation that keeps z to the faces of a grain."""
     lower, upper = (replace(face, positions=face.positions @ operation.T) for face in faces)
     return lower, upper
@@ -184,8 +196,21 @@ def _shifts(boundary: Boundary, step: float, limit: int) -> list[np.ndarray]:
     return [np.array([i, j]) / counts @ basis for i, j in itertools.product(range(counts[0]), range(counts[1]))]
 
 
-def _contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], float]:
-    """Contact distance of every ordered pair of elements, in Å; never one at which units would bond."""
+def contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], float]:
+    """List the contact distance of every ordered pair of elements.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        The crystal whose own distances between units count.
+    contact : float
+        Share of them.
+
+    Returns
+    -------
+    dict of (str, str) to float
+        Distances in Å; never one at which units would bond.
+    """
     elements = sorted(set(crystal.atoms.get_chemical_symbols()))
     table = {}
     for a, b in itertools.product(elements, repeat=2):
@@ -195,10 +220,19 @@ def _contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], fl
 
 
 @dataclass(frozen=True)
-class _Slab:
-    """Part of a grain between two cuts; z counts from the lower one.
+class Slab:
+    """Part of a grain between two cuts.
 
-    ``advance`` is how far the crystal at the upper cut is displaced in the plane against that at the lower one.
+    Attributes
+    ----------
+    positions : numpy.ndarray, shape (n, 3)
+        Atoms in the laboratory frame, z counted from the lower cut, in Å.
+    symbols : numpy.ndarray of str, shape (n,)
+        Their elements.
+    thickness : float
+        Distance between the cuts, in Å.
+    advance : numpy.ndarray, shape (2,)
+        How far the crystal at the upper cut is displaced in the plane against that at the lower one, in Å.
     """
 
     positions: np.ndarray
@@ -207,8 +241,25 @@ class _Slab:
     advance: np.ndarray
 
 
-def _slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> _Slab:
-    """Fill the common cell with the units whose centres lie within n layers above the cut."""
+def fill_slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> Slab:
+    """Fill the common cell with the units whose centres lie within some layers above a cut.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        The crystal.
+    grain : Grain
+        Its orientation, in-plane cell and strain.
+    cut : float
+        Height of the lower cut, in Å.
+    n_layers : int
+        Thickness in lattice planes.
+
+    Returns
+    -------
+    Slab
+        The grain between its cuts; units are strained as rigid bodies.
+    """
     plane = grain.plane
     basis = grain.basis
     lateral = grain.frame @ plane.stacking
@@ -229,7 +280,7 @@ def _slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> _Slab:
         positions.append((centres[:, None] + arms[None]).reshape(-1, 3))
         symbols += list(unit.symbols) * len(centres)
     advance = grain.deformation @ (n_layers * lateral[:2])
-    return _Slab(np.vstack(positions), np.array(symbols), n_layers * plane.spacing, advance)
+    return Slab(np.vstack(positions), np.array(symbols), n_layers * plane.spacing, advance)
 
 
 def _representatives(vectors: np.ndarray) -> np.ndarray:
@@ -240,11 +291,11 @@ def _representatives(vectors: np.ndarray) -> np.ndarray:
     return np.array(list(itertools.product(range(abs(a[0])), range(abs(b[1])))))
 
 
-def _faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[_Slab, _Slab]:
+def _faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[Slab, Slab]:
     """Atoms near the lower and the upper cut of a grain, as if both cuts were at height 0 in one lattice plane."""
     depth = reach + 2 * max((np.abs(unit.positions - unit.centre).max() for unit in crystal.units), default=0.0)
     n_layers = max(1, math.ceil(2 * depth / grain.plane.spacing))
-    slab = _slab(crystal, grain, cut, n_layers)
+    slab = fill_slab(crystal, grain, cut, n_layers)
     near_bottom = slab.positions[:, 2] < depth
     near_top = slab.positions[:, 2] > slab.thickness - depth
     top = slab.positions[near_top] - [*slab.advance, slab.thickness]
@@ -254,10 +305,27 @@ def _faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[_S
     )
 
 
-def _contact(
-    below: _Slab, above: _Slab, shift: np.ndarray, cell: np.ndarray, table: Mapping[tuple[str, str], float]
+def touch(
+    below: Slab, above: Slab, shift: np.ndarray, cell: np.ndarray, table: Mapping[tuple[str, str], float]
 ) -> tuple[float, float]:
-    """Gap at which the atoms above touch those below, and how crowded the contact is."""
+    """Bring two surfaces into contact along the normal.
+
+    Parameters
+    ----------
+    below, above : Slab
+        The surfaces, heights of both counted from their cuts.
+    shift : numpy.ndarray, shape (2,)
+        In-plane displacement of what is above, in Å.
+    cell : numpy.ndarray, shape (2, 2)
+        Common in-plane cell as rows, in Å.
+    table : mapping of pair to float
+        Contact distances; see :func:`contact_table`.
+
+    Returns
+    -------
+    float, float
+        Gap between the cuts at which the first pair touches, in Å, and the crowding of :class:`Candidate`.
+    """
     reach = max(table.values())
     highest, lowest = below.positions[:, 2].max(), above.positions[:, 2].min()
     outermost = _touching_pairs(
@@ -280,13 +348,13 @@ def _contact(
     return gap, crowding
 
 
-def _where(face: _Slab, mask: np.ndarray) -> _Slab:
+def _where(face: Slab, mask: np.ndarray) -> Slab:
     return replace(face, positions=face.positions[mask], symbols=face.symbols[mask])
 
 
 def _touching_pairs(
-    below: _Slab,
-    above: _Slab,
+    below: Slab,
+    above: Slab,
     shift: np.ndarray,
     cell: np.ndarray,
     table: Mapping[tuple[str, str], float],
@@ -391,7 +459,7 @@ def build(
         "repeats": list(repeats),
         "vacuum_A": vacuum,
         "total_area_A2": round(boundary.area * math.prod(repeats), 4),
-        "regions": [_region(centre, region, height) for centre in centres],
+        "regions": [region_record(centre, region, height) for centre in centres],
     }
     return atoms
 
@@ -421,17 +489,17 @@ def check_sizes(width: float = 25.0, region: float = 10.0, n_atoms: int = 1, vac
         )
 
 
-def _two_slabs(crystal: Crystal, boundary: Boundary, candidate: Candidate, width: float) -> tuple[_Slab, _Slab]:
+def _two_slabs(crystal: Crystal, boundary: Boundary, candidate: Candidate, width: float) -> tuple[Slab, Slab]:
     """Fill both grains; a twin is made of the first grain's very atoms."""
     first, second = boundary.grains
-    lower = _slab(crystal, first, candidate.cuts[0], math.ceil(width / first.plane.spacing - 1e-9))
+    lower = fill_slab(crystal, first, candidate.cuts[0], math.ceil(width / first.plane.spacing - 1e-9))
     if candidate.twin is None:
-        return lower, _slab(crystal, second, candidate.cuts[1], math.ceil(width / second.plane.spacing - 1e-9))
+        return lower, fill_slab(crystal, second, candidate.cuts[1], math.ceil(width / second.plane.spacing - 1e-9))
     planar = candidate.twin[:2, :2]
     return lower, replace(lower, positions=lower.positions @ candidate.twin.T, advance=planar @ lower.advance)
 
 
-def _offset(boundary: Boundary, candidate: Candidate, lower: _Slab, upper: _Slab) -> np.ndarray:
+def _offset(boundary: Boundary, candidate: Candidate, lower: Slab, upper: Slab) -> np.ndarray:
     """In-plane part of the third cell vector that makes the second boundary the image of the first.
 
     A twin operation done twice must be a lattice vector; a flip of grain 1 must be one of grain 2 as well; and where
@@ -453,7 +521,8 @@ def _offset(boundary: Boundary, candidate: Candidate, lower: _Slab, upper: _Slab
     return offset - np.round(offset @ np.linalg.inv(boundary.cell)) @ boundary.cell
 
 
-def _region(centre: float, thickness: float, height: float) -> dict[str, float]:
+def region_record(centre: float, thickness: float, height: float) -> dict[str, float]:
+    """Describe where a boundary lies along the normal, its centre also as a share of the height."""
     return {
         "centre_A": round(float(centre), 6),
         "thickness_A": float(thickness),

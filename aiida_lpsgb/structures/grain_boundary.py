@@ -19,7 +19,7 @@ import numpy as np
 from aiida_lpsgb.structures.coincidence import NoCoincidence, common_angles, match, no_coincidence, strain_tensor
 from aiida_lpsgb.structures.crystal import Crystal, Plane, primitive_indices
 
-__all__ = ["Boundary", "Grain", "boundaries"]
+__all__ = ["Boundary", "Grain", "boundaries", "laboratory_frame"]
 
 KINDS = ("symmetric", "asymmetric", "twist", "mixed")
 
@@ -259,8 +259,21 @@ def _equivalent(crystal: Crystal, indices: np.ndarray) -> list[np.ndarray]:
     return [np.array(image) for image in sorted({tuple(image) for image in images}, reverse=True)]
 
 
-def _frame(normal: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Rotation that carries a normal to z and the direction's part within the plane to x."""
+def laboratory_frame(normal: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Rotate a plane's normal to z and a direction's part within the plane to x.
+
+    Parameters
+    ----------
+    normal : numpy.ndarray, shape (3,)
+        Unit normal.
+    direction : numpy.ndarray, shape (3,)
+        A direction that is not the normal.
+
+    Returns
+    -------
+    numpy.ndarray, shape (3, 3)
+        The rotation: laboratory = rotation @ crystal.
+    """
     x = direction - (direction @ normal) * normal
     x = x / np.linalg.norm(x)
     return np.array([x, np.cross(normal, x), normal])
@@ -273,7 +286,7 @@ def _about_z(degrees: float) -> np.ndarray:
 
 def _symmetric(crystal: Crystal, plane: Plane, along: np.ndarray) -> Boundary:
     """Turn the second grain by 180° about the normal: its planar lattice falls on the first's, vector on opposite."""
-    lower = Grain(plane, _frame(plane.normal, along), np.eye(2, dtype=int), np.eye(2))
+    lower = Grain(plane, laboratory_frame(plane.normal, along), np.eye(2, dtype=int), np.eye(2))
     upper = replace(lower, frame=_about_z(180.0) @ lower.frame, vectors=-lower.vectors)
     return _finish(crystal, "symmetric", "lattice", (lower, upper), lower.basis, np.array([1.0, 0.0, 0.0]))
 
@@ -282,8 +295,8 @@ def _asymmetric(
     crystal: Crystal, first: Plane, second: Plane, along: np.ndarray, max_strain: float, max_area: float
 ) -> list[Boundary]:
     """Lay the axes of both grains parallel or antiparallel."""
-    lower = _frame(first.normal, along)
-    frames = [(lower, _frame(second.normal, sign * along)) for sign in (1, -1)]
+    lower = laboratory_frame(first.normal, along)
+    frames = [(lower, laboratory_frame(second.normal, sign * along)) for sign in (1, -1)]
     x = np.array([1.0, 0.0, 0.0])
     found = _search(crystal, "asymmetric", (first, second), frames, x, max_strain, max_area)
     if not found:
@@ -304,7 +317,10 @@ def _mixed(
         if int(primitive_indices(indices, name) @ plane.miller) != 0:
             raise ValueError(f"{name} {list(indices)} does not lie within its plane {plane.miller.tolist()}")
     frames = [
-        (_frame(first.normal, crystal.direction(direction)), _frame(second.normal, crystal.direction(direction_2)))
+        (
+            laboratory_frame(first.normal, crystal.direction(direction)),
+            laboratory_frame(second.normal, crystal.direction(direction_2)),
+        )
     ]
     found = _search(crystal, "mixed", (first, second), frames, None, max_strain, max_area)
     if not found:
@@ -320,7 +336,7 @@ def _twist(
     max_area: float,
 ) -> list[Boundary]:
     """Turn the second grain about the normal by each of the angles."""
-    lower = _frame(plane.normal, plane.basis[0])
+    lower = laboratory_frame(plane.normal, plane.basis[0])
     z = np.array([0.0, 0.0, 1.0])
     found: list[Boundary] = []
     for turn, nominal, sigma in turns:
@@ -359,7 +375,7 @@ def _twist_angles(
                 f"no rotation about the normal of {plane.miller.tolist()} has Σ = {sigma} in a cubic lattice"
             )
         return turns
-    basis = (plane.basis @ _frame(plane.normal, plane.basis[0]).T)[:, :2]
+    basis = (plane.basis @ laboratory_frame(plane.normal, plane.basis[0]).T)[:, :2]
     angles = [turn for turn, _ in common_angles(basis, basis, max_strain, max_area)]
     if angle is not None:
         angles = [turn for turn in angles if abs(abs(turn) - abs(angle)) <= tolerance]
@@ -376,7 +392,7 @@ def _nominal_turns(
     """
     axis = plane.miller.astype(float)
     square = int(plane.miller @ plane.miller)
-    lower = _frame(plane.normal, plane.basis[0])
+    lower = laboratory_frame(plane.normal, plane.basis[0])
     within = [v for v in _small_indices(6) if v @ plane.miller == 0]
     found = []
     for m, n in itertools.product(range(1, 30), range(1, 30)):
@@ -395,7 +411,7 @@ def _nominal_turns(
                 turn = math.degrees(math.atan2(a[1], a[0]) - math.atan2(b[1], b[0]))
                 found.append((float(np.linalg.norm(a)), nominal, turn))
     seen = set()
-    frame = _frame(axis / math.sqrt(square), within[0].astype(float))
+    frame = laboratory_frame(axis / math.sqrt(square), within[0].astype(float))
     for _, nominal, turn in sorted(found, key=lambda item: (round(item[0], 3), round(item[1], 3), abs(item[2]))):
         turn = 180.0 - (180.0 - turn) % 360.0
         if round(turn, 3) not in seen:
@@ -504,7 +520,7 @@ def _with_nominal_tilt(crystal: Crystal, boundary: Boundary, axis: Sequence[int]
         raise ValueError(
             f"a symmetric tilt boundary on {miller.tolist()} has the nominal Σ {nominal_sigma}, not {sigma}"
         )
-    frame = _frame(miller / np.linalg.norm(miller), np.asarray(axis, dtype=float))
+    frame = laboratory_frame(miller / np.linalg.norm(miller), np.asarray(axis, dtype=float))
     angle = _nominal_angle(crystal, frame, _about_z(180.0) @ frame, np.array([1.0, 0.0, 0.0]))
     return replace(boundary, convention="pseudo-cubic", nominal_angle_deg=angle, sigma=nominal_sigma)
 
