@@ -34,6 +34,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -351,34 +352,25 @@ class Reader:
     def read(self, start: int, stop: int) -> list[Atoms]:
         """Return the configurations ``start`` to ``stop - 1``."""
         offsets = self._offsets[start : stop + 1]
-        bounds = offsets - offsets[0]
-        atomic = {
-            name: self._members[name].read(self._handle, offsets[0], offsets[-1])
-            for name in ("numbers", "positions", "forces")
-            if name in self._members
-        }
-        single = {
-            name: self._members[name].read(self._handle, start, stop)
-            for name in ("cells", "pbc", "energies", "stresses")
-            if name in self._members
-        }
-        extra = {name: self._read_ragged(name, start, stop) for name in self._ragged}
+        rows = [slice(*bounds) for bounds in pairwise(offsets - offsets[0])]
+        atomic = self._read_members(("numbers", "positions", "forces"), offsets[0], offsets[-1])
+        single = self._read_members(("cells", "pbc", "energies", "stresses"), start, stop)
+        ragged = {name: self._read_ragged(name, start, stop) for name in self._ragged}
         images = []
         for k in range(stop - start):
-            rows = slice(bounds[k], bounds[k + 1])
             atoms = Atoms(
-                numbers=atomic["numbers"][rows],
-                positions=atomic["positions"][rows],
+                numbers=atomic["numbers"][rows[k]],
+                positions=atomic["positions"][rows[k]],
                 cell=single["cells"][k],
                 pbc=single["pbc"][k],
-                info=json.loads(extra["info"][k].tobytes()),
+                info=json.loads(ragged["info"][k].tobytes()),
             )
-            for name, parts in extra.items():
+            for name, parts in ragged.items():
                 if name.startswith("arrays/") and len(parts[k]):
                     atoms.set_array(name.removeprefix("arrays/"), parts[k])
             labels = {
-                "energy": float(single["energies"][k]) if "energies" in single else np.nan,
-                "forces": atomic["forces"][rows].copy() if "forces" in atomic else np.nan,
+                "energy": single["energies"][k].item() if "energies" in single else np.nan,
+                "forces": atomic["forces"][rows[k]].copy() if "forces" in atomic else np.nan,
                 "stress": single["stresses"][k].copy() if "stresses" in single else np.nan,
             }
             labels = {name: value for name, value in labels.items() if np.isfinite(value).all()}
@@ -386,6 +378,10 @@ class Reader:
                 atoms.calc = SinglePointCalculator(atoms, **labels)
             images.append(atoms)
         return images
+
+    def _read_members(self, names: Iterable[str], start: int, stop: int) -> dict[str, np.ndarray]:
+        """Return rows of those of the arrays that the file has."""
+        return {name: self._members[name].read(self._handle, start, stop) for name in names if name in self._members}
 
     def _read_ragged(self, name: str, start: int, stop: int) -> list[np.ndarray]:
         offsets = self._ragged[name][start : stop + 1]
