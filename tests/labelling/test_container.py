@@ -157,12 +157,12 @@ def test_info_that_json_cannot_hold_is_left_out():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: a.positions.__setitem__((0, 0), np.nan), "configuration 1: positions are not finite"),
-        (lambda a: a.set_cell(np.diag([1, np.inf, 1])), "configuration 1: cell vectors are not finite"),
+        (lambda a: a.positions.__setitem__((0, 0), np.nan), "configuration 1: non-finite positions"),
+        (lambda a: a.set_cell(np.diag([1, np.inf, 1])), "configuration 1: non-finite cell vectors"),
         (lambda a: a.set_cell(np.zeros((3, 3))), "configuration 1 is periodic and its cell has no volume"),
-        (lambda a: a.calc.results["forces"].__setitem__((0, 0), np.nan), "configuration 1: forces are not finite"),
-        (lambda a: a.calc.results.update(energy=np.inf), "configuration 1: energy are not finite"),
-        (lambda a: a.calc.results.update(forces=np.zeros((1, 3))), "configuration 1: forces have shape"),
+        (lambda a: a.calc.results["forces"].__setitem__((0, 0), np.nan), "configuration 1: non-finite forces"),
+        (lambda a: a.calc.results.update(energy=np.inf), "configuration 1: non-finite energy"),
+        (lambda a: a.calc.results.update(forces=np.zeros((1, 3))), "configuration 1: forces of shape"),
         (lambda a: a.info.update(mv_grade=np.nan), "mv_grade"),
         (lambda a: a.numbers.__setitem__(0, 0), "no element"),
         (lambda a: a.__delitem__(slice(None)), "configuration 1 has no atoms"),
@@ -173,6 +173,18 @@ def test_bad_images_are_refused(change, message):
     change(bad)
     with pytest.raises(container.ContainerError, match=message.replace("[", r"\[").replace("]", r"\]")):
         store([labelled(1), bad])
+
+
+def test_arrays_must_be_alike():
+    first, second = labelled(1), labelled(2)
+    first.set_array("mark", np.zeros(5))
+    second.set_array("mark", np.zeros((5, 2)))
+    with pytest.raises(container.ContainerError, match="array 'mark' differs in type or shape"):
+        store([first, second])
+    first.set_array("mark", None)
+    first.set_array("things", np.array([object()] * 5))
+    with pytest.raises(container.ContainerError, match="array 'things' is of type object"):
+        store([first])
 
 
 def test_no_images_are_refused():
