@@ -266,7 +266,12 @@ class MlpTrainCalculation(MlpCalculation):
         calcinfo.retrieve_temporary_list += [self.TRAINED_FILE, self.CURRENT_FILE]
 
 
-_SELECTION_OPTIONS = {"init_threshold": WEIGHT, "select_threshold": POSITIVE, "swap_threshold": POSITIVE}
+_SELECTION_OPTIONS = {
+    "init_threshold": WEIGHT,
+    "select_threshold": POSITIVE,
+    "swap_threshold": POSITIVE,
+    "nbh_weight": WEIGHT,
+}
 
 
 class MlpGradeCalculation(MlpCalculation):

@@ -178,6 +178,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             builder[namespace].code = mlp_code
             builder[namespace].metadata.options = values["options"]
         builder.train.parameters = orm.Dict(values["training"])
+        builder.grade.parameters = orm.Dict(values["grading"])
         builder.select.parameters = orm.Dict(values["selection"])
         builder.md.md.code = md_code
         builder.md.md.metadata.options = values["options"]
@@ -410,6 +411,8 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     if "potential" not in inputs:
         return None  # the port itself complains
     potential = inputs["potential"]
+    if message := grade_error(inputs):
+        return message
     if not inputs.get("structures"):
         return "structures: give at least one structure to explore"
     if not inputs.get("training_sets"):
@@ -419,4 +422,18 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         message = validation.structure_error(structure, port) or validation.species_error(structure, potential)
         if message:
             return message
+    return None
+
+
+def grade_error(inputs: Mapping[str, Any]) -> str | None:
+    """Molecular dynamics, active set and selection must all grade the same thing, atoms or configurations."""
+    if "settings" not in inputs:
+        return None
+    by_atom = inputs["settings"]["grade"] == "neighborhood"
+    for name in ("grade", "select"):
+        parameters = inputs.get(name, {}).get("parameters")
+        weight = parameters.get_dict().get("nbh_weight", 0) if parameters is not None else 0
+        if bool(weight) != by_atom:
+            wanted = "a positive nbh_weight" if by_atom else "no nbh_weight"
+            return f"{name}.parameters: `settings` has grade {inputs['settings']['grade']!r}, which needs {wanted} here"
     return None

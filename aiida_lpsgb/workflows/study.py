@@ -121,6 +121,7 @@ class StudyWorkChain(ProtocolMixin):
             builder[name] = orm.Dict(values[name])
         for name in SUPERCELLS:
             builder.supercells[name] = orm.Dict(values["supercells"][name])
+        builder.label.batch_size = orm.Int(values["label_batch_size"])
         builder.label.engine.ase.code = label_code
         builder.label.engine.ase.parameters = orm.Dict(values["label"])
         builder.label.engine.ase.metadata.options = values["options"]
@@ -132,6 +133,7 @@ class StudyWorkChain(ProtocolMixin):
         builder.active_learning.exploration = orm.Dict(learning["exploration"])
         builder.active_learning.max_concurrent = orm.Int(learning["max_concurrent"])
         builder.active_learning.train.parameters = orm.Dict(learning["training"])
+        builder.active_learning.grade.parameters = orm.Dict(learning["grading"])
         builder.active_learning.select.parameters = orm.Dict(learning["selection"])
         for name in ("train", "grade", "select", "errors"):
             builder.active_learning[name].code = mlp_code

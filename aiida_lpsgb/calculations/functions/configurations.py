@@ -24,7 +24,7 @@ def split(configurations: ConfigurationsData, batch_size: orm.Int) -> dict[str, 
     configurations : ConfigurationsData
         What to split.
     batch_size : Int
-        Configurations a batch; the last may have fewer.
+        Most configurations a batch; the batches are as even as they can be.
 
     Returns
     -------
@@ -35,9 +35,10 @@ def split(configurations: ConfigurationsData, batch_size: orm.Int) -> dict[str, 
     if size < 1:
         raise ValueError(f"batch_size is {size}, expected at least 1")
     images = iter(configurations)
+    fewest, n_larger = divmod(len(configurations), n_batches := -(-len(configurations) // size))
     return {
-        f"batch_{number:03d}": _like(configurations, islice(images, size))
-        for number in range(-(-len(configurations) // size))
+        f"batch_{number:03d}": _like(configurations, islice(images, fewest + (number < n_larger)))
+        for number in range(n_batches)
     }
 
 

@@ -19,7 +19,7 @@ class ProtocolMixin(WorkChain):
     # Entries that an override replaces whole, since their keys exclude each other.
     WHOLE_ENTRIES: ClassVar[tuple[str, ...]] = ("options", "label")
     # Entries that take keys the protocol does not list; the port they are given to checks them.
-    OPEN_ENTRIES: ClassVar[tuple[str, ...]] = ("training", "selection", "diffusivity", "speciation")
+    OPEN_ENTRIES: ClassVar[tuple[str, ...]] = ("training", "grading", "selection", "diffusivity", "speciation")
 
     @classmethod
     def _protocol_file(cls) -> dict[str, Any]:

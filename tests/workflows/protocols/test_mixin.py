@@ -36,7 +36,7 @@ def test_entries_with_exclusive_keys_are_replaced():
 def test_open_entries_take_new_keys():
     inputs = WorkflowFactory("lpsgb.active_learning").get_protocol_inputs("fast", {"training": {"threads": 2}})
     assert inputs["training"]["threads"] == 2
-    assert inputs["training"]["max_iter"] == 150
+    assert inputs["training"]["max_iter"] == 100
 
 
 def test_unknown_protocol():
