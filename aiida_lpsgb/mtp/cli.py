@@ -272,17 +272,20 @@ def _shortest_distance(atoms) -> float:
 
 
 def _init(args: argparse.Namespace) -> None:
-    from aiida_lpsgb.mtp.basis import untrained
+    from aiida_lpsgb.mtp.basis import transferred, untrained
 
+    source = _potential(args.start)[0] if args.start else None
     mtp = untrained(
         args.level,
         args.species_count,
-        args.min_dist,
-        args.max_dist,
+        args.min_dist if source is None else source.min_distance,
+        args.max_dist if source is None else source.cutoff,
         args.radial_basis_size,
         args.seed,
-        args.radial_basis_type,
+        args.radial_basis_type if source is None else source.radial_basis_type,
     )
+    if source is not None:
+        mtp = transferred(source, mtp, args.seed or 0)
     mtp.write(args.output)
     _say(f"level {args.level}: {mtp.n_parameters} parameters, {len(mtp.moment_mapping)} basis functions")
 
@@ -370,6 +373,7 @@ def _add_init(commands) -> None:
     parser.add_argument("--max-dist", type=_positive, default=5.0, metavar="X", help="cut-off, Å, default 5")
     parser.add_argument("--radial-basis-size", type=int, default=8, metavar="N", help="default 8")
     parser.add_argument("--radial-basis-type", default="RBChebyshev", metavar="NAME")
+    parser.add_argument("--start", metavar="FILE", help="trained potential of a lower level to take coefficients from")
     parser.add_argument("--seed", type=_count, metavar="N", help="with it, random coefficients are written")
     parser.set_defaults(run=_init)
 

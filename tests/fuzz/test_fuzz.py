@@ -33,7 +33,9 @@ def write_seeds(folder):
     weights = np.array([0.0, 1.0, 0.0, 0.0])
     content = mtp.to_string().rstrip().encode() + b"\n^" + weights.tobytes() + b"\n#" + rows.tobytes()
     (folder / "set.als").write_bytes(content + inverse.tobytes())
-    return [*(folder / name for name in seeds), folder / "set.als"]
+    head = b"#MVS_v1.1\nenergy_weight 1\nforce_weight 0\nstress_weight 0\nsite_en_weight 0\nweight_scaling 1\n#"
+    (folder / "set.almtp").write_bytes(mtp.to_string().encode() + head + rows.tobytes() + inverse.tobytes())
+    return [*(folder / name for name in seeds), folder / "set.als", folder / "set.almtp"]
 
 
 @pytest.mark.slow

@@ -84,6 +84,16 @@ def test_resuming_continues(folder, capsys):
     assert float(re.findall(r"f=(\S+)", capsys.readouterr().out)[0]) == pytest.approx(first, rel=1e-4)
 
 
+def test_higher_level_starts_from_a_lower_one(folder, capsys):
+    run("train", "pot.mtp", "train.cfg", "--trained-pot-name=low.mtp", "--max-iter=20")
+    low = float(re.findall(r"f=(\S+)", capsys.readouterr().out)[-1])
+    run("init", 6, 3, "high.mtp", "--start=low.mtp", "--radial-basis-size=4")
+    run("train", "high.mtp", "train.cfg", "--trained-pot-name=high2.mtp", "--max-iter=8")
+    losses = [float(text) for text in re.findall(r"f=(\S+)", capsys.readouterr().out)]
+    assert losses[0] == pytest.approx(low, rel=1e-4)
+    assert losses[-1] < 0.9 * low
+
+
 def test_weight_feature(folder, species, capsys):
     images = read_cfg("train.cfg", species)
     for index, atoms in enumerate(images):

@@ -287,6 +287,14 @@ def write_active_set(path, mtp, rows, *, neighbourhoods=False):
     path.write_bytes(content + rows.tobytes() + np.ascontiguousarray(inverse.T).tobytes() + b"\n")
 
 
+def write_mlip3(path, mtp, rows, *, neighbourhoods=False):
+    """MLIP-3's .almtp: potential and active set in one file, energy rows divided by the root of the atoms' number."""
+    energy, site = (0, 1) if neighbourhoods else (1, 0)
+    text = f"energy_weight {energy}\nforce_weight 0\nstress_weight 0\nsite_en_weight {site}\nweight_scaling 1\n#"
+    matrices = rows.tobytes() + np.ascontiguousarray(np.linalg.inv(rows).T).tobytes()
+    path.write_bytes(mtp.to_string().encode() + b"#MVS_v1.1\n" + text.encode() + matrices + b"\n#\n")
+
+
 def atom_rows(mtp, atoms):
     evaluator = _core.Evaluator(_core.Potential(mtp.to_string()))
     return evaluator.rows(types_of(atoms), atoms.positions, atoms.cell.array, atoms.pbc)
@@ -302,6 +310,8 @@ def graded(lammps):
     lammps.write(mtp, atoms)
     write_active_set(lammps.folder / "configurations.als", mtp, active)
     write_active_set(lammps.folder / "neighbourhoods.als", mtp, active, neighbourhoods=True)
+    write_mlip3(lammps.folder / "configurations.almtp", mtp, active)
+    write_mlip3(lammps.folder / "neighbourhoods.almtp", mtp, active, neighbourhoods=True)
     inverse = np.linalg.inv(active)
     return {
         "atoms": atoms,
@@ -345,6 +355,16 @@ def test_neighbourhood_grades(lammps, graded, ranks, active):
     text = (lammps.folder / "out.cfg").read_text()
     grades = next(line for line in text.splitlines() if "nbh_grades" in line).split()[2:]
     assert_close(np.array(grades, dtype=float), graded["neighborhood"], 1e-5)
+
+
+def test_active_sets_of_mlip3(lammps, graded):
+    for kind, grade in (
+        ("configurations", graded["configuration"] * np.sqrt(len(graded["atoms"]))),
+        ("neighbourhoods", graded["neighborhood"].max()),
+    ):
+        style = f"pair_style mtp/extrapolation {kind}.almtp {kind}.almtp 1 1e-9 1e9 out.cfg\npair_coeff * *\n"
+        assert_close(thermo(lammps.run(HEADER + style + GRADE + "run 0\n"))["c_g[1]"][0], grade, 1e-9)
+    lammps.run(f"{HEADER}pair_style mtp configurations.almtp\npair_coeff * *\nrun 0\n")
 
 
 def test_only_configurations_above_the_threshold_are_written(lammps, graded):

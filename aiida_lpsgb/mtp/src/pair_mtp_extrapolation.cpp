@@ -138,14 +138,15 @@ void PairMTPExtrapolation::compute(int eflag, int vflag)
   act_on(grade);
 }
 
-// The configuration's row is the sum over all atoms, divided by their number.
+// The configuration's row is the scaled sum over all atoms.
 double PairMTPExtrapolation::configuration_grade()
 {
   MPI_Allreduce(MPI_IN_PLACE, row_.data(), static_cast<int>(row_.size()), MPI_DOUBLE, MPI_SUM, world);
   bigint own = list->inum, count = 0;
   MPI_Allreduce(&own, &count, 1, MPI_LMP_BIGINT, MPI_SUM, world);
   if (count == 0) return 0.0;
-  for (double &value : row_) value *= active_set_.energy_weight / static_cast<double>(count);
+  const double scale = active_set_.energy_scale(static_cast<double>(count));
+  for (double &value : row_) value *= scale;
   return active_set_.grade(row_.data());
 }
 
