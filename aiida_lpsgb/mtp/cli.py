@@ -181,28 +181,27 @@ def _calc_efs(args: argparse.Namespace) -> None:
 
 
 def _calc_grade(args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
     from aiida_lpsgb.mtp.configurations import write_cfg
     from aiida_lpsgb.mtp.selection import ActiveSet
 
     mtp, species = _potential(args.potential)
     _say(f"MTPR from {args.potential}, train: {args.train_set}, input: {args.input}")
     if args.load_als:
-        active = ActiveSet.read(args.load_als, species)
+        active = replace(ActiveSet.read(args.load_als, species), weighting=args.weighting, threads=args.threads)
         if active.mtp != mtp:
             raise ValueError(f"the active set {args.load_als} is that of another potential than {args.potential}")
     else:
-        active = ActiveSet(mtp, species, _mode(args), args.init_threshold, args.weighting)
+        active = ActiveSet(mtp, species, _mode(args), args.init_threshold, args.weighting, args.threads)
         active.extend(_read(args.train_set, species), args.select_threshold, args.swap_threshold)
         active.write(args.als_filename)
         _say(f'MLIP: Selection: state saved to "{args.als_filename}"')
     images = _read(args.input, species)
-    for atoms in images:
+    for atoms, grade in zip(images, active.grade(images), strict=True):
+        atoms.info["mv_grade"] = float(grade)
         if active.mode == "neighborhood":
-            grades = active.neighbourhood_grades(atoms)
-            atoms.set_array("nbh_grades", grades)
-            atoms.info["mv_grade"] = float(grades.max())
-        else:
-            atoms.info["mv_grade"] = float(active.grade([atoms])[0])
+            atoms.set_array("nbh_grades", active.neighbourhood_grades(atoms))
     write_cfg(args.output, images, species)
 
 
@@ -225,6 +224,7 @@ def _select_add(args: argparse.Namespace) -> None:
         swap_threshold=args.swap_threshold,
         swap_limit=args.selection_limit or None,
         weighting=args.weighting,
+        threads=args.threads,
     )
     if args.selection_limit:
         _say(f"Swap limit = {args.selection_limit}")

@@ -1,5 +1,7 @@
 """Derivatives with respect to coefficients, and fits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -209,6 +211,8 @@ def test_bad_input(make_potential, make_labelled, species):
         train(mtp, images, ["Li", "P"])
     with pytest.raises(ValueError, match="configuration 2: species Na"):
         train(mtp, [*images, Atoms("Na")], species)
+    with pytest.raises(ValueError, match="RBTaylor"):
+        train(replace(mtp, radial_basis_type="RBTaylor"), images, species)
     close = Atoms("Li2", [[0, 0, 0], [0, 0, 1e-5]])
     close.calc = SinglePointCalculator(close, energy=1.0)
     with pytest.raises(ValueError, match="configuration 0: two atoms are"):
