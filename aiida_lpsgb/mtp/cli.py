@@ -122,6 +122,7 @@ def _train(args: argparse.Namespace) -> None:
         species,
         weights=weights,
         image_weights=_image_weights(images, args.weight_feature),
+        regularisation=args.l2,
         max_iter=args.max_iter,
         tolerance=args.bfgs_conv_tol,
         seed=args.seed,
@@ -322,6 +323,9 @@ def _add_train(commands) -> None:
     )
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
     parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
+    parser.add_argument(
+        "--l2", type=_not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares"
+    )
     parser.add_argument("--init-params", choices=("random", "same"), default="same", help="default same")
     parser.add_argument("--skip-preinit", action="store_true", help="accepted for compatibility; there is none")
     parser.add_argument("--update-mindist", action="store_true", help="set min_dist to 0.99 of the shortest distance")
