@@ -122,6 +122,7 @@ def _train(args: argparse.Namespace) -> None:
         species,
         weights=weights,
         image_weights=_image_weights(images, args.weight_feature),
+        regularisation=args.l2,
         max_iter=args.max_iter,
         tolerance=args.bfgs_conv_tol,
         seed=args.seed,
@@ -181,28 +182,27 @@ def _calc_efs(args: argparse.Namespace) -> None:
 
 
 def _calc_grade(args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
     from aiida_lpsgb.mtp.configurations import write_cfg
     from aiida_lpsgb.mtp.selection import ActiveSet
 
     mtp, species = _potential(args.potential)
     _say(f"MTPR from {args.potential}, train: {args.train_set}, input: {args.input}")
     if args.load_als:
-        active = ActiveSet.read(args.load_als, species)
+        active = replace(ActiveSet.read(args.load_als, species), weighting=args.weighting, threads=args.threads)
         if active.mtp != mtp:
             raise ValueError(f"the active set {args.load_als} is that of another potential than {args.potential}")
     else:
-        active = ActiveSet(mtp, species, _mode(args), args.init_threshold, args.weighting)
+        active = ActiveSet(mtp, species, _mode(args), args.init_threshold, args.weighting, args.threads)
         active.extend(_read(args.train_set, species), args.select_threshold, args.swap_threshold)
         active.write(args.als_filename)
         _say(f'MLIP: Selection: state saved to "{args.als_filename}"')
     images = _read(args.input, species)
-    for atoms in images:
+    for atoms, grade in zip(images, active.grade(images), strict=True):
+        atoms.info["mv_grade"] = float(grade)
         if active.mode == "neighborhood":
-            grades = active.neighbourhood_grades(atoms)
-            atoms.set_array("nbh_grades", grades)
-            atoms.info["mv_grade"] = float(grades.max())
-        else:
-            atoms.info["mv_grade"] = float(active.grade([atoms])[0])
+            atoms.set_array("nbh_grades", active.neighbourhood_grades(atoms))
     write_cfg(args.output, images, species)
 
 
@@ -225,6 +225,7 @@ def _select_add(args: argparse.Namespace) -> None:
         swap_threshold=args.swap_threshold,
         swap_limit=args.selection_limit or None,
         weighting=args.weighting,
+        threads=args.threads,
     )
     if args.selection_limit:
         _say(f"Swap limit = {args.selection_limit}")
@@ -322,6 +323,9 @@ def _add_train(commands) -> None:
     )
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
     parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
+    parser.add_argument(
+        "--l2", type=_not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares"
+    )
     parser.add_argument("--init-params", choices=("random", "same"), default="same", help="default same")
     parser.add_argument("--skip-preinit", action="store_true", help="accepted for compatibility; there is none")
     parser.add_argument("--update-mindist", action="store_true", help="set min_dist to 0.99 of the shortest distance")

@@ -98,6 +98,8 @@ class _Lines:
         try:
             values = [float(token) for token in tokens]
         except ValueError:
+            values = None
+        if values is None or any("_" in token for token in tokens):  # Python alone takes 1_0 for a number
             self.fail(f"{what} should be numbers, got {' '.join(tokens)[:60]!r}")
         if not all(map(math.isfinite, values)):
             self.fail(f"{what} should be finite, got {' '.join(tokens)[:60]!r}")
@@ -198,7 +200,7 @@ def _numbers(lines: _Lines, rest: str, count: int, what: str) -> list[float]:
 
 def _size(lines: _Lines, rest: str, allow_empty: bool) -> int:
     value = _numbers(lines, rest, 1, "the number of atoms")[0]
-    if value != int(value) or value < (0 if allow_empty else 1):
+    if not (0 if allow_empty else 1) <= value < 2**31 or value != int(value):
         lines.fail(f"the number of atoms should be a positive integer, got {value:g}")
     return int(value)
 
@@ -213,6 +215,8 @@ def _cell(lines: _Lines, rest: str) -> np.ndarray:
             lines.push_back(line)
             break
         rows.append(_numbers(lines, line, 3, "a lattice vector"))
+    if not rows:
+        lines.fail("Supercell without a lattice vector")
     cell = np.zeros((3, 3))
     cell[: len(rows)] = rows
     return cell

@@ -20,6 +20,7 @@ import copy
 import io
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,6 +61,8 @@ class ActiveSet:
         The configuration of each row, None where it was never selected.
     init_threshold
         ε.
+    threads
+        Number of threads that evaluate rows.
     """
 
     mtp: MTP
@@ -67,6 +70,7 @@ class ActiveSet:
     mode: str = "configuration"
     init_threshold: float = 1e-5
     weighting: str = "vibrations"
+    threads: int = 1
     matrix: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
     inverse: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
     images: list[Atoms | None] = field(default=None, repr=False)  # type: ignore[assignment]
@@ -76,9 +80,12 @@ class ActiveSet:
             raise ValueError(f"mode should be one of {', '.join(_MODES)}, got {self.mode!r}")
         if self.weighting not in _WEIGHTINGS:
             raise ValueError(f"weighting should be one of {', '.join(_WEIGHTINGS)}, got {self.weighting!r}")
+        if self.threads < 1:
+            raise ValueError(f"at least one thread is needed, got {self.threads}")
         if not (np.isfinite(self.init_threshold) and self.init_threshold > 0):
             raise ValueError(f"init_threshold should be positive, got {self.init_threshold}")
-        self._engine = Engine(self.mtp, self.species)
+        # An engine is for one thread at a time.
+        self._engines = [Engine(self.mtp, self.species) for _ in range(self.threads)]
         size = self.mtp.n_parameters
         if self.matrix is None:
             self.matrix = self.init_threshold * np.eye(size)
@@ -92,14 +99,31 @@ class ActiveSet:
 
     def rows(self, atoms: Atoms) -> np.ndarray:
         """Rows of a configuration: (1, p), or (n, p) for neighbourhoods."""
-        rows = self._engine.rows(atoms)
+        return self._rows(atoms, self._engines[0])
+
+    def _rows(self, atoms: Atoms, engine: Engine) -> np.ndarray:
+        rows = engine.rows(atoms)
         if self.mode == "neighborhood":
             return rows
         return rows.sum(axis=0, keepdims=True) * float(len(atoms)) ** _WEIGHTINGS[self.weighting]
 
+    def _all_rows(self, images: Sequence[Atoms]) -> list[np.ndarray]:
+        """Rows of many configurations; each thread takes every so many of them."""
+        if self.threads == 1:
+            return [self.rows(atoms) for atoms in images]
+
+        def share(number: int) -> list[np.ndarray]:
+            return [self._rows(atoms, self._engines[number]) for atoms in images[number :: self.threads]]
+
+        found: list[np.ndarray] = [None] * len(images)  # type: ignore[list-item]
+        with ThreadPoolExecutor(self.threads) as pool:
+            for number, rows in enumerate(pool.map(share, range(self.threads))):
+                found[number :: self.threads] = rows
+        return found
+
     def grade(self, images: Iterable[Atoms]) -> np.ndarray:
         """Extrapolation grades (number of configurations,); that of a configuration is the largest of its rows."""
-        return np.array([self._grades(self.rows(atoms)).max() for atoms in images])
+        return np.array([self._grades(rows).max() for rows in self._all_rows(list(images))])
 
     def neighbourhood_grades(self, atoms: Atoms) -> np.ndarray:
         """Extrapolation grade (n,) of each atom's neighbourhood.
@@ -143,7 +167,7 @@ class ActiveSet:
                 raise ValueError(f"{name} should be above 1, got {value}")
         if not images:
             return 0
-        blocks = [self.rows(atoms) for atoms in images]
+        blocks = self._all_rows(images)
         owners = [atoms for atoms, block in zip(images, blocks, strict=True) for _ in block]
         rows = np.concatenate(blocks)
         if not np.isfinite(rows).all():
@@ -276,6 +300,7 @@ def select_add(
     swap_threshold: float = 1.0000001,
     swap_limit: int | None = None,
     weighting: str = "vibrations",
+    threads: int = 1,
 ) -> Selection:
     """Select the candidates that a training set should be extended by.
 
@@ -295,13 +320,15 @@ def select_add(
         See `ActiveSet.extend`.
     weighting
         ``vibrations`` and ``structures``: rows are means over the atoms; ``molecules``: sums.
+    threads
+        Number of threads that evaluate rows.
 
     Returns
     -------
     Selection
     """
     candidates = [copy.copy(atoms) for atoms in candidates]  # they may be objects of the training set, too
-    active = ActiveSet(mtp, list(species), mode, init_threshold, weighting)
+    active = ActiveSet(mtp, list(species), mode, init_threshold, weighting, threads)
     active.extend(train, swap_threshold, swap_threshold)
     active.extend(candidates, select_threshold, swap_threshold, swap_limit)
     index = {id(atoms): number for number, atoms in enumerate(candidates)}

@@ -111,6 +111,13 @@ def test_file_round_trip(mtp, images, species, tmp_path, mode):
             other.neighbourhood_grades(images[0])
 
 
+def test_threads_find_the_same(mtp, images, species):
+    one, three = ActiveSet(mtp, species), ActiveSet(mtp, species, threads=3)
+    assert one.extend(images[:40]) == three.extend(images[:40])
+    np.testing.assert_array_equal(one.matrix, three.matrix)
+    np.testing.assert_array_equal(one.grade(images), three.grade(images))
+
+
 def test_extending_a_loaded_set_is_extending_the_set(mtp, images, species, tmp_path):
     active = ActiveSet(mtp, species)
     active.extend(images[:30])

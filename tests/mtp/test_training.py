@@ -1,5 +1,7 @@
 """Derivatives with respect to coefficients, and fits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -190,6 +192,27 @@ def test_image_weights(make_potential, make_labelled, species):
         train(start, good, species, image_weights=[1, 1, 1])
 
 
+def test_regularisation_is_the_square_of_the_coefficients(make_potential, make_labelled, species):
+    images = make_labelled(make_potential(4, seed=2), 12)
+    start = make_potential(4, seed=3)
+    free, bound, strong = (train(start, images, species, regularisation=x, max_iter=40) for x in (0.0, 1e-2, 1.0))
+    penalty = 1e-2 * np.sum(bound.mtp.parameters**2)
+    assert bound.loss == pytest.approx(train(bound.mtp, images, species, max_iter=0).loss + penalty, rel=1e-6)
+    assert bound.loss - penalty > free.loss
+    assert np.linalg.norm(strong.mtp.parameters) < 0.9 * np.linalg.norm(bound.mtp.parameters)
+    with pytest.raises(ValueError, match="regularisation should be finite"):
+        train(start, images, species, regularisation=-1)
+
+
+def test_fixed_composition_keeps_the_species_coefficients_small(make_potential, make_atoms, species):
+    """They are not determined one by one then, and must not drift apart."""
+    images = [make_atoms(6, seed) for seed in range(12)]
+    for index, atoms in enumerate(images):
+        atoms.calc = SinglePointCalculator(atoms, energy=-24.0 + 0.01 * index, forces=np.zeros((6, 3)))
+    result = train(untrained(4, 3, 1.4), images, species, max_iter=30)
+    np.testing.assert_allclose(result.mtp.species_coefficients, -4.0, atol=2.0)
+
+
 def test_balancing_leaves_the_energy(make_potential, make_labelled, species):
     mtp = make_potential(10)
     images = make_labelled(mtp, 2)
@@ -209,6 +232,8 @@ def test_bad_input(make_potential, make_labelled, species):
         train(mtp, images, ["Li", "P"])
     with pytest.raises(ValueError, match="configuration 2: species Na"):
         train(mtp, [*images, Atoms("Na")], species)
+    with pytest.raises(ValueError, match="RBTaylor"):
+        train(replace(mtp, radial_basis_type="RBTaylor"), images, species)
     close = Atoms("Li2", [[0, 0, 0], [0, 0, 1e-5]])
     close.calc = SinglePointCalculator(close, energy=1.0)
     with pytest.raises(ValueError, match="configuration 0: two atoms are"):
