@@ -280,6 +280,7 @@ _SELECTION_OPTIONS = {
     "init_threshold": WEIGHT,
     "select_threshold": POSITIVE,
     "swap_threshold": POSITIVE,
+    "energy_weight": WEIGHT,
     "nbh_weight": WEIGHT,
 }
 
