@@ -106,6 +106,16 @@ def test_a_killed_training_ends_as_an_undisturbed_one(inputs, aiida_code_install
     assert outputs["potential"].get_mtp() == undisturbed["potential"].get_mtp()
 
 
+def test_a_failing_program_is_given_up(aiida_code_installed, generate_potential, generate_configurations, metadata):
+    """The sub-commands other than train are repeated too, and the reason is told in the end."""
+    code = aiida_code_installed(label="false", filepath_executable="/bin/false")
+    mlp = {"code": code, "potential": generate_potential(), "configurations": generate_configurations(2)}
+    _, node = run_get_node(WorkflowFactory("lpsgb.mlp.errors.base"), mlp=mlp | {"metadata": metadata})
+    assert node.exit_status == 411
+    assert "no complete report of errors" in node.exit_message
+    assert len(node.called) == 2
+
+
 def test_continuing_for_real(inputs):
     """Two legs of the same training; the second starts from the potential of the first."""
     inputs["mlp"]["parameters"] = orm.Dict({"max_iter": 1, "bfgs_conv_tol": 1e-12})
