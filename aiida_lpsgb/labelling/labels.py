@@ -19,7 +19,6 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-
 #: eV/Å. Configurations of a run that has exploded have far larger forces; atoms pushed together at 1 Å have smaller.
 MAX_FORCE = 200.0
 
@@ -112,6 +111,7 @@ def label(
     images: Iterable[Atoms],
     done: frozenset[int] = frozenset(),
     seconds: float | None = None,
+    max_force: float = MAX_FORCE,
 ) -> Iterator[Label]:
     """Label images one after the other; one that fails does not end the rest.
 
