@@ -116,6 +116,7 @@ def test_a_failing_program_is_given_up(aiida_code_installed, generate_potential,
     assert len(node.called) == 2
 
 
+@pytest.mark.slow
 def test_continuing_for_real(inputs):
     """Two legs of the same training; the second starts from the potential of the first."""
     inputs["mlp"]["parameters"] = orm.Dict({"max_iter": 1, "bfgs_conv_tol": 1e-12})
