@@ -205,6 +205,7 @@ def setup_computer(label: str, fresh_profile: bool) -> tuple[Computer, Step]:
         Whether the profile was made just now: only then is a computer that is already there adjusted.
     """
     from aiida.common.exceptions import NotExistent
+    from aiida.manage import get_manager
     from aiida.manage.configuration import get_config
     from aiida.orm import Computer, User
 
@@ -214,8 +215,7 @@ def setup_computer(label: str, fresh_profile: bool) -> tuple[Computer, Step]:
     except NotExistent:
         if label != "localhost":
             raise
-        profile = get_config().current_profile.name
-        workdir = Path(get_config().dirpath) / "scratch" / profile
+        workdir = Path(get_config().dirpath) / "scratch" / get_manager().get_profile().name
         computer = Computer(
             label=label,
             hostname="localhost",

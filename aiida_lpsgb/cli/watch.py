@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -31,6 +32,14 @@ STATUS_INTERVAL_S = 20.0
 DAEMON_INTERVAL_S = 15.0
 REMOTE_INTERVAL_S = 10.0
 """Seconds between looks into working folders on other machines."""
+
+
+ROUTINE = re.compile(
+    r"launching \S+ iteration #|work chain completed after \d+ iterations|remote folders will not be cleaned"
+    r"|Submitted the `|\S+ failed but a handler |output parser returned exit code<310>"
+)
+"""What AiiDA reports of every restart work chain, and the end of a run by its extrapolation grade: the iteration's own
+report counts those."""
 
 
 @dataclass
@@ -119,7 +128,7 @@ class ProcessTree:
 
 
 class Reports:
-    """The report and warning lines of a growing set of processes, each given once, the oldest first."""
+    """What a growing set of processes reports, each line once, the oldest first, without AiiDA's routine lines."""
 
     def __init__(self) -> None:
         self.last = 0
@@ -145,7 +154,8 @@ class Reports:
         rows = query.order_by({Log: "id"}).all()
         self.known |= late
         self.last = max([self.last, *(row[0] for row in rows)])
-        return [(when, level, without_prefix(message)) for _, when, level, message in rows]
+        lines = [(when, level, without_prefix(message)) for _, when, level, message in rows]
+        return [line for line in lines if not ROUTINE.match(line[2])]
 
 
 def without_prefix(message: str) -> str:
@@ -235,11 +245,36 @@ def short(label: str) -> str:
     return re.sub(r"(WorkChain|Calculation)$", "", label)
 
 
+@cache
+def n_planned(plan_pk: int) -> int:
+    """Number of runs that a plan (`plan_exploration`, `plan_sweep`) has made parameters for."""
+    from aiida.common.links import LinkType
+    from aiida.orm import load_node
+
+    links = load_node(plan_pk).base.links.get_outgoing(link_type=LinkType.CREATE, link_label_filter="parameters%")
+    return len(links.all_link_labels())
+
+
+def runs_done(tree: ProcessTree) -> list[str]:
+    """How many runs of each batch of molecular dynamics that is going on have ended, out of those planned."""
+    phrases = []
+    for parent in tree.active():
+        children = [tree.processes[pk] for pk in sorted(parent.children)]
+        plans = [child.pk for child in children if child.label.startswith("plan_")]
+        if not plans:
+            continue
+        runs = [child for child in children if child.pk > plans[-1] and short(child.label) == "MolecularDynamicsBase"]
+        if any(not run.ended for run in runs):
+            done = sum(run.ended for run in runs)
+            phrases.append(f"{done} of {n_planned(plans[-1])} runs done")
+    return phrases
+
+
 def status_line(tree: ProcessTree, tails: Tails) -> str:
     """What is going on now, in one line: the jobs that run and how far they are, the others counted."""
     active = tree.active()
     running = [process for process in active if process.is_job]
-    phrases, counts = [], Counter()
+    phrases, counts = runs_done(tree), Counter()
     for process in running:
         at_work = process.job_state == "withscheduler"
         progress = job_progress(process.pk, tails) if at_work else ""

@@ -79,6 +79,8 @@ def facts(results: StudyResults) -> list[tuple[str, str]]:
     found = tables.fit_facts(results.fit) if results.fit else []
     errors = results.test_errors
     if errors:
-        found.append(("energy MAE, held-out frames", f"{tables.in_mev(errors.get('energy_mae_ev_atom'))} meV/atom"))
-        found.append(("forces MAE, held-out frames", f"{tables.in_mev(errors.get('forces_mae_ev_angstrom'), 0)} meV/Å"))
+        found.append(("energy RMSE, held-out frames", f"{tables.in_mev(errors.get('energy_rmse_ev_atom'))} meV/atom"))
+        found.append(
+            ("force RMSE, held-out frames", f"{tables.in_mev(errors.get('forces_rmse_ev_angstrom'), 0)} meV/Å")
+        )
     return found

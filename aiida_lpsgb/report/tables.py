@@ -83,11 +83,11 @@ def iteration_header() -> tuple[str, ...]:
         "iteration",
         "γ_break",
         "runs ended early",
-        "new configurations",
+        "above γ_select",
         "highest γ",
         "trained on",
-        "energy MAE (meV/atom)",
-        "forces MAE (meV/Å)",
+        "energy RMSE (meV/atom)",
+        "force RMSE (meV/Å)",
     )
 
 
@@ -102,8 +102,8 @@ def iteration_row(iteration: Mapping[str, Any]) -> tuple[str, ...]:
         text(iteration["n_extrapolated"]),
         "-" if grade is None else f"{grade:.1f}",
         text(errors.get("n_configurations")),
-        in_mev(errors.get("energy_mae_ev_atom")),
-        in_mev(errors.get("forces_mae_ev_angstrom"), 0),
+        in_mev(errors.get("energy_rmse_ev_atom")),
+        in_mev(errors.get("forces_rmse_ev_angstrom"), 0),
     )
 
 
@@ -120,13 +120,15 @@ def in_mev(value: float | None, decimals: int = 1) -> str:
 def errors_line(errors: Mapping[str, Any]) -> str:
     """Errors of a potential on a test set, in words."""
     parts = [
-        f"energy {in_mev(errors.get('energy_mae_ev_atom'))} meV/atom",
-        f"forces {in_mev(errors.get('forces_mae_ev_angstrom'), 0)} meV/Å",
+        f"energy {in_mev(errors.get('energy_rmse_ev_atom'))} meV/atom",
+        f"force component {in_mev(errors.get('forces_rmse_ev_angstrom'), 0)} meV/Å",
     ]
-    stress = errors.get("stress_mae_gpa")
+    stress = errors.get("stress_rmse_gpa")
     if stress is not None:
-        parts.append(f"stress {stress:.3f} GPa")
-    return f"Mean absolute errors on {errors.get('n_configurations')} configurations not trained on: {', '.join(parts)}"
+        parts.append(f"stress component {stress:.3f} GPa")
+    return (
+        f"Root-mean-square errors on {errors.get('n_configurations')} configurations not trained on: {', '.join(parts)}"
+    )
 
 
 def potential_line(pk: int, attributes: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiida import orm
+from aiida.common.exceptions import NotExistent
 
 from aiida_lpsgb.cli import quicksetup
 
@@ -133,6 +134,28 @@ class TestSetupCode:
             environment = {"PATH": "/usr/bin:/bin"} | ({"OMP_NUM_THREADS": given} if given else {})
             output = subprocess.run(["sh", "-c", shell], env=environment, capture_output=True, text=True, check=True)
             assert output.stdout.split() == [expected, str(tmp_path)]
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestSetupComputer:
+    def test_made_where_there_is_none(self):
+        computer, step = quicksetup.setup_computer("localhost", fresh_profile=False)
+        assert step.status == "created"
+        assert computer.is_configured
+        assert computer.get_minimum_job_poll_interval() == quicksetup.POLL_INTERVAL_S
+        assert computer.get_default_mpiprocs_per_machine() == 1
+        with computer.get_transport() as transport:
+            transport.makedirs(computer.get_workdir(), ignore_existing=True)
+
+    def test_left_alone_where_there_is_one(self, aiida_localhost):
+        aiida_localhost.set_minimum_job_poll_interval(3.0)
+        computer, step = quicksetup.setup_computer("localhost", fresh_profile=False)
+        assert (step.status, computer.pk) == ("present", aiida_localhost.pk)
+        assert computer.get_minimum_job_poll_interval() == 3.0
+
+    def test_other_computers_must_exist(self):
+        with pytest.raises(NotExistent):
+            quicksetup.setup_computer("cluster", fresh_profile=False)
 
 
 def test_existing_daemon_timeout_is_left(aiida_profile, monkeypatch):

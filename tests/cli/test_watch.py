@@ -20,7 +20,7 @@ def process(cls=orm.WorkChainNode, caller=None, label="StudyWorkChain", state=Pr
     node.set_process_label(label)
     node.set_process_state(state)
     if caller is not None:
-        link = LinkType.CALL_CALC if cls is orm.CalcJobNode else LinkType.CALL_WORK
+        link = LinkType.CALL_WORK if cls is orm.WorkChainNode else LinkType.CALL_CALC
         node.base.links.add_incoming(caller, link, f"call_{id(node)}")
     return node.store()
 
@@ -97,6 +97,44 @@ def test_reports_of_a_process_found_late_are_not_lost(aiida_profile_clean):
     report(study, "later line")
     assert len(reports.new([study.pk])) == 1
     assert [text for *_, text in reports.new([study.pk, child.pk])] == ["early line of a child that is not known yet"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("launching MolecularDynamicsCalculation<80> iteration #1", False),
+        ("remote folders will not be cleaned", False),
+        ("MolecularDynamicsCalculation<81> failed but a handler detected an unrecoverable problem, aborting", False),
+        ("output parser returned exit code<310>: The extrapolation grade 53 exceeded gamma_break", False),
+        ("output parser returned exit code<320>: LAMMPS lost atoms: the dynamics is unstable.", True),
+        ("MolecularDynamicsCalculation<81> was unstable; starting again with half the time step", True),
+        ("iteration 1: 2 of 2 runs exceeded gamma_break 10, 2 configurations extrapolate", True),
+    ],
+)
+def test_routine_lines_are_left_out(aiida_profile_clean, text, shown):
+    node = process()
+    report(node, f"[{node.pk}|X|y]: {text}")
+    assert bool(watch.Reports().new([node.pk])) is shown
+
+
+def test_runs_that_are_done_are_counted(job):
+    loop = process(label="ActiveLearningWorkChain")
+    plan = process(orm.CalcFunctionNode, caller=loop, label="plan_exploration")
+    for number in range(3):
+        data = orm.Int(number)
+        data.base.links.add_incoming(plan, LinkType.CREATE, f"parameters_t{number}")
+        data.store()
+    end(plan)
+    runs = [process(caller=loop, label="MolecularDynamicsBaseWorkChain") for _ in range(2)]
+    tree = watch.ProcessTree(loop.pk)
+    tree.refresh()
+    assert watch.runs_done(tree) == ["0 of 3 runs done"]
+    end(runs[0])
+    tree.refresh()
+    assert watch.runs_done(tree) == ["1 of 3 runs done"]
+    end(runs[1])
+    tree.refresh()
+    assert watch.runs_done(tree) == []
 
 
 def test_last_line_of_standard_output(job):

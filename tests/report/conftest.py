@@ -9,9 +9,9 @@ from plumpy import ProcessState
 ERRORS = {
     "n_configurations": 40,
     "n_atoms": 1280,
-    "energy_mae_ev_atom": 0.0031,
-    "forces_mae_ev_angstrom": 0.087,
-    "stress_mae_gpa": 0.21,
+    "energy_rmse_ev_atom": 0.0031,
+    "forces_rmse_ev_angstrom": 0.087,
+    "stress_rmse_gpa": 0.21,
 }
 
 

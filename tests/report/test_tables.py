@@ -41,7 +41,7 @@ def test_table(make_study):
     assert "E_a = 0.312 ± 0.015 eV, D₀ = 1.50e-03 cm²/s, fitted from 500 to 700 K" in text
     assert "σ(300 K) = 2.10e-04 S/cm, 95 % interval 9.0e-05 to 4.8e-04 S/cm" in text
     assert "Li P S, level 2, cut-off 5 Å" in text
-    assert "energy 3.1 meV/atom, forces 87 meV/Å, stress 0.210 GPa" in text
+    assert "energy 3.1 meV/atom, force component 87 meV/Å, stress component 0.210 GPa" in text
 
 
 def test_no_diffusion_seen_is_an_upper_limit(make_study):

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from aiida import load_profile, orm
 from aiida.engine import submit
-from aiida.manage.configuration import get_config, profile_context
+from aiida.manage import get_manager
+from aiida.manage.configuration import profile_context
 from aiida.plugins import WorkflowFactory
 
 from aiida_lpsgb.cli import quicksetup
@@ -20,61 +21,44 @@ CIF = Path(__file__).parents[1] / "data" / "half-filled.cif"
 SEED = 11
 STUDY_TIMEOUT_S = 300.0
 
-MD = {"timestep_fs": 2.0, "barostat": "iso"}
+MD = {"timestep_fs": 1.0, "barostat": "iso"}
+HOLD = {"ensemble": "nvt", "duration_ps": 1, "temperature_K": "target"}
 MINIATURE = {
     "label": {
         "calculator": "ase.calculators.lj:LennardJones",
-        "keywords": {"sigma": 2.0, "epsilon": 0.1, "rc": 5.0, "smooth": True},
+        "keywords": {"sigma": 2.4, "epsilon": 0.07, "rc": 5.0, "smooth": True},
     },
-    "ordering": {"charges": {"Li": 1, "Cl": -1}, "n_candidates": 1},
-    "start_set": {"strains": [-0.03, 0.0, 0.03], "amplitudes": [0.1, 0.2], "n_rattles": 2},
-    "potential": {"species": ["Li", "Cl"], "level": 4, "min_distance_angstrom": 1.4},
-    "supercells": {"exploration": {"n_atoms": 8}, "sweep": {"n_atoms": 64}, "validation": {"n_atoms": 8}},
+    "ordering": {"charges": {"Li": 1, "Cl": -0.5}, "n_candidates": 1},
+    "start_set": {"strains": [-0.03, 0.0, 0.03], "amplitudes": [0.05, 0.15, 0.25], "n_rattles": 6},
+    "potential": {"species": ["Li", "Cl"], "level": 4, "radial_basis_size": 4},
+    "supercells": {"exploration": {"n_atoms": 12}, "sweep": {"n_atoms": 96}, "validation": {"n_atoms": 12}},
     "active_learning": {
-        "training": {"max_iter": 60},
-        "selection": {"selection_limit": 6},
-        "settings": {"temperatures_K": [500, 900], "gamma_break": [10], "max_iterations": 8},
-        "exploration": MD
-        | {
-            "stages": [
-                {"name": "heat", "ensemble": "nvt", "duration_ps": 0.2, "temperature_K": [300, "target"]},
-                {"name": "explore", "ensemble": "nvt", "duration_ps": 1, "temperature_K": "target"},
-            ],
+        "training": {"max_iter": 40},
+        "selection": {"selection_limit": 20},
+        "settings": {
+            "temperatures_K": [500, 1000],
+            "gamma_break": [1000, 50],
+            "grade_interval_steps": 5,
+            "max_iterations": 10,
         },
+        "exploration": MD | {"stages": [HOLD | {"name": "explore"}]},
     },
     "arrhenius": {
-        "temperatures_K": [600, 900],
+        "temperatures_K": [650, 1000],
         "speciation": {"centre": "Cl", "ligand": "Li", "cutoff_A": 3.0, "coordination": 4},
         "parameters": MD
         | {
             "restart_interval_ps": None,
             "stages": [
-                {"name": "hold", "ensemble": "nvt", "duration_ps": 1, "temperature_K": "target"},
-                {
-                    "name": "produce",
-                    "ensemble": "nvt",
-                    "duration_ps": 20,
-                    "temperature_K": "target",
-                    "dump_interval_ps": 0.1,
-                },
+                HOLD | {"name": "hold"},
+                HOLD | {"name": "produce", "duration_ps": 20, "dump_interval_ps": 0.1},
             ],
         },
     },
     "validate": {
-        "temperatures_K": [600, 900],
+        "temperatures_K": [650, 1000],
         "n_frames": 3,
-        "parameters": MD
-        | {
-            "stages": [
-                {
-                    "name": "produce",
-                    "ensemble": "nvt",
-                    "duration_ps": 2,
-                    "temperature_K": "target",
-                    "dump_interval_ps": 0.1,
-                },
-            ],
-        },
+        "parameters": MD | {"stages": [HOLD | {"name": "produce", "duration_ps": 2, "dump_interval_ps": 0.1}]},
     },
 }
 
@@ -94,7 +78,7 @@ def build(explore_ps=1):
     """
     codes = register_codes()
     overrides = deepcopy(MINIATURE)
-    overrides["active_learning"]["exploration"]["stages"][1]["duration_ps"] = explore_ps
+    overrides["active_learning"]["exploration"]["stages"][0]["duration_ps"] = explore_ps
     return WorkflowFactory("lpsgb.study").get_builder_from_protocol(
         mlp_code=codes["lpsgb-mlp"],
         md_code=codes["lmp"],
@@ -121,7 +105,7 @@ def wait_for(node, condition, timeout=STUDY_TIMEOUT_S):
     while not (value := condition()):
         if time.monotonic() > end:
             pytest.fail(
-                f"timed out after {timeout} s\n{format_call_graph(node)}\n{daemon_log(get_config().current_profile)}"
+                f"timed out after {timeout} s\n{format_call_graph(node)}\n{daemon_log(get_manager().get_profile())}"
             )
         time.sleep(0.2)
     return value

@@ -29,7 +29,7 @@ def test_an_imported_study_gives_the_same_answers(study, aiida_profile, tmp_path
     assert answer.count("\n") == 1, answer  # of the two temperatures one is below 700 K
     assert study.outputs.potential.uuid[:8] in answer
     numbers = [(run.temperature_K, run.diffusivity_cm2_s) for run in study_results(study).runs]
-    path = tmp_path / "study.aiida"
+    uuid, path = study.uuid, tmp_path / "study.aiida"
     create_archive([study], filename=path)
 
     with profile_context(aiida_profile, allow_switch=True):
@@ -37,7 +37,7 @@ def test_an_imported_study_gives_the_same_answers(study, aiida_profile, tmp_path
         assert ask() == ""
         import_archive(path)
         assert ask() == answer
-        imported = orm.load_node(study.uuid)
+        imported = orm.load_node(uuid)
         results = study_results(imported)
         assert [(run.temperature_K, run.diffusivity_cm2_s) for run in results.runs] == numbers
         assert f"StudyWorkChain<{imported.pk}> finished" in table(results)

@@ -8,7 +8,6 @@ import pytest
 from aiida import orm
 from aiida.engine import submit
 from aiida.engine.daemon.client import get_daemon_client
-from aiida.manage.configuration import get_config
 
 pytestmark = [pytest.mark.daemon, pytest.mark.slow]
 
@@ -85,4 +84,3 @@ def test_same_result(disturb, undisturbed, miniature, broker_profile_factory):
         if disturb is kill_lammps:
             killed = [job for job in explorations(study, miniature) if not job.is_finished_ok]
             assert killed, "LAMMPS was killed, yet no job has noticed"
-    assert get_config().current_profile.name != profile.name
