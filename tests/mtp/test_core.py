@@ -79,12 +79,16 @@ def test_agrees_with_motep(level, n_species, kernel, tmp_path):
 @pytest.mark.parametrize(
     "atoms",
     [
-        pytest.param(Atoms(numbers=[1], cell=[2.1, 2.4, 2.2], pbc=True), id="one atom in a cell smaller than the cutoff"),
+        pytest.param(
+            Atoms(numbers=[1], cell=[2.1, 2.4, 2.2], pbc=True), id="one atom in a cell smaller than the cutoff"
+        ),
         pytest.param(random_atoms(2, 1, n=2, cell=((3, 0, 0), (2.5, 2, 0), (1, -2, 4))), id="strongly skewed"),
         pytest.param(random_atoms(2, 2, n=7, pbc=False), id="molecule"),
         pytest.param(random_atoms(2, 3, n=7, pbc=(True, False, True)), id="slab"),
         pytest.param(random_atoms(2, 4, n=60, cell=(12, 11, 10)), id="more atoms than lanes"),
-        pytest.param(Atoms(numbers=[0, 1], positions=[(0, 0, 0), (0, 0, 40.0)], cell=[9, 9, 80], pbc=True), id="isolated"),
+        pytest.param(
+            Atoms(numbers=[0, 1], positions=[(0, 0, 0), (0, 0, 40.0)], cell=[9, 9, 80], pbc=True), id="isolated"
+        ),
     ],
 )
 def test_cells(atoms, kernel, tmp_path):
@@ -92,7 +96,9 @@ def test_cells(atoms, kernel, tmp_path):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("options", [{"radial_basis_size": 1}, {"radial_basis_size": 16}, {"scaling": 0.3}, {"cutoff": 7.0}])
+@pytest.mark.parametrize(
+    "options", [{"radial_basis_size": 1}, {"radial_basis_size": 16}, {"scaling": 0.3}, {"cutoff": 7.0}]
+)
 def test_radial_functions(options, kernel, tmp_path):
     assert_agrees_with_motep(random_text(8, 2, **options), random_atoms(2, 5), tmp_path / "p.mtp", kernel)
 

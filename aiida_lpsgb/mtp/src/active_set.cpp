@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "scanner.hpp"
+
 namespace mtp {
 namespace {
 
@@ -40,6 +42,32 @@ class Binary {
   int line_;
 };
 
+void read_mlip2_weights(Binary& binary, ActiveSet& set) {
+  binary.skip_past('^', "the weights");
+  double weights[4];
+  binary.read(weights, 4, "the weights");
+  binary.skip_past('#', "the matrices");
+  set.neighbourhood_weight = weights[0];
+  set.energy_weight = weights[1];
+  set.force_weight = weights[2];
+  set.stress_weight = weights[3];
+}
+
+double read_weight(Scanner& scan, const char* key) {
+  scan.expect_word(key);
+  return scan.real(key);
+}
+
+void read_mlip3_weights(Scanner& scan, ActiveSet& set) {
+  set.energy_weight = read_weight(scan, "energy_weight");
+  set.force_weight = read_weight(scan, "force_weight");
+  set.stress_weight = read_weight(scan, "stress_weight");
+  set.neighbourhood_weight = read_weight(scan, "site_en_weight");
+  scan.expect_word("weight_scaling");
+  set.scale_power = scan.integer("weight_scaling", 0, 2);
+  scan.expect('#');
+}
+
 // The stored inverse must belong to the stored rows. Probed with one vector: n^2 operations, not n^3.
 void check_inverse(const ActiveSet& set, std::size_t size, const Binary& binary) {
   std::vector<double> mixed(size, 0.0);
@@ -58,6 +86,8 @@ void check_inverse(const ActiveSet& set, std::size_t size, const Binary& binary)
 }
 
 }  // namespace
+
+double ActiveSet::energy_scale(double atoms) const { return energy_weight / std::pow(atoms, scale_power / 2.0); }
 
 double ActiveSet::grade(const double* row) const {
   const std::size_t size = potential.parameter_count();
@@ -78,14 +108,14 @@ ActiveSet parse_active_set(std::string_view content) {
   set.potential = parse_potential(content, &position);
   Binary binary(content, position);
   if (!set.potential.trained()) binary.fail("the active set's potential has no coefficients");
-  binary.skip_past('^', "the weights");
-  double weights[4];
-  binary.read(weights, 4, "the weights");
-  binary.skip_past('#', "the matrices");
-  set.neighbourhood_weight = weights[0];
-  set.energy_weight = weights[1];
-  set.force_weight = weights[2];
-  set.stress_weight = weights[3];
+  Scanner scan(content);
+  scan.move_to(position);
+  if (scan.try_word(mlip3_mark)) {
+    read_mlip3_weights(scan, set);
+    binary = Binary(content, scan.position());
+  } else {
+    read_mlip2_weights(binary, set);
+  }
   const std::size_t size = set.potential.parameter_count();
   if (size > content.size()) binary.fail("the file is too short for " + std::to_string(size) + " active rows");
   if (size * size > content.size() / sizeof(double)) binary.fail("the file is too short for its active rows");

@@ -72,6 +72,7 @@ class PythonEvaluator {
       : potential_(potential), evaluator_(potential, kernel) {}
 
   std::string kernel() const { return evaluator_.kernel_name(); }
+  const mtp::Program& program() const { return evaluator_.program(); }
 
   py::dict evaluate(const Array<int>& types, const Array<double>& positions, const Array<double>& cell,
                     const Array<bool>& pbc) {
@@ -107,16 +108,10 @@ class PythonEvaluator {
     std::vector<double> all(3 * near.total(), 0.0);
     mtp::Results results;
     results.forces = all.data();
-    struct Copy : mtp::RowConsumer {
-      void take(int centre, const double* row) override { std::copy_n(row, size, out + centre * size); }
-      double* out;
-      py::ssize_t size;
-    } copy;
-    copy.out = out.mutable_data();
-    copy.size = size;
+    results.rows = out.mutable_data();
     {
       py::gil_scoped_release release;
-      evaluator_.compute(near.atoms(), near.neighbourhoods(), results, &copy);
+      evaluator_.compute(near.atoms(), near.neighbourhoods(), results);
     }
     return out;
   }
@@ -158,6 +153,12 @@ array of float, shape (n, parameters)
                               "Evaluates a potential. `kernel` names one of available_kernels(); the best by default.")
       .def(py::init<const mtp::Potential&, const std::string&>(), py::arg("potential"), py::arg("kernel") = "")
       .def_property_readonly("kernel", &PythonEvaluator::kernel)
+      .def_property_readonly(
+          "flops_per_atom", [](const PythonEvaluator& e) { return e.program().flops_per_atom(); },
+          "Floating-point operations of energy and forces of one atom, its neighbours aside.")
+      .def_property_readonly(
+          "flops_per_neighbour", [](const PythonEvaluator& e) { return e.program().flops_per_neighbour(); },
+          "Floating-point operations that each neighbour within the cutoff adds.")
       .def("evaluate", &PythonEvaluator::evaluate, py::arg("types"), py::arg("positions"), py::arg("cell"),
            py::arg("pbc"), evaluate_doc.c_str())
       .def("rows", &PythonEvaluator::rows, py::arg("types"), py::arg("positions"), py::arg("cell"), py::arg("pbc"),

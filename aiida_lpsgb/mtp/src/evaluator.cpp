@@ -58,7 +58,7 @@ Evaluator::Evaluator(const Potential& potential, const std::string& kernel)
   counts_.resize(static_cast<std::size_t>(kernel_->lanes) * p.species_count);
 }
 
-void Evaluator::prepare_batch(const Neighbourhoods& neighbourhoods, const Results& results, bool rows) {
+void Evaluator::prepare_batch(const Neighbourhoods& neighbourhoods, const Results& results) {
   const Program& p = program_.view();
   const std::size_t lanes = kernel_->lanes;
   int longest = 1;
@@ -71,10 +71,11 @@ void Evaluator::prepare_batch(const Neighbourhoods& neighbourhoods, const Result
   batch_.vectors = vectors_.ensure(3 * slots * lanes);
   batch_.workspace = workspace_.ensure(kernel_->workspace_size(p, static_cast<long>(slots)));
   batch_.near = near_.ensure(4 * (static_cast<std::size_t>(longest) + 1));
-  double* small = small_.ensure(10 * lanes);
+  double* small = small_.ensure(11 * lanes);
   batch_.energy = small;
   batch_.force = small + lanes;
   batch_.virial = results.want_virial || results.virials != nullptr ? small + 4 * lanes : nullptr;
+  const bool rows = results.row != nullptr || results.rows != nullptr || results.grades != nullptr;
   batch_.row = rows ? row_.ensure(p.row_size() * lanes) : nullptr;
 }
 
@@ -86,22 +87,21 @@ void Evaluator::sort_by_species(const AtomsView& atoms, const Neighbourhoods& ne
   }
 }
 
-void Evaluator::compute(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, Results& results,
-                        RowConsumer* rows) {
-  prepare_batch(neighbourhoods, results, rows != nullptr || results.row != nullptr);
+void Evaluator::compute(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, Results& results) {
+  prepare_batch(neighbourhoods, results);
   sort_by_species(atoms, neighbourhoods);
   for (int species = 0; species < program_.view().species_count; ++species) {
     const std::vector<int>& centres = centres_of_[species];
     batch_.species = species;
     for (std::size_t first = 0; first < centres.size(); first += kernel_->lanes) {
       const int used = static_cast<int>(std::min<std::size_t>(kernel_->lanes, centres.size() - first));
-      run_batch(atoms, neighbourhoods, &centres[first], used, results, rows);
+      run_batch(atoms, neighbourhoods, &centres[first], used, results);
     }
   }
 }
 
 void Evaluator::run_batch(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, const int* centres, int used,
-                          Results& results, RowConsumer* rows) {
+                          Results& results) {
   const Program& p = program_.view();
   std::fill(slots_.begin(), slots_.end(), 0);
   std::fill(counts_.begin(), counts_.end(), 0);
@@ -118,7 +118,8 @@ void Evaluator::run_batch(const AtomsView& atoms, const Neighbourhoods& neighbou
   kernel_->evaluate(p, batch_);
   kernel_->scatter(p, batch_, results.forces);
   collect(centres, used, results);
-  if (batch_.row != nullptr) collect_rows(centres, used, results, rows);
+  if (results.row != nullptr || results.rows != nullptr) collect_rows(centres, used, results);
+  if (results.grades != nullptr) collect_grades(centres, used, results);
 }
 
 void Evaluator::collect(const int* centres, int used, Results& results) {
@@ -138,23 +139,29 @@ void Evaluator::collect(const int* centres, int used, Results& results) {
 }
 
 // A batch's rows hold what one central species depends on; here they take their place among all parameters.
-void Evaluator::collect_rows(const int* centres, int used, Results& results, RowConsumer* rows) {
+void Evaluator::collect_rows(const int* centres, int used, Results& results) {
   const Program& p = program_.view();
-  const int lanes = kernel_->lanes;
-  const int radial = p.species_count * p.funcs * p.basis_size;
-  const int species_begin = p.species_count * radial, scalar_begin = species_begin + p.species_count;
-  atom_row_.assign(static_cast<std::size_t>(scalar_begin) + p.scalars, 0.0);
-  for (int lane = 0; lane < used; ++lane) {
+  const int lanes = kernel_->lanes, radial = p.species_radial(), scalars = p.species_begin() + p.species_count;
+  const auto add = [&](int lane, double* out) {
     const double* in = batch_.row + lane;
-    double* out = &atom_row_[static_cast<std::size_t>(batch_.species) * radial];
-    for (int k = 0; k < radial; ++k) out[k] = in[static_cast<long>(k) * lanes];
-    atom_row_[species_begin + batch_.species] = 1.0;
-    for (int k = 0; k < p.scalars; ++k)
-      atom_row_[scalar_begin + k] = in[static_cast<long>(radial + k) * lanes];
-    if (rows != nullptr) rows->take(centres[lane], atom_row_.data());
-    if (results.row == nullptr) continue;
-    for (std::size_t k = 0; k < atom_row_.size(); ++k) results.row[k] += atom_row_[k];
+    double* own = out + static_cast<long>(batch_.species) * radial;
+    for (int k = 0; k < radial; ++k) own[k] += in[static_cast<long>(k) * lanes];
+    out[p.species_begin() + batch_.species] += 1.0;
+    for (int k = 0; k < p.scalars; ++k) out[scalars + k] += in[static_cast<long>(radial + k) * lanes];
+  };
+  for (int lane = 0; lane < used; ++lane) {
+    if (results.row != nullptr) add(lane, results.row);
+    if (results.rows == nullptr) continue;
+    double* row = results.rows + static_cast<long>(centres[lane]) * p.parameters();
+    std::fill_n(row, p.parameters(), 0.0);
+    add(lane, row);
   }
+}
+
+void Evaluator::collect_grades(const int* centres, int used, Results& results) {
+  double* grades = small_.data() + 10L * kernel_->lanes;
+  kernel_->grade(program_.view(), batch_, results.columns, grades);
+  for (int lane = 0; lane < used; ++lane) results.grades[centres[lane]] = grades[lane];
 }
 
 }  // namespace mtp

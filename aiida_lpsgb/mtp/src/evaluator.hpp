@@ -31,14 +31,10 @@ struct Results {
   double* forces = nullptr;           // [atoms][3]
   double* energies = nullptr;         // [atoms]
   double (*virials)[6] = nullptr;     // [atoms], each of its atom's site energy
-  double* row = nullptr;              // [parameters] the sum of dE/dp over centres, in the order of Potential
-};
-
-// Called after each centre with its derivatives dE_i/dp [parameters].
-class RowConsumer {
- public:
-  virtual ~RowConsumer() = default;
-  virtual void take(int centre, const double* row) = 0;
+  double* row = nullptr;              // [parameters] the sum of dE_i/dp over centres, in the order of Potential
+  double* rows = nullptr;             // [atoms][parameters] dE_i/dp; set, not added to
+  const double* columns = nullptr;    // [parameters][parameters] of the inverse of an active set, for ...
+  double* grades = nullptr;           // [atoms] extrapolation grades; set, not added to
 };
 
 // Names of the instruction sets that this build has and this processor runs, best last.
@@ -49,10 +45,10 @@ class Evaluator {
   // `kernel`: one of available_kernels(), or empty for the best (the environment's MTP_KERNEL overrides that).
   explicit Evaluator(const Potential& potential, const std::string& kernel = "");
 
-  void compute(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, Results& results,
-               RowConsumer* rows = nullptr);
+  void compute(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, Results& results);
 
   const char* kernel_name() const { return kernel_->name; }
+  const Program& program() const { return program_.view(); }
 
  private:
   struct Free {
@@ -69,12 +65,13 @@ class Evaluator {
     std::size_t size_ = 0;
   };
 
-  void prepare_batch(const Neighbourhoods& neighbourhoods, const Results& results, bool rows);
+  void prepare_batch(const Neighbourhoods& neighbourhoods, const Results& results);
   void sort_by_species(const AtomsView& atoms, const Neighbourhoods& neighbourhoods);
   void run_batch(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, const int* centres, int used,
-                 Results& results, RowConsumer* rows);
+                 Results& results);
   void collect(const int* centres, int used, Results& results);
-  void collect_rows(const int* centres, int used, Results& results, RowConsumer* rows);
+  void collect_rows(const int* centres, int used, Results& results);
+  void collect_grades(const int* centres, int used, Results& results);
 
   CompiledProgram program_;
   const Kernel* kernel_;
@@ -83,7 +80,6 @@ class Evaluator {
   Buffer<int> neighbours_;
   std::vector<int> slots_, counts_;
   std::vector<std::vector<int>> centres_of_;  // by species
-  std::vector<double> atom_row_;
 };
 
 }  // namespace mtp

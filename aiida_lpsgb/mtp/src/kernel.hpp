@@ -43,6 +43,8 @@ struct Kernel {
   void (*evaluate)(const Program&, const Batch&);
   // Adds the batch's forces on neighbours to forces [atoms][3].
   void (*scatter)(const Program&, const Batch&, double* forces);
+  // For each lane, the largest of |row . column| over `columns` [parameters][parameters].
+  void (*grade)(const Program&, const Batch&, const double* columns, double* grades);
 };
 
 const Kernel& kernel_baseline();

@@ -375,13 +375,31 @@ void add_radial_row(const Program& p, const V* vector, const V* radial, V* row) 
 
 void start_row(const Program& p, const Workspace& w, V* row) {
   for (int k = 0; k < p.row_size(); ++k) row[k] = V{};
-  V* scalars = row + static_cast<long>(p.species_count) * p.funcs * p.basis_size;
+  V* scalars = row + p.species_radial();
   for (int k = 0; k < p.scalars; ++k) {
     scalars[k] = p.scalar_moment[k] >= 0
                      ? w.moments[p.scalar_moment[k]]
                      : sum_of_products(p.scalar_factors, p.scalar_weights, p.scalar_start[k], p.scalar_start[k + 1],
                                        w.moments);
   }
+}
+
+void grade(const Program& p, const Batch& batch, const double* columns, double* grades) {
+  const V* row = reinterpret_cast<const V*>(batch.row);
+  const int radial = p.species_radial();
+  V largest = V{};
+  for (int j = 0; j < p.parameters(); ++j) {
+    const double* column = columns + static_cast<long>(j) * p.parameters();
+    const double* own = column + static_cast<long>(batch.species) * radial;
+    const double* moments = column + p.species_begin() + p.species_count;
+    V sum[2] = {broadcast(column[p.species_begin() + batch.species]), V{}};
+    for (int k = 0; k < radial; ++k) sum[k % 2] += own[k] * row[k];
+    for (int k = 0; k < p.scalars; ++k) sum[k % 2] += moments[k] * row[radial + k];
+    const V value = sum[0] + sum[1], size = value < 0.0 ? -value : value;
+    // Ordered so that a sum that is not a number does not pass for a small grade.
+    largest = size <= largest ? largest : size;
+  }
+  *reinterpret_cast<V*>(grades) = largest;
 }
 
 // ---- sums over neighbours -------------------------------------------------------------------------------------------
@@ -446,7 +464,7 @@ void evaluate(const Program& p, const Batch& batch) {
   differentiate(p, batch, w, slots);
 }
 
-constexpr Kernel kernel = {MTP_NAME, lanes, workspace_size, gather, pad, evaluate, scatter};
+constexpr Kernel kernel = {MTP_NAME, lanes, workspace_size, gather, pad, evaluate, scatter, grade};
 
 }  // namespace
 

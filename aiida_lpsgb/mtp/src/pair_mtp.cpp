@@ -151,13 +151,13 @@ double PairMTP::init_one(int /*i*/, int /*j*/)
 
 void PairMTP::compute(int eflag, int vflag)
 {
-  evaluate(eflag, vflag, nullptr, nullptr);
+  mtp::Results results;
+  evaluate(eflag, vflag, results);
 }
 
-void PairMTP::evaluate(int eflag, int vflag, double *row, mtp::RowConsumer *rows)
+void PairMTP::evaluate(int eflag, int vflag, mtp::Results &results)
 {
   ev_init(eflag, vflag);
-  mtp::Results results;
   if (force->newton_pair) {
     results.forces = atom->nlocal + atom->nghost > 0 ? &atom->f[0][0] : nullptr;
   } else {
@@ -167,10 +167,9 @@ void PairMTP::evaluate(int eflag, int vflag, double *row, mtp::RowConsumer *rows
   results.want_virial = vflag_either != 0;
   if (eflag_atom) results.energies = eatom;
   if (vflag_atom) results.virials = reinterpret_cast<double(*)[6]>(&vatom[0][0]);
-  results.row = row;
   const mtp::AtomsView atoms = {atom->nlocal > 0 ? &atom->x[0][0] : nullptr, atom->type, species_of_.data()};
   const mtp::Neighbourhoods near = {list->inum, list->ilist, list->numneigh, list->firstneigh, NEIGHMASK};
-  evaluator_->compute(atoms, near, results, rows);
+  evaluator_->compute(atoms, near, results);
   if (!force->newton_pair) add_own_forces();
   if (eflag_global) eng_vdwl += results.energy;
   if (vflag_global)

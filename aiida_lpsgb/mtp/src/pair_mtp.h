@@ -34,7 +34,8 @@ class PairMTP : public Pair {
   void load_potential(const std::string &path);
   // "species Li P S" at the end of pair_style's arguments.
   void take_species(int narg, char **arg);
-  void evaluate(int eflag, int vflag, double *row, mtp::RowConsumer *rows);
+  // Energies and forces into LAMMPS, and whatever else `results` asks for.
+  void evaluate(int eflag, int vflag, mtp::Results &results);
   [[noreturn]] void fail(const std::string &reason) const;
 
   mtp::Potential potential_;

@@ -27,16 +27,6 @@ bool same(const std::vector<double> &a, const std::vector<double> &b)
   return true;
 }
 
-class AtomGrades : public mtp::RowConsumer {
- public:
-  AtomGrades(const mtp::ActiveSet &set, std::vector<double> &grades) : set_(set), grades_(grades) {}
-  void take(int centre, const double *row) override { grades_[centre] = set_.grade(row); }
-
- private:
-  const mtp::ActiveSet &set_;
-  std::vector<double> &grades_;
-};
-
 }  // namespace
 
 PairMTPExtrapolation::PairMTPExtrapolation(LAMMPS *lmp) : PairMTP(lmp)
@@ -128,14 +118,17 @@ void PairMTPExtrapolation::compute(int eflag, int vflag)
     return;
   }
   double grade = 0.0;
+  mtp::Results results;
   if (neighbourhoods_) {
     atom_grades_.assign(std::max(atom->nmax, 1), 0.0);
-    AtomGrades grades(active_set_, atom_grades_);
-    evaluate(eflag, vflag, nullptr, &grades);
+    results.columns = active_set_.inverse_columns.data();
+    results.grades = atom_grades_.data();
+    evaluate(eflag, vflag, results);
     grade = neighbourhood_grade();
   } else {
     std::fill(row_.begin(), row_.end(), 0.0);
-    evaluate(eflag, vflag, row_.data(), nullptr);
+    results.row = row_.data();
+    evaluate(eflag, vflag, results);
     grade = configuration_grade();
   }
   if (comm->me == 0) {
@@ -145,14 +138,15 @@ void PairMTPExtrapolation::compute(int eflag, int vflag)
   act_on(grade);
 }
 
-// The configuration's row is the sum over all atoms, divided by their number.
+// The configuration's row is the scaled sum over all atoms.
 double PairMTPExtrapolation::configuration_grade()
 {
   MPI_Allreduce(MPI_IN_PLACE, row_.data(), static_cast<int>(row_.size()), MPI_DOUBLE, MPI_SUM, world);
   bigint own = list->inum, count = 0;
   MPI_Allreduce(&own, &count, 1, MPI_LMP_BIGINT, MPI_SUM, world);
   if (count == 0) return 0.0;
-  for (double &value : row_) value *= active_set_.energy_weight / static_cast<double>(count);
+  const double scale = active_set_.energy_scale(static_cast<double>(count));
+  for (double &value : row_) value *= scale;
   return active_set_.grade(row_.data());
 }
 

@@ -216,7 +216,7 @@ Potential parse_potential(std::string_view text, std::size_t* consumed) {
   }
   if (consumed != nullptr)
     *consumed = scan.position();
-  else if (!scan.at_end())
+  else if (!scan.at_end() && scan.peek_word().substr(0, 1) != "^" && scan.peek_word() != mlip3_mark)
     scan.fail("unexpected text after the potential: '" + std::string(scan.peek_word().substr(0, 30)) + "'");
   return potential;
 }

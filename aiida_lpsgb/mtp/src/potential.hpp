@@ -56,10 +56,13 @@ struct Potential {
   std::size_t parameter_count() const { return radial_count() + species_count + alpha_moment_mapping.size(); }
 };
 
+// Begins the active set in MLIP-3's files; MLIP-2's begin with '^'.
+inline constexpr std::string_view mlip3_mark = "#MVS_v1.1";
+
 // Reads a potential from text.
 //
 // `consumed`: where given, receives the number of characters that the potential takes, and what follows is the
-// caller's (a `.als` file goes on with its active set); otherwise anything but white space after it is an error.
+// caller's. Otherwise only an active set may follow (the files `.als` and `.almtp`), which is left alone.
 // Throws FormatError.
 Potential parse_potential(std::string_view text, std::size_t* consumed = nullptr);
 

@@ -230,6 +230,20 @@ CompiledProgram::CompiledProgram(const Potential& potential) : tables_(std::make
   p.species_coeffs = t.species_coeffs.data();
 }
 
+long Program::flops_per_atom() const {
+  const long products = 3L * product_start[inner] + 5L * product_start[inner];
+  return products + 2L * linear_start[moments()] + 5L * moments() + 5L * dependent;
+}
+
+long Program::flops_per_neighbour() const {
+  const long geometry = 15, projection = 18;
+  const long radial = funcs * (4L * (basis_size - 1) + 6);
+  const long fill = 2L * (monomials - 1);
+  const long sums = 3 * 2L * independent + 4L * funcs;
+  const long adjoint = 4L * rank * (rank + 1) + 4L * rank;
+  return geometry + radial + fill + sums + adjoint + projection;
+}
+
 CompiledProgram::~CompiledProgram() = default;
 CompiledProgram::CompiledProgram(CompiledProgram&&) noexcept = default;
 CompiledProgram& CompiledProgram::operator=(CompiledProgram&&) noexcept = default;

@@ -66,8 +66,18 @@ struct Program {
   const double* species_coeffs;
 
   int moments() const { return independent + dependent + inner; }
-  // Parameters that the energy of one atom of a given species depends on, its own constant aside.
-  int row_size() const { return species_count * funcs * basis_size + scalars; }
+  // Floating-point operations of energy and forces, a fused multiply-add counted as two: what one atom costs, and what
+  // each of its neighbours within the cutoff adds. Work on padding is not counted.
+  long flops_per_atom() const;
+  long flops_per_neighbour() const;
+
+  // Parameters that the energy of an atom of a given species depends on, its own constant aside: the radial ones of
+  // that species, then the moments'.
+  int species_radial() const { return species_count * funcs * basis_size; }
+  int row_size() const { return species_radial() + scalars; }
+  // All parameters, in the order radial, species, moment.
+  int species_begin() const { return species_count * species_radial(); }
+  int parameters() const { return species_begin() + species_count + scalars; }
 };
 
 // Owns a program's tables.

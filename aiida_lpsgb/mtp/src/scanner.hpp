@@ -18,6 +18,7 @@ class Scanner {
   explicit Scanner(std::string_view text) : text_(text) {}
 
   std::size_t position() const { return position_; }
+  void move_to(std::size_t position) { position_ = position; }
 
   int line() const { return 1 + static_cast<int>(std::count(text_.begin(), text_.begin() + position_, '\n')); }
 
