@@ -367,7 +367,7 @@ class Diffusivity:
     @property
     def detected(self) -> bool:
         """Whether diffusion was seen: its 95 % interval lies above zero, and D above what no jumps at all allow."""
-        return self.total.interval()[0] > 0 and self.total.value > self.jump_limit_cm2_s
+        return bool(self.total.interval()[0] > 0 and self.total.value > self.jump_limit_cm2_s)
 
     @property
     def upper_limit_cm2_s(self) -> float:

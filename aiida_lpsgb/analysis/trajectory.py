@@ -536,7 +536,9 @@ class Trajectory:
             raise TrajectoryFormatError(f"{name} has a broken header: {error}") from None
         symbols = [s for s, n in header["symbols"] for _ in range(n)]
         n_frames, n_atoms, n_keys = header["n_frames"], len(symbols), header["n_keys"]
-        missing = offset + n_frames * n_atoms * 6 - handle.seek(0, os.SEEK_END)
+        # Not every stream's seek() says where it went, as io's do: that of a packed repository object does not.
+        handle.seek(0, os.SEEK_END)
+        missing = offset + n_frames * n_atoms * 6 - handle.tell()
         if missing > 0:
             raise TrajectoryFormatError(f"{name} has been cut short: {missing} bytes are missing at the end")
         handle.seek(_SUPERBLOCK + length)

@@ -37,7 +37,17 @@ DEFAULTS: dict[str, Any] = {
 }
 EXTRAPOLATION_DEFAULTS: dict[str, Any] = {"grade": "configuration", "interval_steps": 10}
 STAGE_DEFAULTS: dict[str, Any] = {"pressure_bar": 0.0, "dump_interval_ps": None}
-STAGE_KEYS = {"name", "ensemble", "duration_ps", "temperature_K", "pressure_bar", "dump_interval_ps", "max_steps"}
+STAGE_KEYS = {
+    "name",
+    "ensemble",
+    "duration_ps",
+    "temperature_K",
+    "pressure_bar",
+    "dump_interval_ps",
+    "max_steps",
+    "relax_cell",
+}
+CELL_RELAXATIONS = ("x", "y", "z", "iso", "aniso", "tri")
 
 # `timer timeout` lets LAMMPS end by itself, with its restart written, this long before the scheduler would end it.
 WALLTIME_FRACTION = 0.95
@@ -80,7 +90,8 @@ class MolecularDynamicsCalculation(CalcJob):
             help=(
                 "What to run. `stages`: list of dictionaries with `ensemble` (minimise, nve, nvt, npt), `duration_ps`, "
                 "`temperature_K` (a number, or [start, end] for a ramp), `pressure_bar`, `dump_interval_ps` (writes "
-                "the trajectory during this stage) and `name`. Common keys: `pair_style` (mtp, mtp/extrapolation, "
+                "the trajectory during this stage) and `name`; `minimise` takes `max_steps` and `relax_cell` (x, y, z, "
+                "iso, aniso or tri) instead. Common keys: `pair_style` (mtp, mtp/extrapolation, "
                 "mlip), `timestep_fs`, `thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), "
                 "`thermo_interval_ps`, `restart_interval_ps`, `neighbour_skin_A`, and `extrapolation` (`gamma_select`, "
                 "`gamma_break`, `grade`, `interval_steps`)."
@@ -300,7 +311,13 @@ def render_script(
         if stage["ensemble"] == "minimise":
             if not continued:
                 max_steps = stage.get("max_steps", 200)
-                lines += [f"minimize 0.0 1.0e-3 {max_steps} {10 * max_steps}", "reset_timestep 0"]
+                minimise = f"minimize 0.0 1.0e-3 {max_steps} {10 * max_steps}"
+                lines.append(minimise)
+                if axes := stage.get("relax_cell"):
+                    # The minimiser's pressure term refers to a reference cell: renew it, and end with the cell fixed.
+                    pressure = f"{axes} {stage['pressure_bar']:g} vmax 0.002 nreset 50"
+                    lines += [f"fix relax all box/relax {pressure}", minimise, "unfix relax", minimise]
+                lines += [f"print 'lpsgb minimised {index} $(pe:%.12g)'", "reset_timestep 0"]
             continue
         if not velocities_set:
             first_temperature = temperature_range(moving[0])[0]
@@ -382,7 +399,12 @@ def stage_error(stage: Mapping[str, Any]) -> str | None:
     if stage.get("ensemble") not in ENSEMBLES:
         return f"`ensemble` is {stage.get('ensemble')!r}; choose one of {ENSEMBLES}"
     if stage["ensemble"] == "minimise":
+        axes = stage.get("relax_cell")
+        if axes is not None and axes not in CELL_RELAXATIONS:
+            return f"`relax_cell` is {axes!r}; choose one of {CELL_RELAXATIONS}"
         return None
+    if "relax_cell" in stage:
+        return "`relax_cell` is for `minimise`; an npt stage moves the cell by its barostat"
     if not stage.get("duration_ps", 0) > 0:
         return f"`duration_ps` must be positive, it is {stage.get('duration_ps')}"
     if "temperature_K" not in stage:

@@ -22,12 +22,14 @@ from aiida_lpsgb.mtp.configurations import write_cfg
 INDEX_FEATURE = "lpsgb_index"
 # What the value of an option may be; a tuple lists the words it may be.
 POSITIVE, WEIGHT, FLAG = "a positive number", "a number of at least 0", "true or false"
-COUNT, INTEGER = "an integer of at least 1", "an integer of at least 0"
+COUNT, INTEGER, NAME = "an integer of at least 1", "an integer of at least 0", "a name"
 
 
 def _is_valid(value: Any, kind: str | tuple[str, ...]) -> bool:
     if isinstance(kind, tuple):
         return value in kind
+    if kind == NAME:
+        return isinstance(value, str) and value.replace("_", "a").isalnum()
     if kind == FLAG or isinstance(value, bool):
         return kind == FLAG and isinstance(value, bool)
     if not isinstance(value, int if kind in (COUNT, INTEGER) else (int, float)):
@@ -37,6 +39,12 @@ def _is_valid(value: Any, kind: str | tuple[str, ...]) -> bool:
 
 def _expected(kind: str | tuple[str, ...]) -> str:
     return f"one of {', '.join(kind)}" if isinstance(kind, tuple) else kind
+
+
+_RESULTS_HELP = (
+    "What the program reported, the unit in each key. Errors of forces and stresses: `rmse` is that of a component, "
+    "`mae` and `max` are the mean and the largest length of the difference."
+)
 
 
 class MlpCalculation(CalcJob):
@@ -61,6 +69,7 @@ class MlpCalculation(CalcJob):
             "parameters",
             valid_type=orm.Dict,
             required=False,
+            serializer=orm.to_aiida_type,
             validator=cls._parameters_error,
             help=f"Options of `mlp {cls.COMMAND}`, with underscores for dashes: {', '.join(sorted(cls.OPTIONS))}."
             " An option that is not given is not sent, so the program's own default holds.",
@@ -74,7 +83,7 @@ class MlpCalculation(CalcJob):
         options["output_filename"].default = cls.OUTPUT_FILE
         spec.inputs.validator = cls._inputs_error
 
-        spec.output("results", valid_type=orm.Dict, help="What the program reported, the unit in each key.")
+        spec.output("results", valid_type=orm.Dict, help=_RESULTS_HELP)
         spec.default_output_node = "results"
 
         spec.exit_code(
@@ -205,6 +214,7 @@ class MlpTrainCalculation(MlpCalculation):
         "max_iter": COUNT,
         "bfgs_conv_tol": POSITIVE,
         "weighting": ("vibrations", "molecules", "structures"),
+        "weight_feature": NAME,
         "init_params": ("random", "same"),
         "skip_preinit": FLAG,
         "update_mindist": FLAG,
@@ -270,6 +280,7 @@ _SELECTION_OPTIONS = {
     "init_threshold": WEIGHT,
     "select_threshold": POSITIVE,
     "swap_threshold": POSITIVE,
+    "energy_weight": WEIGHT,
     "nbh_weight": WEIGHT,
 }
 

@@ -62,11 +62,10 @@ class TrajectoryData(Data):
                 raise ValueError(f"{name} is {value}, expected a positive number")
         if isinstance(trajectory, Trajectory):
             with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / self.FILENAME
-                trajectory.save(path)
-                self.base.repository.put_object_from_file(path, self.FILENAME)
+                self.base.repository.put_object_from_file(trajectory.save(Path(folder) / self.FILENAME), self.FILENAME)
         else:
-            trajectory, path = Trajectory.load(trajectory), trajectory
+            path = Path(trajectory)
+            trajectory = Trajectory.load(path)
             self.base.repository.put_object_from_file(path, self.FILENAME)
         self.base.attributes.set_many(_describe(trajectory))
         self.base.attributes.set_many(

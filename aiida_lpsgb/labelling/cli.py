@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -49,45 +50,77 @@ def check_parameters(parameters: Any) -> None:
 @contextmanager
 def _open_images(path: Path) -> Iterator[Sequence[Atoms] | Reader]:
     if path.suffix != ".npz":
-        yield ase.io.read(path, index=":")
+        try:
+            images = ase.io.read(path, index=":")
+        except Exception as error:
+            # The readers of ASE raise anything at all.
+            raise ValueError(f"{path} cannot be read: {error or type(error).__name__}") from error
+        yield images
         return
     with path.open("rb") as handle:
         yield Reader(handle)
 
 
-def _finished(path: Path) -> dict[int, labels.Label]:
-    """Return the labels an earlier, interrupted run left, and end its last line if that was cut short."""
-    if not path.exists():
+def _fingerprint(arguments: argparse.Namespace) -> str:
+    """Return the first line of a file of labels: what they are labels of, and by which parameters."""
+    digest = hashlib.sha256(arguments.configurations.read_bytes())
+    digest.update(arguments.parameters.read_bytes())
+    return json.dumps({"input": digest.hexdigest()}) + "\n"
+
+
+def _finished(path: Path, fingerprint: str) -> dict[int, labels.Label]:
+    """Begin a file of labels, or return the labels an interrupted run left in it and end its last line if cut short."""
+    content = path.read_bytes() if path.exists() else b""
+    if not content:
+        path.write_text(fingerprint, encoding="utf-8")
         return {}
-    with path.open(encoding="utf-8") as stream:
-        found = labels.read(stream)
-    with path.open("rb+") as handle:
-        content = handle.read()
-        if content and not content.endswith(b"\n"):
+    if not content.startswith(fingerprint.encode()):
+        raise ValueError(f"{path} holds labels of other configurations or by other parameters: give another file")
+    if not content.endswith(b"\n"):
+        with path.open("ab") as handle:
             handle.write(b"\n")
-    return {index: label for index, label in found.items() if not label.error}
+    with path.open(encoding="utf-8") as stream:
+        return {index: label for index, label in labels.read(stream).items() if not label.error}
+
+
+def _parameters(path: Path) -> dict[str, Any]:
+    try:
+        parameters = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    check_parameters(parameters)
+    return parameters
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    parameters = json.loads(arguments.parameters.read_text(encoding="utf-8"))
-    check_parameters(parameters)
-    calculator = calculators.build(parameters)
-    print(f"calculator {parameters['calculator']} {json.dumps(calculators.versions(parameters))}", flush=True)
-    done = _finished(arguments.labels)
-    with _open_images(arguments.configurations) as images, arguments.labels.open("a", encoding="utf-8") as output:
-        tried, failed, total = set(done), 0, len(images)
-        for label in labels.label(calculator, images, frozenset(done), arguments.max_seconds):
+    parameters = _parameters(arguments.parameters)
+    fingerprint = _fingerprint(arguments)
+    with _open_images(arguments.configurations) as images:
+        calculator = calculators.build(parameters)
+        print(f"calculator {parameters['calculator']} {json.dumps(calculators.versions(parameters))}", flush=True)
+        done = _finished(arguments.labels, fingerprint)
+        found = labels.label(calculator, images, frozenset(done), arguments.max_seconds)
+        tried, failed = _keep(found, arguments.labels, len(images))
+        untried = len(images) - len(done) - tried
+        if untried:
+            print(f"out of time: {untried} of {len(images)} not begun", flush=True)
+            return OUT_OF_TIME
+        print(f"done: {len(images) - failed} of {len(images)} labelled", flush=True)
+        return SOME_FAILED if failed else ALL_LABELLED
+
+
+def _keep(found: Iterator[labels.Label], path: Path, total: int) -> tuple[int, int]:
+    """Write each label as it comes; return how many were tried and how many of these failed."""
+    tried = failed = 0
+    with path.open("a", encoding="utf-8") as output:
+        for label in found:
             output.write(label.to_line())
             output.flush()
-            tried.add(label.index)
+            tried += 1
             failed += bool(label.error)
             outcome = f"failed: {label.error}" if label.error else f"{label.values['energy']:.6f} eV"
             print(f"{label.index + 1} of {total}: {outcome}, {label.seconds:.2f} s", flush=True)
-    if len(tried) < total:
-        print(f"out of time: {total - len(tried)} of {total} not begun", flush=True)
-        return OUT_OF_TIME
-    print(f"done: {total - failed} of {total} labelled", flush=True)
-    return SOME_FAILED if failed else ALL_LABELLED
+    return tried, failed
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -34,6 +34,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -95,9 +96,9 @@ def _encode_info(info: dict[str, Any]) -> bytes:
 def _check_finite(index: int, what: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(value, dtype=float)
     if array.shape != shape:
-        raise ContainerError(f"configuration {index}: {what} have shape {array.shape}, expected {shape}")
+        raise ContainerError(f"configuration {index}: {what} of shape {array.shape}, expected {shape}")
     if not np.isfinite(array).all():
-        raise ContainerError(f"configuration {index}: {what} are not finite")
+        raise ContainerError(f"configuration {index}: non-finite {what}")
     return array
 
 
@@ -117,6 +118,10 @@ class _Ragged:
         return np.concatenate([[0], np.cumsum(self.counts, dtype=np.int64)]).astype(np.int64)
 
 
+def _alike(left: np.ndarray, right: np.ndarray) -> bool:
+    return left.shape[1:] == right.shape[1:] and left.dtype.kind == right.dtype.kind
+
+
 class _Writer:
     """Gathers images, checking each, and writes them at the end."""
 
@@ -128,21 +133,21 @@ class _Writer:
         self.labels: dict[str, list[np.ndarray | None]] = {name: [] for name in LABELS}
         self.info: list[bytes] = []
         self.arrays: dict[str, _Ragged] = {}
-        self.formulae: Counter[tuple[tuple[str, int], ...]] = Counter()
+        self.compositions: set[tuple[tuple[str, int], ...]] = set()
         self.max_grade: float | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def add(self, atoms: Atoms) -> None:
-        index, size = len(self), len(atoms)
+        index = len(self)
         if not isinstance(atoms, Atoms):
             raise ContainerError(f"configuration {index} is a {type(atoms).__name__}, expected ase.Atoms")
-        if size == 0:
+        if len(atoms) == 0:
             raise ContainerError(f"configuration {index} has no atoms")
         if (atoms.numbers < 1).any():
             raise ContainerError(f"configuration {index} has atoms of no element (symbol X)")
-        self.positions.append(_check_finite(index, "positions", atoms.positions, (size, 3)).copy())
+        self.positions.append(_check_finite(index, "positions", atoms.positions, (len(atoms), 3)).copy())
         self.cells.append(_check_finite(index, "cell vectors", atoms.cell.array, (3, 3)).copy())
         if atoms.pbc.all() and abs(atoms.cell.volume) < 1e-6:
             raise ContainerError(f"configuration {index} is periodic and its cell has no volume")
@@ -151,7 +156,7 @@ class _Writer:
         self._add_labels(index, atoms)
         self._add_info(index, atoms.info)
         self._add_arrays(index, atoms)
-        self.formulae[tuple(sorted(Counter(atoms.get_chemical_symbols()).items()))] += 1
+        self.compositions.add(tuple(sorted(Counter(atoms.get_chemical_symbols()).items())))
 
     def _add_labels(self, index: int, atoms: Atoms) -> None:
         labels = labels_of(atoms)
@@ -168,21 +173,14 @@ class _Writer:
 
     def _add_arrays(self, index: int, atoms: Atoms) -> None:
         found = {name: array for name, array in atoms.arrays.items() if name not in _OWN_ARRAYS}
-        for name in found:
-            if name not in self.arrays:
-                self.arrays[name] = _Ragged(before=index)
+        for name, rows in found.items():
+            if rows.dtype.kind not in "biufU":
+                raise ContainerError(f"configuration {index}: array {name!r} is of type {rows.dtype}")
+            ragged = self.arrays.setdefault(name, _Ragged(before=index))
+            if ragged.rows and not _alike(rows, ragged.rows[0]):
+                raise ContainerError(f"configuration {index}: array {name!r} differs in type or shape from before")
         for name, ragged in self.arrays.items():
-            rows = found.get(name)
-            if rows is not None:
-                if rows.dtype.kind not in "biufU":
-                    raise ContainerError(f"configuration {index}: array {name!r} has type {rows.dtype}")
-                if ragged.rows and (rows.shape[1:], rows.dtype.kind) != (
-                    ragged.rows[0].shape[1:],
-                    ragged.rows[0].dtype.kind,
-                ):
-                    raise ContainerError(f"configuration {index}: array {name!r} differs in type or shape from before")
-                rows = rows.copy()
-            ragged.add(rows)
+            ragged.add(found[name].copy() if name in found else None)
 
     def members(self) -> Iterator[tuple[str, np.ndarray]]:
         sizes = [len(numbers) for numbers in self.numbers]
@@ -217,14 +215,13 @@ class _Writer:
         ]
         per_atom = [float(e) / n for e, n in zip(self.labels["energy"], sizes, strict=True) if e is not None]
         forces = [float(np.linalg.norm(f, axis=1).max()) for f in self.labels["forces"] if f is not None]
-        formulae = {Formula.from_dict(dict(counts)).format("hill"): n for counts, n in self.formulae.items()}
         summary = {
             "count": len(self),
             "n_atoms": sum(sizes),
             "n_atoms_min": min(sizes),
             "n_atoms_max": max(sizes),
-            "formulae": sorted(formulae),
-            "species": sorted({symbol for counts in self.formulae for symbol, _ in counts}),
+            "formulae": sorted(Formula.from_dict(dict(counts)).format("hill") for counts in self.compositions),
+            "species": sorted({symbol for counts in self.compositions for symbol, _ in counts}),
             "labelled": all(full),
             "n_labelled": sum(full),
             "has_stress": all(stress is not None for stress in self.labels["stress"]),
@@ -351,34 +348,25 @@ class Reader:
     def read(self, start: int, stop: int) -> list[Atoms]:
         """Return the configurations ``start`` to ``stop - 1``."""
         offsets = self._offsets[start : stop + 1]
-        bounds = offsets - offsets[0]
-        atomic = {
-            name: self._members[name].read(self._handle, offsets[0], offsets[-1])
-            for name in ("numbers", "positions", "forces")
-            if name in self._members
-        }
-        single = {
-            name: self._members[name].read(self._handle, start, stop)
-            for name in ("cells", "pbc", "energies", "stresses")
-            if name in self._members
-        }
-        extra = {name: self._read_ragged(name, start, stop) for name in self._ragged}
+        rows = [slice(*bounds) for bounds in pairwise(offsets - offsets[0])]
+        atomic = self._read_members(("numbers", "positions", "forces"), offsets[0], offsets[-1])
+        single = self._read_members(("cells", "pbc", "energies", "stresses"), start, stop)
+        ragged = {name: self._read_ragged(name, start, stop) for name in self._ragged}
         images = []
         for k in range(stop - start):
-            rows = slice(bounds[k], bounds[k + 1])
             atoms = Atoms(
-                numbers=atomic["numbers"][rows],
-                positions=atomic["positions"][rows],
+                numbers=atomic["numbers"][rows[k]],
+                positions=atomic["positions"][rows[k]],
                 cell=single["cells"][k],
                 pbc=single["pbc"][k],
-                info=json.loads(extra["info"][k].tobytes()),
+                info=json.loads(ragged["info"][k].tobytes()),
             )
-            for name, parts in extra.items():
+            for name, parts in ragged.items():
                 if name.startswith("arrays/") and len(parts[k]):
                     atoms.set_array(name.removeprefix("arrays/"), parts[k])
             labels = {
-                "energy": float(single["energies"][k]) if "energies" in single else np.nan,
-                "forces": atomic["forces"][rows].copy() if "forces" in atomic else np.nan,
+                "energy": single["energies"][k].item() if "energies" in single else np.nan,
+                "forces": atomic["forces"][rows[k]].copy() if "forces" in atomic else np.nan,
                 "stress": single["stresses"][k].copy() if "stresses" in single else np.nan,
             }
             labels = {name: value for name, value in labels.items() if np.isfinite(value).all()}
@@ -386,6 +374,10 @@ class Reader:
                 atoms.calc = SinglePointCalculator(atoms, **labels)
             images.append(atoms)
         return images
+
+    def _read_members(self, names: Iterable[str], start: int, stop: int) -> dict[str, np.ndarray]:
+        """Return rows of those of the arrays that the file has."""
+        return {name: self._members[name].read(self._handle, start, stop) for name in names if name in self._members}
 
     def _read_ragged(self, name: str, start: int, stop: int) -> list[np.ndarray]:
         offsets = self._ragged[name][start : stop + 1]

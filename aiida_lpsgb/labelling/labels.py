@@ -2,7 +2,8 @@
 
 Labels are kept as JSON lines, one an image: ``index`` (from 0), ``energy`` (eV), ``forces`` (eV/Å) and ``stress``
 (eV/Å³, xx yy zz yz xz xy) where the calculator has one, ``seconds``; or ``index`` and ``error``, why there is no label.
-Numbers are written so that they are read back exactly. A line that was cut short ends the file.
+Numbers are written so that they are read back exactly. Lines that are not labels, such as one cut short, are passed
+over.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def label(
 
 
 def read(stream: TextIO) -> dict[int, Label]:
-    """Return the labels of a file of JSON lines by place; the last of an image counts, a line cut short is passed over.
+    """Return the labels of a file of JSON lines by place; the last of an image counts.
 
     Parameters
     ----------

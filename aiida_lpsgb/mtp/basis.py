@@ -32,7 +32,7 @@ import numpy as np
 
 from aiida_lpsgb.mtp.potential import LEVELS, MTP
 
-__all__ = ["random_coefficients", "untrained"]
+__all__ = ["basis_functions", "random_coefficients", "transferred", "untrained"]
 
 MAX_FACTORS = 4
 MAX_RADIAL = 6
@@ -287,3 +287,83 @@ def random_coefficients(mtp: MTP, seed: int, same: bool = False) -> MTP:
         species_coefficients=1e-3 * rng.normal(size=mtp.n_species),
         moment_coefficients=1e-3 * rng.normal(size=len(mtp.moment_mapping)),
     )
+
+
+def basis_functions(mtp: MTP, vectors: np.ndarray, radial: np.ndarray) -> np.ndarray:
+    """Basis functions of one neighbourhood, for given values of the radial functions.
+
+    Parameters
+    ----------
+    mtp
+        Potential, of which only the form is used.
+    vectors
+        Vectors to the neighbours (n, 3).
+    radial
+        Values of the radial functions (n, K) at the neighbours.
+
+    Returns
+    -------
+    array of float, shape (M,)
+    """
+    unit = vectors / np.linalg.norm(vectors, axis=1)[:, None]
+    monomials = np.prod(unit[:, None, :] ** mtp.index_basic[None, :, 1:], axis=2)
+    moments = np.zeros(mtp.n_moments)
+    moments[: len(mtp.index_basic)] = np.sum(radial[:, mtp.index_basic[:, 0]] * monomials, axis=0)
+    for first, second, factor, target in mtp.index_times.tolist():
+        moments[target] += factor * moments[first] * moments[second]
+    return moments[mtp.moment_mapping]
+
+
+def transferred(source: MTP, target: MTP, seed: int = 0) -> MTP:
+    """Give a potential of a larger basis the coefficients of one of a smaller basis, as a start for its training.
+
+    Both potentials are the same function of the positions then: basis functions that only the larger one has get the
+    coefficient zero, radial functions that only the larger one has are random.
+
+    Parameters
+    ----------
+    source
+        Potential with coefficients.
+    target
+        Potential of at least the same basis, with the same species and radial basis; it may have more radial basis
+        functions. Basis functions are recognised by their values, so either may come from MLIP's templates.
+    seed
+        Seed of the new radial functions.
+
+    Raises
+    ------
+    ValueError
+        When the target lacks something of the source.
+    """
+    for attribute in ("n_species", "radial_basis_type", "min_distance", "cutoff"):
+        old, new = getattr(source, attribute), getattr(target, attribute)
+        if old != new:
+            raise ValueError(f"the potentials differ in {attribute}: {old} and {new}")
+    for attribute in ("n_radial", "radial_basis_size"):
+        if getattr(source, attribute) > getattr(target, attribute):
+            raise ValueError(f"{attribute} should not become smaller, from {getattr(source, attribute)}")
+    start = random_coefficients(target, seed)
+    radial = start.radial_coefficients.copy()
+    radial[:, :, : source.n_radial] = 0.0
+    radial[:, :, : source.n_radial, : source.radial_basis_size] = (
+        source.radial_coefficients * source.scaling / target.scaling
+    )
+    moment = np.zeros(len(target.moment_mapping))
+    moment[_matches(source, target)] = source.moment_coefficients
+    return replace(
+        start,
+        radial_coefficients=radial,
+        species_coefficients=source.species_coefficients.copy(),
+        moment_coefficients=moment,
+    )
+
+
+def _matches(source: MTP, target: MTP) -> np.ndarray:
+    """Index in the target of each basis function of the source."""
+    rng = np.random.default_rng(0)
+    samples = [(rng.normal(size=(12, 3)), rng.normal(size=(12, target.n_radial))) for _ in range(3)]
+    ours, theirs = (np.array([basis_functions(mtp, *sample) for sample in samples]).T for mtp in (source, target))
+    same = np.isclose(ours[:, None], theirs[None], rtol=1e-9, atol=0).all(axis=2)
+    if (same.sum(axis=1) != 1).any():
+        raise ValueError(f"the larger basis lacks {np.sum(~same.any(axis=1))} basis functions of the smaller one")
+    return same.argmax(axis=1)

@@ -122,6 +122,7 @@ def _train(args: argparse.Namespace) -> None:
         species,
         weights=weights,
         image_weights=_image_weights(images, args.weight_feature),
+        regularisation=args.l2,
         max_iter=args.max_iter,
         tolerance=args.bfgs_conv_tol,
         seed=args.seed,
@@ -181,28 +182,27 @@ def _calc_efs(args: argparse.Namespace) -> None:
 
 
 def _calc_grade(args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
     from aiida_lpsgb.mtp.configurations import write_cfg
     from aiida_lpsgb.mtp.selection import ActiveSet
 
     mtp, species = _potential(args.potential)
     _say(f"MTPR from {args.potential}, train: {args.train_set}, input: {args.input}")
     if args.load_als:
-        active = ActiveSet.read(args.load_als, species)
+        active = replace(ActiveSet.read(args.load_als, species), weighting=args.weighting, threads=args.threads)
         if active.mtp != mtp:
             raise ValueError(f"the active set {args.load_als} is that of another potential than {args.potential}")
     else:
-        active = ActiveSet(mtp, species, _mode(args), args.init_threshold, args.weighting)
+        active = ActiveSet(mtp, species, _mode(args), args.init_threshold, args.weighting, args.threads)
         active.extend(_read(args.train_set, species), args.select_threshold, args.swap_threshold)
         active.write(args.als_filename)
         _say(f'MLIP: Selection: state saved to "{args.als_filename}"')
     images = _read(args.input, species)
-    for atoms in images:
+    for atoms, grade in zip(images, active.grade(images), strict=True):
+        atoms.info["mv_grade"] = float(grade)
         if active.mode == "neighborhood":
-            grades = active.neighbourhood_grades(atoms)
-            atoms.info.setdefault("features", {})["nbh_grades"] = " ".join(f"{grade:.9g}" for grade in grades)
-            atoms.info["mv_grade"] = float(grades.max())
-        else:
-            atoms.info["mv_grade"] = float(active.grade([atoms])[0])
+            atoms.set_array("nbh_grades", active.neighbourhood_grades(atoms))
     write_cfg(args.output, images, species)
 
 
@@ -225,6 +225,7 @@ def _select_add(args: argparse.Namespace) -> None:
         swap_threshold=args.swap_threshold,
         swap_limit=args.selection_limit or None,
         weighting=args.weighting,
+        threads=args.threads,
     )
     if args.selection_limit:
         _say(f"Swap limit = {args.selection_limit}")
@@ -238,6 +239,8 @@ def _select_add(args: argparse.Namespace) -> None:
 
 
 def _mode(args: argparse.Namespace) -> str:
+    if not args.nbh_weight and not args.energy_weight:
+        raise ValueError("--energy-weight=0 needs --nbh-weight=1: there would be nothing to select by")
     return "neighborhood" if args.nbh_weight else "configuration"
 
 
@@ -270,17 +273,20 @@ def _shortest_distance(atoms) -> float:
 
 
 def _init(args: argparse.Namespace) -> None:
-    from aiida_lpsgb.mtp.basis import untrained
+    from aiida_lpsgb.mtp.basis import transferred, untrained
 
+    source = _potential(args.start)[0] if args.start else None
     mtp = untrained(
         args.level,
         args.species_count,
-        args.min_dist,
-        args.max_dist,
+        args.min_dist if source is None else source.min_distance,
+        args.max_dist if source is None else source.cutoff,
         args.radial_basis_size,
         args.seed,
-        args.radial_basis_type,
+        args.radial_basis_type if source is None else source.radial_basis_type,
     )
+    if source is not None:
+        mtp = transferred(source, mtp, args.seed or 0)
     mtp.write(args.output)
     _say(f"level {args.level}: {mtp.n_parameters} parameters, {len(mtp.moment_mapping)} basis functions")
 
@@ -291,6 +297,9 @@ def _add_selection_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--swap-threshold", type=_above_one, default=1.0000001, metavar="X", help="default 1.0000001")
     parser.add_argument(
         "--nbh-weight", type=_not_negative, default=0.0, metavar="X", help="if not 0, select by neighbourhoods"
+    )
+    parser.add_argument(
+        "--energy-weight", type=float, choices=(0.0, 1.0), default=1.0, help="0 beside --nbh-weight, as MLIP-2 needs it"
     )
     parser.add_argument("--als-filename", "--mvs-filename", default="state.als", metavar="FILE", help="state to write")
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
@@ -314,7 +323,10 @@ def _add_train(commands) -> None:
     )
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
     parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
-    parser.add_argument("--init-params", choices=("random", "same"), default="random")
+    parser.add_argument(
+        "--l2", type=_not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares"
+    )
+    parser.add_argument("--init-params", choices=("random", "same"), default="same", help="default same")
     parser.add_argument("--skip-preinit", action="store_true", help="accepted for compatibility; there is none")
     parser.add_argument("--update-mindist", action="store_true", help="set min_dist to 0.99 of the shortest distance")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the initial coefficients, default 0")
@@ -365,6 +377,7 @@ def _add_init(commands) -> None:
     parser.add_argument("--max-dist", type=_positive, default=5.0, metavar="X", help="cut-off, Å, default 5")
     parser.add_argument("--radial-basis-size", type=int, default=8, metavar="N", help="default 8")
     parser.add_argument("--radial-basis-type", default="RBChebyshev", metavar="NAME")
+    parser.add_argument("--start", metavar="FILE", help="trained potential of a lower level to take coefficients from")
     parser.add_argument("--seed", type=_count, metavar="N", help="with it, random coefficients are written")
     parser.set_defaults(run=_init)
 

@@ -2,7 +2,8 @@
 
 The format is the one of MLIP-2 [1]_: blocks ``BEGIN_CFG … END_CFG`` with ``Size``, ``Supercell``, ``AtomData:``,
 ``Energy``, ``PlusStress:`` and ``Feature`` fields. ``PlusStress`` is minus volume times stress, in eV. Labels ride on
-a ``SinglePointCalculator`` in ASE's signs and units. MLIP-3's ``nbh_grades`` column is understood too.
+a ``SinglePointCalculator`` in ASE's signs and units. Grades of neighbourhoods are a feature ``nbh_grades`` of as many
+numbers as atoms; MLIP-3's column of that name is read too.
 
 References
 ----------
@@ -11,8 +12,10 @@ References
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn, TextIO
 
@@ -28,6 +31,8 @@ _FORCES = ("fx", "fy", "fz")
 _COLUMNS = {"id", "type", *_PLACES["cartes"], *_PLACES["direct"], *_FORCES, "site_en", "charge", "nbh_grades"}
 _ESCAPES = ((" ", "\\_"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 GRADE_FEATURE = "MV_grade"
+# One number for each atom, as a feature because MLIP-2 refuses columns that it does not know.
+NEIGHBOURHOOD_FEATURE = "nbh_grades"
 
 
 class CFGFormatError(ValueError):
@@ -38,7 +43,7 @@ class _Lines:
     """Non-blank lines of a text stream, one at a time, with the number of the current one."""
 
     def __init__(self, stream: TextIO, name: str):
-        self._stream = stream
+        self._stream: Iterator[str] = iter(stream)
         self._pending: str | None = None
         self.name = name
         self.number = 0
@@ -66,6 +71,26 @@ class _Lines:
     def push_back(self, line: str) -> None:
         self._pending = line
 
+    def table(self, size: int, names: list[str]) -> np.ndarray:
+        """The next `size` lines as numbers (size, columns)."""
+        first = self.number
+        rows = [] if self._pending is not None else list(itertools.islice(self._stream, size))
+        if names[:1] == ["id"] and rows:
+            values = _quick_table("".join(rows), len(names))
+            # With the right ids at the beginning of all lines, no line has lost numbers to another.
+            if len(values) == size and np.array_equal(values[:, 0], np.arange(1, size + 1)):
+                self.number += size
+                return values
+        self._stream = itertools.chain(rows, self._stream)
+        self.number = first
+        return np.array([self._table_row(index, size, len(names)) for index in range(size)]).reshape(size, len(names))
+
+    def _table_row(self, index: int, size: int, width: int) -> list[float]:
+        tokens = self.need(f"atom {index + 1} of {size}").split()
+        if len(tokens) != width:
+            self.fail(f"atom {index + 1} of {size} should have {width} columns, got {' '.join(tokens)[:60]!r}")
+        return self.floats(tokens, "atom data")
+
     def fail(self, reason: str) -> NoReturn:
         raise CFGFormatError(f"{self.name}, line {self.number}: {reason}")
 
@@ -73,10 +98,24 @@ class _Lines:
         try:
             values = [float(token) for token in tokens]
         except ValueError:
+            values = None
+        if values is None or any("_" in token for token in tokens):  # Python alone takes 1_0 for a number
             self.fail(f"{what} should be numbers, got {' '.join(tokens)[:60]!r}")
         if not all(map(math.isfinite, values)):
             self.fail(f"{what} should be finite, got {' '.join(tokens)[:60]!r}")
         return values
+
+
+def _quick_table(text: str, width: int) -> np.ndarray:
+    """Numbers of a text in lines of `width`; empty when it is not made of finite numbers and whole lines."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            values = np.fromstring(text, sep=" ")
+        except (DeprecationWarning, ValueError):
+            return np.empty((0, width))
+    whole = len(values) % width == 0 and np.isfinite(values).all()
+    return values.reshape(-1, width) if whole else np.empty((0, width))
 
 
 def read_cfg(path: str | os.PathLike, species: Sequence[str]) -> list[Atoms]:
@@ -161,7 +200,7 @@ def _numbers(lines: _Lines, rest: str, count: int, what: str) -> list[float]:
 
 def _size(lines: _Lines, rest: str, allow_empty: bool) -> int:
     value = _numbers(lines, rest, 1, "the number of atoms")[0]
-    if value != int(value) or value < (0 if allow_empty else 1):
+    if not (0 if allow_empty else 1) <= value < 2**31 or value != int(value):
         lines.fail(f"the number of atoms should be a positive integer, got {value:g}")
     return int(value)
 
@@ -176,6 +215,8 @@ def _cell(lines: _Lines, rest: str) -> np.ndarray:
             lines.push_back(line)
             break
         rows.append(_numbers(lines, line, 3, "a lattice vector"))
+    if not rows:
+        lines.fail("Supercell without a lattice vector")
     cell = np.zeros((3, 3))
     cell[: len(rows)] = rows
     return cell
@@ -193,13 +234,7 @@ def _atom_data(lines: _Lines, rest: str, size: int) -> dict[str, np.ndarray]:
         lines.fail("AtomData needs cartes_x cartes_y cartes_z or direct_x direct_y direct_z")
     if len(set(_FORCES) & set(names)) not in (0, 3):
         lines.fail("AtomData needs fx, fy and fz together")
-    rows = []
-    for index in range(size):
-        tokens = lines.need(f"atom {index + 1} of {size}").split()
-        if len(tokens) != len(names):
-            lines.fail(f"atom {index + 1} of {size} should have {len(names)} columns, got {' '.join(tokens)[:60]!r}")
-        rows.append(lines.floats(tokens, "atom data"))
-    values = np.array(rows).reshape(size, len(names))
+    values = lines.table(size, names)
     table = {name: values[:, column] for column, name in enumerate(names)}
     if "id" in table and not np.array_equal(table["id"], np.arange(1, size + 1)):
         lines.fail("the ids should be 1, 2, 3, … in this order")
@@ -253,6 +288,11 @@ def _atoms(lines, species, cell, table, energy, virial, features) -> Atoms:
     for column, array in (("nbh_grades", "nbh_grades"), ("site_en", "site_energies"), ("charge", "initial_charges")):
         if column in table:
             atoms.set_array(array, np.array(table[column]))
+    if NEIGHBOURHOOD_FEATURE in features:
+        grades = lines.floats(features.pop(NEIGHBOURHOOD_FEATURE).split(), f"the feature {NEIGHBOURHOOD_FEATURE}")
+        if len(grades) != size:
+            lines.fail(f"the feature {NEIGHBOURHOOD_FEATURE} should be {size} numbers, got {len(grades)}")
+        atoms.set_array(NEIGHBOURHOOD_FEATURE, np.array(grades))
     if GRADE_FEATURE in features:
         atoms.info["mv_grade"] = lines.floats([features.pop(GRADE_FEATURE).strip()], "the feature MV_grade")[0]
     if features:
@@ -317,11 +357,9 @@ def format_cfg(atoms: Atoms, types: dict[str, int]) -> str:
     names, columns = ["cartes_x", "cartes_y", "cartes_z"], list(atoms.positions.T)
     if "forces" in known:
         names, columns = [*names, "fx", "fy", "fz"], [*columns, *np.asarray(known["forces"]).T]
-    if "nbh_grades" in atoms.arrays:
-        names, columns = [*names, "nbh_grades"], [*columns, atoms.arrays["nbh_grades"]]
     values = np.column_stack(columns).astype(float)
     if not np.isfinite(values).all():
-        raise ValueError("a position, force or grade is not finite")
+        raise ValueError("a position or force is not finite")
     text.append(" AtomData:  id type" + "".join(f"{name:>24}" for name in names) + "\n")
     row = "    %10d %4d" + " %23r" * len(names) + "\n"
     text.extend(row % (i + 1, types[s], *v) for i, (s, v) in enumerate(zip(symbols, values.tolist(), strict=True)))
@@ -356,6 +394,9 @@ def _format_features(atoms: Atoms) -> Iterator[str]:
     features = dict(atoms.info.get("features", {}))
     if "mv_grade" in atoms.info:
         features[GRADE_FEATURE] = repr(_finite(atoms.info["mv_grade"], "grade"))
+    if NEIGHBOURHOOD_FEATURE in atoms.arrays:
+        grades = atoms.arrays[NEIGHBOURHOOD_FEATURE]
+        features[NEIGHBOURHOOD_FEATURE] = " ".join(repr(_finite(grade, "grade")) for grade in grades)
     for key, value in features.items():
         for plain, escaped in _ESCAPES:
             key = key.replace(plain, escaped)

@@ -295,12 +295,11 @@ class _Parser:
 
     def integer(self, key: str) -> int:
         text = self.value(key)
-        try:
-            value = int(text)
-        except ValueError:
-            self.fail(f"{key} should be an integer, got {text[:40]!r}")
-        if not 0 <= value < 2**31:
-            self.fail(f"{key} should not be negative or above 2^31, got {value}")
+        if not (text.isascii() and text.isdigit()):
+            self.fail(f"{key} should be an integer that is not negative, got {text[:40]!r}")
+        value = int(text) if len(text) < 20 else 2**31
+        if value >= 2**31:
+            self.fail(f"{key} should be below 2^31, got {text[:40]}")
         return value
 
     def number(self, key: str) -> float:
@@ -313,6 +312,8 @@ class _Parser:
         try:
             values = np.array([float(token) for token in tokens])
         except ValueError:
+            values = None
+        if values is None or "_" in text:  # Python alone takes 1_0 for a number
             self.fail(f"{what} should be numbers, got {text[:40]!r}")
         if not np.isfinite(values).all():
             self.fail(f"{what} should be finite, got {text[:40]!r}")

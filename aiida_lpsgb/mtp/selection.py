@@ -16,14 +16,17 @@ References
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 from ase import Atoms
 
+from aiida_lpsgb.mtp import _training
 from aiida_lpsgb.mtp.calculator import Engine
 from aiida_lpsgb.mtp.configurations import CFGFormatError, format_cfg, parse_cfg
 from aiida_lpsgb.mtp.potential import MTP
@@ -31,6 +34,8 @@ from aiida_lpsgb.mtp.potential import MTP
 __all__ = ["ALSFormatError", "ActiveSet", "Selection", "select_add"]
 
 _MODES = {"configuration": (0.0, 1.0, 0.0, 0.0), "neighborhood": (1.0, 0.0, 0.0, 0.0)}
+# Rows among which exchanges are made between two looks at all rows: as many as fit into a processor's cache.
+_SUBSET = 2500
 _WEIGHTINGS = {"vibrations": -1, "molecules": 0, "structures": -1}
 
 
@@ -56,6 +61,8 @@ class ActiveSet:
         The configuration of each row, None where it was never selected.
     init_threshold
         ε.
+    threads
+        Number of threads that evaluate rows.
     """
 
     mtp: MTP
@@ -63,6 +70,7 @@ class ActiveSet:
     mode: str = "configuration"
     init_threshold: float = 1e-5
     weighting: str = "vibrations"
+    threads: int = 1
     matrix: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
     inverse: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
     images: list[Atoms | None] = field(default=None, repr=False)  # type: ignore[assignment]
@@ -72,9 +80,12 @@ class ActiveSet:
             raise ValueError(f"mode should be one of {', '.join(_MODES)}, got {self.mode!r}")
         if self.weighting not in _WEIGHTINGS:
             raise ValueError(f"weighting should be one of {', '.join(_WEIGHTINGS)}, got {self.weighting!r}")
+        if self.threads < 1:
+            raise ValueError(f"at least one thread is needed, got {self.threads}")
         if not (np.isfinite(self.init_threshold) and self.init_threshold > 0):
             raise ValueError(f"init_threshold should be positive, got {self.init_threshold}")
-        self._engine = Engine(self.mtp, self.species)
+        # An engine is for one thread at a time.
+        self._engines = [Engine(self.mtp, self.species) for _ in range(self.threads)]
         size = self.mtp.n_parameters
         if self.matrix is None:
             self.matrix = self.init_threshold * np.eye(size)
@@ -88,14 +99,31 @@ class ActiveSet:
 
     def rows(self, atoms: Atoms) -> np.ndarray:
         """Rows of a configuration: (1, p), or (n, p) for neighbourhoods."""
-        rows = self._engine.rows(atoms)
+        return self._rows(atoms, self._engines[0])
+
+    def _rows(self, atoms: Atoms, engine: Engine) -> np.ndarray:
+        rows = engine.rows(atoms)
         if self.mode == "neighborhood":
             return rows
         return rows.sum(axis=0, keepdims=True) * float(len(atoms)) ** _WEIGHTINGS[self.weighting]
 
+    def _all_rows(self, images: Sequence[Atoms]) -> list[np.ndarray]:
+        """Rows of many configurations; each thread takes every so many of them."""
+        if self.threads == 1:
+            return [self.rows(atoms) for atoms in images]
+
+        def share(number: int) -> list[np.ndarray]:
+            return [self._rows(atoms, self._engines[number]) for atoms in images[number :: self.threads]]
+
+        found: list[np.ndarray] = [None] * len(images)  # type: ignore[list-item]
+        with ThreadPoolExecutor(self.threads) as pool:
+            for number, rows in enumerate(pool.map(share, range(self.threads))):
+                found[number :: self.threads] = rows
+        return found
+
     def grade(self, images: Iterable[Atoms]) -> np.ndarray:
         """Extrapolation grades (number of configurations,); that of a configuration is the largest of its rows."""
-        return np.array([np.abs(self.rows(atoms) @ self.inverse).max() for atoms in images])
+        return np.array([self._grades(rows).max() for rows in self._all_rows(list(images))])
 
     def neighbourhood_grades(self, atoms: Atoms) -> np.ndarray:
         """Extrapolation grade (n,) of each atom's neighbourhood.
@@ -107,7 +135,7 @@ class ActiveSet:
         """
         if self.mode != "neighborhood":
             raise ValueError("neighbourhoods are graded by an active set in the mode 'neighborhood'")
-        return np.abs(self.rows(atoms) @ self.inverse).max(axis=1)
+        return self._grades(self.rows(atoms))
 
     def extend(
         self,
@@ -139,7 +167,7 @@ class ActiveSet:
                 raise ValueError(f"{name} should be above 1, got {value}")
         if not images:
             return 0
-        blocks = [self.rows(atoms) for atoms in images]
+        blocks = self._all_rows(images)
         owners = [atoms for atoms, block in zip(images, blocks, strict=True) for _ in block]
         rows = np.concatenate(blocks)
         if not np.isfinite(rows).all():
@@ -147,34 +175,27 @@ class ActiveSet:
         return self._exchange(rows, owners, select_threshold, swap_threshold, swap_limit)
 
     def _exchange(self, rows, owners, select_threshold, swap_threshold, swap_limit) -> int:
-        coefficients = rows @ self.inverse
-        count = 0
-        threshold = max(select_threshold, swap_threshold)
-        while swap_limit is None or count < swap_limit:
-            place = int(np.argmax(np.abs(coefficients)))
-            new, old = divmod(place, coefficients.shape[1])
-            if not abs(coefficients[new, old]) > threshold:
+        """Exchange among the most extrapolating rows until none of all rows is left to exchange."""
+        limit = swap_limit if swap_limit is not None else 2**62
+        threshold, count = max(select_threshold, swap_threshold), 0
+        while count < limit:
+            grades = self._grades(rows)
+            if not grades.max() > threshold:
                 break
             threshold = swap_threshold
-            self._swap(rows, owners, coefficients, new, old)
-            count += 1
-        if count:
-            self._refresh()
+            top = np.argsort(-grades, kind="stable")[:_SUBSET]
+            swaps = _training.exchange(rows[top] @ self.inverse, threshold, limit - count)
+            for candidate, old in swaps:
+                new = top[candidate]
+                rows[new], self.matrix[old] = self.matrix[old].copy(), rows[new].copy()
+                owners[new], self.images[old] = self.images[old], owners[new]
+            self.inverse = np.linalg.inv(self.matrix)
+            count += len(swaps)
         return count
 
-    def _swap(self, rows, owners, coefficients, new: int, old: int) -> None:
-        """Exchange row `old` of A for row `new`, and update the coefficients of all rows."""
-        pivot = coefficients[new, old]
-        column = coefficients[:, old] / pivot
-        column[new] += 1.0 / pivot
-        change = coefficients[new].copy()
-        change[old] -= 1.0
-        coefficients -= np.outer(column, change)
-        rows[new], self.matrix[old] = self.matrix[old].copy(), rows[new].copy()
-        owners[new], self.images[old] = self.images[old], owners[new]
-
-    def _refresh(self) -> None:
-        self.inverse = np.linalg.inv(self.matrix)
+    def _grades(self, rows: np.ndarray, block: int = 4096) -> np.ndarray:
+        blocks = [rows[first : first + block] @ self.inverse for first in range(0, len(rows), block)]
+        return np.concatenate([np.abs(found, out=found).max(axis=1) for found in blocks])
 
     def write(self, path: str | os.PathLike) -> None:
         """Write the active set as MLIP-2's ``.als`` file."""
@@ -279,6 +300,7 @@ def select_add(
     swap_threshold: float = 1.0000001,
     swap_limit: int | None = None,
     weighting: str = "vibrations",
+    threads: int = 1,
 ) -> Selection:
     """Select the candidates that a training set should be extended by.
 
@@ -298,12 +320,15 @@ def select_add(
         See `ActiveSet.extend`.
     weighting
         ``vibrations`` and ``structures``: rows are means over the atoms; ``molecules``: sums.
+    threads
+        Number of threads that evaluate rows.
 
     Returns
     -------
     Selection
     """
-    active = ActiveSet(mtp, list(species), mode, init_threshold, weighting)
+    candidates = [copy.copy(atoms) for atoms in candidates]  # they may be objects of the training set, too
+    active = ActiveSet(mtp, list(species), mode, init_threshold, weighting, threads)
     active.extend(train, swap_threshold, swap_threshold)
     active.extend(candidates, select_threshold, swap_threshold, swap_limit)
     index = {id(atoms): number for number, atoms in enumerate(candidates)}

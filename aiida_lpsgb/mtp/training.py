@@ -32,7 +32,7 @@ from aiida_lpsgb.mtp.calculator import types_of
 from aiida_lpsgb.mtp.configurations import labels
 from aiida_lpsgb.mtp.potential import MTP
 
-__all__ = ["TrainingResult", "Weights", "train"]
+__all__ = ["TrainingResult", "Weights", "balanced", "train", "training_set"]
 
 _WEIGHTINGS = ("vibrations", "molecules", "structures")
 
@@ -118,6 +118,7 @@ def train(
     *,
     weights: Weights | None = None,
     image_weights: Sequence[float] | None = None,
+    regularisation: float = 0.0,
     max_iter: int = 1000,
     tolerance: float = 1e-3,
     seed: int = 0,
@@ -139,6 +140,8 @@ def train(
         Weights of the loss.
     image_weights
         Further factor of each configuration's part of the loss, 1 by default.
+    regularisation
+        Factor of the sum of all coefficients' squares, which is added to the loss (L2).
     max_iter
         Largest number of iterations.
     tolerance
@@ -163,9 +166,11 @@ def train(
     """
     if max_iter < 0:
         raise ValueError(f"max_iter should not be negative, got {max_iter}")
-    data, count = _training_set(mtp, list(images), species, weights or Weights(), image_weights)
+    if not (np.isfinite(regularisation) and regularisation >= 0):
+        raise ValueError(f"regularisation should be finite and not negative, got {regularisation}")
+    data, count = training_set(mtp, list(images), species, weights or Weights(), image_weights)
     start = mtp if mtp.trained else random_coefficients(mtp, seed, same_init)
-    fit = _LevenbergMarquardt(data, count, start, threads)
+    fit = _LevenbergMarquardt(data, count, start, threads, regularisation)
     if not mtp.trained:
         fit.solve_linear()
     history = [fit.loss]
@@ -178,11 +183,25 @@ def train(
         converged = not improved or _settled(history, tolerance)
         if progress:
             progress(len(history) - 1, fit.loss, mtp.with_parameters(fit.parameters))
-    return TrainingResult(balanced(mtp.with_parameters(fit.parameters)), converged, history)
+    trained = mtp.with_parameters(fit.parameters)
+    # With regularisation, the scale of the coefficients is part of the fit.
+    return TrainingResult(trained if regularisation else balanced(trained), converged, history)
 
 
-def _training_set(mtp, images, species, weights, image_weights) -> tuple[_training.TrainingSet, float]:
-    """The engine's training set, and the sum of the configurations' weights."""
+def training_set(
+    mtp: MTP,
+    images: Sequence[Atoms],
+    species: Sequence[str],
+    weights: Weights,
+    image_weights: Sequence[float] | None = None,
+) -> tuple[_training.TrainingSet, float]:
+    """Make the engine's training set; arguments as for `train`.
+
+    Returns
+    -------
+    TrainingSet, float
+        The set, whose losses are sums over configurations, and the sum of the configurations' weights.
+    """
     if not images:
         raise ValueError("there is no configuration to train on")
     if len(species) != mtp.n_species:
@@ -216,7 +235,10 @@ class _LevenbergMarquardt:
     # Eigenvalues of the scaled normal matrix below this fraction of the largest are taken as directions without effect.
     RANK = 1e-12
 
-    def __init__(self, data: _training.TrainingSet, count: float, mtp: MTP, threads: int):
+    def __init__(
+        self, data: _training.TrainingSet, count: float, mtp: MTP, threads: int = 1, regularisation: float = 0.0
+    ):
+        self._ridge = regularisation * count
         self._data, self._count, self._threads = data, count, threads
         self._n_radial = mtp.n_radial_parameters
         self._damping, self._growth = 1e-2, 2.0
@@ -230,6 +252,12 @@ class _LevenbergMarquardt:
 
     def _linearise(self) -> None:
         self._matrix, self._gradient, self._sum = self._data.normal_equations(self.parameters, self._threads)
+        self._matrix[np.diag_indices_from(self._matrix)] += self._ridge
+        self._gradient += self._ridge * self.parameters
+        self._sum += self._penalty(self.parameters)
+
+    def _penalty(self, parameters: np.ndarray) -> float:
+        return self._ridge * float(parameters @ parameters)
 
     def solve_linear(self) -> None:
         """Give the moment and species coefficients their optimum for the present radial ones."""
@@ -251,7 +279,7 @@ class _LevenbergMarquardt:
             damped[np.diag_indices(self._n_radial)] += self._damping
             scaled = -np.linalg.solve(damped, gradient)
             trial = self.parameters + scaled / scale
-            loss = self._data.loss(trial, self._threads)
+            loss = self._data.loss(trial, self._threads) + self._penalty(trial)
             expected = -(2.0 * scaled @ gradient + scaled @ matrix @ scaled)
             if loss < self._sum and expected > 0:
                 ratio = (self._sum - loss) / expected

@@ -156,6 +156,7 @@ def summarise(log: LammpsLog, parameters: dict[str, Any], structure: orm.Structu
         "steps": log.last_step,
         "planned_steps": planned_steps(parameters),
         "lammps_version": log.version,
+        "minimised_energies_eV": [log.minimised[index] for index in sorted(log.minimised)],
         "stages": [],
     }
     end = 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 STAGE = re.compile(r"^lpsgb stage (\d+) (.+)$")
+MINIMISED = re.compile(r"^lpsgb minimised (\d+) (\S+)$")
 FINISHED = "lpsgb finished"
 BREAK = re.compile(r"MTP extrapolation: grade\s+(\S+).*exceeds the break threshold|Breaking threshold exceeded")
 ERROR = re.compile(r"^ERROR(?: on proc \d+)?: (.+?)(?: \(src/\S+?\))?$")
@@ -25,6 +26,8 @@ class LammpsLog:
         Index of the stage each row belongs to.
     stage_names
         Index of a stage to its name, in the order run.
+    minimised
+        Index of a minimisation to the potential energy it reached, eV.
     error
         Text of LAMMPS's own error message, or None.
     break_grade
@@ -38,6 +41,7 @@ class LammpsLog:
     thermo: dict[str, np.ndarray] = field(default_factory=dict)
     stage: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     stage_names: dict[int, str] = field(default_factory=dict)
+    minimised: dict[int, float] = field(default_factory=dict)
     error: str | None = None
     break_grade: float | None = None
     finished: bool = False
@@ -74,6 +78,8 @@ def parse_log(text: str) -> LammpsLog:
         elif match := STAGE.match(line):
             current = int(match[1])
             log.stage_names[current] = match[2]
+        elif match := MINIMISED.match(line):
+            log.minimised[int(match[1])] = float(match[2])
         elif line.startswith("minimize "):
             minimising = True
         elif line.startswith("run "):

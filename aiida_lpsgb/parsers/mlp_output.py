@@ -9,18 +9,19 @@ from typing import Any
 TRAIN_HEADING = "* * * TRAIN ERRORS * * *"
 VALIDATION_HEADING = "* * * VALIDATION ERRORS * * *"
 _REPORT_START = "Errors report"
-# Heading of a block in a report, and the prefix and unit of the keys its numbers get.
+# Heading of a block in a report, the prefix and unit of the keys its numbers get, and the number of components that
+# MLIP-2 (since July 2020) divides the mean length of a difference by.
 _BLOCKS = {
-    "Energy per atom:": ("energy", "ev_atom"),
-    "Forces:": ("forces", "ev_angstrom"),
-    "Stresses (in GPa):": ("stress", "gpa"),
+    "Energy per atom:": ("energy", "ev_atom", 1),
+    "Forces:": ("forces", "ev_angstrom", 3),
+    "Stresses (in GPa):": ("stress", "gpa", 9),
 }
 _STATISTICS = {"Maximal": "max", "Average": "mae", "RMS": "rmse"}
 _DIFFERENCE = re.compile(r"(Maximal|Average|RMS)\s+absolute difference = (\S+)")
 _CHECKED = re.compile(r"Errors checked for (\d+) (?:configurations|atoms)")
 _ITERATION = re.compile(r"BFGS iter (\d+): f=(\S+)")
 _ENDINGS = {"step limit reached": False, "BFGS ended due to small decr": True}
-_FAILURE = re.compile(r"^\s*(?:ERROR:|terminate called|what\(\):)", re.IGNORECASE)
+_FAILURE = re.compile(r"^\s*(?:ERROR:|terminate called|what\(\):|Traceback \()", re.IGNORECASE)
 
 
 def parse_report(text: str) -> dict[str, Any] | None:
@@ -36,8 +37,9 @@ def parse_report(text: str) -> dict[str, Any] | None:
     dict or None
         None if there is no complete report. ``n_configurations``, ``n_atoms`` (with forces), and the mean absolute
         (``mae``), root mean square (``rmse``) and largest (``max``) errors ``energy_…_ev_atom``,
-        ``forces_…_ev_angstrom`` and ``stress_…_gpa``. The error of a force is the length of the difference of two
-        vectors, and that of a stress the norm of the difference of two tensors, as MLIP counts them.
+        ``forces_…_ev_angstrom`` and ``stress_…_gpa``. For forces and stresses, ``rmse`` is that of a component, while
+        ``mae`` and ``max`` are the mean and the largest length of the difference of two vectors (norm of the
+        difference of two tensors).
     """
     start = text.find(_REPORT_START)
     if start < 0:
@@ -46,18 +48,19 @@ def parse_report(text: str) -> dict[str, Any] | None:
     if end is None:
         return None
     report: dict[str, Any] = {"n_configurations": 0, "n_atoms": 0}
-    prefix = unit = None
+    prefix, unit, components = None, None, 1
     for line in text[start : start + end.start()].splitlines():
         stripped = line.strip()
         if stripped.endswith(":"):
-            prefix, unit = _BLOCKS.get(stripped, (None, None))
+            prefix, unit, components = _BLOCKS.get(stripped, (None, None, 1))
         elif prefix and (match := _CHECKED.match(stripped)):
             if prefix == "energy":
                 report["n_configurations"] = int(match[1])
             elif prefix == "forces":
                 report["n_atoms"] = int(match[1])
         elif prefix and (match := _DIFFERENCE.match(stripped)):
-            report[f"{prefix}_{_STATISTICS[match[1]]}_{unit}"] = float(match[2])
+            statistic = _STATISTICS[match[1]]
+            report[f"{prefix}_{statistic}_{unit}"] = float(match[2]) * (components if statistic == "mae" else 1)
     return report
 
 
@@ -103,11 +106,13 @@ def find_failure(stdout: str, stderr: str) -> str | None:
 
     ``mlp`` goes on, and exits with status 0, after some of its errors, so that its messages are what tells.
     """
-    lines = [*stdout.splitlines(), *stderr.splitlines()]
+    lines = [*stdout.splitlines(), *stderr.rstrip().splitlines()]
     found = [line.strip() for line in lines if _FAILURE.match(line)]
     if not found:
         return None
     first = found[0]
+    if first.startswith("Traceback"):
+        return lines[-1].strip()
     if first.startswith("terminate called") and len(found) > 1:
         return found[1].removeprefix("what():").strip()
     return re.sub(r"^ERROR:\s*", "", first)

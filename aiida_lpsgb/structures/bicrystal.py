@@ -24,7 +24,19 @@ from scipy.spatial import cKDTree
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
 from aiida_lpsgb.structures.grain_boundary import Boundary, Grain, boundaries
 
-__all__ = ["Candidate", "boundary_energy", "build", "candidates", "grain_boundary"]
+__all__ = [
+    "Candidate",
+    "Slab",
+    "boundary_energy",
+    "build",
+    "candidates",
+    "check_sizes",
+    "contact_table",
+    "fill_slab",
+    "grain_boundary",
+    "region_record",
+    "touch",
+]
 
 EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2 = 16.0217663
 #: Atoms of different grains come no closer than this share of the crystal's own distances between units.
@@ -86,7 +98,7 @@ def candidates(
     """Scan terminations and rigid shifts, each with the gap at which the grains touch.
 
     The gap is that of hard contact: no two atoms of different grains are closer than `contact` times the shortest
-    distance between units that their elements have in the crystal.
+    distance between units that their elements have in the crystal, nor close enough to bond.
 
     Parameters
     ----------
@@ -106,7 +118,7 @@ def candidates(
     list of Candidate
         The densest (smallest sum of gaps) first.
     """
-    table = _contact_table(crystal, contact)
+    table = contact_table(crystal, contact)
     reach = max(table.values())
     shifts = _shifts(boundary, shift_step, max_shifts)
     twin = _twin_operation(crystal, boundary)
@@ -118,10 +130,10 @@ def candidates(
         if flips is not None:
             equivalent = flips[0].kind
         for shift in shifts:
-            gap, crowding = _contact(lower[1], upper[0], shift, boundary.cell, table)
+            gap, crowding = touch(lower[1], upper[0], shift, boundary.cell, table)
             second = gap
             if equivalent == "none":
-                second, _ = _contact(upper[1], lower[0], -shift, boundary.cell, table)
+                second, _ = touch(upper[1], lower[0], -shift, boundary.cell, table)
             found.append(Candidate(cuts, shift, (gap, second), equivalent, crowding, twin, flips))
     return sorted(found, key=lambda c: (round(sum(c.gaps), 2), round(c.crowding, 6), c.cuts, tuple(c.shift)))
 
@@ -145,7 +157,7 @@ def _twin_operation(crystal: Crystal, boundary: Boundary) -> np.ndarray | None:
     return None
 
 
-def _moved(faces: tuple[_Slab, _Slab], operation: np.ndarray) -> tuple[_Slab, _Slab]:
+def _moved(faces: tuple[Slab, Slab], operation: np.ndarray) -> tuple[Slab, Slab]:
     """Apply an operation that keeps z to the faces of a grain."""
     lower, upper = (replace(face, positions=face.positions @ operation.T) for face in faces)
     return lower, upper
@@ -184,20 +196,43 @@ def _shifts(boundary: Boundary, step: float, limit: int) -> list[np.ndarray]:
     return [np.array([i, j]) / counts @ basis for i, j in itertools.product(range(counts[0]), range(counts[1]))]
 
 
-def _contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], float]:
-    """Contact distance of every ordered pair of elements, in Å."""
+def contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], float]:
+    """List the contact distance of every ordered pair of elements.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        The crystal whose own distances between units count.
+    contact : float
+        Share of them.
+
+    Returns
+    -------
+    dict of (str, str) to float
+        Distances in Å; never one at which units would bond.
+    """
     elements = sorted(set(crystal.atoms.get_chemical_symbols()))
-    return {
-        (a, b): contact * crystal.distances.get((min(a, b), max(a, b)), FAR)
-        for a, b in itertools.product(elements, repeat=2)
-    }
+    table = {}
+    for a, b in itertools.product(elements, repeat=2):
+        own = crystal.distances.get((min(a, b), max(a, b)), FAR)
+        table[a, b] = max(contact * own, min(own, 1.01 * crystal.bond_cutoffs.get((min(a, b), max(a, b)), 0.0)))
+    return table
 
 
 @dataclass(frozen=True)
-class _Slab:
-    """Part of a grain between two cuts; z counts from the lower one.
+class Slab:
+    """Part of a grain between two cuts.
 
-    ``advance`` is how far the crystal at the upper cut is displaced in the plane against that at the lower one.
+    Attributes
+    ----------
+    positions : numpy.ndarray, shape (n, 3)
+        Atoms in the laboratory frame, z counted from the lower cut, in Å.
+    symbols : numpy.ndarray of str, shape (n,)
+        Their elements.
+    thickness : float
+        Distance between the cuts, in Å.
+    advance : numpy.ndarray, shape (2,)
+        How far the crystal at the upper cut is displaced in the plane against that at the lower one, in Å.
     """
 
     positions: np.ndarray
@@ -206,19 +241,35 @@ class _Slab:
     advance: np.ndarray
 
 
-def _slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> _Slab:
-    """Fill the common cell with the units whose centres lie within n layers above the cut."""
+def fill_slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> Slab:
+    """Fill the common cell with the units whose centres lie within some layers above a cut.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        The crystal.
+    grain : Grain
+        Its orientation, in-plane cell and strain.
+    cut : float
+        Height of the lower cut, in Å.
+    n_layers : int
+        Thickness in lattice planes.
+
+    Returns
+    -------
+    Slab
+        The grain between its cuts; units are strained as rigid bodies.
+    """
     plane = grain.plane
     basis = grain.basis
     lateral = grain.frame @ plane.stacking
     cell = grain.vectors @ basis
     inverse = np.linalg.inv(cell)
     points = _representatives(grain.vectors) @ basis
-    rotation = _polar_rotation(grain.deformation)
     positions, symbols = [], []
     for unit in crystal.units:
         centre = grain.frame @ unit.centre
-        arms = (unit.positions - unit.centre) @ grain.frame.T @ rotation.T
+        arms = (unit.positions - unit.centre) @ grain.frame.T
         lowest = math.ceil((cut - centre[2]) / plane.spacing - 1e-9)
         layers = np.arange(lowest, lowest + n_layers)
         planar = (centre[:2] + layers[:, None] * lateral[:2])[:, None, :] + points[None]
@@ -229,15 +280,7 @@ def _slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> _Slab:
         positions.append((centres[:, None] + arms[None]).reshape(-1, 3))
         symbols += list(unit.symbols) * len(centres)
     advance = grain.deformation @ (n_layers * lateral[:2])
-    return _Slab(np.vstack(positions), np.array(symbols), n_layers * plane.spacing, advance)
-
-
-def _polar_rotation(deformation: np.ndarray) -> np.ndarray:
-    """Rotation part of an in-plane deformation, in three dimensions."""
-    left, _, right = np.linalg.svd(deformation)
-    rotation = np.eye(3)
-    rotation[:2, :2] = left @ right
-    return rotation
+    return Slab(np.vstack(positions), np.array(symbols), n_layers * plane.spacing, advance)
 
 
 def _representatives(vectors: np.ndarray) -> np.ndarray:
@@ -248,11 +291,11 @@ def _representatives(vectors: np.ndarray) -> np.ndarray:
     return np.array(list(itertools.product(range(abs(a[0])), range(abs(b[1])))))
 
 
-def _faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[_Slab, _Slab]:
+def _faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[Slab, Slab]:
     """Atoms near the lower and the upper cut of a grain, as if both cuts were at height 0 in one lattice plane."""
     depth = reach + 2 * max((np.abs(unit.positions - unit.centre).max() for unit in crystal.units), default=0.0)
     n_layers = max(1, math.ceil(2 * depth / grain.plane.spacing))
-    slab = _slab(crystal, grain, cut, n_layers)
+    slab = fill_slab(crystal, grain, cut, n_layers)
     near_bottom = slab.positions[:, 2] < depth
     near_top = slab.positions[:, 2] > slab.thickness - depth
     top = slab.positions[near_top] - [*slab.advance, slab.thickness]
@@ -262,27 +305,74 @@ def _faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[_S
     )
 
 
-def _contact(
-    below: _Slab, above: _Slab, shift: np.ndarray, cell: np.ndarray, table: Mapping[tuple[str, str], float]
+def touch(
+    below: Slab, above: Slab, shift: np.ndarray, cell: np.ndarray, table: Mapping[tuple[str, str], float]
 ) -> tuple[float, float]:
-    """Gap at which the atoms above touch those below, and how many do."""
+    """Bring two surfaces into contact along the normal.
+
+    Parameters
+    ----------
+    below, above : Slab
+        The surfaces, heights of both counted from their cuts.
+    shift : numpy.ndarray, shape (2,)
+        In-plane displacement of what is above, in Å.
+    cell : numpy.ndarray, shape (2, 2)
+        Common in-plane cell as rows, in Å.
+    table : mapping of pair to float
+        Contact distances; see :func:`contact_table`.
+
+    Returns
+    -------
+    float, float
+        Gap between the cuts at which the first pair touches, in Å, and the crowding of :class:`Candidate`.
+    """
     reach = max(table.values())
+    highest, lowest = below.positions[:, 2].max(), above.positions[:, 2].min()
+    outermost = _touching_pairs(
+        _where(below, below.positions[:, 2] > highest - 2.0),
+        _where(above, above.positions[:, 2] < lowest + 2.0),
+        *(shift, cell, table, reach),
+    )
+    # No pair with more room than the outermost ones need can touch.
+    room = outermost[0].max(initial=highest - lowest - reach)
+    gaps, rises, lateral, contacts = _touching_pairs(
+        _where(below, below.positions[:, 2] >= room - reach + lowest),
+        _where(above, above.positions[:, 2] <= highest + reach - room),
+        *(shift, cell, table, reach),
+    )
+    if not len(gaps):
+        return float(room), 0.0
+    gap = float(gaps.max())
+    separations = np.hypot(lateral, gap - rises)
+    crowding = float(((contacts / separations) ** 12).sum() / abs(np.linalg.det(cell)))
+    return gap, crowding
+
+
+def _where(face: Slab, mask: np.ndarray) -> Slab:
+    return replace(face, positions=face.positions[mask], symbols=face.symbols[mask])
+
+
+def _touching_pairs(
+    below: Slab,
+    above: Slab,
+    shift: np.ndarray,
+    cell: np.ndarray,
+    table: Mapping[tuple[str, str], float],
+    reach: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Gap each pair asks for, height of the lower atom above the upper, lateral and contact distance of each pair."""
+    elements = sorted({first for first, _ in table})
+    contacts = np.array([[table[a, b] for b in elements] for a in elements])
     planar = _with_images(above.positions[:, :2] + shift, cell, reach)
-    heights = np.tile(above.positions[:, 2], len(planar) // len(above.positions))
-    symbols = np.tile(above.symbols, len(planar) // len(above.positions))
-    wrapped = _wrap(below.positions[:, :2], cell)
-    pairs = cKDTree(wrapped).sparse_distance_matrix(cKDTree(planar), reach, output_type="coo_matrix")
-    i, j, lateral = pairs.row, pairs.col, pairs.data
-    distances = np.array([table[a, b] for a, b in zip(below.symbols[i], symbols[j], strict=True)])
+    origin = np.arange(len(planar)) % len(above.positions)
+    trees = cKDTree(_wrap(below.positions[:, :2], cell)), cKDTree(planar)
+    pairs = trees[0].sparse_distance_matrix(trees[1], reach, output_type="ndarray")
+    i, j, lateral = pairs["i"], origin[pairs["j"]], pairs["v"]
+    distances = contacts[np.searchsorted(elements, below.symbols)[i], np.searchsorted(elements, above.symbols)[j]]
     touching = lateral < distances
     i, j, lateral, distances = i[touching], j[touching], lateral[touching], distances[touching]
-    if not len(i):
-        return 0.0, 0.0
-    gaps = below.positions[i, 2] - heights[j] + np.sqrt(distances**2 - lateral**2)
-    gap = float(gaps.max())
-    separations = np.hypot(lateral, gap + heights[j] - below.positions[i, 2])
-    crowding = float(((distances / separations) ** 12).sum() / abs(np.linalg.det(cell)))
-    return gap, crowding
+    rises = below.positions[i, 2] - above.positions[j, 2]
+    return rises + np.sqrt(distances**2 - lateral**2), rises, lateral, distances
 
 
 def _wrap(points: np.ndarray, cell: np.ndarray) -> np.ndarray:
@@ -339,16 +429,7 @@ def build(
     ValueError
         If a grain would be thinner than two regions, or the numbers are not positive.
     """
-    if width <= 0 or region <= 0 or n_atoms < 1 or vacuum < 0:
-        raise ValueError(
-            f"width ({width} Å), region ({region} Å) and n_atoms ({n_atoms}) must be positive, vacuum ({vacuum} Å) "
-            "not negative"
-        )
-    if width < 2 * region:
-        raise ValueError(
-            f"grains {width:g} Å wide are thinner than two regions of {region:g} Å, so nothing in them would be "
-            f"bulk-like: give a width of at least {2 * region:g} Å, or a thinner region"
-        )
+    check_sizes(width, region, n_atoms, vacuum)
     lower, upper = _two_slabs(crystal, boundary, candidate, width)
     first_gap, second_gap = candidate.gaps
     displacement = candidate.shift + lower.advance
@@ -357,7 +438,7 @@ def build(
     cell = np.zeros((3, 3))
     cell[:2, :2] = boundary.cell
     cell[2] = [*offset, height]
-    lift = second_gap / 2
+    lift = (vacuum or second_gap) / 2
     positions = np.vstack(
         [
             lower.positions + np.array([0.0, 0.0, lift]),
@@ -378,22 +459,47 @@ def build(
         "repeats": list(repeats),
         "vacuum_A": vacuum,
         "total_area_A2": round(boundary.area * math.prod(repeats), 4),
-        "regions": [_region(centre, region, height) for centre in centres],
+        "regions": [region_record(centre, region, height) for centre in centres],
     }
     return atoms
 
 
-def _two_slabs(crystal: Crystal, boundary: Boundary, candidate: Candidate, width: float) -> tuple[_Slab, _Slab]:
+def check_sizes(width: float = 25.0, region: float = 10.0, n_atoms: int = 1, vacuum: float = 0.0) -> None:
+    """Refuse sizes that make no bicrystal with a bulk-like middle.
+
+    Parameters
+    ----------
+    width, region, n_atoms, vacuum
+        As for :func:`build`.
+
+    Raises
+    ------
+    ValueError
+        If a grain would be thinner than two regions, or the numbers are not positive.
+    """
+    if width <= 0 or region <= 0 or n_atoms < 1 or vacuum < 0:
+        raise ValueError(
+            f"width ({width} Å), region ({region} Å) and n_atoms ({n_atoms}) must be positive, vacuum ({vacuum} Å) "
+            "not negative"
+        )
+    if width < 2 * region:
+        raise ValueError(
+            f"grains {width:g} Å wide are thinner than two regions of {region:g} Å, so nothing in them would be "
+            f"bulk-like: give a width of at least {2 * region:g} Å, or a thinner region"
+        )
+
+
+def _two_slabs(crystal: Crystal, boundary: Boundary, candidate: Candidate, width: float) -> tuple[Slab, Slab]:
     """Fill both grains; a twin is made of the first grain's very atoms."""
     first, second = boundary.grains
-    lower = _slab(crystal, first, candidate.cuts[0], math.ceil(width / first.plane.spacing - 1e-9))
+    lower = fill_slab(crystal, first, candidate.cuts[0], math.ceil(width / first.plane.spacing - 1e-9))
     if candidate.twin is None:
-        return lower, _slab(crystal, second, candidate.cuts[1], math.ceil(width / second.plane.spacing - 1e-9))
+        return lower, fill_slab(crystal, second, candidate.cuts[1], math.ceil(width / second.plane.spacing - 1e-9))
     planar = candidate.twin[:2, :2]
     return lower, replace(lower, positions=lower.positions @ candidate.twin.T, advance=planar @ lower.advance)
 
 
-def _offset(boundary: Boundary, candidate: Candidate, lower: _Slab, upper: _Slab) -> np.ndarray:
+def _offset(boundary: Boundary, candidate: Candidate, lower: Slab, upper: Slab) -> np.ndarray:
     """In-plane part of the third cell vector that makes the second boundary the image of the first.
 
     A twin operation done twice must be a lattice vector; a flip of grain 1 must be one of grain 2 as well; and where
@@ -415,7 +521,8 @@ def _offset(boundary: Boundary, candidate: Candidate, lower: _Slab, upper: _Slab
     return offset - np.round(offset @ np.linalg.inv(boundary.cell)) @ boundary.cell
 
 
-def _region(centre: float, thickness: float, height: float) -> dict[str, float]:
+def region_record(centre: float, thickness: float, height: float) -> dict[str, float]:
+    """Describe where a boundary lies along the normal, its centre also as a share of the height."""
     return {
         "centre_A": round(float(centre), 6),
         "thickness_A": float(thickness),

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-__all__ = ["Match", "NoCoincidence", "common_angles", "match", "strain_tensor"]
+__all__ = ["Match", "NoCoincidence", "common_angles", "match", "no_coincidence", "strain_tensor"]
 
-#: How much more strain than allowed the search for the nearest coincidence looks at, for the message.
-LOOK_FURTHER = 6.0
+#: The search for the nearest coincidence, for the message, looks at strains up to this or six times the limit.
+LOOK_FURTHER = 0.06
 
 
 class NoCoincidence(ValueError):
@@ -80,26 +80,42 @@ def match(first: np.ndarray, second: np.ndarray, max_strain: float, max_area: fl
     Returns
     -------
     list of Match
-        From the smallest area to the least strain: each has less strain than all smaller ones.
-
-    Raises
-    ------
-    NoCoincidence
-        If there is none within the limits; the message names the nearest.
+        From the smallest area to the least strain, each with less strain than all smaller ones, up to at most twice the
+        smallest area; empty if there is none within the limits.
     """
-    found = _candidates(first, second, max_strain, max_area)
-    if not found:
-        wider = _candidates(first, second, LOOK_FURTHER * max_strain + 0.01, max_area)
-        nearest = min(wider, key=lambda m: m.max_strain, default=None)
-        detail = (
-            f"none has less than {LOOK_FURTHER * max_strain + 0.01:.1%} strain"
-            if nearest is None
-            else f"the nearest has {nearest.max_strain:.2%} strain and {nearest.area:.0f} Å²"
-        )
-        raise NoCoincidence(
-            f"no coincidence with at most {max_strain:.2%} strain of each grain and {max_area:.0f} Å²: {detail}"
-        )
-    return found
+    area = 2 * max(abs(np.linalg.det(first)), abs(np.linalg.det(second)))
+    while area < max_area:
+        found = _candidates(first, second, max_strain, area)
+        if found:
+            return _candidates(first, second, max_strain, min(2 * found[0].area, max_area))
+        area *= 2
+    return _candidates(first, second, max_strain, max_area)
+
+
+def no_coincidence(first: np.ndarray, second: np.ndarray, max_strain: float, max_area: float) -> NoCoincidence:
+    """Describe the failure of :func:`match`, naming the cell that comes nearest.
+
+    Parameters
+    ----------
+    first, second, max_strain, max_area
+        As given to :func:`match`.
+
+    Returns
+    -------
+    NoCoincidence
+        To be raised.
+    """
+    limit = max(LOOK_FURTHER, 6 * max_strain)
+    wider = _candidates(first, second, limit, max_area)
+    nearest = min(wider, key=lambda m: m.max_strain, default=None)
+    detail = (
+        f"none has less than {limit:.1%} strain"
+        if nearest is None
+        else f"the nearest has {nearest.max_strain:.2%} strain and {nearest.area:.0f} Å²"
+    )
+    return NoCoincidence(
+        f"no coincidence with at most {max_strain:.2%} strain of each grain and {max_area:.0f} Å²: {detail}"
+    )
 
 
 def common_angles(
@@ -158,23 +174,18 @@ def _candidates(first: np.ndarray, second: np.ndarray, max_strain: float, max_ar
     lengths = np.linalg.norm(a, axis=1)
     close = np.flatnonzero(distance <= 2 * max_strain * lengths + 1e-6)
     close = close[(n_a[close] @ (10**6, 1)) > 0]  # a vector and its opposite are one choice
-    close = close[np.argsort(lengths[close], kind="stable")][:600]
-    if len(close) < 2:
-        return []
-    i, j = np.triu_indices(len(close), k=1)
-    i, j = close[i], close[j]
+    close = close[np.argsort(lengths[close], kind="stable")]
+    # The shorter vector of a reduced cell of this area is no longer than that of the hexagonal one.
+    short = close[lengths[close] <= math.sqrt(2 / math.sqrt(3) * max_area)]
+    i, j = (grid.ravel() for grid in np.meshgrid(short, close, indexing="ij"))
     areas = np.abs(a[i, 0] * a[j, 1] - a[i, 1] * a[j, 0])
     smallest = min(abs(np.linalg.det(first)), abs(np.linalg.det(second)))
     fits = np.flatnonzero((areas > 0.5 * smallest) & (areas <= max_area * (1 + 1e-6)))
     i, j, areas = i[fits], j[fits], areas[fits]
     vectors_a, vectors_b = np.stack([a[i], a[j]], axis=1), np.stack([b[nearest[i]], b[nearest[j]]], axis=1)
-    same_sense = np.linalg.det(vectors_a) * np.linalg.det(vectors_b) > 0.25 * areas**2
     common = (vectors_a + vectors_b) / 2
-    strains = np.full(len(areas), np.inf)
-    for vectors in (vectors_a, vectors_b):
-        stretches = np.linalg.svd(np.linalg.solve(vectors[same_sense], common[same_sense]), compute_uv=False)
-        part = np.abs(stretches - 1).max(axis=1)
-        strains[same_sense] = part if np.isinf(strains[same_sense]).all() else np.maximum(strains[same_sense], part)
+    strains = np.maximum(_stretch(vectors_a, common), _stretch(vectors_b, common))
+    strains[_det(vectors_a) * _det(vectors_b) <= 0.25 * areas**2] = np.inf
     front: list[Match] = []
     best = max_strain + 1e-9
     spread = np.einsum("kij,kij->k", common, common)  # of equal cells, the most compact
@@ -185,6 +196,29 @@ def _candidates(first: np.ndarray, second: np.ndarray, max_strain: float, max_ar
             if best <= 0:
                 break
     return front
+
+
+def _det(matrices: np.ndarray) -> np.ndarray:
+    return matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
+
+
+def _stretch(vectors: np.ndarray, common: np.ndarray) -> np.ndarray:
+    """Largest principal strain of the maps that carry each pair of vectors to the common one, as a magnitude."""
+    determinants = _det(vectors)
+    determinants[np.abs(determinants) < 1e-9] = np.nan
+    adjugates = np.stack(
+        [
+            np.stack([vectors[:, 1, 1], -vectors[:, 0, 1]], axis=1),
+            np.stack([-vectors[:, 1, 0], vectors[:, 0, 0]], axis=1),
+        ],
+        axis=1,
+    )
+    maps = adjugates @ common / determinants[:, None, None]
+    # Singular values of a 2 × 2 matrix are the half sum and half difference of these two lengths.
+    plus = np.hypot(maps[:, 0, 0] + maps[:, 1, 1], maps[:, 0, 1] - maps[:, 1, 0])
+    minus = np.hypot(maps[:, 0, 0] - maps[:, 1, 1], maps[:, 0, 1] + maps[:, 1, 0])
+    stretches = np.stack([plus + minus, np.abs(plus - minus)]) / 2
+    return np.nan_to_num(np.abs(stretches - 1).max(axis=0), nan=np.inf)
 
 
 def _as_match(first: np.ndarray, second: np.ndarray, n_a: np.ndarray, n_b: np.ndarray) -> Match:

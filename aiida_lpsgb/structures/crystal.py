@@ -17,7 +17,7 @@ import numpy as np
 import spglib
 from ase import Atoms
 
-from aiida_lpsgb.structures.units import Unit, find_units, inter_unit_distances
+from aiida_lpsgb.structures.units import Unit, as_pairs, bond_cutoffs, find_units, inter_unit_distances
 from aiida_lpsgb.structures.validation import require_ordered, total_charge
 
 __all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices"]
@@ -180,6 +180,14 @@ class Crystal:
     def distances(self) -> dict[tuple[str, str], float]:
         """Shortest distances between atoms of different units by pair of elements, in Å."""
         return inter_unit_distances(self.atoms, find_units(self.atoms, self.cutoffs))
+
+    @cached_property
+    def bond_cutoffs(self) -> dict[tuple[str, str], float]:
+        """Longest bond of each alphabetically ordered pair of elements that bonds, in Å."""
+        if self.cutoffs is None:
+            return bond_cutoffs(self.atoms.get_chemical_symbols())
+        pairs = as_pairs(self.cutoffs)
+        return {(min(pair), max(pair)): cutoff for pair, cutoff in pairs.items()}
 
     def _primitive_units(self) -> tuple[Unit, ...]:
         """Keep one of each set of units that lattice translations carry into each other."""

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from aiida_lpsgb.structures.coincidence import NoCoincidence, common_angles, match, strain_tensor
+from aiida_lpsgb.structures.coincidence import NoCoincidence, common_angles, match, no_coincidence, strain_tensor
 from aiida_lpsgb.structures.crystal import Crystal, Plane, primitive_indices
 
-__all__ = ["Boundary", "Grain", "boundaries"]
+__all__ = ["Boundary", "Grain", "boundaries", "laboratory_frame"]
 
 KINDS = ("symmetric", "asymmetric", "twist", "mixed")
 
@@ -259,8 +259,21 @@ def _equivalent(crystal: Crystal, indices: np.ndarray) -> list[np.ndarray]:
     return [np.array(image) for image in sorted({tuple(image) for image in images}, reverse=True)]
 
 
-def _frame(normal: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Rotation that carries a normal to z and the direction's part within the plane to x."""
+def laboratory_frame(normal: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Rotate a plane's normal to z and a direction's part within the plane to x.
+
+    Parameters
+    ----------
+    normal : numpy.ndarray, shape (3,)
+        Unit normal.
+    direction : numpy.ndarray, shape (3,)
+        A direction that is not the normal.
+
+    Returns
+    -------
+    numpy.ndarray, shape (3, 3)
+        The rotation: laboratory = rotation @ crystal.
+    """
     x = direction - (direction @ normal) * normal
     x = x / np.linalg.norm(x)
     return np.array([x, np.cross(normal, x), normal])
@@ -273,7 +286,7 @@ def _about_z(degrees: float) -> np.ndarray:
 
 def _symmetric(crystal: Crystal, plane: Plane, along: np.ndarray) -> Boundary:
     """Turn the second grain by 180° about the normal: its planar lattice falls on the first's, vector on opposite."""
-    lower = Grain(plane, _frame(plane.normal, along), np.eye(2, dtype=int), np.eye(2))
+    lower = Grain(plane, laboratory_frame(plane.normal, along), np.eye(2, dtype=int), np.eye(2))
     upper = replace(lower, frame=_about_z(180.0) @ lower.frame, vectors=-lower.vectors)
     return _finish(crystal, "symmetric", "lattice", (lower, upper), lower.basis, np.array([1.0, 0.0, 0.0]))
 
@@ -282,17 +295,13 @@ def _asymmetric(
     crystal: Crystal, first: Plane, second: Plane, along: np.ndarray, max_strain: float, max_area: float
 ) -> list[Boundary]:
     """Lay the axes of both grains parallel or antiparallel."""
-    lower = _frame(first.normal, along)
-    return _search(
-        crystal,
-        "asymmetric",
-        first,
-        second,
-        [(lower, _frame(second.normal, sign * along)) for sign in (1, -1)],
-        np.array([1.0, 0.0, 0.0]),
-        max_strain,
-        max_area,
-    )
+    lower = laboratory_frame(first.normal, along)
+    frames = [(lower, laboratory_frame(second.normal, sign * along)) for sign in (1, -1)]
+    x = np.array([1.0, 0.0, 0.0])
+    found = _search(crystal, "asymmetric", (first, second), frames, x, max_strain, max_area)
+    if not found:
+        _refuse((first, second), frames, max_strain, max_area)
+    return found
 
 
 def _mixed(
@@ -307,8 +316,16 @@ def _mixed(
     for name, indices, plane in (("direction", direction, first), ("direction_2", direction_2, second)):
         if int(primitive_indices(indices, name) @ plane.miller) != 0:
             raise ValueError(f"{name} {list(indices)} does not lie within its plane {plane.miller.tolist()}")
-    frames = (_frame(first.normal, crystal.direction(direction)), _frame(second.normal, crystal.direction(direction_2)))
-    return _search(crystal, "mixed", first, second, [frames], None, max_strain, max_area)
+    frames = [
+        (
+            laboratory_frame(first.normal, crystal.direction(direction)),
+            laboratory_frame(second.normal, crystal.direction(direction_2)),
+        )
+    ]
+    found = _search(crystal, "mixed", (first, second), frames, None, max_strain, max_area)
+    if not found:
+        _refuse((first, second), frames, max_strain, max_area)
+    return found
 
 
 def _twist(
@@ -319,28 +336,20 @@ def _twist(
     max_area: float,
 ) -> list[Boundary]:
     """Turn the second grain about the normal by each of the angles."""
-    lower = _frame(plane.normal, plane.basis[0])
+    lower = laboratory_frame(plane.normal, plane.basis[0])
     z = np.array([0.0, 0.0, 1.0])
     found: list[Boundary] = []
-    refused: list[NoCoincidence] = []
     for turn, nominal, sigma in turns:
-        frames = [(lower, _about_z(turn) @ lower)]
-        try:
-            items = _search(crystal, "twist", plane, plane, frames, z, max_strain, max_area)
-        except NoCoincidence as error:
-            refused.append(error)
-            continue
-        if sigma is not None:
+        items = _search(crystal, "twist", (plane, plane), [(lower, _about_z(turn) @ lower)], z, max_strain, max_area)
+        if nominal is not None:
             items = [replace(i, convention="pseudo-cubic", nominal_angle_deg=nominal, sigma=sigma) for i in items]
         found += [item for item in items if item.angle_deg > 1.0]
+    if not found and turns:
+        _refuse((plane, plane), [(lower, _about_z(turns[0][0]) @ lower)], max_strain, max_area)
     if not found:
-        raise (
-            refused[0]
-            if refused
-            else NoCoincidence(
-                f"no twist about the normal of {plane.miller.tolist()} lays a lattice vector on another within "
-                f"{max_strain:.2%} strain, {max_area:.0f} Å² and the angles asked for"
-            )
+        raise NoCoincidence(
+            f"no twist about the normal of {plane.miller.tolist()} lays a lattice vector on another within "
+            f"{max_strain:.2%} strain, {max_area:.0f} Å² and the angles asked for"
         )
     distinct: dict[tuple, Boundary] = {}
     for item in sorted(found, key=lambda i: (round(i.area, 2), round(i.max_strain, 6), i.angle_deg)):
@@ -366,7 +375,7 @@ def _twist_angles(
                 f"no rotation about the normal of {plane.miller.tolist()} has Σ = {sigma} in a cubic lattice"
             )
         return turns
-    basis = (plane.basis @ _frame(plane.normal, plane.basis[0]).T)[:, :2]
+    basis = (plane.basis @ laboratory_frame(plane.normal, plane.basis[0]).T)[:, :2]
     angles = [turn for turn, _ in common_angles(basis, basis, max_strain, max_area)]
     if angle is not None:
         angles = [turn for turn in angles if abs(abs(turn) - abs(angle)) <= tolerance]
@@ -383,7 +392,7 @@ def _nominal_turns(
     """
     axis = plane.miller.astype(float)
     square = int(plane.miller @ plane.miller)
-    lower = _frame(plane.normal, plane.basis[0])
+    lower = laboratory_frame(plane.normal, plane.basis[0])
     within = [v for v in _small_indices(6) if v @ plane.miller == 0]
     found = []
     for m, n in itertools.product(range(1, 30), range(1, 30)):
@@ -402,11 +411,12 @@ def _nominal_turns(
                 turn = math.degrees(math.atan2(a[1], a[0]) - math.atan2(b[1], b[0]))
                 found.append((float(np.linalg.norm(a)), nominal, turn))
     seen = set()
+    frame = laboratory_frame(axis / math.sqrt(square), within[0].astype(float))
     for _, nominal, turn in sorted(found, key=lambda item: (round(item[0], 3), round(item[1], 3), abs(item[2]))):
         turn = 180.0 - (180.0 - turn) % 360.0
         if round(turn, 3) not in seen:
             seen.add(round(turn, 3))
-            yield turn, nominal, int(sigma)
+            yield turn, _nominal_angle(crystal, frame, _about_z(nominal) @ frame, np.array([0.0, 0.0, 1.0])), int(sigma)
 
 
 def _small_indices(limit: int) -> list[np.ndarray]:
@@ -431,32 +441,32 @@ def _odd_part(number: int) -> int:
 def _search(
     crystal: Crystal,
     kind: str,
-    first: Plane,
-    second: Plane,
+    planes: tuple[Plane, Plane],
     frames: Sequence[tuple[np.ndarray, np.ndarray]],
     lab_axis: np.ndarray | None,
     max_strain: float,
     max_area: float,
 ) -> list[Boundary]:
-    """Find common cells for each pair of orientations."""
+    """Find common cells for each pair of orientations, the smallest first."""
     found: list[Boundary] = []
-    refused: list[NoCoincidence] = []
-    for lower, upper in frames:
-        bases = [(plane.basis @ frame.T)[:, :2] for plane, frame in ((first, lower), (second, upper))]
-        try:
-            matches = match(*bases, max_strain, max_area)
-        except NoCoincidence as error:
-            refused.append(error)
-            continue
-        for item in matches:
+    for pair in frames:
+        for item in match(*_planar_bases(planes, pair), max_strain, max_area):
             grains = (
-                Grain(first, lower, item.first, item.deformations[0]),
-                Grain(second, upper, item.second, item.deformations[1]),
+                Grain(planes[0], pair[0], item.first, item.deformations[0]),
+                Grain(planes[1], pair[1], item.second, item.deformations[1]),
             )
             found.append(_finish(crystal, kind, "lattice", grains, item.cell, lab_axis))
-    if not found:
-        raise refused[0]
     return sorted(found, key=lambda item: (round(item.area, 2), round(item.max_strain, 6)))
+
+
+def _refuse(planes, frames, max_strain: float, max_area: float) -> None:
+    """Say what comes nearest to a coincidence."""
+    raise no_coincidence(*_planar_bases(planes, frames[0]), max_strain, max_area)
+
+
+def _planar_bases(planes: tuple[Plane, Plane], frames: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    first, second = ((plane.basis @ frame.T)[:, :2] for plane, frame in zip(planes, frames, strict=True))
+    return first, second
 
 
 def _finish(
@@ -467,14 +477,17 @@ def _finish(
     cell: np.ndarray,
     lab_axis: np.ndarray | None,
 ) -> Boundary:
-    """Turn the common cell's first vector to x and add the misorientation."""
-    turn = -math.degrees(math.atan2(cell[0, 1], cell[0, 0]))
-    rotation = _about_z(turn)
+    """Count the grains' rotation by the fit to their orientation, turn the cell's first vector to x, add the angle."""
+    rotation = _about_z(-math.degrees(math.atan2(cell[0, 1], cell[0, 0])))
     planar = rotation[:2, :2]
-    grains = tuple(
-        replace(grain, frame=rotation @ grain.frame, deformation=planar @ grain.deformation @ planar.T)
-        for grain in grains
-    )
+    fitted = []
+    for grain in grains:
+        left, _, right = np.linalg.svd(grain.deformation)
+        turn = np.eye(3)
+        turn[:2, :2] = left @ right
+        stretch = planar @ grain.deformation @ turn[:2, :2].T @ planar.T
+        fitted.append(replace(grain, frame=rotation @ turn @ grain.frame, deformation=stretch))
+    grains = (fitted[0], fitted[1])
     axis = None if lab_axis is None else rotation @ lab_axis
     angle, about = _misorientation(grains[0].frame, grains[1].frame, crystal.rotations, axis)
     indices = about @ grains[0].frame @ np.linalg.inv(crystal.cell)
@@ -507,9 +520,14 @@ def _with_nominal_tilt(crystal: Crystal, boundary: Boundary, axis: Sequence[int]
         raise ValueError(
             f"a symmetric tilt boundary on {miller.tolist()} has the nominal Σ {nominal_sigma}, not {sigma}"
         )
-    frame = _frame(miller / np.linalg.norm(miller), np.asarray(axis, dtype=float))
-    inverse = np.linalg.inv(crystal.cell)
-    in_indices = [np.linalg.inv(inverse.T @ np.linalg.inv(r) @ crystal.cell.T) for r in crystal.rotations]
-    cubic = [r for r in in_indices if np.allclose(r @ r.T, np.eye(3), atol=1e-3)]
-    angle, _ = _misorientation(frame, _about_z(180.0) @ frame, np.array(cubic), np.array([1.0, 0.0, 0.0]))
+    frame = laboratory_frame(miller / np.linalg.norm(miller), np.asarray(axis, dtype=float))
+    angle = _nominal_angle(crystal, frame, _about_z(180.0) @ frame, np.array([1.0, 0.0, 0.0]))
     return replace(boundary, convention="pseudo-cubic", nominal_angle_deg=angle, sigma=nominal_sigma)
+
+
+def _nominal_angle(crystal: Crystal, first: np.ndarray, second: np.ndarray, lab_axis: np.ndarray) -> float:
+    """Misorientation of cubic grains, orientations being equivalent that are so in the crystal."""
+    to_indices = np.linalg.inv(crystal.cell).T
+    in_indices = [to_indices @ rotation @ crystal.cell.T for rotation in crystal.rotations]
+    cubic = [rotation for rotation in in_indices if np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)]
+    return _misorientation(first, second, np.array(cubic), lab_axis)[0]

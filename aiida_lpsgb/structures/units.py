@@ -18,7 +18,7 @@ from pymatgen.core import Element
 
 from aiida_lpsgb.structures.validation import require_ordered
 
-__all__ = ["Unit", "UnitReport", "bond_cutoffs", "find_units", "inter_unit_distances", "survey"]
+__all__ = ["Unit", "UnitReport", "as_pairs", "bond_cutoffs", "find_units", "inter_unit_distances", "survey"]
 
 #: A bond is at most this many times the sum of the covalent radii.
 RADIUS_FACTOR = 1.2
@@ -112,7 +112,7 @@ def _covalent(first: Element, second: Element) -> bool:
     def metal(element: Element) -> bool:
         return element.is_metal and not element.is_metalloid
 
-    if ionic_metal(first) or ionic_metal(second) or (metal(first) and metal(second)):
+    if any(ionic_metal(e) or e.is_noble_gas for e in (first, second)) or (metal(first) and metal(second)):
         return False
     return abs(first.X - second.X) < IONIC_DIFFERENCE
 
@@ -249,14 +249,31 @@ def _bonds(
     atoms: Atoms, cutoffs: Mapping[tuple[str, str] | str, float] | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bonded pairs (both directions) and the cell shift of the second atom."""
-    pairs = bond_cutoffs(atoms.get_chemical_symbols()) if cutoffs is None else _as_pairs(cutoffs)
+    pairs = bond_cutoffs(atoms.get_chemical_symbols()) if cutoffs is None else as_pairs(cutoffs)
     if not pairs:
         return np.empty(0, dtype=int), np.empty(0, dtype=int), np.empty((0, 3), dtype=int)
     i, j, shift = neighbor_list("ijS", atoms, pairs)
     return i, j, shift
 
 
-def _as_pairs(cutoffs: Mapping[tuple[str, str] | str, float]) -> dict[tuple[str, str], float]:
+def as_pairs(cutoffs: Mapping[tuple[str, str] | str, float]) -> dict[tuple[str, str], float]:
+    """Read bond cut-offs whose pairs are given as ``("P", "S")`` or ``"P-S"``.
+
+    Parameters
+    ----------
+    cutoffs : mapping of pair to float
+        Cut-offs in Å.
+
+    Returns
+    -------
+    dict of (str, str) to float
+        The same, pairs as tuples.
+
+    Raises
+    ------
+    ValueError
+        If a pair does not name two elements or a cut-off is not positive.
+    """
     pairs = {}
     for key, cutoff in cutoffs.items():
         elements = tuple(key.split("-")) if isinstance(key, str) else tuple(key)

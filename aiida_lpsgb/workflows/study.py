@@ -121,7 +121,6 @@ class StudyWorkChain(ProtocolMixin):
             builder[name] = orm.Dict(values[name])
         for name in SUPERCELLS:
             builder.supercells[name] = orm.Dict(values["supercells"][name])
-        builder.label.batch_size = orm.Int(values["label_batch_size"])
         builder.label.engine.ase.code = label_code
         builder.label.engine.ase.parameters = orm.Dict(values["label"])
         builder.label.engine.ase.metadata.options = values["options"]

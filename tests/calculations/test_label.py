@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from aiida.manage.caching import enable_caching
 from aiida.plugins import CalculationFactory
 from ase.build import bulk
 from ase.calculators.emt import EMT
@@ -211,6 +212,24 @@ def test_exit_codes_that_invalidate_the_cache():
         assert exit_codes[label].invalidates_cache
     # Only what failed is tried again; what succeeded is not computed anew.
     assert not exit_codes["ERROR_SOME_FAILED"].invalidates_cache
+
+
+def test_caching(inputs):
+    """An equal job is not run again; one that failed is."""
+    inputs["configurations"] = ConfigurationsData(copper(3, mv_grade=5.0))
+    with enable_caching(identifier="aiida.calculations:lpsgb.*"):
+        _, first = run_get_node(AseLabelCalculation, **inputs)
+        inputs["configurations"] = ConfigurationsData(copper(3, mv_grade=5.0))
+        inputs["parameters"] = orm.Dict({"calculator": EMT_PATH})
+        outputs, second = run_get_node(AseLabelCalculation, **inputs)
+        assert second.base.caching.get_cache_source() == first.uuid
+        assert outputs["configurations"].base.caching.get_hash() == first.outputs.configurations.base.caching.get_hash()
+
+        inputs["parameters"] = orm.Dict({"calculator": "no.such:Calculator"})
+        _, failed = run_get_node(AseLabelCalculation, **inputs)
+        _, again = run_get_node(AseLabelCalculation, **inputs)
+        assert not failed.base.caching.is_valid_cache
+        assert not again.base.caching.is_created_from_cache
 
 
 def test_the_file_that_is_sent_is_the_file_of_the_node(inputs):

@@ -86,6 +86,11 @@ def test_train_writes_its_files(inputs, generate_calc_job, generate_configuratio
     assert len(read_cfg(folder.get_abs_path("validation.cfg"), SPECIES)) == 1
 
 
+def test_plain_dictionaries_become_nodes(inputs, generate_calc_job):
+    calcinfo, _ = generate_calc_job("lpsgb.mlp.train", store(inputs("train") | {"parameters": {"max_iter": 7}}))
+    assert "--max-iter=7" in calcinfo.codes_info[0].cmdline_params
+
+
 def test_nothing_is_sent_by_default(inputs, generate_calc_job):
     calcinfo, _ = generate_calc_job("lpsgb.mlp.train", store(inputs("train")))
     assert not [option for option in calcinfo.codes_info[0].cmdline_params if "seed" in option or "threads" in option]
@@ -251,13 +256,25 @@ def test_the_whole_chain_on_a_real_program(program, generate_potential, metadata
     assert node.is_finished_ok, node.exit_message
     for key, value in results["validation"].items():
         assert outputs["results"][key] == pytest.approx(value, rel=1e-4)
+    compared = far.get_ase()
+    differences = []
+    for atoms in compared:
+        copy = atoms.copy()
+        copy.calc = potential.get_ase()
+        differences.append(copy.get_forces() - atoms.get_forces())
+    lengths = np.linalg.norm(np.concatenate(differences), axis=1)
+    assert outputs["results"]["forces_mae_ev_angstrom"] == pytest.approx(lengths.mean(), rel=1e-4)
+    assert outputs["results"]["forces_max_ev_angstrom"] == pytest.approx(lengths.max(), rel=1e-4)
+    component = np.sqrt(np.mean(np.square(differences)))
+    assert outputs["results"]["forces_rmse_ev_angstrom"] == pytest.approx(component, rel=1e-4)
 
     outputs, node = run_get_node(CalculationFactory("lpsgb.mlp.grade"), **common, **sets, configurations=far)
     assert node.is_finished_ok, node.exit_message
     assert outputs["active_set"].filename == "active_set.als"
     graded = list(outputs["configurations"])
     assert [np.array_equal(a.positions, b.positions) for a, b in zip(far, graded, strict=True)] == [True] * 5
-    assert outputs["results"]["max_grade"] == max(atoms.info["mv_grade"] for atoms in graded) > 1
+    assert outputs["results"]["max_grade"] == pytest.approx(max(atoms.info["mv_grade"] for atoms in graded), rel=1e-12)
+    assert outputs["results"]["max_grade"] > 1
 
     outputs, node = run_get_node(
         CalculationFactory("lpsgb.mlp.select"), **common, **sets, candidates={"far": far, "near": near}

@@ -136,9 +136,11 @@ def test_bad_content_is_refused(generate_images):
         ConfigurationsData(bulk("Cu"))
     with pytest.raises(ValueError, match="configuration 0 is a str"):
         ConfigurationsData(["Cu"])
+    with pytest.raises(ValueError, match="configuration 0 is a int"):
+        ConfigurationsData([5])
     bad = generate_images(2)
     bad[1].calc.results["forces"][0, 0] = np.nan
-    with pytest.raises(ValueError, match="configuration 1: forces are not finite"):
+    with pytest.raises(ValueError, match="configuration 1: non-finite forces"):
         ConfigurationsData(bad)
     with pytest.raises(ValueError, match="level_of_theory must be a name"):
         ConfigurationsData(generate_images(1), level_of_theory="")

@@ -125,13 +125,22 @@ def test_an_interrupted_run_goes_on(files, capsys):
     arguments = files(rattled(3))
     main(arguments)
     lines = Path(arguments[2]).read_text().splitlines(keepends=True)
-    Path(arguments[2]).write_text(lines[0] + lines[1][:40])
+    Path(arguments[2]).write_text(lines[0] + lines[1] + lines[2][:40])
     capsys.readouterr()
     assert main(arguments) == 0
     output = capsys.readouterr().out
     assert "1 of 3: " not in output
     assert "2 of 3: " in output
     assert sorted(read(arguments)) == [0, 1, 2]
+
+
+def test_labels_of_other_configurations_are_not_taken(files, capsys):
+    arguments = files(rattled(3))
+    main(arguments)
+    files(rattled(4))
+    assert main(arguments) == 1
+    assert "holds labels of other configurations" in capsys.readouterr().err
+    assert len(read(arguments)) == 3
 
 
 def test_a_kill_loses_nothing(files, moody):
@@ -176,6 +185,12 @@ def test_bad_files(files, capsys, tmp_path):
     assert "not a file of configurations" in capsys.readouterr().err
     assert main([str(tmp_path / "nothing.npz"), *arguments[1:]]) == 1
     assert "No such file" in capsys.readouterr().err
+    (tmp_path / "text.xyz").write_text("no atoms")
+    assert main([str(tmp_path / "text.xyz"), *arguments[1:]]) == 1
+    assert "text.xyz cannot be read" in capsys.readouterr().err
+    Path(arguments[1]).write_text("{")
+    assert main(arguments) == 1
+    assert "parameters.json is not JSON" in capsys.readouterr().err
 
 
 def test_level_of_theory():

@@ -9,6 +9,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aiida_lpsgb.labelling import container
 from aiida_lpsgb.mtp.configurations import labels as labels_of
@@ -118,6 +120,33 @@ def test_stale_labels_are_not_stored():
     assert labels_of(live)["energy"] == energy
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    infos=st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=4),
+    numbers=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=4),
+    data=st.data(),
+)
+def test_anything_finite_round_trips(infos, numbers, data):
+    images = []
+    for info in infos:
+        info.pop("mv_grade", None)
+        size = data.draw(st.integers(1, 4))
+        values = np.resize(numbers, (size, 3))
+        atoms = Atoms(["Li"] * size, positions=values, info=info)
+        labels = {"energy": numbers[0], "forces": -values, "stress": np.resize(numbers, 6)}
+        images.append(container.with_labels(atoms, **{k: v for k, v in labels.items() if data.draw(st.booleans())}))
+    handle, _ = store(images)
+    for image, back in zip(images, container.Reader(handle), strict=True):
+        assert_same(image, back)
+
+
 def test_info_that_json_cannot_hold_is_left_out():
     atoms = bulk("Cu")
     atoms.info = {"good": np.float64(1.5), "array": np.arange(3), "bad": object(), 3: "x"}
@@ -128,12 +157,12 @@ def test_info_that_json_cannot_hold_is_left_out():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: a.positions.__setitem__((0, 0), np.nan), "configuration 1: positions are not finite"),
-        (lambda a: a.set_cell(np.diag([1, np.inf, 1])), "configuration 1: cell vectors are not finite"),
+        (lambda a: a.positions.__setitem__((0, 0), np.nan), "configuration 1: non-finite positions"),
+        (lambda a: a.set_cell(np.diag([1, np.inf, 1])), "configuration 1: non-finite cell vectors"),
         (lambda a: a.set_cell(np.zeros((3, 3))), "configuration 1 is periodic and its cell has no volume"),
-        (lambda a: a.calc.results["forces"].__setitem__((0, 0), np.nan), "configuration 1: forces are not finite"),
-        (lambda a: a.calc.results.update(energy=np.inf), "configuration 1: energy are not finite"),
-        (lambda a: a.calc.results.update(forces=np.zeros((1, 3))), "configuration 1: forces have shape"),
+        (lambda a: a.calc.results["forces"].__setitem__((0, 0), np.nan), "configuration 1: non-finite forces"),
+        (lambda a: a.calc.results.update(energy=np.inf), "configuration 1: non-finite energy"),
+        (lambda a: a.calc.results.update(forces=np.zeros((1, 3))), "configuration 1: forces of shape"),
         (lambda a: a.info.update(mv_grade=np.nan), "mv_grade"),
         (lambda a: a.numbers.__setitem__(0, 0), "no element"),
         (lambda a: a.__delitem__(slice(None)), "configuration 1 has no atoms"),
@@ -144,6 +173,18 @@ def test_bad_images_are_refused(change, message):
     change(bad)
     with pytest.raises(container.ContainerError, match=message.replace("[", r"\[").replace("]", r"\]")):
         store([labelled(1), bad])
+
+
+def test_arrays_must_be_alike():
+    first, second = labelled(1), labelled(2)
+    first.set_array("mark", np.zeros(5))
+    second.set_array("mark", np.zeros((5, 2)))
+    with pytest.raises(container.ContainerError, match="array 'mark' differs in type or shape"):
+        store([first, second])
+    first.set_array("mark", None)
+    first.set_array("things", np.array([object()] * 5))
+    with pytest.raises(container.ContainerError, match="array 'things' is of type object"):
+        store([first])
 
 
 def test_no_images_are_refused():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from aiida_lpsgb.mtp.basis import random_coefficients, untrained
-from aiida_lpsgb.mtp.potential import MTP
+from aiida_lpsgb.mtp.basis import basis_functions, random_coefficients, transferred, untrained
+from aiida_lpsgb.mtp.calculator import Engine
 
 # Basis functions, radial functions and basic moments of MLIP-2's templates.
 COUNTS = {
@@ -23,21 +23,10 @@ COUNTS = {
 MOMENTS = {2: 1, 4: 2, 6: 8, 8: 18, 10: 41, 12: 84, 14: 174}
 
 
-def basis_functions(mtp: MTP, vectors: np.ndarray, radial: np.ndarray) -> np.ndarray:
-    """Scalars of one neighbourhood: vectors (n, 3), radial function values (n, K)."""
-    unit = vectors / np.linalg.norm(vectors, axis=1)[:, None]
-    moments = np.zeros(mtp.n_moments)
-    for index, (mu, *exponents) in enumerate(mtp.index_basic):
-        moments[index] = np.sum(radial[:, mu] * np.prod(unit ** np.array(exponents), axis=1))
-    for a, b, factor, target in mtp.index_times:
-        moments[target] += factor * moments[a] * moments[b]
-    return moments[mtp.moment_mapping]
-
-
 @pytest.fixture
 def neighbourhood():
     rng = np.random.default_rng(5)
-    return rng.normal(size=(7, 3)), rng.normal(size=(7, 6))
+    return rng.normal(size=(7, 3)), rng.normal(size=(7, 6))  # vectors, values of the radial functions
 
 
 @pytest.mark.parametrize("level", COUNTS)
@@ -122,3 +111,24 @@ def test_unknown_level(level):
 def test_bad_interval():
     with pytest.raises(ValueError, match="min_dist < max_dist"):
         untrained(8, 1, min_distance=6.0)
+
+
+@pytest.mark.parametrize(("low", "high", "size"), [(4, 8, 4), (8, 10, 6), (8, 14, 4)])
+def test_transferred_potential_is_the_same_function(make_potential, make_atoms, species, low, high, size):
+    source = make_potential(low, seed=4, radial_basis_size=4)
+    target = transferred(source, untrained(high, 3, 1.4, radial_basis_size=size), seed=1)
+    assert target.level == high
+    atoms = make_atoms(8)
+    old, new = (Engine(mtp, species).evaluate(atoms) for mtp in (source, target))
+    np.testing.assert_allclose(new["forces"], old["forces"], atol=1e-9 * np.abs(old["forces"]).max())
+    assert new["energy"] == pytest.approx(old["energy"], rel=1e-12)
+
+
+def test_transfer_refuses_what_does_not_fit(make_potential):
+    source = make_potential(8)
+    with pytest.raises(ValueError, match=r"min_distance: 1\.4 and 1\.5"):
+        transferred(source, untrained(10, 3, 1.5))
+    with pytest.raises(ValueError, match="radial_basis_size should not become smaller"):
+        transferred(source, untrained(10, 3, 1.4, radial_basis_size=4))
+    with pytest.raises(ValueError, match="lacks 4 basis functions"):
+        transferred(source, untrained(6, 3, 1.4))

@@ -78,6 +78,16 @@ def test_round_trip_without_loss(tmp_path):
             np.testing.assert_allclose(labels(old)["stress"], labels(new)["stress"], rtol=1e-14)
 
 
+def test_grades_of_neighbourhoods_as_a_feature_or_a_column(file):
+    (atoms,) = read_cfg(file(TEXT.replace("END_CFG", " Feature   nbh_grades\t 1.5 2.5\nEND_CFG")), SPECIES)
+    np.testing.assert_array_equal(atoms.arrays["nbh_grades"], [1.5, 2.5])
+    column = TEXT.replace("fz\n", "fz nbh_grades\n").replace("0.3\n", "0.3 1.5\n")
+    (atoms,) = read_cfg(file(column), SPECIES)
+    np.testing.assert_array_equal(atoms.arrays["nbh_grades"], [1.5, 1.5])
+    with pytest.raises(CFGFormatError, match="nbh_grades should be 2 numbers, got 1"):
+        read_cfg(file(TEXT.replace("END_CFG", " Feature   nbh_grades\t 1.5\nEND_CFG")), SPECIES)
+
+
 def test_direct_coordinates(file):
     direct = TEXT.replace("cartes", "direct").replace("1.0 2.0 3.0  ", "0.5 0.5 0.5  ")
     (atoms,) = read_cfg(file(direct), SPECIES)
@@ -99,6 +109,10 @@ def test_unlabelled_and_moved_atoms_have_no_labels(file):
         ("    2\n Super", "    3\n Super", "line 11: atom 3 of 3"),
         ("    2\n Super", "    1\n Super", "line 10: unknown field '2'"),
         ("    2\n Super", "    0\n Super", "line 3: .*positive integer"),
+        ("    2\n Super", "    9e30\n Super", "line 3: .*positive integer"),
+        ("1.0 2.0 3.0  ", "1_0 2.0 3.0  ", "line 10: atom data should be numbers"),
+        ("-12.5", "-1_2.5", "line 12: the energy should be numbers"),
+        ("    4.0 0.0 0.0\n    0.5 5.0 0.0\n    0.0 0.0 6.0\n", "", "Supercell without a lattice vector"),
         ("1.0 2.0 3.0  ", "1.0 2.0 nan  ", "line 10: atom data should be finite"),
         ("1.0 2.0 3.0  ", "1.0 2.0 x  ", "line 10: atom data should be numbers"),
         ("0.5 5.0 0.0", "0.5 5.0", "line 6: a lattice vector should be 3 numbers"),

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiida_lpsgb.structures.coincidence import NoCoincidence, common_angles, match, strain_tensor
+from aiida_lpsgb.structures.coincidence import NoCoincidence, common_angles, match, no_coincidence, strain_tensor
 
 
 def turned(basis, degrees):
@@ -36,11 +36,7 @@ def test_matches_are_what_they_say(cell, degrees, limit):
     a, b, gamma = cell
     first = np.array([[a, 0], [b * np.cos(np.radians(gamma)), b * np.sin(np.radians(gamma))]])
     second = turned(first, degrees)
-    try:
-        found = match(first, second, limit, 600.0)
-    except NoCoincidence as error:
-        assert "no coincidence" in str(error)
-        return
+    found = match(first, second, limit, 600.0)
     strains = [item.max_strain for item in found]
     assert strains == sorted(strains, reverse=True)
     for item in found:
@@ -84,8 +80,12 @@ def test_smallest_cell_is_found_by_brute_force():
 
 def test_nearest_is_named_if_none_is_allowed():
     first = np.array([[13.07, 0.0], [0.0, 8.13]])
-    with pytest.raises(NoCoincidence, match=r"at most 0.10% .* the nearest has \d\.\d+% strain and \d+ Å²"):
-        match(first, turned(first, 33.0), 0.001, 800.0)
+    second = turned(first, 34.5)
+    assert match(first, second, 0.001, 1300.0) == []
+    error = no_coincidence(first, second, 0.001, 1300.0)
+    assert isinstance(error, NoCoincidence)
+    assert "the nearest has 0.48% strain and 1169 Å²" in str(error)
+    assert "none has less than 6.0% strain" in str(no_coincidence(first, second, 0.001, 150.0))
 
 
 def test_common_angles_contain_the_mirror_pairs():

@@ -11,8 +11,13 @@ from aiida import orm
 from aiida.engine import calcfunction
 from aiida.plugins import DataFactory
 
-from aiida_lpsgb.analysis import arrhenius, diffusion
+from aiida_lpsgb.analysis import arrhenius, diffusion, rdf
+from aiida_lpsgb.analysis import density as densities
+from aiida_lpsgb.analysis import disorder as sites
+from aiida_lpsgb.analysis import region_diffusion as regional
 from aiida_lpsgb.analysis import speciation as polyanions
+from aiida_lpsgb.analysis import topology as persistent
+from aiida_lpsgb.analysis.regions import region_from_dict
 
 DiffusivityData = DataFactory("lpsgb.diffusivity")
 TrajectoryData = DataFactory("lpsgb.trajectory")
@@ -143,6 +148,321 @@ def speciation(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.Dict:
             **options,
         }
     )
+
+
+@calcfunction
+def region_diffusivity(trajectory: TrajectoryData, parameters: orm.Dict) -> dict[str, DiffusivityData]:
+    """Diffusion in parts of the cell, by named estimators.
+
+    Parameters
+    ----------
+    trajectory : TrajectoryData
+        A run at constant temperature.
+    parameters : Dict
+        ``species``, ``regions`` (by name: ``{axis, centres, thickness_A}`` for slabs, ``{low, high}`` for a box);
+        optionally ``charge`` (1), ``temperature_K`` and the keywords of
+        :func:`aiida_lpsgb.analysis.region_diffusion.region_diffusivity`: ``estimators``, ``window_ps``,
+        ``longest_lag_share``, ``n_blocks``, ``drift``, ``frame``.
+
+    Returns
+    -------
+    dict
+        A DiffusivityData for each region and estimator, named ``<region>__<estimator>``.
+    """
+    options = _options(parameters, regional.region_diffusivity, {"charge", "temperature_K"}, without={"trajectory"})
+    charge = options.pop("charge", _CHARGE)
+    temperature = options.pop("temperature_K", None) or trajectory.base.attributes.get("temperature_K", None)
+    if temperature is None:
+        raise ValueError("the trajectory does not tell its temperature: give temperature_K in parameters")
+    definitions = options["regions"]
+    options["regions"] = {name: region_from_dict(values) for name, values in definitions.items()}
+    with trajectory.open_trajectory() as run:
+        found = regional.region_diffusivity(run, **options)
+    nodes = {}
+    for (region, estimator), result in found.items():
+        sigma = result.conductivity(temperature, charge)
+        nodes[f"{region}__{estimator}"] = DiffusivityData(
+            result.total.value,
+            result.total.error,
+            temperature_K=temperature,
+            species=options["species"],
+            estimator=estimator,
+            region=region,
+            conductivity_s_cm=sigma.value,
+            conductivity_uncertainty_s_cm=sigma.error,
+            window_ps=result.window_ps,
+            arrays={
+                "lag_times_ps": result.lags_ps,
+                "msd_angstrom2": result.msd_A2.sum(axis=1),
+                "msd_components_angstrom2": result.msd_A2,
+                "n_displacements": result.counts,
+            },
+            details={
+                "components_cm2_s": [c.value for c in result.components],
+                "components_uncertainty_cm2_s": [c.error for c in result.components],
+                "lateral_cm2_s": result.lateral.value,
+                "lateral_uncertainty_cm2_s": result.lateral.error,
+                "isotropy": _finite(result.isotropy.value),
+                "isotropy_uncertainty": _finite(result.isotropy.error),
+                "mean_ions": result.mean_ions,
+                "residence_ps": _finite(result.residence_ps),
+                "number_density_A3": result.number_density_A3,
+                "interval95_cm2_s": list(result.total.interval()),
+                "upper_limit_cm2_s": result.total.upper_limit(),
+                "detected": bool(result.total.interval()[0] > 0),
+                "region_definition": definitions.get(region),
+                "charge": charge,
+            },
+        )
+    return nodes
+
+
+@calcfunction
+def radial_distributions(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.ArrayData:
+    """Partial radial distribution functions and coordination numbers.
+
+    Parameters
+    ----------
+    trajectory : TrajectoryData
+        Any run.
+    parameters : Dict
+        Optionally ``pairs`` (such as ``["Li-S", "P-S"]``; all if left out), ``region`` and the keywords of
+        :func:`aiida_lpsgb.analysis.rdf.radial_distributions`: ``cutoff_A``, ``bin_A``, ``every``, ``workers``.
+
+    Returns
+    -------
+    ArrayData
+        Arrays ``r_A``, ``edges_A`` and, for each pair, ``g_Li_S``, ``g_error_Li_S``, ``coordination_Li_S``; attributes
+        ``first_peaks_A`` by pair and the parameters.
+    """
+    options = _options(parameters, rdf.radial_distributions, without={"trajectory"})
+    arguments = _with_region(options)
+    if "pairs" in arguments:
+        arguments["pairs"] = [tuple(pair.split("-")) for pair in arguments["pairs"]]
+    with trajectory.open_trajectory() as run:
+        found = rdf.radial_distributions(run, **arguments)
+    arrays, peaks = {}, {}
+    for (a, b), result in found.items():
+        arrays |= {"r_A": result.r_A, "edges_A": result.edges_A, f"g_{a}_{b}": result.g}
+        arrays |= {
+            f"g_error_{a}_{b}": np.nan_to_num(result.g_error, nan=-1.0),
+            f"coordination_{a}_{b}": result.coordination,
+        }
+        peaks[f"{a}-{b}"] = _finite(result.first_peak_A())
+    return _array_node(arrays, options, observable="radial_distributions", first_peaks_A=peaks)
+
+
+@calcfunction
+def density(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.ArrayData:
+    """Mean number density of a species on a grid, and its profile along each normal.
+
+    Parameters
+    ----------
+    trajectory : TrajectoryData
+        Any run.
+    parameters : Dict
+        ``species``; optionally ``voxel_A``, ``every`` (:func:`aiida_lpsgb.analysis.density.density_map`), ``region``
+        (whose enrichment against the rest is reported).
+
+    Returns
+    -------
+    ArrayData
+        Arrays ``density_A3`` (three-dimensional), ``cell_A``, ``profile_position_A_<k>``, ``profile_A3_<k>``,
+        ``profile_error_A3_<k>``, ``profile_smooth_A3_<k>`` for the cell vectors k = 0, 1, 2; attributes
+        ``enrichment`` and its uncertainty, and the parameters.
+    """
+    options = _options(parameters, densities.density_map, {"region"}, without={"trajectory"})
+    arguments = _with_region(options)
+    region = arguments.pop("region", None)
+    gain = None
+    with trajectory.open_trajectory() as run:
+        grid = densities.density_map(run, **arguments)
+        profiles = [densities.profile(run, options["species"], axis) for axis in range(3)]
+        if region is not None:
+            gain = densities.enrichment(run, options["species"], region)
+    arrays = {"density_A3": grid.density_A3, "cell_A": grid.cell}
+    for k, line in enumerate(profiles):
+        arrays |= {f"profile_position_A_{k}": line.position_A, f"profile_A3_{k}": line.density_A3}
+        arrays |= {
+            f"profile_error_A3_{k}": np.nan_to_num(line.error_A3, nan=-1.0),
+            f"profile_smooth_A3_{k}": line.smooth_A3,
+        }
+    return _array_node(
+        arrays,
+        options,
+        observable="density",
+        enrichment=None if gain is None else gain.value,
+        enrichment_uncertainty=None if gain is None else gain.error,
+    )
+
+
+@calcfunction
+def topology(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.ArrayData:
+    """Persistence diagram of the loops of a species, pooled over frames.
+
+    Parameters
+    ----------
+    trajectory : TrajectoryData
+        Any run.
+    parameters : Dict
+        ``species``; optionally ``threshold_A`` (1.0) for f_PD, ``scale`` (``radius`` or ``diameter``; else that of
+        the filtration), ``region`` and the keywords of :func:`aiida_lpsgb.analysis.topology.persistence`:
+        ``filtration``, ``every``, ``longest_A``, ``rings``, ``workers``.
+
+    Returns
+    -------
+    ArrayData
+        Arrays ``birth_A``, ``death_A``, ``ring_size``, ``frame``, ``periodic_A``; attributes ``filtration``,
+        ``scale``, ``f_pd``, ``f_pd_uncertainty``, ``threshold_A``, ``loops_per_frame``, ``ring_statistics`` and the
+        parameters.
+    """
+    options = _options(parameters, persistent.persistence, {"threshold_A", "scale"}, without={"trajectory"})
+    arguments = _with_region(options)
+    threshold, scale = arguments.pop("threshold_A", 1.0), arguments.pop("scale", None)
+    with trajectory.open_trajectory() as run:
+        diagram = persistent.persistence(run, **arguments)
+    if scale is not None:
+        diagram = diagram.in_scale(scale)
+    share = diagram.persistent_fraction(threshold)
+    arrays = {name: getattr(diagram, name) for name in ("birth_A", "death_A", "ring_size", "frame")}
+    arrays["periodic_A"] = np.nan_to_num(diagram.periodic_A, nan=-1.0)
+    return _array_node(
+        arrays,
+        options,
+        observable="topology",
+        filtration=diagram.filtration,
+        scale=diagram.scale,
+        threshold_A=threshold,
+        f_pd=_finite(share.value),
+        f_pd_uncertainty=_finite(share.error),
+        n_frames=diagram.n_frames,
+        mean_points=diagram.n_points,
+        loops_per_frame=len(diagram.birth_A) / diagram.n_frames,
+        ring_statistics={
+            str(k): {"per_frame": n, "mean_lifetime_A": t} for k, (n, t) in diagram.ring_statistics().items()
+        },
+    )
+
+
+@calcfunction
+def disorder(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.ArrayData:
+    """Site disorder parameter of a species.
+
+    Parameters
+    ----------
+    trajectory : TrajectoryData
+        Any run.
+    parameters : Dict
+        ``species``; optionally ``region`` and the keywords of :func:`aiida_lpsgb.analysis.disorder.disorder`:
+        ``neighbours``, ``cutoff_A``, ``degree``, ``every``, ``workers``.
+
+    Returns
+    -------
+    ArrayData
+        Arrays ``distribution``, ``edges``, ``site_means`` (-1 for ions never in the region); attributes ``mean``,
+        ``mean_uncertainty``, ``form``, ``neighbours`` and the parameters.
+    """
+    options = _options(parameters, sites.disorder, without={"trajectory"})
+    with trajectory.open_trajectory() as run:
+        found = sites.disorder(run, **_with_region(options))
+    distribution, edges = found.distribution()
+    arrays = {"distribution": distribution, "edges": edges, "site_means": np.nan_to_num(found.site_means, nan=-1.0)}
+    return _array_node(
+        arrays,
+        options,
+        observable="disorder",
+        mean=found.mean,
+        mean_uncertainty=_finite(found.error),
+        form=found.form,
+        cutoff_A=found.cutoff_A,
+        degree=found.degree,
+        neighbours=list(found.neighbours),
+        n_frames=len(found.frames),
+    )
+
+
+@calcfunction
+def characterise_summary(**results: orm.Data) -> orm.Dict:
+    """Headline numbers of the results of a characterisation, side by side.
+
+    Parameters
+    ----------
+    **results : Data
+        Results of the other functions of this module: ``rdf``, ``speciation``, ``density``, ``disorder``,
+        ``diffusivity``, ``regions__<region>__<estimator>`` and ``topology__<name>``.
+
+    Returns
+    -------
+    Dict
+        ``first_peaks_A``, ``whole_fraction``, ``units``, ``mean_disorder``, ``enrichment``, ``diffusivity_cm2_s``,
+        ``conductivity_s_cm``, ``isotropy``, ``haven_ratio``, ``topology`` (by name: f_PD with filtration, scale and
+        threshold) and ``regions`` (by region and estimator), each with its uncertainty; only what was computed.
+    """
+    summary: dict[str, Any] = {}
+    for name, node in sorted(results.items()):
+        kind, _, label = name.partition("__")
+        if kind in ("topology", "regions"):
+            summary.setdefault(kind, {})[label] = _HEADLINES[kind](node)
+        else:
+            summary |= _HEADLINES[kind](node)
+    return orm.Dict(summary)
+
+
+def _pick(names: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
+    return {new: values[old] for new, old in names.items() if values.get(old) is not None}
+
+
+def _motion(node: DiffusivityData) -> dict[str, Any]:
+    attributes = node.base.attributes.all
+    own = {
+        name: attributes[name]
+        for name in (
+            "diffusivity_cm2_s",
+            "uncertainty_cm2_s",
+            "conductivity_s_cm",
+            "conductivity_uncertainty_s_cm",
+            "temperature_K",
+        )
+    }
+    more = ("isotropy", "isotropy_uncertainty", "haven_ratio", "haven_ratio_uncertainty", "residence_ps", "mean_ions")
+    return own | _pick({name: name for name in more}, attributes["details"])
+
+
+_HEADLINES: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "rdf": lambda node: _pick({"first_peaks_A": "first_peaks_A"}, node.base.attributes.all),
+    "speciation": lambda node: _pick({"whole_fraction": "whole_fraction_mean", "units": "units"}, node.get_dict()),
+    "density": lambda node: _pick(
+        {"enrichment": "enrichment", "enrichment_uncertainty": "enrichment_uncertainty"}, node.base.attributes.all
+    ),
+    "disorder": lambda node: _pick(
+        {"mean_disorder": "mean", "mean_disorder_uncertainty": "mean_uncertainty", "disorder_form": "form"},
+        node.base.attributes.all,
+    ),
+    "diffusivity": _motion,
+    "regions": _motion,
+    "topology": lambda node: _pick(
+        {n: n for n in ("f_pd", "f_pd_uncertainty", "threshold_A", "filtration", "scale", "loops_per_frame", "region")},
+        node.base.attributes.all,
+    ),
+}
+
+
+def _with_region(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with the region, if any, as an object."""
+    return options | {"region": region_from_dict(options["region"])} if options.get("region") else dict(options)
+
+
+def _array_node(arrays: dict[str, np.ndarray], options: dict[str, Any], **attributes: Any) -> orm.ArrayData:
+    """Arrays with what they were computed with as attributes to query."""
+    node = orm.ArrayData()
+    for name, array in sorted(arrays.items()):
+        node.set_array(name, np.ascontiguousarray(array))
+    node.base.attributes.set_many({**options, **attributes})
+    return node
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _points(nodes: list[DiffusivityData]) -> tuple[list[float], list[float], list[float], list[bool]]:

@@ -14,31 +14,58 @@ from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.container import with_labels
 from aiida_lpsgb.mtp.configurations import labels as labels_of
 
+# A batch of fewer configurations than this is not worth a job of its own: loading a calculator takes as long.
+WORTH_A_JOB = 10
+
+
+def n_batches(count: int, batch_size: int, max_concurrent: int = 1) -> int:
+    """Return how many batches configurations are split into.
+
+    Parameters
+    ----------
+    count
+        Number of configurations.
+    batch_size
+        Most configurations a batch may have.
+    max_concurrent
+        Jobs that can run at the same time; as many batches are made if each is worth a job.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    return max(-(-count // batch_size), min(max_concurrent, count // WORTH_A_JOB), 1)
+
 
 @calcfunction
-def split(configurations: ConfigurationsData, batch_size: orm.Int) -> dict[str, ConfigurationsData]:
-    """Split configurations into batches, in order.
+def split(
+    configurations: ConfigurationsData, batch_size: orm.Int, max_concurrent: orm.Int | None = None
+) -> dict[str, ConfigurationsData]:
+    """Split configurations into batches of nearly equal size, in order.
 
     Parameters
     ----------
     configurations : ConfigurationsData
         What to split.
     batch_size : Int
-        Most configurations a batch; the batches are as even as they can be.
+        Most configurations a batch may have.
+    max_concurrent : Int
+        Jobs that can run at the same time: smaller batches are made to occupy them.
 
     Returns
     -------
     dict
         ``batch_000``, ``batch_001`` …
     """
-    size = batch_size.value
-    if size < 1:
-        raise ValueError(f"batch_size is {size}, expected at least 1")
+    if batch_size.value < 1:
+        raise ValueError(f"batch_size is {batch_size.value}, expected at least 1")
+    count = len(configurations)
+    number = n_batches(count, batch_size.value, max_concurrent.value if max_concurrent else 1)
     images = iter(configurations)
-    fewest, n_larger = divmod(len(configurations), n_batches := -(-len(configurations) // size))
     return {
-        f"batch_{number:03d}": _like(configurations, islice(images, fewest + (number < n_larger)))
-        for number in range(n_batches)
+        f"batch_{k:03d}": _like(configurations, islice(images, count * (k + 1) // number - count * k // number))
+        for k in range(number)
     }
 
 

@@ -19,6 +19,16 @@ from aiida_lpsgb.structures import supercell as supercells
 from aiida_lpsgb.structures.crystal import Crystal
 from aiida_lpsgb.structures.validation import require_ordered
 
+CRYSTAL_KEYS = ("cutoffs", "charges")
+SIZE_KEYS = ("width", "region", "n_atoms", "vacuum")
+BOUNDARY_REQUIRED = ("axis", "plane")
+REQUEST_KEYS = set(inspect.signature(grain_boundaries.boundaries).parameters) - {"crystal"}
+BOUNDARY_KEYS = (
+    set(inspect.signature(bicrystals.grain_boundary).parameters) - {"crystal", "request"}
+    | REQUEST_KEYS
+    | set(CRYSTAL_KEYS)
+)
+
 
 @calcfunction
 def order(structure: orm.Data, parameters: orm.Dict, seed: orm.Int) -> dict[str, orm.Data]:
@@ -126,18 +136,97 @@ def bicrystal(structure: orm.StructureData, parameters: orm.Dict) -> dict[str, o
         ``candidates``, a list with orientation, strain, cut, shift, gaps and ``regions`` of each, in the same order).
     """
     options = parameters.get_dict()
-    crystal_options = {key: options.pop(key) for key in ("cutoffs", "charges") if key in options}
-    known = {
-        name
-        for function in (bicrystals.grain_boundary, grain_boundaries.boundaries)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name != "crystal" and parameter.kind is not parameter.VAR_KEYWORD
-    }
-    _require_known(options, known | {"cutoffs", "charges"}, ("axis", "plane"))
-    crystal = Crystal(_ordered(structure, "structure"), **crystal_options)
-    built = bicrystals.grain_boundary(crystal, **options)
+    _require_known(options, BOUNDARY_KEYS, BOUNDARY_REQUIRED)
+    crystal = _crystal(structure, options)
+    built = bicrystals.grain_boundary(crystal, **{k: v for k, v in options.items() if k not in CRYSTAL_KEYS})
     descriptions = [{**atoms.info["grain_boundary"], "n_atoms": len(atoms)} for atoms in built]
     return _ranked_outputs(built, {"candidates": descriptions})
+
+
+@calcfunction
+def rattle(structure: orm.StructureData, parameters: orm.Dict, seed: orm.Int) -> orm.StructureData:
+    """Displace every atom of a structure by Gaussian noise.
+
+    Parameters
+    ----------
+    structure : StructureData
+        An ordered structure.
+    parameters : Dict
+        ``amplitude``: standard deviation of each Cartesian component, in Å.
+    seed : Int
+        Source of the noise.
+
+    Returns
+    -------
+    StructureData
+        The rattled structure.
+    """
+    options = parameters.get_dict()
+    _require_known(options, {"amplitude"}, ("amplitude",))
+    (rattled,) = strain.rattle(_ordered(structure, "structure"), options["amplitude"], 1, seed.value)
+    return orm.StructureData(ase=rattled)
+
+
+@calcfunction
+def boundary_energies(
+    descriptions: orm.Dict, bulk_results: orm.Dict, bulk: orm.StructureData, **relaxed: orm.Dict
+) -> orm.Dict:
+    """Compute the excess energies of relaxed bicrystals against the bulk.
+
+    Parameters
+    ----------
+    descriptions : Dict
+        ``results`` of `lpsgb.bicrystal`.
+    bulk_results, bulk : Dict, StructureData
+        ``results`` and ``structure`` of the `lpsgb.md` run that relaxed the crystal.
+    relaxed : Dict
+        ``results`` of the run that relaxed ``candidate_N``, under that name.
+
+    Returns
+    -------
+    Dict
+        ``energies_J_m2`` by candidate, ``lowest`` (the name of the lowest), ``bulk_energy_eV_per_atom``, ``candidates``
+        (their descriptions by name) and ``regions`` of the lowest.
+    """
+    per_atom = bulk_results["minimised_energies_eV"][-1] / len(bulk.sites)
+    known = {f"candidate_{i}": entry for i, entry in enumerate(descriptions["candidates"])}
+    energies = {}
+    for name, results in relaxed.items():
+        entry = known[name]
+        energies[name] = bicrystals.boundary_energy(
+            results["minimised_energies_eV"][-1],
+            entry["n_atoms"],
+            per_atom,
+            entry["total_area_A2"],
+            len(entry["regions"]),
+        )
+    lowest = min(energies, key=energies.get)
+    return orm.Dict(
+        {
+            "energies_J_m2": energies,
+            "lowest": lowest,
+            "bulk_energy_eV_per_atom": per_atom,
+            "candidates": {name: known[name] for name in energies},
+            "regions": known[lowest]["regions"],
+        }
+    )
+
+
+def boundary_request_error(options: dict[str, Any], structure: orm.StructureData | None = None) -> str | None:
+    """Say what is wrong with the parameters of `lpsgb.bicrystal`, with the crystal if it is given, or None."""
+    try:
+        _require_known(options, BOUNDARY_KEYS, BOUNDARY_REQUIRED)
+        if structure is not None:
+            request = {key: value for key, value in options.items() if key in REQUEST_KEYS}
+            grain_boundaries.boundaries(_crystal(structure, options), **request)
+            bicrystals.check_sizes(**{key: options[key] for key in SIZE_KEYS if key in options})
+    except (TypeError, ValueError) as error:
+        return f"boundary: {error}"
+    return None
+
+
+def _crystal(structure: orm.StructureData, options: dict[str, Any]) -> Crystal:
+    return Crystal(_ordered(structure, "structure"), **{key: options[key] for key in CRYSTAL_KEYS if key in options})
 
 
 def _partially_occupied(node: orm.Data) -> Structure:

@@ -268,5 +268,28 @@ void TrainingSet::evaluate(std::size_t index, const double* parameters, double* 
       jacobian[row * column_of_.size() + k] = derivatives.get()[row * columns + column_of_[k]];
 }
 
+std::vector<std::pair<long, long>> exchange(double* coefficients, long rows, long size, double threshold, long limit) {
+  const Kernel* kernel = choose_kernel("");
+  std::vector<std::pair<long, long>> swaps;
+  std::vector<double> largest(rows), change(size, 0.0);
+  for (long i = 0; i < rows; ++i) largest[i] = kernel->update_row(0.0, change.data(), size, coefficients + i * size);
+  while (rows > 0 && static_cast<long>(swaps.size()) < limit) {
+    const long in = std::max_element(largest.begin(), largest.end()) - largest.begin();
+    if (!(largest[in] > threshold)) break;
+    std::copy_n(coefficients + in * size, size, change.begin());
+    const auto smaller = [](double a, double b) { return std::fabs(a) < std::fabs(b); };
+    const long out = std::max_element(change.begin(), change.end(), smaller) - change.begin();
+    const double pivot = change[out];
+    change[out] -= 1.0;
+    for (long i = 0; i < rows; ++i) {
+      double* row = coefficients + i * size;
+      const double factor = (row[out] + (i == in ? 1.0 : 0.0)) / pivot;
+      if (factor != 0.0) largest[i] = kernel->update_row(factor, change.data(), size, row);
+    }
+    swaps.emplace_back(in, out);
+  }
+  return swaps;
+}
+
 }  // namespace training
 }  // namespace mtp

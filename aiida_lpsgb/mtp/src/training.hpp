@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "periodic.hpp"
@@ -75,6 +76,11 @@ class TrainingSet {
   int most_neighbours_ = 0, most_atoms_ = 0;
   std::vector<Stored> configurations_;
 };
+
+// The exchanges of maximal volume selection. Element (i, j) of coefficients [rows][size] says how often row j of a basis
+// occurs in row i; the largest in magnitude names the next exchange (i, j), and the coefficients are brought up to date.
+// Ends when none is above the threshold, or at the limit.
+std::vector<std::pair<long, long>> exchange(double* coefficients, long rows, long size, double threshold, long limit);
 
 }  // namespace training
 }  // namespace mtp

@@ -406,7 +406,25 @@ void evaluate(const Form& p, const double* coefficients, const Configuration& cf
   }
 }
 
-constexpr Kernel kernel = {MTP_NAME, workspace_size, evaluate, accumulate};
+double update_row(double factor, const double* change, long size, double* row) {
+  V largest = {};
+  long k = 0;
+  for (; k + lanes <= size; k += lanes) {
+    const V value = load(row + k) - factor * load(change + k), magnitude = value < 0.0 ? -value : value;
+    store(row + k, value);
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  double found = 0.0;
+  for (int l = 0; l < lanes; ++l) found = largest[l] > found ? largest[l] : found;
+  for (; k < size; ++k) {
+    row[k] -= factor * change[k];
+    const double magnitude = row[k] < 0.0 ? -row[k] : row[k];
+    found = magnitude > found ? magnitude : found;
+  }
+  return found;
+}
+
+constexpr Kernel kernel = {MTP_NAME, workspace_size, evaluate, accumulate, update_row};
 
 }  // namespace
 

@@ -50,6 +50,8 @@ struct Kernel {
                    double* jacobian);
   // Adds the jacobian's products to the upper triangle of matrix [columns][columns] (and some of the lower).
   void (*accumulate)(const double* jacobian, long rows, int columns, double* matrix);
+  // row [size] -= factor change; returns the largest magnitude in it.
+  double (*update_row)(double factor, const double* change, long size, double* row);
 };
 
 const Kernel& kernel_baseline();

@@ -11,7 +11,7 @@ from aiida.engine import ExitCode, ProcessBuilder, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida.plugins import CalculationFactory
 
-from aiida_lpsgb.calculations.functions.configurations import collect_labels, split
+from aiida_lpsgb.calculations.functions.configurations import collect_labels, n_batches, split
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 from aiida_lpsgb.workflows.queue import QueueMixin
@@ -35,13 +35,15 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             "batch_size",
             valid_type=orm.Int,
             default=lambda: orm.Int(50),
+            serializer=orm.to_aiida_type,
             validator=validate_positive,
-            help="Configurations a job.",
+            help="Most configurations a job. It gets fewer where that lets `max_concurrent` jobs run at once.",
         )
         spec.input(
             "max_concurrent",
             valid_type=orm.Int,
             default=lambda: orm.Int(2),
+            serializer=orm.to_aiida_type,
             validator=validate_positive,
             help="Jobs at the same time.",
         )
@@ -49,6 +51,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             "max_attempts",
             valid_type=orm.Int,
             default=lambda: orm.Int(2),
+            serializer=orm.to_aiida_type,
             validator=validate_positive,
             help="How often a configuration is tried.",
         )
@@ -170,9 +173,10 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
         self.fill_queue(process, jobs, self.inputs.max_concurrent.value)
 
     def _batches(self) -> dict[str, ConfigurationsData]:
-        if len(self.ctx.to_label) <= self.inputs.batch_size.value:
+        counts = (self.inputs.batch_size, self.inputs.max_concurrent)
+        if n_batches(len(self.ctx.to_label), *(node.value for node in counts)) == 1:
             return {"batch_000": self.ctx.to_label}
-        return dict(split(self.ctx.to_label, self.inputs.batch_size))
+        return dict(split(self.ctx.to_label, *counts))
 
     def inspect(self) -> None:
         """Collect the labels that came, and find out what is left."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_lpsgb.calculations.functions.configurations import collect_labels, merge, split, take
+from aiida_lpsgb.calculations.functions.configurations import collect_labels, merge, n_batches, split, take
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.container import with_labels
 
@@ -20,12 +20,27 @@ def assert_same(left, right):
 def test_split_and_merge(generate_configurations):
     whole = generate_configurations(5)
     parts = split(whole, orm.Int(2))
-    assert [len(part) for part in parts.values()] == [2, 2, 1]
+    assert [len(part) for part in parts.values()] == [1, 2, 2]
     assert list(parts) == ["batch_000", "batch_001", "batch_002"]
     again = merge(**parts)
     assert_same(again, whole)
     assert again.level_of_theory == "toy"
     assert again.base.caching.get_hash() == whole.base.caching.get_hash()
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "max_concurrent", "expected"),
+    [(5, 2, 1, 3), (5, 5, 4, 1), (40, 50, 2, 2), (40, 50, 8, 4), (100, 10, 2, 10), (1, 1, 1, 1)],
+)
+def test_number_of_batches(count, batch_size, max_concurrent, expected):
+    assert n_batches(count, batch_size, max_concurrent) == expected
+
+
+def test_batches_occupy_the_jobs(generate_configurations):
+    whole = generate_configurations(25, size=3)
+    parts = split(whole, orm.Int(50), orm.Int(2))
+    assert [len(part) for part in parts.values()] == [12, 13]
+    assert_same(merge(**parts), whole)
 
 
 def test_merge_refuses_mixed_levels(generate_configurations):

@@ -16,19 +16,23 @@ LabelWorkChain = WorkflowFactory("lpsgb.label")
 
 # A calculator that fails for the configuration whose x of the first atom is marked, the first time or always.
 FICKLE = """
+import os
+import signal
 from pathlib import Path
 
 from ase.calculators.emt import EMT
 
 
 class Fickle(EMT):
-    def __init__(self, mark, always, folder):
+    def __init__(self, mark, always, folder, kill=False):
         super().__init__()
-        self.mark, self.always, self.seen = mark, always, Path(folder) / "seen"
+        self.mark, self.always, self.kill, self.seen = mark, always, kill, Path(folder) / "seen"
 
     def calculate(self, atoms=None, *args):
         if abs(atoms.positions[0, 0] - self.mark) < 1e-9 and (self.always or not self.seen.exists()):
             self.seen.touch()
+            if self.kill:
+                os.kill(os.getpid(), signal.SIGKILL)
             raise RuntimeError("did not converge")
         super().calculate(atoms, *args)
 """
@@ -63,10 +67,10 @@ def inputs(installed_code, metadata):
 def fickle(inputs, tmp_path):
     """Return a factory of inputs whose second configuration fails, the first time or always."""
 
-    def factory(count, always):
+    def factory(count, always, kill=False):
         (tmp_path / "fickle_calculator.py").write_text(FICKLE)
         mark = float(copper(2)[1].positions[0, 0])
-        keywords = {"mark": mark, "always": always, "folder": str(tmp_path)}
+        keywords = {"mark": mark, "always": always, "folder": str(tmp_path), "kill": kill}
         parameters = {"calculator": "fickle_calculator:Fickle", "keywords": keywords, "level_of_theory": "fickle"}
         return inputs(count, parameters, environment_variables={"PYTHONPATH": str(tmp_path)})
 
@@ -112,6 +116,16 @@ def test_a_failure_is_tried_once_more(fickle, tmp_path):
     assert Path(tmp_path / "seen").exists()
     assert_labelled(outputs["configurations"], copper(3))
     assert jobs(node) == 2
+
+
+def test_a_killed_job_loses_nothing(fickle):
+    outputs, node = run_get_node(LabelWorkChain, **fickle(3, always=False, kill=True))
+    assert node.is_finished_ok, node.exit_message
+    assert_labelled(outputs["configurations"], copper(3))
+    first, second = sorted((n for n in node.called if "AseLabel" in n.process_label), key=lambda n: n.pk)
+    assert (first.exit_status, second.exit_status) == (301, 0)
+    assert len(first.outputs.configurations) == 1
+    assert len(second.inputs.configurations) == 2
 
 
 def test_what_there_is_is_kept(fickle):
@@ -164,3 +178,10 @@ def test_protocol(inputs, generate_workchain):
             given["engine"]["ase"]["code"], given["configurations"], overrides={"batchsize": 7}
         )
     assert LabelWorkChain.get_default_protocol() == "moderate"
+
+
+@pytest.mark.daemon
+def test_through_the_daemon(submit_and_wait, inputs):
+    node = submit_and_wait(LabelWorkChain, **inputs(3), batch_size=orm.Int(1))
+    assert node.is_finished_ok, node.exit_message
+    assert_labelled(node.outputs.configurations, copper(3))

@@ -3,7 +3,7 @@
 import pytest
 from aiida.plugins import WorkflowFactory
 
-NAMES = ("lpsgb.active_learning", "lpsgb.arrhenius", "lpsgb.study", "lpsgb.validate")
+NAMES = ("lpsgb.active_learning", "lpsgb.arrhenius", "lpsgb.characterise", "lpsgb.study", "lpsgb.validate")
 
 
 @pytest.mark.parametrize("name", NAMES)

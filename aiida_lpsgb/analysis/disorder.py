@@ -1,0 +1,148 @@
+r"""The site disorder parameter S_j of eq. (4), by bond-orientational order (Kawasaki & Onuki, J. Chem. Phys. 135,
+174109 (2011)).
+
+.. math:: S_j = \frac{1}{N_j}\sum_k [S_{jj} + S_{kk} - 2 S_{jk}], \qquad S_{jk} = \sum_m q_{lm}(j)\, q^*_{lm}(k)
+
+The published values come from pyscal, which normalises every vector :math:`q_l`, so that :math:`S_j = 2 -
+2\langle\cos\rangle`: 0 for a perfect lattice of like sites, 2 where neighbours know nothing of each other. This
+module reports that *normalised* form, through pyscal3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aiida_lpsgb.analysis.parallel import map_frames
+from aiida_lpsgb.analysis.regions import Region
+from aiida_lpsgb.analysis.trajectory import Trajectory
+
+NORMALISED = "normalised"
+
+
+@dataclass(frozen=True)
+class Disorder:
+    """Disorder parameter of each ion in each frame looked at.
+
+    Attributes
+    ----------
+    values
+        S_j, shape ``(n_frames, n_ions)``; NaN for ions outside the region or without neighbours.
+    frames
+        Frames looked at.
+    species, neighbours, cutoff_A, degree, form
+        Whose parameter, species that count as neighbours (its own among them), their distance, l, and the form of the
+        equation.
+    """
+
+    values: np.ndarray
+    frames: np.ndarray
+    species: str
+    neighbours: tuple[str, ...]
+    cutoff_A: float
+    degree: int
+    form: str = NORMALISED
+
+    @property
+    def mean(self) -> float:
+        """Mean over ions and frames."""
+        return float(np.nanmean(self.values))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean, over blocks of frames; NaN for a single frame."""
+        by_frame = np.nanmean(self.values, axis=1)
+        if len(by_frame) < 2:
+            return float("nan")
+        blocks = [b.mean() for b in np.array_split(by_frame, min(10, len(by_frame)))]
+        return float(np.std(blocks, ddof=1) / np.sqrt(len(blocks)))
+
+    @property
+    def site_means(self) -> np.ndarray:
+        """Mean over frames for each ion, shape ``(n_ions,)``; NaN for ions never seen."""
+        seen = np.isfinite(self.values).any(axis=0)
+        means = np.full(self.values.shape[1], np.nan)
+        means[seen] = np.nanmean(self.values[:, seen], axis=0)
+        return means
+
+    def distribution(self, bins: int | Sequence[float] = 80) -> tuple[np.ndarray, np.ndarray]:
+        """Probability density and edges of the bins, over ions and frames."""
+        density, edges = np.histogram(self.values[np.isfinite(self.values)], bins, density=True)
+        return density, edges
+
+
+def disorder(
+    trajectory: Trajectory,
+    species: str,
+    *,
+    neighbours: Sequence[str] = (),
+    cutoff_A: float = 5.0,
+    degree: int = 6,
+    every: int = 1,
+    region: Region | None = None,
+    workers: int | None = 1,
+) -> Disorder:
+    """Disorder parameter of a species' sites.
+
+    Parameters
+    ----------
+    trajectory
+        The run.
+    species
+        Whose parameter.
+    neighbours
+        Species that count as neighbours beside ions of the same kind: Li with P within 5 Å gives the published bimodal
+        distribution of the crystal.
+    cutoff_A
+        Distance of a neighbour, Å.
+    degree
+        l of the spherical harmonics, 2 to 12.
+    every
+        Take one frame in so many.
+    region
+        Take only ions in this region; neighbours may be anywhere.
+    workers
+        Processes; None for all cores.
+    """
+    if cutoff_A <= 0 or every < 1 or not 2 <= degree <= 12:
+        raise ValueError(f"needed: cutoff_A > 0, every ≥ 1, 2 ≤ degree ≤ 12; found {cutoff_A}, {every}, {degree}")
+    kinds = sorted({species, *neighbours})
+    frames = np.arange(0, trajectory.n_frames, every)
+    own = trajectory.indices(species)
+    indices = trajectory.indices(kinds)
+    job = _Job(tuple(np.array(trajectory.symbols)[indices].tolist()), species, cutoff_A, degree)
+    items = (
+        (trajectory.scaled(None, i, i + 1, indices=indices)[0], trajectory.cells[i], tuple(trajectory.pbc))
+        for i in frames
+    )
+    values = np.array(list(map_frames(job, items, workers, processes=True)))
+    if region is not None:
+        for row, i in enumerate(frames):
+            inside = region.contains(trajectory.scaled(None, i, i + 1, indices=own)[0], trajectory.cells[i])
+            values[row, ~inside] = np.nan
+        if np.isnan(values).all():
+            raise ValueError(f"no {species} with neighbours is ever in the region")
+    return Disorder(values, frames, species, tuple(kinds), cutoff_A, degree)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One frame, in a process of its own."""
+
+    symbols: tuple[str, ...]
+    species: str
+    cutoff_A: float
+    degree: int
+
+    def __call__(self, item: tuple[np.ndarray, np.ndarray, tuple[bool, ...]]) -> np.ndarray:
+        from ase import Atoms
+        from pyscal3 import disorder as site_disorder
+        from pyscal3 import find_neighbors
+
+        scaled, cell, pbc = item
+        atoms = Atoms(self.symbols, scaled_positions=scaled, cell=cell, pbc=pbc)
+        find_neighbors(atoms, method="cutoff", cutoff=self.cutoff_A, store_rows=False)
+        values = np.asarray(site_disorder(atoms, q=self.degree), float)
+        return values[np.array(self.symbols) == self.species]

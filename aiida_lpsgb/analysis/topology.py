@@ -1,0 +1,394 @@
+r"""Rings of mobile ions by persistent homology: loops (H1) of a growing neighbourhood of the points, frame by frame.
+
+Two filtrations are offered, and every result names which it is of, and its scale:
+
+``rips``
+    Vietoris–Rips complex, by ripser (Tralie, Saul & Bar-On, J. Open Source Softw. 3, 925 (2018)); native scale:
+    **diameter**, the longest Li–Li distance. It knows distances only: three ions are never a ring.
+``alpha``
+    Alpha complex (Edelsbrunner & Mücke, ACM Trans. Graph. 13, 43 (1994)) of the periodic Delaunay triangulation;
+    native scale: **radius** of the balls. It knows the shape: an acute triangle of ions is a ring until its middle is
+    covered.
+
+In a periodic cell some loops close only through the boundary: the network of ions percolates. They never die, and are
+kept apart as ``periodic`` (alpha) or cannot be told from what outlives the threshold and are dropped (rips).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import Delaunay, cKDTree
+
+from aiida_lpsgb.analysis._alpha import loops, torus_loops
+from aiida_lpsgb.analysis.estimates import Estimate
+from aiida_lpsgb.analysis.neighbours import heights
+from aiida_lpsgb.analysis.parallel import map_frames
+from aiida_lpsgb.analysis.regions import Region
+from aiida_lpsgb.analysis.trajectory import Trajectory
+
+FILTRATIONS = {"rips": "diameter", "alpha": "radius"}
+"""Filtrations and their native scales."""
+
+LONGEST_RING = 12
+"""Rings of more ions than this have size 0."""
+
+_JITTER_A = 1e-5
+_BOOTSTRAPS = 1000
+
+
+@dataclass(frozen=True)
+class Loops:
+    """Loops of one set of points.
+
+    Attributes
+    ----------
+    birth_A, death_A
+        Scale at which each loop closes and fills, Å, shape ``(n_loops,)``.
+    periodic_A
+        Birth of loops that close only through the periodic boundary, ascending, Å.
+    ring_size
+        Points of the shortest ring that is closed at birth; 0 if not looked for or longer than :data:`LONGEST_RING`.
+    filtration, scale
+        ``rips`` or ``alpha``; ``diameter`` or ``radius``.
+    """
+
+    birth_A: np.ndarray
+    death_A: np.ndarray
+    periodic_A: np.ndarray
+    ring_size: np.ndarray
+    filtration: str
+    scale: str
+
+    @property
+    def lifetime_A(self) -> np.ndarray:
+        """Death minus birth, Å, in the scale named."""
+        return self.death_A - self.birth_A
+
+
+def alpha_loops(
+    scaled: np.ndarray,
+    cell: np.ndarray,
+    pbc: Sequence[bool] = (True,) * 3,
+    *,
+    longest_radius_A: float = 8.0,
+    rings: bool = True,
+) -> Loops:
+    """Loops of the alpha filtration of points in a periodic, partly periodic or free cell; scale: radius.
+
+    Parameters
+    ----------
+    scaled
+        Scaled positions, shape ``(n_points, 3)``.
+    cell, pbc
+        Cell vectors in rows, Å, and periodicity along them.
+    longest_radius_A
+        In a cell that is not periodic throughout: radius at which the filtration ends; loops that live on are
+        dropped. A fully periodic filtration runs to its end.
+    rings
+        Whether to look for the size of each ring.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than four points or the cell has no volume.
+    """
+    scaled, cell, pbc = np.asarray(scaled, float), np.asarray(cell, float), np.asarray(pbc, bool)
+    if scaled.ndim != 2 or scaled.shape[1] != 3 or len(scaled) < 4:
+        raise ValueError(f"loops need four points or more, shape (n, 3); found {scaled.shape}")
+    if abs(np.linalg.det(cell)) < 1e-9:
+        raise ValueError("the cell has no volume")
+    # Points on a common sphere have no unique triangulation, and periodic images must agree on one.
+    jitter = np.random.default_rng(len(scaled)).uniform(-_JITTER_A, _JITTER_A, scaled.shape)
+    if pbc.all():
+        found = _torus(scaled + jitter @ np.linalg.inv(cell), cell, rings)
+    else:
+        home = (scaled - np.floor(scaled) * pbc) @ cell + jitter
+        # A sphere of the longest radius sees no further than its diameter.
+        found = _quotient_loops(home, *_images(home, cell, pbc, 2 * longest_radius_A), longest_radius_A**2, rings)
+    sizes = found["ring"] if rings else np.zeros(len(found["birth"]), int)
+    essential = np.sort(np.sqrt(found["essential"])) if pbc.all() else np.empty(0)
+    order = np.lexsort((found["death"], found["birth"]))
+    birth, death = np.sqrt(found["birth"])[order], np.sqrt(found["death"])[order]
+    # Loops that live only through the jitter are not there.
+    keep = death - birth > 10 * _JITTER_A
+    return Loops(birth[keep], death[keep], essential, sizes[order][keep], "alpha", "radius")
+
+
+def _torus(scaled: np.ndarray, cell: np.ndarray, rings: bool) -> dict:
+    inside = scaled - np.floor(scaled)
+    try:
+        found = torus_loops(np.where(inside < 1, inside, 0.0), cell, LONGEST_RING if rings else 0)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{len(scaled)} points have no triangulation on the torus ({error}): do some coincide?"
+        ) from None
+    if found["euler"] != 0:
+        raise ValueError(f"the triangulation of {len(scaled)} points does not close on the torus: do some coincide?")
+    return found
+
+
+def _images(home: np.ndarray, cell: np.ndarray, pbc: np.ndarray, margin_A: float):
+    """The points and all their images within a margin of the cell: owners, image numbers, positions."""
+    inverse = np.linalg.inv(cell)
+    reach = margin_A / heights(cell)
+    span = [range(-int(np.ceil(r)), int(np.ceil(r)) + 1) if p else (0,) for r, p in zip(reach, pbc, strict=True)]
+    owners, images, points = [], [], []
+    scaled = home @ inverse
+    for shift in np.array(np.meshgrid(*span, indexing="ij")).reshape(3, -1).T:
+        moved = scaled + shift
+        keep = np.all(~pbc | ((moved > -reach) & (moved < 1 + reach)), axis=1)
+        owners.append(np.flatnonzero(keep))
+        images.append(np.broadcast_to(shift, (int(keep.sum()), 3)))
+        points.append(home[keep] + shift @ cell)
+    return np.concatenate(owners), np.concatenate(images), np.concatenate(points)
+
+
+def _quotient_loops(home, owners, images, points, cap: float, rings: bool) -> dict:
+    simplices = Delaunay(points).simplices
+    # Of all images of a tetrahedron keep the one whose smallest vertex (by owner, then image) is in the home cell.
+    code = (owners.astype(np.int64) << 30) + ((images + 512) @ [1 << 20, 1 << 10, 1])
+    first = np.take_along_axis(simplices, np.argmin(code[simplices], axis=1)[:, None], axis=1)[:, 0]
+    keep = simplices[(images[first] == 0).all(axis=1)]
+    # Flat ones, from the rounded hull of points that are not periodic, have no sphere to speak of.
+    corners = points[keep]
+    edges = corners[:, 1:] - corners[:, :1]
+    solid = np.abs(np.linalg.det(edges)) > 1e-9
+    keep, corners = keep[solid], corners[solid]
+    return loops(owners[keep], images[keep], corners, len(home), cap, LONGEST_RING if rings else 0)
+
+
+def rips_loops(
+    scaled: np.ndarray, cell: np.ndarray, pbc: Sequence[bool] = (True,) * 3, *, longest_distance_A: float = 8.0
+) -> Loops:
+    """Loops of the Vietoris–Rips filtration, by ripser; scale: diameter. Loops that outlive the longest distance are
+    dropped.
+
+    Parameters
+    ----------
+    scaled, cell, pbc
+        As for :func:`alpha_loops`.
+    longest_distance_A
+        Where the filtration ends, Å; at most half the smallest periodic height of the cell.
+    """
+    from ripser import ripser
+
+    distances = _sparse_distances(
+        np.asarray(scaled, float), np.asarray(cell, float), np.asarray(pbc, bool), longest_distance_A
+    )
+    bars = ripser(distances, distance_matrix=True, maxdim=1, thresh=longest_distance_A)["dgms"][1]
+    bars = bars[np.isfinite(bars[:, 1])].astype(float)
+    bars = bars[np.lexsort((bars[:, 1], bars[:, 0]))]
+    return Loops(bars[:, 0], bars[:, 1], np.empty(0), np.zeros(len(bars), int), "rips", "diameter")
+
+
+def _sparse_distances(scaled: np.ndarray, cell: np.ndarray, pbc: np.ndarray, longest_A: float):
+    height = heights(cell)
+    if np.any(pbc & (height < 2 * longest_A)):
+        raise ValueError(
+            f"longest_distance_A = {longest_A} exceeds half the cell's height ({height[pbc].min() / 2:.3f} Å): "
+            "a pair would have two distances"
+        )
+    if np.allclose(cell, np.diag(np.diag(cell))):
+        size = np.where(pbc, np.diag(cell), 0.0)
+        points = (scaled - np.floor(scaled) * pbc) @ cell
+        points = np.where(pbc, points % np.where(pbc, size, 1.0), points)
+        tree = cKDTree(points, boxsize=size)
+        return tree.sparse_distance_matrix(tree, longest_A, output_type="coo_matrix").tocsr()
+    from scipy.sparse import coo_matrix
+
+    from aiida_lpsgb.analysis.neighbours import pairs_within
+
+    pairs, distances = pairs_within(scaled, cell, pbc, longest_A)
+    rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
+    return coo_matrix((np.tile(distances, 2), (rows, columns)), shape=(len(scaled),) * 2).tocsr()
+
+
+@dataclass(frozen=True)
+class PersistenceDiagram:
+    """Loops of many frames, pooled.
+
+    Attributes
+    ----------
+    birth_A, death_A, ring_size
+        Of every loop, shape ``(n_loops,)``.
+    frame
+        Number (from 0) of the frame each loop is of.
+    periodic_A
+        Birth of the loops through the boundary, shape ``(n_frames, 3)``, NaN where there are fewer.
+    n_frames, n_points
+        Frames and mean number of points.
+    filtration, scale
+        ``rips`` or ``alpha``; ``diameter`` or ``radius``.
+    species
+        Whose points.
+    """
+
+    birth_A: np.ndarray
+    death_A: np.ndarray
+    ring_size: np.ndarray
+    frame: np.ndarray
+    periodic_A: np.ndarray
+    n_frames: int
+    n_points: float
+    filtration: str
+    scale: str
+    species: str
+
+    @property
+    def lifetime_A(self) -> np.ndarray:
+        """Death minus birth, Å, in the scale named."""
+        return self.death_A - self.birth_A
+
+    def in_scale(self, scale: str) -> PersistenceDiagram:
+        """The same diagram by radius or by diameter: a factor of two on every length."""
+        if scale not in FILTRATIONS.values():
+            raise ValueError(f"scale must be radius or diameter, found {scale!r}")
+        factor = 1.0 if scale == self.scale else 2.0 if scale == "diameter" else 0.5
+        lengths = {name: getattr(self, name) * factor for name in ("birth_A", "death_A", "periodic_A")}
+        return replace(self, scale=scale, **lengths)
+
+    def persistent_fraction(self, threshold_A: float = 1.0, seed: int = 0) -> Estimate:
+        """f_PD: share of loops that live longer than a threshold (in this diagram's scale), with a bootstrap error
+        over frames.
+
+        Parameters
+        ----------
+        threshold_A
+            Lifetime, Å.
+        seed
+            Of the bootstrap.
+        """
+        long_lived = np.bincount(self.frame, self.lifetime_A > threshold_A, self.n_frames)
+        every = np.bincount(self.frame, minlength=self.n_frames).astype(float)
+        if every.sum() == 0:
+            return Estimate(float("nan"), float("nan"))
+        value = float(long_lived.sum() / every.sum())
+        if self.n_frames < 2:
+            return Estimate(value, float("nan"))
+        # Frames near in time resemble each other: blocks of them are drawn, not frames.
+        blocks = np.array_split(np.arange(self.n_frames), min(20, self.n_frames))
+        top, bottom = (np.array([v[b].sum() for b in blocks]) for v in (long_lived, every))
+        draw = np.random.default_rng(seed).integers(0, len(blocks), (_BOOTSTRAPS, len(blocks)))
+        total = bottom[draw].sum(axis=1)
+        fractions = top[draw].sum(axis=1)[total > 0] / total[total > 0]
+        # The spread of resampled means falls short of the standard error by the usual factor of a small sample.
+        error = float(fractions.std() * np.sqrt(len(blocks) / (len(blocks) - 1)))
+        return Estimate(value, error, len(blocks) - 1)
+
+    def heatmap(
+        self,
+        birth_range: tuple[float, float],
+        death_range: tuple[float, float],
+        bin_A: float = 0.05,
+        smooth_A: float = 0.1,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Loops per frame and Å², smoothed by a Gaussian: values ``(n_birth, n_death)`` and the edges of both axes."""
+        edges = [np.arange(low, high + bin_A / 2, bin_A) for low, high in (birth_range, death_range)]
+        counts, *_ = np.histogram2d(self.birth_A, self.death_A, edges)
+        density = counts / (self.n_frames * bin_A**2)
+        return gaussian_filter(density, smooth_A / bin_A) if smooth_A else density, edges[0], edges[1]
+
+    def ring_statistics(self) -> dict[int, tuple[float, float]]:
+        """By ring size: rings a frame, and their mean lifetime, Å. Size 0 holds what was longer than looked for."""
+        return {
+            int(size): (
+                float(np.sum(self.ring_size == size) / self.n_frames),
+                float(self.lifetime_A[self.ring_size == size].mean()),
+            )
+            for size in np.unique(self.ring_size)
+        }
+
+
+def persistence(
+    trajectory: Trajectory,
+    species: str,
+    *,
+    filtration: str = "alpha",
+    every: int = 1,
+    region: Region | None = None,
+    longest_A: float = 8.0,
+    rings: bool = True,
+    workers: int | None = 1,
+) -> PersistenceDiagram:
+    """Pooled diagram of the loops of a species.
+
+    Parameters
+    ----------
+    trajectory
+        The run.
+    species
+        Whose loops.
+    filtration
+        ``alpha`` or ``rips``; the diagram's scale is the native one.
+    every
+        Take one frame in so many.
+    region
+        Take only ions in this region. The diagram is then of these ions alone: slabs stay periodic along the
+        boundary, boxes are free.
+    longest_A
+        Where the filtration ends, in its native scale (not used by a fully periodic alpha filtration, which runs to
+        its end).
+    rings
+        Whether to look for ring sizes (alpha).
+    workers
+        Cores; None for all.
+    """
+    if filtration not in FILTRATIONS:
+        raise ValueError(f"filtration must be one of {', '.join(FILTRATIONS)}, found {filtration!r}")
+    if every < 1 or longest_A <= 0:
+        raise ValueError(f"needed: every ≥ 1 and longest_A > 0, found {every} and {longest_A}")
+    indices = trajectory.indices(species)
+    frames = range(0, trajectory.n_frames, every)
+    pbc = tuple(bool(p) and _still_periodic(region, k) for k, p in enumerate(trajectory.pbc))
+    items = ((*_frame_points(trajectory, i, indices, region), pbc) for i in frames)
+    job = _Job(filtration, longest_A, rings)
+    # The alpha route spends its time without Python's lock; ripser holds it.
+    found = list(map_frames(job, items, workers, processes=filtration == "rips"))
+    periodic = np.full((len(found), 3), np.nan)
+    for row, (single, _) in enumerate(found):
+        births = single.periodic_A[:3]
+        periodic[row, : len(births)] = births
+    return PersistenceDiagram(
+        birth_A=np.concatenate([single.birth_A for single, _ in found]),
+        death_A=np.concatenate([single.death_A for single, _ in found]),
+        ring_size=np.concatenate([single.ring_size for single, _ in found]),
+        frame=np.repeat(np.arange(len(found)), [len(single.birth_A) for single, _ in found]),
+        periodic_A=periodic,
+        n_frames=len(found),
+        n_points=float(np.mean([n for _, n in found])),
+        filtration=filtration,
+        scale=FILTRATIONS[filtration],
+        species=species,
+    )
+
+
+def _still_periodic(region: Region | None, axis: int) -> bool:
+    """Whether a region's points still repeat along a cell vector."""
+    return region is None or getattr(region, "axis", axis) != axis
+
+
+def _frame_points(trajectory: Trajectory, index: int, indices: np.ndarray, region: Region | None):
+    scaled = trajectory.scaled(None, index, index + 1, indices=indices)[0]
+    cell = trajectory.cells[index]
+    if region is not None:
+        scaled = scaled[region.contains(scaled, cell)]
+    return scaled - np.floor(scaled), cell
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One frame, in a process of its own."""
+
+    filtration: str
+    longest_A: float
+    rings: bool
+
+    def __call__(self, item: tuple[np.ndarray, np.ndarray, tuple[bool, ...]]) -> tuple[Loops, int]:
+        scaled, cell, pbc = item
+        if self.filtration == "rips":
+            return rips_loops(scaled, cell, pbc, longest_distance_A=self.longest_A), len(scaled)
+        return alpha_loops(scaled, cell, pbc, longest_radius_A=self.longest_A, rings=self.rings), len(scaled)

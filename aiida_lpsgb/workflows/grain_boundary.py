@@ -1,0 +1,189 @@
+"""From a crystal, an axis and a plane to the relaxed boundary of lowest energy: `lpsgb.grain_boundary`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
+from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+
+from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.functions.structures import boundary_request_error
+from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
+from aiida_lpsgb.workflows.protocols import ProtocolMixin
+from aiida_lpsgb.workflows.queue import QueueMixin
+
+MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+PotentialData = DataFactory("lpsgb.potential")
+bicrystal = CalculationFactory("lpsgb.bicrystal")
+boundary_energies = CalculationFactory("lpsgb.boundary_energies")
+rattle = CalculationFactory("lpsgb.rattle")
+
+
+class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
+    """Relax the crystal, build candidate bicrystals of it, relax them, and keep the one of lowest energy."""
+
+    OPEN_ENTRIES = ("boundary", "rattle")
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare ports, outline and exit codes."""
+        super().define(spec)
+        spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered; indices refer to its cell.")
+        spec.input("potential", valid_type=PotentialData, help="Trained potential that knows every element of it.")
+        spec.input(
+            "boundary",
+            valid_type=orm.Dict,
+            validator=validate_boundary,
+            help="Parameters of `lpsgb.bicrystal`: axis, plane, kind, n_candidates, width …",
+        )
+        spec.input("rattle", valid_type=orm.Dict, help="Parameters of `lpsgb.rattle`, applied to the crystal.")
+        spec.input("seed", valid_type=orm.Int, help="Seed of the rattle, and of velocities should a stage need some.")
+        spec.input("bulk", valid_type=orm.Dict, help="Parameters of `lpsgb.md` that relax the crystal.")
+        spec.input("relaxation", valid_type=orm.Dict, help="Parameters of `lpsgb.md` that relax the bicrystals.")
+        spec.input("max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Runs at the same time.")
+        spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
+        spec.inputs.validator = validate_inputs
+
+        spec.outline(
+            cls.relax_bulk,
+            cls.build_candidates,
+            while_(cls.queue_waits)(cls.run_batch),
+            cls.compare,
+        )
+
+        spec.output("bulk", valid_type=orm.StructureData, required=False, help="The relaxed crystal.")
+        spec.output("structure", valid_type=orm.StructureData, help="The relaxed bicrystal of lowest energy.")
+        spec.output(
+            "results",
+            valid_type=orm.Dict,
+            help="Energy of every candidate in J/m², with its orientation, strain, cut, shift and regions; `lowest`.",
+        )
+        spec.output_namespace("relaxed", valid_type=orm.StructureData, help="Every candidate, relaxed.")
+        spec.exit_code(401, "ERROR_BULK_FAILED", message="The crystal could not be relaxed: {detail}")
+        spec.exit_code(402, "ERROR_ALL_FAILED", message="No candidate could be relaxed; the last one: {detail}")
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        structure: orm.StructureData,
+        potential: orm.Data,
+        boundary: Mapping[str, Any],
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        seed: orm.Int | None = None,
+    ) -> Any:
+        """Builder with the numbers of a protocol.
+
+        Parameters
+        ----------
+        code
+            LAMMPS with a pair style for moment tensor potentials.
+        structure, potential
+            The ordered crystal, and the potential that relaxes it.
+        boundary
+            At least `axis` and `plane`; further parameters of `lpsgb.bicrystal` replace the protocol's.
+        protocol
+            `fast`, `moderate` (default) or `paper`.
+        overrides
+            Replacements for entries of the protocol; unknown keys are refused.
+        seed
+            Drawn once and stored where not given.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides)
+        builder = cls.get_builder()
+        builder.structure = structure
+        builder.potential = potential
+        builder.boundary = orm.Dict({**values["boundary"], **boundary})
+        builder.rattle = orm.Dict(values["rattle"])
+        builder.seed = seed or cls.draw_seed()
+        builder.bulk = orm.Dict(values["bulk"])
+        builder.relaxation = orm.Dict(values["relaxation"])
+        builder.max_concurrent = orm.Int(values["max_concurrent"])
+        builder.md.md.code = code
+        builder.md.md.metadata.options = values["options"]
+        return builder
+
+    def relax_bulk(self) -> ToContext:
+        """Relax the crystal, off its symmetry: ordered sites may be a saddle point that a boundary would relieve."""
+        rattled = rattle(self.inputs.structure, self.inputs.rattle, self.inputs.seed)
+        run = self.submit(MolecularDynamicsBaseWorkChain, **self._run(rattled, self.inputs.bulk))
+        return ToContext(bulk=run)
+
+    def build_candidates(self) -> ExitCode | None:
+        """Cut and join the relaxed crystal, and queue the relaxations."""
+        if not self.ctx.bulk.is_finished_ok or not minimised(self.ctx.bulk):
+            return self.exit_codes.ERROR_BULK_FAILED.format(detail=how_it_ended(self.ctx.bulk))
+        bulk = self.ctx.bulk.outputs.structure
+        self.out("bulk", bulk)
+        built = bicrystal(bulk, self.inputs.boundary)
+        candidates = {"candidate_0": built["structure"], **built.get("others", {})}
+        self.ctx.descriptions = built["results"]
+        first = built["results"]["candidates"][0]
+        self.report(
+            f"{len(candidates)} candidates of {first['n_atoms']} atoms, true angle {first['true_angle_deg']:.2f}°, "
+            f"area {first['area_A2']:.0f} Å², strain {first['max_strain']:.2%}"
+        )
+        runs = {name: self._run(structure, self.inputs.relaxation) for name, structure in candidates.items()}
+        self.fill_queue(MolecularDynamicsBaseWorkChain, runs, self.inputs.max_concurrent.value)
+        return None
+
+    def compare(self) -> ExitCode | None:
+        """Compute the boundary energies and hand on the lowest."""
+        relaxed = {label: run for label, run in self.ctx.children.items() if run.is_finished_ok and minimised(run)}
+        for label in sorted(set(self.ctx.children) - set(relaxed)):
+            self.report(f"{label} was not relaxed: {how_it_ended(self.ctx.children[label])}")
+        if not relaxed:
+            last = list(self.ctx.children.values())[-1]
+            return self.exit_codes.ERROR_ALL_FAILED.format(detail=how_it_ended(last))
+        for label, run in relaxed.items():
+            self.out(f"relaxed.{label}", run.outputs.structure)
+        results = boundary_energies(
+            self.ctx.descriptions,
+            self.ctx.bulk.outputs.results,
+            self.ctx.bulk.outputs.structure,
+            **{label: run.outputs.results for label, run in relaxed.items()},
+        )
+        lowest = results["lowest"]
+        self.out("results", results)
+        self.out("structure", relaxed[lowest].outputs.structure)
+        self.report(f"{lowest} is lowest: {results['energies_J_m2'][lowest]:.3f} J/m²")
+        return None
+
+    def _run(self, structure: orm.StructureData, parameters: orm.Dict) -> AttributeDict:
+        inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
+        inputs.md.structure = structure
+        inputs.md.potential = self.inputs.potential
+        inputs.md.parameters = parameters
+        inputs.md.seed = self.inputs.seed
+        return inputs
+
+
+def minimised(run: orm.ProcessNode) -> bool:
+    """Whether a run reports the energy of a minimum."""
+    return bool(run.outputs.results.get_dict().get("minimised_energies_eV"))
+
+
+def how_it_ended(node: orm.ProcessNode) -> str:
+    """Name, exit status and message of a process."""
+    if node.is_finished_ok:
+        return f"{node.process_label}<{node.pk}> ran no minimisation; give it a stage with `ensemble: minimise`"
+    return f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"
+
+
+def validate_boundary(node: orm.Dict, _: Any) -> str | None:
+    """Axis and plane must be given and every key known."""
+    return boundary_request_error(node.get_dict())
+
+
+def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """The potential must know the crystal, and the crystal must have such a boundary."""
+    if any(key not in inputs for key in ("structure", "potential", "boundary")):
+        return None  # the ports themselves complain
+    if message := validation.md_inputs_error(inputs["structure"], inputs["potential"]):
+        return message
+    return boundary_request_error(inputs["boundary"].get_dict(), inputs["structure"])

@@ -1,0 +1,232 @@
+"""The program lpsgb-mlp, alone and beside MLIP-2's mlp."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from aiida_lpsgb.mtp.cli import main
+from aiida_lpsgb.mtp.configurations import labels, read_cfg, write_cfg
+from aiida_lpsgb.mtp.potential import MTP
+from aiida_lpsgb.mtp.selection import ActiveSet
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, make_potential, make_labelled, species):
+    """A potential, a training set and a test set labelled by another potential."""
+    folder = tmp_path_factory.mktemp("files")
+    make_potential(4, seed=1, radial_basis_size=4).write(folder / "pot.mtp")
+    teacher = make_potential(6, seed=2)
+    write_cfg(folder / "train.cfg", make_labelled(teacher, 40, seed=1), species)
+    write_cfg(folder / "test.cfg", make_labelled(teacher, 15, seed=2), species)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, files):
+    """A working folder of its own with these files."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments):
+    assert main([*map(str, arguments)]) == 0
+
+
+def mlip(program, *arguments):
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=True)
+    assert "ERROR:" not in done.stdout + done.stderr
+    return done.stdout
+
+
+def report(text):
+    return text[text.index("____") :].rstrip()
+
+
+def test_init_and_train(folder, capsys):
+    run("init", 6, 3, "new.mtp", "--min-dist=1.4", "--max-dist=4.5", "--radial-basis-size=5")
+    mtp = MTP.read("new.mtp")
+    assert (mtp.level, mtp.cutoff, mtp.min_distance, mtp.radial_basis_size) == (6, 4.5, 1.4, 5)
+    run("train", "new.mtp", "train.cfg", "--trained-pot-name=out.mtp", "--curr-pot-name=now.mtp", "--max-iter=6")
+    out = capsys.readouterr().out
+    assert MTP.read("out.mtp").trained
+    assert MTP.read("now.mtp").trained
+    assert re.findall(r"^BFGS iter (\d+): f=\S+$", out, re.MULTILINE) == [str(i) for i in range(7)]
+    assert "\nstep limit reached\n" in out
+    assert out.count("Errors report") == 1
+
+
+def test_train_validates_and_converges(folder, capsys):
+    run("train", "pot.mtp", "train.cfg", "--trained-pot-name=o.mtp", "--valid-cfgs=test.cfg", "--bfgs-conv-tol=0.5")
+    out = capsys.readouterr().out
+    assert "\nBFGS ended due to small decr" in out
+    assert out.index("* * * TRAIN ERRORS * * *") < out.index("* * * VALIDATION ERRORS * * *")
+    validation = report(out[out.index("VALIDATION") :])
+    run("calc-errors", "o.mtp", "test.cfg")
+    assert report(capsys.readouterr().out) == validation
+
+
+def test_same_seed_same_file(folder):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run("init", 4, 3, "u.mtp", "--min-dist=1.4")
+        run("train", "u.mtp", "train.cfg", f"--trained-pot-name={name}.mtp", "--max-iter=3", f"--seed={seed}")
+    a, b, c = ((folder / f"{name}.mtp").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_resuming_continues(folder, capsys):
+    run("train", "pot.mtp", "train.cfg", "--curr-pot-name=now.mtp", "--max-iter=4")
+    first = float(re.findall(r"f=(\S+)", capsys.readouterr().out)[-1])
+    run("train", "now.mtp", "train.cfg", "--max-iter=1")
+    assert float(re.findall(r"f=(\S+)", capsys.readouterr().out)[0]) == pytest.approx(first, rel=1e-4)
+
+
+def test_higher_level_starts_from_a_lower_one(folder, capsys):
+    run("train", "pot.mtp", "train.cfg", "--trained-pot-name=low.mtp", "--max-iter=20")
+    low = float(re.findall(r"f=(\S+)", capsys.readouterr().out)[-1])
+    run("init", 6, 3, "high.mtp", "--start=low.mtp", "--radial-basis-size=4")
+    run("train", "high.mtp", "train.cfg", "--trained-pot-name=high2.mtp", "--max-iter=8")
+    losses = [float(text) for text in re.findall(r"f=(\S+)", capsys.readouterr().out)]
+    assert losses[0] == pytest.approx(low, rel=1e-4)
+    assert losses[-1] < 0.9 * low
+
+
+def test_weight_feature(folder, species, capsys):
+    images = read_cfg("train.cfg", species)
+    for index, atoms in enumerate(images):
+        atoms.info["features"] = {"weight": str(index % 2)}
+    write_cfg("weighted.cfg", images, species)
+    write_cfg("half.cfg", images[1::2], species)
+    losses = []
+    for arguments in (("weighted.cfg", "--weight-feature=weight"), ("half.cfg",)):
+        run("train", "pot.mtp", *arguments, "--max-iter=0")
+        losses.append(re.search(r"iter 0: f=(\S+)", capsys.readouterr().out)[1])
+    assert losses[0] == losses[1]
+
+
+def test_grades_with_a_saved_set(folder, species):
+    run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "a.cfg", "--als-filename=s.als")
+    run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "b.cfg", "--load-als=s.als")
+    first, second = ([a.info["mv_grade"] for a in read_cfg(name, species)] for name in ("a.cfg", "b.cfg"))
+    np.testing.assert_allclose(first, second, rtol=1e-10)
+    np.testing.assert_allclose(first, ActiveSet.read("s.als", species).grade(read_cfg("test.cfg", species)))
+    assert labels(read_cfg("a.cfg", species)[0]).keys() == {"energy", "forces", "stress"}
+
+
+def test_neighbourhood_grades(folder, species):
+    run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "n.cfg", "--nbh-weight=1")
+    for atoms in read_cfg("n.cfg", species):
+        assert atoms.info["mv_grade"] == pytest.approx(atoms.arrays["nbh_grades"].max(), rel=1e-8)
+
+
+def test_select_add(folder, species, capsys):
+    run("select-add", "pot.mtp", "train.cfg", "test.cfg", "add.cfg", "--selected-filename=sel.cfg")
+    count = int(re.search(r"TS increased by (\d+) configs", capsys.readouterr().out)[1])
+    added, candidates = read_cfg("add.cfg", species), read_cfg("test.cfg", species)
+    assert len(added) == count > 0
+    assert all(any(a == b for b in candidates) for a in added)
+    assert len(read_cfg("sel.cfg", species)) == len(ActiveSet.read("state.als", species).selected)
+
+
+def test_efs_and_mindist(folder, species, capsys):
+    run("calc-efs", "pot.mtp", "test.cfg", "efs.cfg")
+    run("calc-errors", "pot.mtp", "efs.cfg")
+    assert "Maximal absolute difference = 0\n" in capsys.readouterr().out
+    shortest = min(
+        a.get_all_distances(mic=True)[np.triu_indices(len(a), 1)].min() for a in read_cfg("efs.cfg", species)
+    )
+    run("mindist", "efs.cfg")
+    found = float(capsys.readouterr().out.removeprefix("Global mindist: "))
+    assert found == pytest.approx(shortest, rel=1e-4)
+    assert "mindist" in read_cfg("efs.cfg", species)[0].info["features"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["calc-errors", "nothing.mtp", "test.cfg"], "nothing.mtp"),
+        (["calc-errors", "test.cfg", "test.cfg"], "expected 'MTP'"),
+        (["calc-errors", "pot.mtp", "pot.mtp"], "line 1: expected BEGIN_CFG"),
+        (["calc-errors", "pot.mtp", "empty.cfg"], "holds no configuration"),
+        (["calc-errors", "fresh.mtp", "test.cfg"], "trained first"),
+        (["calc-grade", "pot.mtp", "train.cfg", "test.cfg", "o.cfg", "--load-als=pot.mtp"], "no active set"),
+        (["train", "one.mtp", "train.cfg"], "but there are 1 species"),
+        (["init", "9", "3", "o.mtp"], "even number"),
+        (["select-add", "pot.mtp", "train.cfg", "test.cfg", "o.cfg", "--energy-weight=0"], "--nbh-weight=1"),
+        (["train", "pot.mtp", "train.cfg", "--valid-cfgs=nothing.cfg"], "nothing.cfg"),
+    ],
+)
+def test_errors_are_one_line(folder, capsys, arguments, reason):
+    (folder / "empty.cfg").write_text("\n")
+    run("init", 4, 3, "fresh.mtp")
+    run("init", 4, 1, "one.mtp")
+    capsys.readouterr()
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("ERROR: ")
+    assert error.count("\n") == 1
+    assert reason in error
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train", "pot.mtp"], ["train", "pot.mtp", "train.cfg", "--force-weight=-1"], ["fit"], []]
+)
+def test_usage_errors(folder, capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("ERROR: ")
+
+
+class TestBesideMLIP2:
+    """The same files through both programs."""
+
+    def test_errors_report_is_the_same(self, folder, mlip2, capsys):
+        run("calc-errors", "pot.mtp", "test.cfg")
+        assert report(capsys.readouterr().out) == report(mlip(mlip2, "calc-errors", "pot.mtp", "test.cfg"))
+
+    def test_efs(self, folder, mlip2, species):
+        mlip(mlip2, "calc-efs", "pot.mtp", "test.cfg", "theirs.cfg")
+        run("calc-efs", "pot.mtp", "test.cfg", "ours.cfg")
+        for ours, theirs in zip(read_cfg("ours.cfg", species), read_cfg("theirs.cfg", species), strict=True):
+            np.testing.assert_allclose(ours.get_forces(), theirs.get_forces(), atol=2e-6)
+            np.testing.assert_allclose(ours.get_stress(), theirs.get_stress(), atol=2e-5)
+
+    def test_loss_is_that_of_its_errors(self, folder, mlip2, capsys):
+        """The loss, put together from the root mean squares that MLIP-2 reports for configurations of eight atoms."""
+        text = mlip(mlip2, "calc-errors", "pot.mtp", "train.cfg")
+        energy, _, force, virial, _ = map(float, re.findall(r"RMS +absolute difference = (\S+)", text))
+        run("train", "pot.mtp", "train.cfg", "--max-iter=0")
+        loss = float(re.search(r"iter 0: f=(\S+)", capsys.readouterr().out)[1])
+        assert loss == pytest.approx(energy**2 / 8 + 0.01 * 24 * force**2 + 0.001 * 9 * virial**2 / 8, rel=1e-4)
+
+    @pytest.mark.parametrize("option", [(), ("--nbh-weight=1", "--energy-weight=0")])
+    def test_grades_are_the_same(self, folder, mlip2, species, option):
+        mlip(mlip2, "calc-grade", "pot.mtp", "train.cfg", "test.cfg", "theirs.cfg", "--als-filename=t.als", *option)
+        run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "ours.cfg", "--als-filename=o.als", *option)
+        run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "loaded.cfg", "--load-als=t.als")
+        theirs, ours, loaded = (
+            np.array([a.info["mv_grade"] for a in read_cfg(name, species)])
+            for name in ("theirs.cfg", "ours.cfg", "loaded.cfg")
+        )
+        np.testing.assert_allclose(loaded, theirs, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+    def test_selection_is_the_same(self, folder, mlip2, species):
+        mlip(mlip2, "select-add", "pot.mtp", "train.cfg", "test.cfg", "theirs.cfg")
+        run("select-add", "pot.mtp", "train.cfg", "test.cfg", "ours.cfg")
+        theirs, ours = (
+            {round(a.positions.sum(), 4) for a in read_cfg(name, species)} for name in ("theirs.cfg", "ours.cfg")
+        )
+        assert ours == theirs
+
+    def test_template_is_trained_by_either(self, folder, mlip2, capsys):
+        run("init", 6, 3, "u.mtp", "--min-dist=1.4")
+        mlip(mlip2, "train", "u.mtp", "train.cfg", "--max-iter=2", "--trained-pot-name=theirs.mtp")
+        mtp = MTP.read("theirs.mtp")
+        assert mtp.trained
+        assert mtp.level == 6
+        assert mtp.to_string() == (folder / "theirs.mtp").read_text()

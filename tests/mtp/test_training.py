@@ -1,0 +1,244 @@
+"""Derivatives with respect to coefficients, and fits."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from aiida_lpsgb.mtp import _core, _training
+from aiida_lpsgb.mtp.basis import untrained
+from aiida_lpsgb.mtp.calculator import Engine, types_of
+from aiida_lpsgb.mtp.configurations import labels
+from aiida_lpsgb.mtp.errors import evaluate_errors
+from aiida_lpsgb.mtp.training import Weights, balanced, train
+
+
+def training_set(mtp, images, species, kernel="", weights=None):
+    data = _training.TrainingSet(mtp.to_string(), kernel)
+    for atoms in images:
+        targets, row_weights = (weights or Weights()).targets(atoms)
+        data.add(types_of(atoms, species), atoms.positions, atoms.cell.array, atoms.pbc, targets, row_weights)
+    return data
+
+
+@pytest.fixture(params=[4, 8, 10, 14])
+def case(request, make_potential, make_labelled, species):
+    mtp = make_potential(request.param, seed=3, radial_basis_size=5)
+    images = make_labelled(make_potential(6, seed=1), 3, seed=request.param)
+    return mtp, images, training_set(mtp, images, species)
+
+
+def test_predictions_are_those_of_the_engine(case, species):
+    mtp, images, data = case
+    for index, atoms in enumerate(images):
+        found = Engine(mtp, species).evaluate(atoms)
+        values = data.predict(index, mtp.parameters)
+        expected = [found["energy"], *found["forces"].ravel(), *(-atoms.get_volume() * found["stress"])]
+        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
+
+
+def test_derivatives_by_finite_differences(case):
+    mtp, _, data = case
+    parameters, jacobian = mtp.parameters, data.jacobian(1, mtp.parameters)
+    for k in np.random.default_rng(0).choice(len(parameters), 25, replace=False):
+        step = 1e-4 * max(abs(parameters[k]), 1e-2)
+        shifted = [parameters + sign * step * np.eye(len(parameters))[k] for sign in (1, -1, 2, -2)]
+        p1, m1, p2, m2 = (data.predict(1, x) for x in shifted)
+        numeric = (8 * (p1 - m1) - (p2 - m2)) / (12 * step)
+        np.testing.assert_allclose(jacobian[:, k], numeric, rtol=0, atol=1e-7 * max(np.abs(numeric).max(), 1.0))
+
+
+def test_derivatives_agree_with_motep(case, species, tmp_path):
+    motep = pytest.importorskip("motep.calculator")
+    from motep.io.mlip.mtp import read_mtp
+
+    mtp, images, data = case
+    mtp.write(tmp_path / "p.mtp")
+    form = read_mtp(tmp_path / "p.mtp")
+    form.species = np.arange(3)
+    atoms = images[0].copy()
+    atoms.numbers = types_of(atoms, species)
+    calculator = motep.MTP(form, engine="cext", mode="train")
+    calculator.calculate(atoms)
+    jacobian, engine, n = data.jacobian(0, mtp.parameters), calculator.engine, mtp.n_radial_parameters
+    moments = slice(n + 3, None)
+    energy, forces = engine.jac_energy(atoms), engine.jac_forces(atoms)
+    scale = np.abs(jacobian[1:-6]).max()
+    np.testing.assert_allclose(jacobian[0, :n], energy.radial_coeffs.ravel(), atol=1e-9 * np.abs(jacobian[0]).max())
+    np.testing.assert_allclose(jacobian[0, moments], energy.moment_coeffs, rtol=1e-9)
+    np.testing.assert_allclose(jacobian[0, n : n + 3], energy.species_coeffs)
+    theirs = forces.radial_coeffs.reshape(n, -1).T
+    np.testing.assert_allclose(jacobian[1:-6, :n], theirs, atol=1e-9 * scale)
+    theirs = forces.moment_coeffs.reshape(len(mtp.moment_mapping), -1).T
+    np.testing.assert_allclose(jacobian[1:-6, moments], theirs, atol=1e-9 * scale)
+
+
+def test_energy_derivatives_are_the_rows_of_the_engine(case, species):
+    mtp, images, data = case
+    rows = Engine(mtp, species).rows(images[2])
+    jacobian = data.jacobian(2, mtp.parameters)
+    np.testing.assert_allclose(jacobian[0], rows.sum(axis=0), atol=1e-10 * np.abs(rows).max())
+
+
+@pytest.mark.parametrize("kernel", _core.available_kernels())
+def test_normal_equations(case, species, kernel):
+    mtp, images, _ = case
+    data = training_set(mtp, images, species, kernel)
+    matrix, gradient, loss = data.normal_equations(mtp.parameters, 1)
+    expected = np.zeros_like(matrix), np.zeros_like(gradient), 0.0
+    for index, atoms in enumerate(images):
+        targets, weights = Weights().targets(atoms)
+        jacobian = data.jacobian(index, mtp.parameters)
+        residual = data.predict(index, mtp.parameters) - targets
+        new = jacobian.T @ (weights[:, None] * jacobian), jacobian.T @ (weights * residual), weights @ residual**2
+        expected = tuple(a + b for a, b in zip(expected, new, strict=True))
+    np.testing.assert_allclose(matrix, expected[0], atol=1e-12 * np.abs(matrix).max())
+    np.testing.assert_allclose(gradient, expected[1], atol=1e-11 * np.abs(gradient).max())
+    assert loss == pytest.approx(expected[2], rel=1e-12)
+    assert data.loss(mtp.parameters, 1) == pytest.approx(loss, rel=1e-12)
+
+
+def test_threads_change_rounding_only(make_potential, make_labelled, species):
+    mtp = make_potential(8)
+    data = training_set(mtp, make_labelled(mtp, 7, seed=5), species)
+    parameters = 1.1 * mtp.parameters
+    one, two = (data.normal_equations(parameters, threads)[0] for threads in (1, 2))
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-13 * np.abs(one).max())
+    np.testing.assert_array_equal(two, data.normal_equations(parameters, 2)[0])
+    assert data.loss(parameters, 50) == pytest.approx(data.loss(parameters, 1))
+
+
+def test_weights_follow_mlip2(make_labelled, make_potential):
+    (atoms,) = make_labelled(make_potential(), 1)
+    known, n = labels(atoms), len(atoms)
+    targets, weights = Weights(2.0, 0.3, 0.05).targets(atoms)
+    np.testing.assert_array_equal(targets[1:-6], known["forces"].ravel())
+    assert weights[0] == 2.0 / n
+    np.testing.assert_array_equal(weights[1:-6], 0.3)
+    # The loss of a stress is the Frobenius norm of V sigma in eV, by atom.
+    virial = atoms.get_volume() * atoms.get_stress(voigt=False)
+    assert weights[-6:] @ targets[-6:] ** 2 == pytest.approx(0.05 / n * np.sum(virial**2))
+    assert Weights(2.0, weighting="molecules").targets(atoms)[1][0] == 2.0
+    assert Weights(2.0, weighting="structures").targets(atoms)[1][0] == 2.0 / n**2
+    assert Weights(weighting="structures").targets(atoms)[1][1] == 0.01 / n
+    scaled = Weights(scale_by_force=0.5).targets(atoms)[1]
+    assert scaled[1] == pytest.approx(0.01 * 0.5 / (np.sum(known["forces"][0] ** 2) + 0.5))
+
+
+def test_missing_labels_do_not_count(make_labelled, make_potential, species):
+    mtp = make_potential()
+    first, second = make_labelled(mtp, 2)
+    first.calc = SinglePointCalculator(first, energy=3.0)
+    weights = Weights().targets(first)[1]
+    assert np.count_nonzero(weights) == 1
+    second.calc = None
+    with pytest.raises(ValueError, match="no configuration has"):
+        train(mtp, [second], species)
+    assert train(mtp, [first, second], species, max_iter=2).loss >= 0
+
+
+def test_known_potential_is_found_again(make_potential, make_labelled, species):
+    """From a distorted potential the fit returns to the one that made the labels."""
+    mtp = make_potential(6, seed=2)
+    images = make_labelled(mtp, 30, seed=1)
+    start = mtp.with_parameters(mtp.parameters * np.random.default_rng(0).uniform(0.9, 1.1, mtp.n_parameters))
+    result = train(start, images, species, max_iter=300, tolerance=1e-2)
+    assert result.loss < 1e-12 * result.loss_history[0]
+    fresh = make_labelled(mtp, 3, seed=2)
+    assert evaluate_errors(result.mtp, fresh, species).forces.maximum < 1e-3
+
+
+def test_random_start_learns(make_potential, make_labelled, species):
+    images = make_labelled(make_potential(4, seed=2), 25, seed=1)
+    seen = []
+    result = train(
+        untrained(6, 3, 1.4, radial_basis_size=5),
+        images,
+        species,
+        seed=5,
+        max_iter=40,
+        progress=lambda iteration, loss, mtp: seen.append((iteration, loss, mtp.trained)),
+    )
+    assert result.loss < 0.05 * result.loss_history[0]
+    assert all(b <= a for a, b in zip(result.loss_history, result.loss_history[1:], strict=False))
+    assert seen == [(i, loss, True) for i, loss in enumerate(result.loss_history)]
+
+
+def test_reproducible_for_a_seed(make_potential, make_labelled, species):
+    images = make_labelled(make_potential(4, seed=2), 6, seed=1)
+    runs = [train(untrained(4, 3, 1.4), images, species, seed=seed, max_iter=5).mtp for seed in (1, 1, 2)]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_limit_on_iterations(make_potential, make_labelled, species):
+    images = make_labelled(make_potential(4, seed=2), 4)
+    result = train(untrained(4, 3, 1.4), images, species, max_iter=3)
+    assert not result.converged
+    assert len(result.loss_history) == 4
+    assert result.mtp.trained
+    assert len(train(untrained(4, 3, 1.4), images, species, max_iter=0).loss_history) == 1
+
+
+def test_image_weights(make_potential, make_labelled, species):
+    mtp = make_potential(4, seed=2)
+    good, bad = make_labelled(mtp, 4), make_labelled(make_potential(4, seed=9), 4, seed=9)
+    start = mtp.with_parameters(1.02 * mtp.parameters)
+    result = train(start, [*good, *bad], species, image_weights=[1] * 4 + [0] * 4, max_iter=60, tolerance=1e-9)
+    assert evaluate_errors(result.mtp, good, species).forces.rmse < 1e-4
+    with pytest.raises(ValueError, match="image_weights"):
+        train(start, good, species, image_weights=[1, 1, 1])
+
+
+def test_regularisation_is_the_square_of_the_coefficients(make_potential, make_labelled, species):
+    images = make_labelled(make_potential(4, seed=2), 12)
+    start = make_potential(4, seed=3)
+    free, bound, strong = (train(start, images, species, regularisation=x, max_iter=40) for x in (0.0, 1e-2, 1.0))
+    penalty = 1e-2 * np.sum(bound.mtp.parameters**2)
+    assert bound.loss == pytest.approx(train(bound.mtp, images, species, max_iter=0).loss + penalty, rel=1e-6)
+    assert bound.loss - penalty > free.loss
+    assert np.linalg.norm(strong.mtp.parameters) < 0.9 * np.linalg.norm(bound.mtp.parameters)
+    with pytest.raises(ValueError, match="regularisation should be finite"):
+        train(start, images, species, regularisation=-1)
+
+
+def test_fixed_composition_keeps_the_species_coefficients_small(make_potential, make_atoms, species):
+    """They are not determined one by one then, and must not drift apart."""
+    images = [make_atoms(6, seed) for seed in range(12)]
+    for index, atoms in enumerate(images):
+        atoms.calc = SinglePointCalculator(atoms, energy=-24.0 + 0.01 * index, forces=np.zeros((6, 3)))
+    result = train(untrained(4, 3, 1.4), images, species, max_iter=30)
+    np.testing.assert_allclose(result.mtp.species_coefficients, -4.0, atol=2.0)
+
+
+def test_balancing_leaves_the_energy(make_potential, make_labelled, species):
+    mtp = make_potential(10)
+    images = make_labelled(mtp, 2)
+    other = balanced(mtp)
+    norms = np.sqrt(np.sum(other.radial_coefficients**2, axis=(0, 1, 3)))
+    np.testing.assert_allclose(norms, norms[0])
+    report = evaluate_errors(other, images, species)
+    assert report.forces.maximum < 1e-9 * max(report.forces.values)
+
+
+def test_bad_input(make_potential, make_labelled, species):
+    mtp = make_potential(4)
+    images = make_labelled(mtp, 2)
+    with pytest.raises(ValueError, match="no configuration to train on"):
+        train(mtp, [], species)
+    with pytest.raises(ValueError, match="3 species, got Li, P"):
+        train(mtp, images, ["Li", "P"])
+    with pytest.raises(ValueError, match="configuration 2: species Na"):
+        train(mtp, [*images, Atoms("Na")], species)
+    with pytest.raises(ValueError, match="RBTaylor"):
+        train(replace(mtp, radial_basis_type="RBTaylor"), images, species)
+    close = Atoms("Li2", [[0, 0, 0], [0, 0, 1e-5]])
+    close.calc = SinglePointCalculator(close, energy=1.0)
+    with pytest.raises(ValueError, match="configuration 0: two atoms are"):
+        train(mtp, [close], species)
+    with pytest.raises(ValueError, match="weight force"):
+        Weights(force=-1)
+    with pytest.raises(ValueError, match="weighting should be one of"):
+        Weights(weighting="atoms")

@@ -1,0 +1,293 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from ase import Atoms
+from ase.build import bulk
+from ase.neighborlist import neighbor_list
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from aiida_lpsgb.structures import bicrystal
+from aiida_lpsgb.structures.coincidence import NoCoincidence
+from aiida_lpsgb.structures.crystal import Crystal
+from aiida_lpsgb.structures.grain_boundary import boundaries
+from aiida_lpsgb.structures.units import survey
+
+TABLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "data" / "grain_boundaries.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def crystal(lps):
+    return Crystal(lps, charges={"Li": 1, "P": 5, "S": -2})
+
+
+def environments(atoms, region, reach=7.0, half_width=6.0):
+    """Element and a smooth sum over neighbours of every atom near a boundary, sorted."""
+    height = atoms.cell.array[2, 2]
+    away = np.abs((atoms.positions[:, 2] - region["centre_A"] + height / 2) % height - height / 2)
+    near = np.flatnonzero(away < half_width)
+    i, j, d = neighbor_list("ijd", atoms, reach)
+    sums = np.bincount(i, atoms.numbers[j] * (1 - (d / reach) ** 2) ** 2 * np.exp(-d), len(atoms))
+    edge = half_width - np.abs(away[near] - half_width) < 1e-3
+    assert not edge.any()
+    return sorted((int(atoms.numbers[k]), round(float(sums[k]), 6)) for k in near)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_published_boundaries(crystal, name):
+    request = TABLE[name]
+    limit = 0.02 if request["kind"] == "twist" else 0.01
+    (atoms,) = bicrystal.grain_boundary(crystal, **request, convention="pseudo-cubic", max_strain=limit, n_atoms=10_000)
+    info = atoms.info["grain_boundary"]
+    n = len(atoms) // 8
+    assert len(atoms) >= 10_000
+    assert Counter(atoms.get_chemical_symbols()) == {"Li": 3 * n, "P": n, "S": 4 * n}
+    report = survey(atoms)
+    assert report.formulas == {"Li": 3 * n, "PS4": n}
+    assert report.longest_bond < 2.4
+    assert report.shortest_inter_unit["P-S"] > 2.8
+    assert report.shortest_pair > 1.6
+    assert info["max_strain"] <= (limit if request["kind"] == "twist" else 1e-9)
+    assert info["nominal_sigma"] == request["sigma"]
+    assert min(info["grain_widths_A"]) >= 25
+    assert info["equivalent_by"] in ("screw", "glide")
+    assert len(info["regions"]) == 2
+
+
+@pytest.mark.parametrize("name", ["Σ5[001]/(120)", "Σ3[110]/(111)", "Σ5[001]/(001)"])
+def test_both_boundaries_are_equivalent(crystal, name):
+    (atoms,) = bicrystal.grain_boundary(crystal, **TABLE[name], convention="pseudo-cubic", max_strain=0.02)
+    first, second = (environments(atoms, region) for region in atoms.info["grain_boundary"]["regions"])
+    assert np.array([k for k, _ in first]).tolist() == [k for k, _ in second]
+    assert np.allclose([s for _, s in first], [s for _, s in second], atol=1e-5)
+
+
+def test_every_termination_and_shift_is_equivalent_too(crystal):
+    boundary = boundaries(crystal, (0, 0, 1), (1, 2, 0))[0]
+    found = bicrystal.candidates(crystal, boundary, shift_step=6.0)
+    assert len({candidate.cuts for candidate in found}) == len(crystal.terminations(boundary.grains[0].plane))
+    for candidate in found[:: len(found) // 6]:
+        atoms = bicrystal.build(crystal, boundary, candidate)
+        first, second = (environments(atoms, region) for region in atoms.info["grain_boundary"]["regions"])
+        assert np.allclose([s for _, s in first], [s for _, s in second], atol=1e-5)
+
+
+def test_middle_of_a_grain_is_the_crystal(crystal, lps):
+    (atoms,) = bicrystal.grain_boundary(crystal, (0, 0, 1), (1, 2, 0))
+    height = atoms.cell.array[2, 2]
+    middle = height / 4
+    reach = 6.0
+    i, d = neighbor_list("id", atoms, reach)
+    inside = np.flatnonzero(np.abs(atoms.positions[:, 2] - middle) < 4)
+    found = {round(float(d[i == k].sum()), 3) for k in inside}
+    i, d = neighbor_list("id", lps, reach)
+    assert found <= {round(float(d[i == k].sum()), 3) for k in range(len(lps))}
+
+
+def test_gap_is_contact(crystal):
+    """The closest pair of different grains, relative to the crystal's own distances, is at the contact distance."""
+    boundary = boundaries(crystal, (0, 0, 1), (1, 2, 0))[0]
+    candidate = bicrystal.candidates(crystal, boundary, shift_step=4.0, contact=0.85)[3]
+    atoms = bicrystal.build(crystal, boundary, candidate)
+    i, j, d = neighbor_list("ijd", atoms, 5.0)
+    grain = atoms.arrays["grain"]
+    across = grain[i] != grain[j]
+    symbols = np.array(atoms.get_chemical_symbols())
+    ratios = [
+        length / crystal.distances[tuple(sorted((a, b)))]
+        for a, b, length in zip(symbols[i][across], symbols[j][across], d[across], strict=True)
+    ]
+    assert min(ratios) == pytest.approx(0.85, abs=1e-6)
+
+
+def test_vacuum_opens_the_second_boundary(crystal):
+    (atoms,) = bicrystal.grain_boundary(crystal, (0, 0, 1), (1, 2, 0), vacuum=15.0)
+    assert len(atoms.info["grain_boundary"]["regions"]) == 1
+    heights = np.sort(atoms.positions[:, 2] % atoms.cell.array[2, 2])
+    assert (atoms.cell.array[2, 2] - np.ptp(heights)) > 10
+    assert np.diff(heights).max() < 3
+
+
+def test_sizes(crystal):
+    small = bicrystal.grain_boundary(crystal, (0, 0, 1), (1, 2, 0), width=12, region=5)[0]
+    assert min(small.info["grain_boundary"]["grain_widths_A"]) >= 12
+    many = bicrystal.grain_boundary(crystal, (0, 0, 1), (1, 2, 0), n_atoms=3000, n_candidates=3)
+    assert len(many) == 3
+    assert all(len(atoms) >= 3000 for atoms in many)
+    assert len({tuple(atoms.info["grain_boundary"]["cuts_A"]) for atoms in many}) == 3
+    for options, message in (
+        ({"width": 15}, "thinner than two regions of 10 Å"),
+        ({"width": -1}, "must be positive"),
+        ({"n_atoms": 0}, "must be positive"),
+        ({"n_candidates": 0}, "n_candidates"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            bicrystal.grain_boundary(crystal, (0, 0, 1), (1, 2, 0), **options)
+
+
+def test_asymmetric_and_mixed_boundaries_are_whole(crystal):
+    for request in (
+        {"axis": (0, 0, 1), "plane": (1, 0, 0), "kind": "asymmetric", "plane_2": (0, 1, 0)},
+        {
+            "axis": None,
+            "plane": (0, 0, 1),
+            "kind": "mixed",
+            "plane_2": (1, 0, 0),
+            "direction": (0, 1, 0),
+            "direction_2": (0, 1, 0),
+        },
+    ):
+        (atoms,) = bicrystal.grain_boundary(crystal, **request, max_strain=0.03)
+        n = len(atoms) // 8
+        report = survey(atoms)
+        assert report.formulas == {"Li": 3 * n, "PS4": n}
+        assert report.shortest_pair > 1.6
+        info = atoms.info["grain_boundary"]
+        if info["equivalent_by"] != "none":
+            first, second = (environments(atoms, region) for region in info["regions"])
+            assert np.allclose([s for _, s in first], [s for _, s in second], atol=1e-5)
+
+
+def argyrodite():
+    """Li₆PS₅Cl, fully ordered (F-43m, lithium on 24g)."""
+    structure = Structure.from_spacegroup(
+        "F-43m",
+        Lattice.cubic(9.86),
+        ["Li", "P", "S", "S", "Cl"],
+        [[0.25, 0.017, 0.25], [0, 0, 0.5], [0.1195, 0.1195, 0.6195], [0.25, 0.25, 0.25], [0, 0, 0]],
+    )
+    return Atoms(AseAtomsAdaptor.get_atoms(structure, msonable=False))
+
+
+def lithium_nitride():
+    """α-Li₃N (P6/mmm)."""
+    return Atoms(
+        "Li3N",
+        scaled_positions=[[1 / 3, 2 / 3, 0], [2 / 3, 1 / 3, 0], [0, 0, 0.5], [0, 0, 0]],
+        cell=[3.65, 3.65, 3.88, 90, 90, 120],
+        pbc=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("atoms", "formula", "requests"),
+    [
+        (
+            bulk("NaCl", "rocksalt", a=5.64, cubic=True),
+            {"Na": 1, "Cl": 1},
+            [
+                {"axis": (0, 0, 1), "plane": (2, 1, 0)},
+                {"axis": (0, 0, 1), "plane": (3, 1, 0)},
+                {"axis": (1, -1, 0), "plane": (1, 1, 1)},
+                {"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "convention": "pseudo-cubic", "sigma": 13},
+            ],
+        ),
+        (
+            argyrodite(),
+            {"Li": 6, "PS4": 1, "S": 1, "Cl": 1},
+            [
+                {"axis": (0, 0, 1), "plane": (1, 2, 0)},
+                {"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "convention": "pseudo-cubic", "sigma": 5},
+            ],
+        ),
+        (
+            lithium_nitride(),
+            {"Li": 3, "N": 1},
+            [
+                {"axis": (0, 0, 1), "plane": (1, 2, 0)},
+                {"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "angle": 21.79},
+            ],
+        ),
+    ],
+    ids=["rock salt", "argyrodite", "lithium nitride"],
+)
+def test_other_crystals(atoms, formula, requests):
+    crystal = Crystal(atoms)
+    for request in requests:
+        (built,) = bicrystal.grain_boundary(crystal, **request, n_atoms=1000)
+        report = survey(built)
+        n = min(report.formulas.values()) // min(formula.values())
+        assert report.formulas == {unit: n * count for unit, count in sorted(formula.items())}
+        info = built.info["grain_boundary"]
+        assert info["equivalent_by"] in ("screw", "glide")
+        assert info["max_strain"] < 0.01
+        first, second = (environments(built, region, half_width=5.003) for region in info["regions"])
+        assert np.allclose([s for _, s in first], [s for _, s in second], atol=1e-4)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.tuples(
+        st.floats(6, 11), st.floats(6, 11), st.floats(6, 11), st.floats(75, 105), st.floats(75, 105), st.floats(75, 105)
+    ),
+    st.tuples(*[st.integers(-3, 3)] * 3).filter(lambda v: np.gcd.reduce(v) == 1),
+    st.integers(0, 2**16),
+)
+def test_random_molecular_crystals_stay_whole(cellpar, plane, seed):
+    """A triclinic cell with one tetrahedral molecule and three ions anywhere stays whole and apart."""
+    rng = np.random.default_rng(seed)
+    arms = 2.05 * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
+    q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    centre = rng.uniform(size=3)
+    cell = Atoms(cell=cellpar).cell.array
+    positions = [centre @ cell, *(centre @ cell + arms @ q)]
+    ions = [(centre + offset) % 1 @ cell for offset in ((0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5))]
+    atoms = Atoms("PS4Li3", positions=[*positions, *ions], cell=cell, pbc=True)
+    base = survey(atoms)
+    assume(base.formulas == {"Li": 3, "PS4": 1})
+    axes = [v for v in np.ndindex(7, 7, 7) if np.gcd.reduce(np.array(v) - 3) == 1]
+    axis = min((np.array(v) - 3 for v in axes if (np.array(v) - 3) @ plane == 0), key=lambda v: v @ v)
+    crystal = Crystal(atoms)
+    (built,) = bicrystal.grain_boundary(crystal, axis, plane, width=16, region=5, shift_step=4.0)
+    n = len(built) // 8
+    report = survey(built)
+    assert report.formulas == {"Li": 3 * n, "PS4": n}
+    for pair, distance in report.shortest_inter_unit.items():
+        own = crystal.distances.get(tuple(pair.split("-")), bicrystal.FAR)
+        assert distance > min(0.8 * own, base.shortest_inter_unit.get(pair, np.inf)) - 1e-6
+    volume = atoms.cell.volume * n
+    gaps = sum(built.info["grain_boundary"]["gaps_A"]) * built.info["grain_boundary"]["area_A2"]
+    assert built.cell.volume == pytest.approx(volume + gaps, rel=1e-4)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.tuples(st.floats(4, 8), st.floats(4, 8), st.floats(60, 120)),
+    st.floats(5, 175),
+)
+def test_random_twists(planar, angle):
+    a, b, gamma = planar
+    atoms = Atoms("NaCl", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=[a, b, 5.0, 90, 90, gamma], pbc=True)
+    crystal = Crystal(atoms)
+    try:
+        (built,) = bicrystal.grain_boundary(
+            crystal,
+            (0, 0, 1),
+            (0, 0, 1),
+            "twist",
+            angle=angle,
+            angle_tolerance=5,
+            max_strain=0.03,
+            max_area=500,
+            width=10,
+            region=5,
+        )
+    except NoCoincidence:
+        return
+    counts = Counter(built.get_chemical_symbols())
+    assert counts["Na"] == counts["Cl"]
+    info = built.info["grain_boundary"]
+    assert info["max_strain"] <= 0.03 + 1e-6
+    distances = survey(built).shortest_inter_unit
+    for pair, distance in distances.items():
+        own = crystal.distances.get(tuple(sorted(pair.split("-"))), bicrystal.FAR)
+        assert distance > 0.75 * own
+
+
+def test_boundary_energy():
+    assert bicrystal.boundary_energy(-99.0, 10, -10.0, 16.0217663, 2) == pytest.approx(0.5)
