@@ -36,6 +36,7 @@ class AseLabelCalculation(CalcJob):
         spec.input(
             "parameters",
             valid_type=orm.Dict,
+            serializer=orm.to_aiida_type,
             validator=validate_parameters,
             help=f"`calculator`: {', '.join(sorted(ENGINES))}, or the import path `module:Class` of any ASE one; "
             "`keywords`: its arguments; `level_of_theory`: the name its labels go by, made of these if not given.",
