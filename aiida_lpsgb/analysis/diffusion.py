@@ -117,13 +117,18 @@ def displacements(
     """
     mobile = [species] if isinstance(species, str) else list(species)
     positions = trajectory.positions(mobile)
-    if drift is None:
-        return positions, "none"
+    moved, reference = reference_drift(trajectory, mobile, drift)
+    positions -= moved[:, None]
+    return positions, reference
+
+
+def reference_drift(trajectory: Trajectory, mobile: str | Iterable[str], drift: str | Iterable[str] | None):
+    """Drift to take off, Å, shape ``(n_frames, 3)``, and what is held still; arguments as for :func:`displacements`."""
+    mobile = [mobile] if isinstance(mobile, str) else list(mobile)
     still = [s for s in trajectory.species if s not in mobile] if drift == "framework" else drift
     if not still:
-        return positions, "none"
-    positions -= framework_drift(trajectory, still)[:, None]
-    return positions, still if isinstance(still, str) else " ".join(still)
+        return np.zeros((trajectory.n_frames, 3)), "none"
+    return framework_drift(trajectory, still), still if isinstance(still, str) else " ".join(still)
 
 
 # ---- window and slope ----------------------------------------------------------------------------------------------

@@ -35,12 +35,12 @@ py::array_t<double> regional(const Floats &positions, const Labels &labels, cons
     throw std::invalid_argument("labels must have shape (n_ions, n_frames)");
   if (blocks.size() != n_frames) throw std::invalid_argument("blocks must have length n_frames");
   for (py::ssize_t i = 0; i < labels.size(); ++i)
-    if (labels.data()[i] < 0 || labels.data()[i] >= n_regions) throw std::invalid_argument("a label is not a region");
+    if (labels.data()[i] < 0 || labels.data()[i] > n_regions) throw std::invalid_argument("a label is not a region");
   for (py::ssize_t i = 0; i < n_frames; ++i)
     if (blocks.data()[i] < 0 || blocks.data()[i] >= n_blocks) throw std::invalid_argument("a block is not one of the blocks");
   for (py::ssize_t i = 0; i < n_lags; ++i)
     if (lags.data()[i] < 1 || lags.data()[i] >= n_frames) throw std::invalid_argument("a lag is not shorter than the run");
-  py::array_t<double> went({n_lags, static_cast<py::ssize_t>(n_regions), static_cast<py::ssize_t>(n_regions + 1),
+  py::array_t<double> went({n_lags, static_cast<py::ssize_t>(n_regions), static_cast<py::ssize_t>(n_regions + 2),
                             static_cast<py::ssize_t>(n_blocks), static_cast<py::ssize_t>(4)});
   double *out = went.mutable_data();
   const float *place = positions.data();
@@ -48,7 +48,7 @@ py::array_t<double> regional(const Floats &positions, const Labels &labels, cons
   const int *lag = lags.data(), *block = blocks.data();
   {
     py::gil_scoped_release release;
-    const size_t per_lag = static_cast<size_t>(n_regions) * (n_regions + 1) * n_blocks;
+    const size_t per_lag = static_cast<size_t>(n_regions) * (n_regions + 2) * n_blocks;
     std::vector<Sum> sums(per_lag * n_lags);
     std::vector<int> since(n_frames);
     for (py::ssize_t ion = 0; ion < n_ions; ++ion) {
@@ -59,15 +59,16 @@ py::array_t<double> regional(const Floats &positions, const Labels &labels, cons
         Sum *here = sums.data() + per_lag * l;
         const int step = lag[l];
         for (py::ssize_t t = 0; t + step < n_frames; ++t) {
+          const int from = in[t], to = in[t + step];
+          if (from == n_regions) continue;  // nobody asks for it
           float d[3];
           for (int k = 0; k < 3; ++k) {
             const float moved = r[3 * (t + step) + k] - r[3 * t + k];
             d[k] = moved * moved;
           }
-          const int from = in[t], to = in[t + step];
-          Sum *row = here + static_cast<size_t>(from) * (n_regions + 1) * n_blocks + block[t];
+          Sum *row = here + static_cast<size_t>(from) * (n_regions + 2) * n_blocks + block[t];
           row[static_cast<size_t>(to) * n_blocks].add(d);
-          if (since[t + step] <= t) row[static_cast<size_t>(n_regions) * n_blocks].add(d);
+          if (to < n_regions && since[t + step] <= t) row[static_cast<size_t>(n_regions + 1) * n_blocks].add(d);
         }
       }
     }
@@ -86,6 +87,7 @@ PYBIND11_MODULE(_motion, module)
   module.doc() = "Displacements by region.";
   module.def("regional", &regional, py::arg("positions"), py::arg("labels"), py::arg("lags"), py::arg("blocks"), py::arg("n_regions"),
              py::arg("n_blocks"),
-             "Sums by lag, region of the origin, region of the end (last: those that stayed throughout), block of the origin; squared "
+             "Sums by lag, region of the origin, region of the end (last but one: none of them; last: those that stayed throughout), "
+             "block of the origin; squared "
              "displacement by component and, last, their number.");
 }
