@@ -117,7 +117,6 @@ class Ours:
             SPECIES,
             max_iter=max_iter,
             tolerance=tolerance,
-            same_init=True,
             progress=lambda iteration, loss, current: self.times.append((time.process_time() - begin, loss)),
         )
         self.seconds, self.loss, self.iterations = self.times[-1][0], result.loss, len(self.times) - 1

@@ -8,6 +8,7 @@ temperatures. The study runs in the daemon: this script may be interrupted, `aii
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from aiida import orm
@@ -17,7 +18,8 @@ from aiida.plugins import WorkflowFactory
 from aiida_lpsgb.cli.watch import follow
 from aiida_lpsgb.report import arrhenius_figure, study_results, table
 
-CIF = Path(__file__).resolve().parent / "data" / "beta-li3ps4.cif"
+# `verdi run` sets __file__ to the bare file name, but argv[0] to the path.
+CIF = Path(sys.argv[0]).resolve().parent / "data" / "beta-li3ps4.cif"
 SEED = 2023
 
 

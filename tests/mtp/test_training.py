@@ -234,6 +234,10 @@ def test_bad_input(make_potential, make_labelled, species):
         train(mtp, [*images, Atoms("Na")], species)
     with pytest.raises(ValueError, match="RBTaylor"):
         train(replace(mtp, radial_basis_type="RBTaylor"), images, species)
+    broken = images[1].copy()
+    broken.calc = SinglePointCalculator(broken, forces=np.full((len(broken), 3), 1e9))
+    with pytest.raises(ValueError, match="configuration 1: a force of 1e\\+09"):
+        train(mtp, [images[0], broken], species)
     close = Atoms("Li2", [[0, 0, 0], [0, 0, 1e-5]])
     close.calc = SinglePointCalculator(close, energy=1.0)
     with pytest.raises(ValueError, match="configuration 0: two atoms are"):

@@ -10,6 +10,9 @@ from aiida.engine import run_get_node
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from ase.build import bulk
 
+from aiida_lpsgb.structures.ordering import order, read_cif
+from aiida_lpsgb.structures.strain import rattle
+
 PROGRAMS = Path(sys.executable).parent
 TEMPERATURE_K = 300.0
 
@@ -149,3 +152,82 @@ class TestBase:
         assert node.exit_status == 410
         timesteps = [child.inputs.parameters["timestep_fs"] for child in node.called if "seed" in child.inputs]
         assert timesteps == [20.0, 10.0]
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestTrained:
+    """A potential that was learned for β-Li₃PS₄, and its active set, made by `lpsgb-mlp` itself."""
+
+    SPECIES = ("Li", "P", "S")
+
+    @pytest.fixture
+    def trained(self, data_path):
+        return DataFactory("lpsgb.potential")(data_path / "mtp" / "li3ps4_level8.mtp", self.SPECIES)
+
+    @pytest.fixture
+    def crystal(self, data_path):
+        cif = data_path.parents[1] / "examples" / "data" / "beta-li3ps4.cif"
+        return order(read_cif(cif), charges={"Li": 1, "P": 5, "S": -2}, rank_by="occupancy", seed=1)[0]
+
+    @pytest.fixture
+    def active_set(self, trained, crystal, installed_code, metadata):
+        images = [rattled for seed in range(8) for rattled in rattle(crystal, 0.02, 1, np.random.default_rng(seed))]
+        outputs, node = run_get_node(
+            CalculationFactory("lpsgb.mlp.grade"),
+            code=installed_code("lpsgb-mlp", "lpsgb.mlp.grade"),
+            potential=trained,
+            training_sets={"rattled": DataFactory("lpsgb.configurations")(images, self.SPECIES)},
+            parameters=orm.Dict({"nbh_weight": 1, "energy_weight": 0}),
+            metadata=metadata,
+        )
+        assert node.is_finished_ok, node.exit_message
+        return outputs["active_set"]
+
+    def test_energy_is_that_of_the_ase_calculator_in_any_frame(self, trained, crystal, installed_code, metadata):
+        # A triclinic cell in an arbitrary orientation: LAMMPS gets it rotated into its own frame.
+        crystal.rattle(0.1, seed=3)
+        crystal.set_cell(crystal.cell.array @ [[1, 0.05, 0], [0.02, 1, 0.04], [0, 0, 1.01]], True)
+        crystal.rotate(33, (1, 2, 3), rotate_cell=True)
+        stage = {"ensemble": "nve", "duration_ps": 0.01, "temperature_K": 10}
+        outputs, node = run_get_node(
+            CalculationFactory("lpsgb.md"),
+            code=installed_code("lmp", "lpsgb.md"),
+            structure=orm.StructureData(ase=crystal),
+            potential=trained,
+            parameters=orm.Dict({"stages": [stage], "thermo_interval_ps": 0.002}),
+            seed=orm.Int(1),
+            metadata=metadata,
+        )
+        assert node.is_finished_ok, node.exit_message
+        crystal.calc = trained.get_ase()
+        energy = outputs["thermo"].get_array("potential_energy_eV")[0]
+        assert energy == pytest.approx(crystal.get_potential_energy(), rel=1e-9)
+
+    def test_extrapolation_ends_the_run_and_keeps_what_it_found(
+        self, trained, crystal, active_set, installed_code, metadata
+    ):
+        stage = {"ensemble": "nvt", "duration_ps": 5.0, "temperature_K": [300, 1500]}
+        control = {"gamma_select": 2.0, "gamma_break": 5.0, "grade": "neighborhood", "interval_steps": 5}
+        outputs, node = run_get_node(
+            WorkflowFactory("lpsgb.md.base"),
+            md={
+                "code": installed_code("lmp", "lpsgb.md"),
+                "structure": orm.StructureData(ase=crystal),
+                "potential": trained,
+                "active_set": active_set,
+                "parameters": orm.Dict(
+                    {"stages": [stage], "pair_style": "mtp/extrapolation", "extrapolation": control}
+                ),
+                "seed": orm.Int(5),
+                "metadata": metadata,
+            },
+        )
+        assert node.exit_status == 310
+        results = outputs["results"].get_dict()
+        assert results["steps"] < results["planned_steps"]
+        assert results["max_grade"] > 5.0
+        grades = [image.info["mv_grade"] for image in outputs["extrapolated"]]
+        assert len(grades) == results["n_extrapolated"]
+        assert min(grades) > 2.0
+        assert max(grades[:-1], default=0) <= 5.0
+        assert not outputs["extrapolated"].labelled
