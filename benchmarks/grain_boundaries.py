@@ -5,7 +5,7 @@
 
 Every boundary of examples/data/grain_boundaries.yaml is built, with --compare also by aimsgb and pymatgen. These bring
 the crystal into the standard setting a < b < c, so the crystal and the indices are permuted for them first. With a
-potential, this package's boundaries are relaxed by LAMMPS (all atoms, and the cell along the normal), and their energies
+potential, this package's boundaries are relaxed by LAMMPS (all atoms, and the cell along the normal), and the energies
 are given; with --sevennet also those that SevenNet-0 gives the same relaxed structures.
 """
 
