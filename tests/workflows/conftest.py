@@ -29,7 +29,7 @@ MINIATURE = {
         "keywords": {"epsilon": 0.1, "rho0": 4.0, "r0": 2.7, "rcut1": 1.4, "rcut2": 1.8},
     },
     "ordering": {"charges": {"Li": 1, "Cl": -0.5}, "n_candidates": 1},
-    "start_set": {"strains": [0.0], "amplitudes": [0.1, 0.3], "n_rattles": 8},
+    "start_set": {"strains": [0.0], "amplitudes": [0.1, 0.2], "n_rattles": 8},
     "potential": {"species": ["Li", "Cl"], "level": 4, "radial_basis_size": 4},
     "supercells": {"exploration": {"n_atoms": 12}, "sweep": {"n_atoms": 96}, "validation": {"n_atoms": 12}},
     "active_learning": {
@@ -37,7 +37,7 @@ MINIATURE = {
         "selection": {"selection_limit": 20},
         "settings": {
             "temperatures_K": [500, 900],
-            "gamma_break": [100, 20],
+            "gamma_break": [50],
             "grade_interval_steps": 5,
             "max_iterations": 10,
         },
