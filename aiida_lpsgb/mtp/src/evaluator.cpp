@@ -67,12 +67,12 @@ void Evaluator::prepare_batch(const Neighbourhoods& neighbourhoods, const Result
   batch_.neighbours = neighbours_.ensure(slots * lanes);
   batch_.vectors = vectors_.ensure(3 * slots * lanes);
   batch_.workspace = workspace_.ensure(kernel_->workspace_size(p, static_cast<long>(slots)));
-  double* small = small_.ensure(11 * lanes);
+  double* small = small_.ensure((10 + grade_batches) * lanes);
   batch_.energy = small;
   batch_.force = small + lanes;
   batch_.virial = results.want_virial || results.virials != nullptr ? small + 4 * lanes : nullptr;
   const bool rows = results.row != nullptr || results.rows != nullptr || results.grades != nullptr;
-  batch_.row = rows ? row_.ensure(p.row_size() * lanes) : nullptr;
+  batch_.row = rows ? row_.ensure(grade_batches * p.row_size() * lanes) : nullptr;
 }
 
 void Evaluator::compute(const double* positions, const Neighbourhoods& neighbourhoods, Results& results) {
@@ -83,6 +83,7 @@ void Evaluator::compute(const double* positions, const Neighbourhoods& neighbour
     for (std::size_t first = 0; first < count; first += kernel_->lanes)
       run_batch(positions, neighbourhoods, first, static_cast<int>(std::min<std::size_t>(kernel_->lanes, count - first)),
                 results);
+    if (!ungraded_.empty()) grade(results);
   }
 }
 
@@ -145,9 +146,21 @@ void Evaluator::collect_rows(const int* centres, int used, Results& results) {
 }
 
 void Evaluator::collect_grades(const int* centres, int used, Results& results) {
+  ungraded_.emplace_back(centres, used);
+  // The next batch's row goes behind this one's.
+  batch_.row += static_cast<long>(program_.view().row_size()) * kernel_->lanes;
+  if (ungraded_.size() == grade_batches) grade(results);
+}
+
+void Evaluator::grade(Results& results) {
   double* grades = small_.data() + 10L * kernel_->lanes;
-  kernel_->grade(program_.view(), batch_, results.columns, grades);
-  for (int lane = 0; lane < used; ++lane) results.grades[centres[lane]] = grades[lane];
+  kernel_->grade(program_.view(), batch_.species, row_.data(), results.columns, grades);
+  for (const auto& [centres, used] : ungraded_) {
+    for (int lane = 0; lane < used; ++lane) results.grades[centres[lane]] = grades[lane];
+    grades += kernel_->lanes;
+  }
+  ungraded_.clear();
+  batch_.row = row_.data();
 }
 
 }  // namespace mtp

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel.hpp"
@@ -64,7 +65,9 @@ class Evaluator {
                  Results& results);
   void collect(const int* centres, int used, Results& results);
   void collect_rows(const int* centres, int used, Results& results);
+  // Keeps a batch's row, and grades when enough have come together.
   void collect_grades(const int* centres, int used, Results& results);
+  void grade(Results& results);
 
   CompiledProgram program_;
   const Kernel* kernel_;
@@ -72,6 +75,7 @@ class Evaluator {
   Buffer<double> vectors_, workspace_, row_, small_;
   Buffer<int> neighbours_;
   std::vector<int> slots_, counts_;
+  std::vector<std::pair<const int*, int>> ungraded_;  // centres and their number, of each batch with a row
 };
 
 }  // namespace mtp

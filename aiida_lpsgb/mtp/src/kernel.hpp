@@ -22,6 +22,8 @@ struct Batch {
   double* workspace; // [workspace_size]
 };
 
+constexpr int grade_batches = 4;
+
 struct Kernel {
   const char* name;
   int lanes;
@@ -36,8 +38,10 @@ struct Kernel {
   void (*evaluate)(const Program&, const Batch&);
   // Adds the batch's forces on neighbours to forces [atoms][3].
   void (*scatter)(const Program&, const Batch&, double* forces);
-  // For each lane, the largest of |row . column| over `columns` [parameters][parameters].
-  void (*grade)(const Program&, const Batch&, const double* columns, double* grades);
+  // For each lane of `grade_batches` batches of one species, the largest of |row . column| over `columns`
+  // [parameters][parameters]. Several batches, because the columns of a high level do not fit into near caches.
+  // rows: [batch][row_size][lane], grades: [batch][lane].
+  void (*grade)(const Program&, int species, const double* rows, const double* columns, double* grades);
 };
 
 const Kernel& kernel_baseline();

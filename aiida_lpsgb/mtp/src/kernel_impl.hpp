@@ -377,22 +377,40 @@ void start_row(const Program& p, const Workspace& w, V* row) {
   }
 }
 
-void grade(const Program& p, const Batch& batch, const double* columns, double* grades) {
-  const V* row = reinterpret_cast<const V*>(batch.row);
-  const int radial = p.species_radial();
-  V largest = V{};
-  for (int j = 0; j < p.parameters(); ++j) {
-    const double* column = columns + static_cast<long>(j) * p.parameters();
-    const double* own = column + static_cast<long>(batch.species) * radial;
-    const double* moments = column + p.species_begin() + p.species_count;
-    V sum[2] = {broadcast(column[p.species_begin() + batch.species]), V{}};
-    for (int k = 0; k < radial; ++k) sum[k % 2] += own[k] * row[k];
-    for (int k = 0; k < p.scalars; ++k) sum[k % 2] += moments[k] * row[radial + k];
-    const V value = sum[0] + sum[1], size = value < 0.0 ? -value : value;
-    // Ordered so that a sum that is not a number does not pass for a small grade.
-    largest = size <= largest ? largest : size;
+// Columns that are worked on together: as many sums as registers hold.
+constexpr int grade_columns = lanes == 8 ? 4 : 2;
+typedef V GradeSums[grade_columns][grade_batches];
+
+inline void add_products(const double* const* columns, long offset, const V* rows, long stride, int count,
+                         GradeSums& sums) {
+  for (int k = 0; k < count; ++k)
+    for (int c = 0; c < grade_columns; ++c) {
+      const V factor = broadcast(columns[c][offset + k]);
+      for (int b = 0; b < grade_batches; ++b) sums[c][b] += factor * rows[b * stride + k];
+    }
+}
+
+void grade(const Program& p, int species, const double* rows, const double* columns, double* grades) {
+  const V* row = reinterpret_cast<const V*>(rows);
+  const int size = p.parameters(), radial = p.species_radial(), constant = p.species_begin() + species;
+  V largest[grade_batches] = {};
+  for (int first = 0; first < size; first += grade_columns) {
+    const double* column[grade_columns];
+    GradeSums sums;
+    for (int c = 0; c < grade_columns; ++c) {
+      column[c] = columns + static_cast<long>(first + c < size ? first + c : size - 1) * size;
+      for (int b = 0; b < grade_batches; ++b) sums[c][b] = broadcast(column[c][constant]);
+    }
+    add_products(column, static_cast<long>(species) * radial, row, p.row_size(), radial, sums);
+    add_products(column, p.species_begin() + p.species_count, row + radial, p.row_size(), p.scalars, sums);
+    for (int c = 0; c < grade_columns; ++c)
+      for (int b = 0; b < grade_batches; ++b) {
+        const V value = sums[c][b] < 0.0 ? -sums[c][b] : sums[c][b];
+        // Ordered so that a sum that is not a number does not pass for a small grade.
+        largest[b] = value <= largest[b] ? largest[b] : value;
+      }
   }
-  *reinterpret_cast<V*>(grades) = largest;
+  for (int b = 0; b < grade_batches; ++b) reinterpret_cast<V*>(grades)[b] = largest[b];
 }
 
 // ---- sums over neighbours -------------------------------------------------------------------------------------------
