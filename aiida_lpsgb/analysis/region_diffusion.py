@@ -29,6 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aiida_lpsgb.analysis._motion import regional
 from aiida_lpsgb.analysis.diffusion import (
     A2_PS_TO_CM2_S,
     Window,
@@ -38,6 +39,7 @@ from aiida_lpsgb.analysis.diffusion import (
     nernst_einstein,
 )
 from aiida_lpsgb.analysis.estimates import Estimate, from_blocks, ratio_from_blocks
+from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
@@ -110,14 +112,6 @@ class _Sums:
     n_stayed: np.ndarray
     went: np.ndarray
 
-    @classmethod
-    def zeros(cls, n_lags: int, n_regions: int, n_blocks: int) -> _Sums:
-        shape = (n_lags, n_regions, n_blocks)
-        vector = [np.zeros((*shape, 3)) for _ in range(3)]
-        scalar = [np.zeros(shape) for _ in range(3)]
-        went = np.zeros((n_lags, n_regions, n_regions, n_blocks))
-        return cls(vector[0], scalar[0], vector[1], scalar[1], vector[2], scalar[2], went)
-
 
 def region_diffusivity(
     trajectory: Trajectory,
@@ -130,6 +124,7 @@ def region_diffusivity(
     n_blocks: int = 10,
     drift: str | Iterable[str] | None = "framework",
     frame: np.ndarray | None = None,
+    workers: int | None = 1,
 ) -> dict[tuple[str, str], RegionDiffusivity]:
     """Diffusion of a species in several regions at once, by several estimators.
 
@@ -147,6 +142,8 @@ def region_diffusivity(
         As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to the diffusive one of all ions.
     frame
         Three orthonormal directions in rows, the third the normal of the boundary; x, y, z if None.
+    workers
+        Threads; None for all cores.
 
     Returns
     -------
@@ -177,7 +174,7 @@ def region_diffusivity(
         positions = positions @ np.asarray(frame, np.float32).T
     fitted = Window(first, last, np.nan, True).lags()
     lags = np.union1d(fitted, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))
-    sums = _accumulate(positions, masks, lags, n_blocks)
+    sums = _accumulate(positions, masks, lags, n_blocks, workers)
     results = {}
     for estimator in estimators:
         slopes, blocks = _ESTIMATE[estimator](sums, lags, np.isin(lags, fitted), trajectory.n_frames)
@@ -209,41 +206,26 @@ def _masks(trajectory: Trajectory, species: str, regions: Mapping[str, Region]) 
     return (names, masks) if masks[-1].any() else (names[:-1], masks[:-1])
 
 
-def _accumulate(positions: np.ndarray, masks: np.ndarray, lags: np.ndarray, n_blocks: int) -> _Sums:
-    n_frames = len(positions)
-    starts = np.arange(n_blocks) * n_frames // n_blocks
-    sums = _Sums.zeros(len(lags), len(masks), n_blocks)
-    for low in range(0, positions.shape[1], _IONS_A_BATCH):
-        part = slice(low, low + _IONS_A_BATCH)
-        x = np.ascontiguousarray(positions[:, part].transpose(2, 0, 1))
-        inside = np.ascontiguousarray(masks[:, :, part])
-        run = np.cumsum(inside, axis=1, dtype=np.int32)
-        here = [r for r in range(len(masks)) if inside[r].any()]
-        for k, lag in enumerate(lags):
-            _add_lag(sums, k, int(lag), x, inside, run, here, np.minimum(starts, n_frames - lag - 1))
-    return sums
+def _accumulate(
+    positions: np.ndarray, masks: np.ndarray, lags: np.ndarray, n_blocks: int, workers: int | None
+) -> _Sums:
+    n_regions, n_frames, n_ions = masks.shape
+    labels = np.argmax(masks, axis=0).astype(np.int8)
+    blocks = (np.arange(n_frames) * n_blocks // n_frames).astype(np.int32)
 
+    def count(part: np.ndarray) -> np.ndarray:
+        x = np.ascontiguousarray(positions[:, part[0] : part[-1] + 1].transpose(1, 0, 2))
+        where = np.ascontiguousarray(labels[:, part[0] : part[-1] + 1].T)
+        return regional(x, where, lags.astype(np.int32), blocks, n_regions, n_blocks)
 
-def _add_lag(sums: _Sums, k: int, lag: int, x, inside, run, here, starts) -> None:
-    square = x[:, lag:] - x[:, :-lag]
-    np.square(square, out=square)
-    for r in here:
-        origin, end = inside[r, :-lag], inside[r, lag:]
-        _add(sums.tagged[k, r], sums.n_tagged[k, r], square, origin, starts)
-        both = origin & end
-        _add(sums.both[k, r], sums.n_both[k, r], square, both, starts)
-        # In at every frame from the origin to the end: the running count has grown by one each frame.
-        stayed = both & (run[r, lag:] - run[r, :-lag] == lag)
-        _add(sums.stayed[k, r], sums.n_stayed[k, r], square, stayed, starts)
-        for s in here:
-            went = both if s == r else origin & inside[s, lag:]
-            sums.went[k, r, s] += np.add.reduceat(np.count_nonzero(went, axis=1), starts)
-
-
-def _add(total: np.ndarray, count: np.ndarray, square: np.ndarray, mask: np.ndarray, starts: np.ndarray) -> None:
-    count += np.add.reduceat(np.count_nonzero(mask, axis=1), starts)
-    weighted = np.einsum("kfi,fi->fk", square, mask.astype(np.float32))
-    total += np.add.reduceat(weighted.astype(float), starts, axis=0)
+    parts = np.array_split(np.arange(n_ions), max(1, -(-n_ions // _IONS_A_BATCH)))
+    total = sum(map_frames(count, parts, workers))  # (lags, from, to | stayed, blocks, 4)
+    ended, stayed = total[:, :, :-1], total[:, :, -1]
+    both = np.einsum("lrrbk->lrbk", ended)
+    tagged = ended.sum(axis=2)
+    return _Sums(
+        tagged[..., :3], tagged[..., 3], both[..., :3], both[..., 3], stayed[..., :3], stayed[..., 3], ended[..., 3]
+    )
 
 
 # ---- from sums to slopes -------------------------------------------------------------------------------------------

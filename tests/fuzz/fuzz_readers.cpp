@@ -1,7 +1,7 @@
 // Fuzzing of the readers of `.mtp` and `.als`. Whatever is accepted is also compiled and evaluated.
 //
 // With clang: clang++ -g -O1 -std=c++17 -fsanitize=fuzzer,address,undefined -DMTP_LIBFUZZER -I SRC fuzz_readers.cpp
-//             SRC/{potential,active_set,program,periodic,evaluator,kernel_baseline}.cpp
+//             SRC/{potential,active_set,program,neighbourhoods,periodic,evaluator,kernel_baseline}.cpp
 //             and then: ./a.out CORPUS_FOLDER
 // With any compiler the built-in mutator does: g++ -g -O1 -std=c++17 -fsanitize=address,undefined ... (as above)
 //             and then: ./a.out NUMBER_OF_INPUTS SEED FILE ...     (test_fuzz.py does this)
@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "active_set.hpp"
+#include "evaluator.hpp"
 #include "periodic.hpp"
 
 namespace {
@@ -31,12 +32,12 @@ void evaluate(const mtp::Potential& potential) {
   const double d = potential.max_dist;
   const double positions[9] = {0, 0, 0, 0.4 * d, 0.1 * d, 0, 0, 0.3 * d, 0.5 * d};
   const mtp::Cell cell = {{{4 * d, 0, 0}, {0, 4 * d, 0}, {0, 0, 0.9 * d}}, {false, false, true}};
-  const mtp::PeriodicNeighbours near(3, positions, species, cell, potential.max_dist);
+  const mtp::PeriodicNeighbours near(3, positions, species, cell, potential.max_dist, potential.species_count);
   std::vector<double> forces(3 * near.total()), rows(3 * potential.parameter_count());
   mtp::Results results;
   results.forces = forces.data();
   results.rows = rows.data();
-  mtp::Evaluator(potential, "baseline").compute(near.atoms(), near.neighbourhoods(), results);
+  mtp::Evaluator(potential, "baseline").compute(near.positions(), near.neighbourhoods(), results);
 }
 
 }  // namespace

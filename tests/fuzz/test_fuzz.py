@@ -43,7 +43,7 @@ def test_readers_survive_damaged_files(tmp_path):
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no C++ compiler")
-    names = ("potential", "active_set", "program", "periodic", "evaluator", "kernel_baseline")
+    names = ("potential", "active_set", "program", "neighbourhoods", "periodic", "evaluator", "kernel_baseline")
     command = [compiler, "-g", "-O1", "-std=c++17", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     command += ["-I", SOURCES, Path(__file__).with_name("fuzz_readers.cpp"), *(SOURCES / f"{n}.cpp" for n in names)]
     subprocess.run([*command, "-o", tmp_path / "fuzz"], check=True)

@@ -270,6 +270,39 @@ def test_wrong_input_is_refused(lammps, style, coeff, message):
     assert f"ERROR: Pair style mtp: {message}" in " ".join(output.split()) or message in output
 
 
+def test_a_second_potential_needs_its_own_pair_coeff(lammps):
+    mtp, atoms = random_potential(), random_atoms()
+    lammps.write(mtp, atoms)
+    first = f"{HEADER}pair_style mtp p.mtp species S Li P\npair_coeff * * Li P S\nrun 0\npair_style mtp p.mtp\n"
+    assert "All pair coeffs are not set" in lammps.run(first + "run 0\n", fails=True)
+    output = lammps.run(f"{first}pair_coeff * *\n{DUMP}run 0\n")
+    assert_close(lammps.dump()["forces"], evaluate(mtp, atoms)["forces"])
+    assert_close(thermo(output[output.rindex("Step") :])["PotEng"][0], evaluate(mtp, atoms)["energy"])
+
+
+def test_types_may_change_between_rebuilds_of_neighbour_lists(lammps):
+    mtp, atoms = random_potential(), random_atoms()
+    lammps.write(mtp, atoms)
+    script = f"""{HEADER}pair_style mtp p.mtp
+pair_coeff * *
+fix 1 all atom/swap 5 20 1 1e-3 types 1 3
+{DUMP}dump t all custom 1 types.txt id type
+dump_modify t sort id
+thermo 1
+run 15
+"""
+    energies = thermo(lammps.run(script))["PotEng"]
+    frames = (lammps.folder / "types.txt").read_text().split("ITEM: TIMESTEP")[1:]
+    for frame, energy in zip(frames, energies, strict=True):
+        types = np.array([int(line.split()[1]) for line in frame.splitlines()[-len(atoms) :]])
+        swapped = atoms.copy()
+        swapped.symbols = np.array(SPECIES)[types - 1]
+        assert_close(energy, evaluate(mtp, swapped)["energy"])
+    # At this temperature only swaps that lower the energy are accepted, if it is that of the swapped atoms.
+    assert np.all(np.diff(energies) <= 0)
+    assert energies[-1] < energies[0]
+
+
 def test_other_units_are_refused(lammps):
     lammps.write(random_potential(), random_atoms((1, 1, 2)))
     script = f"{HEADER}pair_style mtp p.mtp\npair_coeff * *\nrun 0\n".replace("units metal", "units real")

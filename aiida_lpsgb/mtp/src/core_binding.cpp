@@ -62,7 +62,7 @@ mtp::PeriodicNeighbours neighbours_of(const mtp::Potential& potential, const Arr
     box.periodic[a] = pbc.at(a);
     for (int k = 0; k < 3; ++k) box.vectors[a][k] = cell.at(a, k);
   }
-  return mtp::PeriodicNeighbours(count, positions.data(), types.data(), box, potential.max_dist);
+  return mtp::PeriodicNeighbours(count, positions.data(), types.data(), box, potential.max_dist, potential.species_count);
 }
 
 // A potential with its compiled program. One evaluation at a time: the work space is the object's own.
@@ -87,7 +87,7 @@ class PythonEvaluator {
     results.energies = energies.mutable_data();
     {
       py::gil_scoped_release release;
-      evaluator_.compute(near.atoms(), near.neighbourhoods(), results);
+      evaluator_.compute(near.positions(), near.neighbourhoods(), results);
     }
     near.fold(all, forces.mutable_data());
     std::copy_n(results.virial, 6, virial.mutable_data());
@@ -111,7 +111,7 @@ class PythonEvaluator {
     results.rows = out.mutable_data();
     {
       py::gil_scoped_release release;
-      evaluator_.compute(near.atoms(), near.neighbourhoods(), results);
+      evaluator_.compute(near.positions(), near.neighbourhoods(), results);
     }
     return out;
   }

@@ -54,23 +54,19 @@ Evaluator::Evaluator(const Potential& potential, const std::string& kernel)
     : program_(potential), kernel_(choose_kernel(kernel)) {
   const Program& p = program_.view();
   slots_.resize(p.species_count);
-  centres_of_.resize(p.species_count);
   counts_.resize(static_cast<std::size_t>(kernel_->lanes) * p.species_count);
 }
 
 void Evaluator::prepare_batch(const Neighbourhoods& neighbourhoods, const Results& results) {
   const Program& p = program_.view();
   const std::size_t lanes = kernel_->lanes;
-  int longest = 1;
-  for (int k = 0; k < neighbourhoods.count; ++k)
-    longest = std::max(longest, neighbourhoods.lengths[neighbourhoods.centres[k]]);
-  const std::size_t slots = static_cast<std::size_t>(p.species_count) * longest;
-  batch_.capacity = longest;
+  // One slot more than neighbours: the last one beyond the cutoff is written too, and ignored.
+  batch_.capacity = neighbourhoods.longest() + 1;
+  const std::size_t slots = static_cast<std::size_t>(p.species_count) * batch_.capacity;
   batch_.slots = slots_.data();
   batch_.neighbours = neighbours_.ensure(slots * lanes);
   batch_.vectors = vectors_.ensure(3 * slots * lanes);
   batch_.workspace = workspace_.ensure(kernel_->workspace_size(p, static_cast<long>(slots)));
-  batch_.near = near_.ensure(4 * (static_cast<std::size_t>(longest) + 1));
   double* small = small_.ensure(11 * lanes);
   batch_.energy = small;
   batch_.force = small + lanes;
@@ -79,37 +75,27 @@ void Evaluator::prepare_batch(const Neighbourhoods& neighbourhoods, const Result
   batch_.row = rows ? row_.ensure(p.row_size() * lanes) : nullptr;
 }
 
-void Evaluator::sort_by_species(const AtomsView& atoms, const Neighbourhoods& neighbourhoods) {
-  for (auto& centres : centres_of_) centres.clear();
-  for (int k = 0; k < neighbourhoods.count; ++k) {
-    const int centre = neighbourhoods.centres[k];
-    centres_of_[atoms.species_of[atoms.types[centre]]].push_back(centre);
-  }
-}
-
-void Evaluator::compute(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, Results& results) {
+void Evaluator::compute(const double* positions, const Neighbourhoods& neighbourhoods, Results& results) {
   prepare_batch(neighbourhoods, results);
-  sort_by_species(atoms, neighbourhoods);
   for (int species = 0; species < program_.view().species_count; ++species) {
-    const std::vector<int>& centres = centres_of_[species];
+    const std::size_t count = neighbourhoods.centres_of(species).size();
     batch_.species = species;
-    for (std::size_t first = 0; first < centres.size(); first += kernel_->lanes) {
-      const int used = static_cast<int>(std::min<std::size_t>(kernel_->lanes, centres.size() - first));
-      run_batch(atoms, neighbourhoods, &centres[first], used, results);
-    }
+    for (std::size_t first = 0; first < count; first += kernel_->lanes)
+      run_batch(positions, neighbourhoods, first, static_cast<int>(std::min<std::size_t>(kernel_->lanes, count - first)),
+                results);
   }
 }
 
-void Evaluator::run_batch(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, const int* centres, int used,
+void Evaluator::run_batch(const double* positions, const Neighbourhoods& neighbourhoods, std::size_t first, int used,
                           Results& results) {
   const Program& p = program_.view();
+  const int* centres = &neighbourhoods.centres_of(batch_.species)[first];
   std::fill(slots_.begin(), slots_.end(), 0);
   std::fill(counts_.begin(), counts_.end(), 0);
   for (int lane = 0; lane < used; ++lane) {
-    const int centre = centres[lane];
     int* counts = &counts_[static_cast<std::size_t>(lane) * p.species_count];
-    kernel_->gather(p, atoms, centre, neighbourhoods.neighbours[centre], neighbourhoods.lengths[centre],
-                    neighbourhoods.mask, lane, counts, batch_);
+    kernel_->gather(p, positions, centres[lane], neighbourhoods.neighbours(batch_.species, first + lane),
+                    neighbourhoods.ends(batch_.species, first + lane), lane, counts, batch_);
     for (int s = 0; s < p.species_count; ++s) slots_[s] = std::max(slots_[s], counts[s]);
   }
   for (int lane = 0; lane < kernel_->lanes; ++lane)

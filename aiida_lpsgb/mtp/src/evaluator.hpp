@@ -9,19 +9,11 @@
 #include <vector>
 
 #include "kernel.hpp"
+#include "neighbourhoods.hpp"
 #include "potential.hpp"
 #include "program.hpp"
 
 namespace mtp {
-
-// The atoms at the centre of neighbourhoods and full lists of their neighbours.
-struct Neighbourhoods {
-  int count;
-  const int* centres;             // [count]
-  const int* lengths;             // indexed by atom
-  const int* const* neighbours;   // indexed by atom
-  int mask;                       // applied to each neighbour index
-};
 
 // What to add to. Null pointers are not wanted; energy and forces always are.
 struct Results {
@@ -45,7 +37,8 @@ class Evaluator {
   // `kernel`: one of available_kernels(), or empty for the best (the environment's MTP_KERNEL overrides that).
   explicit Evaluator(const Potential& potential, const std::string& kernel = "");
 
-  void compute(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, Results& results);
+  // positions: [atoms][3].
+  void compute(const double* positions, const Neighbourhoods& neighbourhoods, Results& results);
 
   const char* kernel_name() const { return kernel_->name; }
   const Program& program() const { return program_.view(); }
@@ -66,8 +59,8 @@ class Evaluator {
   };
 
   void prepare_batch(const Neighbourhoods& neighbourhoods, const Results& results);
-  void sort_by_species(const AtomsView& atoms, const Neighbourhoods& neighbourhoods);
-  void run_batch(const AtomsView& atoms, const Neighbourhoods& neighbourhoods, const int* centres, int used,
+  // Evaluates centres first ... first + used of the batch's species.
+  void run_batch(const double* positions, const Neighbourhoods& neighbourhoods, std::size_t first, int used,
                  Results& results);
   void collect(const int* centres, int used, Results& results);
   void collect_rows(const int* centres, int used, Results& results);
@@ -76,10 +69,9 @@ class Evaluator {
   CompiledProgram program_;
   const Kernel* kernel_;
   Batch batch_{};
-  Buffer<double> vectors_, workspace_, near_, row_, small_;
+  Buffer<double> vectors_, workspace_, row_, small_;
   Buffer<int> neighbours_;
   std::vector<int> slots_, counts_;
-  std::vector<std::vector<int>> centres_of_;  // by species
 };
 
 }  // namespace mtp

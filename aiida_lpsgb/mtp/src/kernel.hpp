@@ -8,13 +8,6 @@
 
 namespace mtp {
 
-// Atoms and neighbours as a molecular dynamics program stores them.
-struct AtomsView {
-  const double* positions;  // [atoms][3]
-  const int* types;         // [atoms]
-  const int* species_of;    // [largest type + 1], the potential's species of each type
-};
-
 // All arrays are aligned to 64 bytes and hold `lanes` doubles a slot; neighbour slots of species s begin at s capacity.
 struct Batch {
   int species;       // of all central atoms
@@ -27,7 +20,6 @@ struct Batch {
   double* virial;    // [6][lane] xx yy zz xy xz yz, or null where not wanted
   double* row;       // [row_size][lane] derivatives with respect to coefficients, or null where not wanted
   double* workspace; // [workspace_size]
-  double* near;      // [4][longest neighbour list] scratch of the distance test
 };
 
 struct Kernel {
@@ -35,11 +27,12 @@ struct Kernel {
   int lanes;
   // Doubles that a batch of at most `slots` slots needs.
   long (*workspace_size)(const Program&, long slots);
-  // Puts the neighbours within the cutoff of one atom into a lane; counts[species] receives their numbers.
-  void (*gather)(const Program&, const AtomsView&, int centre, const int* list, int length, int mask, int lane,
-                 int* counts, Batch&);
+  // Puts the neighbours within the cutoff of one atom into a lane; counts[species] receives their numbers. `list` holds
+  // the neighbours of species 0 up to ends[0], then those of species 1 up to ends[1] ...; positions are [atoms][3].
+  void (*gather)(const Program&, const double* positions, int centre, const int* list, const int* ends, int lane,
+                 int* counts, const Batch&);
   // Fills what the lanes lack up to `slots` with neighbours at the cutoff, which contribute nothing.
-  void (*pad)(const Program&, int centre, int lane, const int* counts, Batch&);
+  void (*pad)(const Program&, int centre, int lane, const int* counts, const Batch&);
   void (*evaluate)(const Program&, const Batch&);
   // Adds the batch's forces on neighbours to forces [atoms][3].
   void (*scatter)(const Program&, const Batch&, double* forces);

@@ -77,39 +77,32 @@ Workspace carve(const Program& p, long slots, double* memory) {
 
 // ---- neighbours -----------------------------------------------------------------------------------------------------
 
-void gather(const Program& p, const AtomsView& atoms, int centre, const int* list, int length, int mask, int lane,
-            int* counts, Batch& batch) {
-  const double x = atoms.positions[3L * centre], y = atoms.positions[3L * centre + 1],
-               z = atoms.positions[3L * centre + 2];
-  double* near = batch.near;
-  int found = 0;
-  // Without branches: a neighbour beyond the cutoff is overwritten by the next one.
-  for (int k = 0; k < length; ++k) {
-    const int j = list[k] & mask;
-    const double* q = atoms.positions + 3L * j;
-    const double dx = q[0] - x, dy = q[1] - y, dz = q[2] - z;
-    double* out = near + 4L * found;
-    out[0] = dx;
-    out[1] = dy;
-    out[2] = dz;
-    out[3] = j;
-    found += dx * dx + dy * dy + dz * dz < p.cutoff_squared ? 1 : 0;
-  }
-  for (int s = 0; s < p.species_count; ++s) counts[s] = 0;
-  for (int k = 0; k < found; ++k) {
-    const double* in = near + 4L * k;
-    const int j = static_cast<int>(in[3]);
-    const int s = atoms.species_of[atoms.types[j]];
-    const long slot = static_cast<long>(s) * batch.capacity + counts[s]++;
-    batch.neighbours[slot * lanes + lane] = j;
-    double* out = batch.vectors + slot * 3 * lanes + lane;
-    out[0] = in[0];
-    out[lanes] = in[1];
-    out[2 * lanes] = in[2];
+void gather(const Program& p, const double* positions, int centre, const int* list, const int* ends, int lane,
+            int* counts, const Batch& batch) {
+  const double x = positions[3L * centre], y = positions[3L * centre + 1], z = positions[3L * centre + 2];
+  int k = 0;
+  for (int s = 0; s < p.species_count; ++s) {
+    const long first = static_cast<long>(s) * batch.capacity * lanes;
+    int* neighbours = batch.neighbours + first + lane;
+    double* vectors = batch.vectors + 3 * first + lane;
+    long found = 0;
+    // Without branches: a neighbour beyond the cutoff is overwritten by the next one.
+    for (; k < ends[s]; ++k) {
+      const int j = list[k];
+      const double* q = positions + 3L * j;
+      const double dx = q[0] - x, dy = q[1] - y, dz = q[2] - z;
+      double* out = vectors + found * 3 * lanes;
+      out[0] = dx;
+      out[lanes] = dy;
+      out[2 * lanes] = dz;
+      neighbours[found * lanes] = j;
+      found += dx * dx + dy * dy + dz * dz < p.cutoff_squared ? 1 : 0;
+    }
+    counts[s] = static_cast<int>(found);
   }
 }
 
-void pad(const Program& p, int centre, int lane, const int* counts, Batch& batch) {
+void pad(const Program& p, int centre, int lane, const int* counts, const Batch& batch) {
   for (int s = 0; s < p.species_count; ++s)
     for (int k = counts[s]; k < batch.slots[s]; ++k) {
       const long slot = static_cast<long>(s) * batch.capacity + k;

@@ -2,6 +2,7 @@
 // See pair_mtp.h.
 #include "pair_mtp.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "atom.h"
@@ -73,6 +74,9 @@ void PairMTP::load_potential(const std::string &path)
     fail(path + ": " + e.what());
   }
   potential_path_ = path;
+  // Another potential may have fewer species: every type must be mapped anew.
+  species_of_.assign(atom->ntypes + 1, -1);
+  if (allocated) allocate();
   if (comm->me == 0)
     utils::logmesg(lmp, "Pair style {}: {} has {} species, {} parameters, cutoff {} A; {} kernel\n", style(), path,
                    potential_.species_count, potential_.parameter_count(), potential_.max_dist,
@@ -136,6 +140,7 @@ void PairMTP::coeff(int narg, char **arg)
   // That the first two are * * LAMMPS itself sees to (one_coeff).
   map_types(narg - 2, arg + 2);
   allocate();
+  sorted_types_.clear();
 }
 
 void PairMTP::init_style()
@@ -167,13 +172,23 @@ void PairMTP::evaluate(int eflag, int vflag, mtp::Results &results)
   results.want_virial = vflag_either != 0;
   if (eflag_atom) results.energies = eatom;
   if (vflag_atom) results.virials = reinterpret_cast<double(*)[6]>(&vatom[0][0]);
-  const mtp::AtomsView atoms = {atom->nlocal > 0 ? &atom->x[0][0] : nullptr, atom->type, species_of_.data()};
-  const mtp::Neighbourhoods near = {list->inum, list->ilist, list->numneigh, list->firstneigh, NEIGHMASK};
-  evaluator_->compute(atoms, near, results);
+  sort_neighbours();
+  evaluator_->compute(atom->nlocal > 0 ? &atom->x[0][0] : nullptr, neighbourhoods_, results);
   if (!force->newton_pair) add_own_forces();
   if (eflag_global) eng_vdwl += results.energy;
   if (vflag_global)
     for (int k = 0; k < 6; k++) virial[k] += results.virial[k];
+}
+
+// After every rebuild, and when a fix changes the types of atoms between rebuilds.
+void PairMTP::sort_neighbours()
+{
+  const int *types = atom->type;
+  const std::size_t all = atom->nlocal + atom->nghost;
+  if (neighbor->ago > 0 && sorted_types_.size() == all && std::equal(types, types + all, sorted_types_.begin())) return;
+  neighbourhoods_.assign({list->inum, list->ilist, list->numneigh, list->firstneigh, NEIGHMASK},
+                         {types, species_of_.data()}, potential_.species_count);
+  sorted_types_.assign(types, types + all);
 }
 
 // With newton off LAMMPS leaves the forces on ghosts where they are; every one of them is needed.

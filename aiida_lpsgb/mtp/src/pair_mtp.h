@@ -46,9 +46,12 @@ class PairMTP : public Pair {
  private:
   void map_types(int narg, char **arg);
   void allocate();
+  void sort_neighbours();
   void add_own_forces();
 
   std::unique_ptr<mtp::Evaluator> evaluator_;
+  mtp::Neighbourhoods neighbourhoods_;
+  std::vector<int> sorted_types_;     // of all atoms when their neighbours were sorted
   std::vector<double> ghost_forces_;  // forces of all atoms where LAMMPS does not send those of ghosts home
 };
 

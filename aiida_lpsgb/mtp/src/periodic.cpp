@@ -39,12 +39,10 @@ std::array<Vector, 3> completed(const Cell& cell) {
 }  // namespace
 
 PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const int* species, const Cell& cell,
-                                       double cutoff)
+                                       double cutoff, int species_count)
     : count_(count), types_(species, species + count), owner_(count) {
   for (int k = 0; k < 3 * count; ++k)
     if (!std::isfinite(positions[k])) throw std::invalid_argument("a position is not a finite number");
-  identity_.resize(count == 0 ? 1 : *std::max_element(types_.begin(), types_.end()) + 1);
-  std::iota(identity_.begin(), identity_.end(), 0);
   std::iota(owner_.begin(), owner_.end(), 0);
   Cell full = cell;
   const std::array<Vector, 3> v = completed(cell);
@@ -60,7 +58,7 @@ PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const
   }
   wrap(positions, full);
   add_images(full, cutoff);
-  search(cutoff);
+  search(cutoff, species_count);
 }
 
 void PeriodicNeighbours::wrap(const double* positions, const Cell& cell) {
@@ -107,7 +105,7 @@ void PeriodicNeighbours::add_images(const Cell& cell, double cutoff) {
       }
 }
 
-void PeriodicNeighbours::search(double cutoff) {
+void PeriodicNeighbours::search(double cutoff, int species_count) {
   const std::size_t total = types_.size();
   double low[3] = {}, high[3] = {};
   for (std::size_t i = 0; i < total; ++i)
@@ -133,6 +131,7 @@ void PeriodicNeighbours::search(double cutoff) {
     next[i] = first;
     first = static_cast<int>(i);
   }
+  std::vector<int> flat;
   std::vector<std::size_t> start(static_cast<std::size_t>(count_) + 1, 0);
   for (int i = 0; i < count_; ++i) {
     for (long a = std::max(box_of(i, 0) - 1, 0L); a <= std::min(box_of(i, 0) + 1, boxes[0] - 1); ++a)
@@ -144,20 +143,20 @@ void PeriodicNeighbours::search(double cutoff) {
               const double d = positions_[3 * static_cast<std::size_t>(j) + k] - positions_[3 * i + k];
               squared += d * d;
             }
-            if (j != i && squared < cutoff * cutoff) flat_.push_back(j);
+            if (j != i && squared < cutoff * cutoff) flat.push_back(j);
           }
-    start[i + 1] = flat_.size();
+    start[i + 1] = flat.size();
   }
-  centres_.resize(count_);
-  std::iota(centres_.begin(), centres_.end(), 0);
+  std::vector<int> centres(count_), lengths, identity(species_count);
+  std::iota(centres.begin(), centres.end(), 0);
+  std::iota(identity.begin(), identity.end(), 0);
+  std::vector<const int*> lists;
   for (int i = 0; i < count_; ++i) {
-    lists_.push_back(flat_.data() + start[i]);
-    lengths_.push_back(static_cast<int>(start[i + 1] - start[i]));
+    lists.push_back(flat.data() + start[i]);
+    lengths.push_back(static_cast<int>(start[i + 1] - start[i]));
   }
-}
-
-Neighbourhoods PeriodicNeighbours::neighbourhoods() const {
-  return {count_, centres_.data(), lengths_.data(), lists_.data(), ~0};
+  neighbourhoods_.assign({count_, centres.data(), lengths.data(), lists.data(), ~0}, {types_.data(), identity.data()},
+                         species_count);
 }
 
 void PeriodicNeighbours::fold(const std::vector<double>& in, double* out) const {

@@ -6,7 +6,7 @@
 #include <array>
 #include <vector>
 
-#include "evaluator.hpp"
+#include "neighbourhoods.hpp"
 
 namespace mtp {
 
@@ -18,11 +18,12 @@ struct Cell {
 // The atoms of a cell and the images of them that can lie within a cutoff, with everyone's neighbours.
 class PeriodicNeighbours {
  public:
-  // positions [count][3], species [count]. Throws std::invalid_argument for a flat cell or a non-finite number.
-  PeriodicNeighbours(int count, const double* positions, const int* species, const Cell& cell, double cutoff);
+  // positions [count][3], species [count] below species_count. Throws std::invalid_argument for a flat cell or a non-finite number.
+  PeriodicNeighbours(int count, const double* positions, const int* species, const Cell& cell, double cutoff,
+                     int species_count);
 
-  AtomsView atoms() const { return {positions_.data(), types_.data(), identity_.data()}; }
-  Neighbourhoods neighbourhoods() const;
+  const double* positions() const { return positions_.data(); }
+  const Neighbourhoods& neighbourhoods() const { return neighbourhoods_; }
   std::size_t total() const { return types_.size(); }
   // The atom of which each atom or image is an image.
   const std::vector<int>& owners() const { return owner_; }
@@ -32,14 +33,13 @@ class PeriodicNeighbours {
  private:
   void wrap(const double* positions, const Cell& cell);
   void add_images(const Cell& cell, double cutoff);
-  void search(double cutoff);
+  void search(double cutoff, int species_count);
 
   int count_;
   std::vector<double> positions_, fractional_;
-  std::vector<int> types_, identity_, owner_;
+  std::vector<int> types_, owner_;
   std::array<std::array<double, 3>, 3> inverse_{};  // columns: fractional = position inverse
-  std::vector<int> flat_, centres_, lengths_;
-  std::vector<const int*> lists_;
+  Neighbourhoods neighbourhoods_;
 };
 
 }  // namespace mtp

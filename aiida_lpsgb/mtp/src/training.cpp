@@ -125,21 +125,23 @@ void TrainingSet::add(int atoms, const double* positions, const int* species, co
     if (species[i] < 0 || species[i] >= form_.species)
       throw std::invalid_argument("atom " + std::to_string(i) + " has type " + std::to_string(species[i]) +
                                   ", the potential has " + std::to_string(form_.species) + " species");
-  const PeriodicNeighbours near(atoms, positions, species, cell, form_.cutoff);
-  const AtomsView view = near.atoms();
-  const Neighbourhoods lists = near.neighbourhoods();
+  const PeriodicNeighbours near(atoms, positions, species, cell, form_.cutoff, form_.species);
+  const double* all = near.positions();
   Stored stored{atoms, {species, species + atoms}, {0}, {}, {}, {}, std::move(labels)};
-  std::vector<int> sorted;
+  std::vector<std::size_t> seen(form_.species, 0);
   for (int i = 0; i < atoms; ++i) {
-    sorted.assign(lists.neighbours[i], lists.neighbours[i] + lists.lengths[i]);
-    std::stable_sort(sorted.begin(), sorted.end(), [&](int a, int b) { return view.types[a] < view.types[b]; });
-    for (int j : sorted) {
-      stored.neighbours.push_back(near.owners()[j]);
-      stored.neighbour_species.push_back(view.types[j]);
-      for (int a = 0; a < 3; ++a) stored.vectors.push_back(view.positions[3L * j + a] - view.positions[3L * i + a]);
-    }
+    const std::size_t k = seen[species[i]]++;
+    const int* list = near.neighbourhoods().neighbours(species[i], k);
+    const int* ends = near.neighbourhoods().ends(species[i], k);
+    int at = 0;
+    for (int s = 0; s < form_.species; ++s)
+      for (; at < ends[s]; ++at) {
+        stored.neighbours.push_back(near.owners()[list[at]]);
+        stored.neighbour_species.push_back(s);
+        for (int a = 0; a < 3; ++a) stored.vectors.push_back(all[3L * list[at] + a] - all[3L * i + a]);
+      }
     stored.start.push_back(static_cast<int>(stored.neighbours.size()));
-    most_neighbours_ = std::max(most_neighbours_, lists.lengths[i]);
+    most_neighbours_ = std::max(most_neighbours_, at);
   }
   check_distances(stored);
   most_atoms_ = std::max(most_atoms_, atoms);
