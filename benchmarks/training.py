@@ -117,7 +117,7 @@ class Ours:
             SPECIES,
             max_iter=max_iter,
             tolerance=tolerance,
-            same_init=True,
+            regularisation=0.0,  # the peers' loss
             progress=lambda iteration, loss, current: self.times.append((time.process_time() - begin, loss)),
         )
         self.seconds, self.loss, self.iterations = self.times[-1][0], result.loss, len(self.times) - 1
@@ -128,7 +128,7 @@ class Ours:
 
 def final_loss(folder: Path, name: str) -> float:
     images = read_cfg(folder / "train.cfg", SPECIES)
-    return training.train(MTP.read(folder / name), images, SPECIES, max_iter=0).loss
+    return training.train(MTP.read(folder / name), images, SPECIES, max_iter=0, regularisation=0.0).loss
 
 
 def run_peer(program: str, folder: Path, iterations: int) -> dict:

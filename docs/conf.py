@@ -39,7 +39,8 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 # Docstrings follow Python's habit of single backticks for names, which are not cross-references here.
 default_role = "code"
-nitpicky = False
+# Names of attributes in docstrings of data classes look like types, and several classes have them.
+suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = f"aiida-lpsgb {version}"

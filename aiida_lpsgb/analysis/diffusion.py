@@ -68,9 +68,9 @@ def mean_squared_displacement(positions: np.ndarray, workers: int = 1) -> np.nda
         # Small numbers lose less to rounding: sum and correlation of squares cancel in the end.
         x = np.ascontiguousarray((batch - batch[:1]).transpose(2, 1, 0), dtype=float)
         squares += np.einsum("kif,kif->kf", x, x)
-        spectrum = fft.rfft(x, size, overwrite_x=True, workers=workers)
-        power += np.einsum("kif,kif->kf", spectrum.real, spectrum.real)
-        power += np.einsum("kif,kif->kf", spectrum.imag, spectrum.imag)
+        spectrum = fft.rfft(x, size, overwrite_x=True, workers=workers).view(float)
+        # Real and imaginary parts alternate: |X|² is the sum of neighbours.
+        power += np.einsum("kif,kif->kf", spectrum, spectrum).reshape(3, -1, 2).sum(axis=2)
     correlation = fft.irfft(power, size)[:, :n_frames]
     ends = np.zeros((3, n_frames))
     ends[:, 1:] = np.cumsum(squares[:, :-1] + squares[:, :0:-1], axis=1)
@@ -117,13 +117,18 @@ def displacements(
     """
     mobile = [species] if isinstance(species, str) else list(species)
     positions = trajectory.positions(mobile)
-    if drift is None:
-        return positions, "none"
+    moved, reference = reference_drift(trajectory, mobile, drift)
+    positions -= moved[:, None]
+    return positions, reference
+
+
+def reference_drift(trajectory: Trajectory, mobile: str | Iterable[str], drift: str | Iterable[str] | None):
+    """Drift to take off, Å, shape ``(n_frames, 3)``, and what is held still; arguments as for :func:`displacements`."""
+    mobile = [mobile] if isinstance(mobile, str) else list(mobile)
     still = [s for s in trajectory.species if s not in mobile] if drift == "framework" else drift
     if not still:
-        return positions, "none"
-    positions -= framework_drift(trajectory, still)[:, None]
-    return positions, still if isinstance(still, str) else " ".join(still)
+        return np.zeros((trajectory.n_frames, 3)), "none"
+    return framework_drift(trajectory, still), still if isinstance(still, str) else " ".join(still)
 
 
 # ---- window and slope ----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aiida_lpsgb.analysis._pairs import disorder as site_disorder
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory
@@ -104,7 +105,7 @@ def disorder(
     region
         Take only ions in this region; neighbours may be anywhere.
     workers
-        Processes; None for all cores.
+        Threads; None for all cores.
     """
     if cutoff_A <= 0 or every < 1 or not 2 <= degree <= 12:
         raise ValueError(f"needed: cutoff_A > 0, every ≥ 1, 2 ≤ degree ≤ 12; found {cutoff_A}, {every}, {degree}")
@@ -112,12 +113,13 @@ def disorder(
     frames = np.arange(0, trajectory.n_frames, every)
     own = trajectory.indices(species)
     indices = trajectory.indices(kinds)
-    job = _Job(tuple(np.array(trajectory.symbols)[indices].tolist()), species, cutoff_A, degree)
-    items = (
-        (trajectory.scaled(None, i, i + 1, indices=indices)[0], trajectory.cells[i], tuple(trajectory.pbc))
-        for i in frames
-    )
-    values = np.array(list(map_frames(job, items, workers, processes=True)))
+    wanted = np.searchsorted(indices, own)
+
+    def of_frame(index: int) -> np.ndarray:
+        scaled = trajectory.scaled(None, index, index + 1, indices=indices)[0]
+        return site_disorder(scaled, trajectory.cells[index], trajectory.pbc, cutoff_A, degree)[wanted]
+
+    values = np.array(list(map_frames(of_frame, frames.tolist(), workers)))
     if region is not None:
         for row, i in enumerate(frames):
             inside = region.contains(trajectory.scaled(None, i, i + 1, indices=own)[0], trajectory.cells[i])
@@ -125,24 +127,3 @@ def disorder(
         if np.isnan(values).all():
             raise ValueError(f"no {species} with neighbours is ever in the region")
     return Disorder(values, frames, species, tuple(kinds), cutoff_A, degree)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One frame, in a process of its own."""
-
-    symbols: tuple[str, ...]
-    species: str
-    cutoff_A: float
-    degree: int
-
-    def __call__(self, item: tuple[np.ndarray, np.ndarray, tuple[bool, ...]]) -> np.ndarray:
-        from ase import Atoms
-        from pyscal3 import disorder as site_disorder
-        from pyscal3 import find_neighbors
-
-        scaled, cell, pbc = item
-        atoms = Atoms(self.symbols, scaled_positions=scaled, cell=cell, pbc=pbc)
-        find_neighbors(atoms, method="cutoff", cutoff=self.cutoff_A, store_rows=False)
-        values = np.asarray(site_disorder(atoms, q=self.degree), float)
-        return values[np.array(self.symbols) == self.species]

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
 
 from aiida_lpsgb.analysis._pairs import histogram
 from aiida_lpsgb.analysis.parallel import map_frames
@@ -48,26 +50,22 @@ class RadialDistribution:
     coordination: np.ndarray
     edges_A: np.ndarray
 
-    def first_peak_A(self, smallest: float = 1.0) -> float:
-        """Position of the first maximum above ``smallest``, Å, by a parabola through its top; NaN if there is none."""
-        for k in range(1, len(self.g) - 1):
-            # The highest point of the first run above the threshold, not its first wiggle.
-            if self.g[k] < smallest:
-                continue
-            end = k
-            while end < len(self.g) - 1 and self.g[end] >= smallest:
-                end += 1
-            top = k + int(np.argmax(self.g[k:end]))
-            return self._summit(top)
-        return float("nan")
+    def first_peak_A(self, smallest: float = 1.0, smooth_A: float = 0.05) -> float:
+        """Position of the first maximum above ``smallest``, Å; NaN if there is none.
 
-    def _summit(self, top: int) -> float:
-        if not 0 < top < len(self.g) - 1:
-            return float(self.r_A[top])
-        left, middle, right = self.g[top - 1 : top + 2]
-        curve = left - 2 * middle + right
-        shift = 0.5 * (left - right) / curve if curve < 0 else 0.0
-        return float(self.r_A[top] + shift * (self.r_A[1] - self.r_A[0]))
+        The curve is smoothed by a Gaussian of standard deviation ``smooth_A`` for the search, a maximum must stand
+        out by a twentieth of its height, and its place is that of a parabola through the top three points of the
+        smoothed curve.
+        """
+        width = self.r_A[1] - self.r_A[0]
+        curve = gaussian_filter1d(self.g, smooth_A / width) if smooth_A else self.g
+        tops, properties = find_peaks(curve, height=smallest, prominence=0.0)
+        standing = tops[properties["prominences"] >= 0.05 * properties["peak_heights"]]
+        if not len(standing):
+            return float("nan")
+        left, middle, right = curve[standing[0] - 1 : standing[0] + 2]
+        bend = left - 2 * middle + right
+        return float(self.r_A[standing[0]] + (0.5 * (left - right) / bend if bend < 0 else 0.0) * width)
 
     def coordination_at(self, distance_A: float) -> float:
         """Mean number of partners within a distance."""

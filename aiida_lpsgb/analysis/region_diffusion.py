@@ -29,15 +29,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aiida_lpsgb.analysis._motion import regional
 from aiida_lpsgb.analysis.diffusion import (
     A2_PS_TO_CM2_S,
     Window,
     brownian_covariance,
     diffusivity,
-    displacements,
     nernst_einstein,
+    reference_drift,
 )
 from aiida_lpsgb.analysis.estimates import Estimate, from_blocks, ratio_from_blocks
+from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
@@ -47,6 +49,7 @@ ELSEWHERE = "elsewhere"
 
 _IONS_A_BATCH = 128
 _DENSE_LAGS = 40
+_FRAMES_A_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -110,14 +113,6 @@ class _Sums:
     n_stayed: np.ndarray
     went: np.ndarray
 
-    @classmethod
-    def zeros(cls, n_lags: int, n_regions: int, n_blocks: int) -> _Sums:
-        shape = (n_lags, n_regions, n_blocks)
-        vector = [np.zeros((*shape, 3)) for _ in range(3)]
-        scalar = [np.zeros(shape) for _ in range(3)]
-        went = np.zeros((n_lags, n_regions, n_regions, n_blocks))
-        return cls(vector[0], scalar[0], vector[1], scalar[1], vector[2], scalar[2], went)
-
 
 def region_diffusivity(
     trajectory: Trajectory,
@@ -130,6 +125,7 @@ def region_diffusivity(
     n_blocks: int = 10,
     drift: str | Iterable[str] | None = "framework",
     frame: np.ndarray | None = None,
+    workers: int | None = 1,
 ) -> dict[tuple[str, str], RegionDiffusivity]:
     """Diffusion of a species in several regions at once, by several estimators.
 
@@ -140,13 +136,16 @@ def region_diffusivity(
     species
         The mobile species.
     regions
-        Regions by name, not overlapping; what is left over is reported as ``elsewhere``.
+        Regions by name, not overlapping; what is left over is reported as ``elsewhere`` where ``occupancy`` is among
+        the estimators.
     estimators
         Some of :data:`ESTIMATORS`; see the module's description for when to trust which.
     window_ps, longest_lag_share, n_blocks, drift
         As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to the diffusive one of all ions.
     frame
         Three orthonormal directions in rows, the third the normal of the boundary; x, y, z if None.
+    workers
+        Threads; None for all cores.
 
     Returns
     -------
@@ -170,80 +169,71 @@ def region_diffusivity(
     first, last = (max(1, round(w / interval)) for w in window_ps)
     if not first < last < trajectory.n_frames // 2:
         raise ValueError(f"window_ps {tuple(window_ps)} must hold two lags within half of the run")
-    names, masks = _masks(trajectory, species, regions)
-    positions, _ = displacements(trajectory, species, drift)
-    positions = (positions - positions[:1]).astype(np.float32)
-    if frame is not None:
-        positions = positions @ np.asarray(frame, np.float32).T
+    names = [*regions, ELSEWHERE] if "occupancy" in estimators else list(regions)
+    positions, labels = _positions_and_labels(trajectory, species, regions, drift, frame)
     fitted = Window(first, last, np.nan, True).lags()
-    lags = np.union1d(fitted, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))
-    sums = _accumulate(positions, masks, lags, n_blocks)
+    lags = fitted
+    if "occupancy" in estimators:
+        # The time spent in each region is an integral over lags, from the shortest on.
+        lags = np.union1d(fitted, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))
+        if not (labels == len(regions)).any():
+            names.remove(ELSEWHERE)
+    sums = _accumulate(positions, labels, lags, len(names), n_blocks, workers)
     results = {}
     for estimator in estimators:
         slopes, blocks = _ESTIMATE[estimator](sums, lags, np.isin(lags, fitted), trajectory.n_frames)
         for r, name in enumerate(names):
             results[name, estimator] = _result(
-                trajectory, name, estimator, regions, masks[r], slopes[r], blocks[:, r], sums, r, lags, (first, last)
+                trajectory, name, estimator, regions, labels == r, slopes[r], blocks[:, r], sums, r, lags, (first, last)
             )
     return results
 
 
-def _masks(trajectory: Trajectory, species: str, regions: Mapping[str, Region]) -> tuple[list[str], np.ndarray]:
-    """Which ion is where: ``(n_regions + 1, n_frames, n_ions)``, the last being elsewhere."""
+def _positions_and_labels(trajectory, species, regions, drift, frame) -> tuple[np.ndarray, np.ndarray]:
+    """Unwrapped positions, Å, and the number of the region (that of all regions: elsewhere), by ion and frame.
+
+    Shapes ``(n_ions, n_frames, 3)``, single precision from the first frame on, and ``(n_ions, n_frames)``.
+    """
     atoms = trajectory.indices(species)
-    masks = np.empty((len(regions) + 1, trajectory.n_frames, len(atoms)), bool)
     cell = trajectory.mean_cell
-    for low in range(0, trajectory.n_frames, 256):
-        part = slice(low, low + 256)
-        scaled = trajectory.scaled(None, low, low + 256, indices=atoms)
+    positions = np.empty((len(atoms), trajectory.n_frames, 3), np.float32)
+    labels = np.full((len(atoms), trajectory.n_frames), len(regions), np.int8)
+    moved, _ = reference_drift(trajectory, species, drift)
+    turn = cell if frame is None else cell @ np.asarray(frame, float).T
+    moved = moved if frame is None else moved @ np.asarray(frame, float).T
+    start = trajectory.scaled(None, 0, 1, indices=atoms)
+    for low in range(0, trajectory.n_frames, _FRAMES_A_BATCH):
+        part = slice(low, low + _FRAMES_A_BATCH)
+        scaled = trajectory.scaled(None, low, low + _FRAMES_A_BATCH, indices=atoms)
         for r, region in enumerate(regions.values()):
-            masks[r, part] = region.contains(scaled, cell)
-    held = masks[:-1].sum(axis=0)
-    if held.max() > 1:
-        raise ValueError("regions overlap: an ion may be in one of them only; make them thinner or move them")
-    masks[-1] = held == 0
-    names = [*regions, ELSEWHERE]
-    for name, mask in zip(names[:-1], masks, strict=False):
-        if not mask.any():
+            inside = region.contains(scaled, cell).T
+            if np.any(labels[:, part][inside] != len(regions)):
+                raise ValueError("regions overlap: an ion may be in one of them only; make them thinner or move them")
+            labels[:, part][inside] = r
+        step = (scaled - start) @ turn - moved[part, None]
+        positions[:, part] = step.transpose(1, 0, 2)
+    for r, name in enumerate(regions):
+        if not (labels == r).any():
             raise ValueError(f"no {species} is ever in region {name!r}; its centre or size cannot be right")
-    return (names, masks) if masks[-1].any() else (names[:-1], masks[:-1])
+    return positions, labels
 
 
-def _accumulate(positions: np.ndarray, masks: np.ndarray, lags: np.ndarray, n_blocks: int) -> _Sums:
-    n_frames = len(positions)
-    starts = np.arange(n_blocks) * n_frames // n_blocks
-    sums = _Sums.zeros(len(lags), len(masks), n_blocks)
-    for low in range(0, positions.shape[1], _IONS_A_BATCH):
-        part = slice(low, low + _IONS_A_BATCH)
-        x = np.ascontiguousarray(positions[:, part].transpose(2, 0, 1))
-        inside = np.ascontiguousarray(masks[:, :, part])
-        run = np.cumsum(inside, axis=1, dtype=np.int32)
-        here = [r for r in range(len(masks)) if inside[r].any()]
-        for k, lag in enumerate(lags):
-            _add_lag(sums, k, int(lag), x, inside, run, here, np.minimum(starts, n_frames - lag - 1))
-    return sums
+def _accumulate(positions, labels, lags: np.ndarray, n_regions: int, n_blocks: int, workers: int | None) -> _Sums:
+    n_frames = labels.shape[1]
+    blocks = (np.arange(n_frames) * n_blocks // n_frames).astype(np.int32)
 
+    def count(part: np.ndarray) -> np.ndarray:
+        return regional(positions[part], labels[part], lags.astype(np.int32), blocks, n_regions, n_blocks)
 
-def _add_lag(sums: _Sums, k: int, lag: int, x, inside, run, here, starts) -> None:
-    square = x[:, lag:] - x[:, :-lag]
-    np.square(square, out=square)
-    for r in here:
-        origin, end = inside[r, :-lag], inside[r, lag:]
-        _add(sums.tagged[k, r], sums.n_tagged[k, r], square, origin, starts)
-        both = origin & end
-        _add(sums.both[k, r], sums.n_both[k, r], square, both, starts)
-        # In at every frame from the origin to the end: the running count has grown by one each frame.
-        stayed = both & (run[r, lag:] - run[r, :-lag] == lag)
-        _add(sums.stayed[k, r], sums.n_stayed[k, r], square, stayed, starts)
-        for s in here:
-            went = both if s == r else origin & inside[s, lag:]
-            sums.went[k, r, s] += np.add.reduceat(np.count_nonzero(went, axis=1), starts)
-
-
-def _add(total: np.ndarray, count: np.ndarray, square: np.ndarray, mask: np.ndarray, starts: np.ndarray) -> None:
-    count += np.add.reduceat(np.count_nonzero(mask, axis=1), starts)
-    weighted = np.einsum("kfi,fi->fk", square, mask.astype(np.float32))
-    total += np.add.reduceat(weighted.astype(float), starts, axis=0)
+    visitors = np.flatnonzero((labels < n_regions).any(axis=1))
+    parts = np.array_split(visitors, max(1, -(-len(visitors) // _IONS_A_BATCH)))
+    total = sum(map_frames(count, parts, workers))  # (lags, from, to | none | stayed, blocks, 4)
+    tagged, stayed = total[:, :, :-1].sum(axis=2), total[:, :, -1]
+    ended = total[:, :, :n_regions]
+    both = np.einsum("lrrbk->lrbk", ended)
+    return _Sums(
+        tagged[..., :3], tagged[..., 3], both[..., :3], both[..., 3], stayed[..., :3], stayed[..., 3], ended[..., 3]
+    )
 
 
 # ---- from sums to slopes -------------------------------------------------------------------------------------------
@@ -339,8 +329,8 @@ def _result(trajectory, name, estimator, regions, mask, slope, blocks, sums, r, 
     counts = number[:, r].sum(axis=1)
     cell = trajectory.mean_cell
     share = 1 - sum(g.share(cell) for g in regions.values()) if name == ELSEWHERE else regions[name].share(cell)
-    mean_ions = float(mask.sum(axis=1).mean())
-    leaves = int(np.count_nonzero(mask[:-1] & ~mask[1:]))
+    mean_ions = float(mask.sum() / mask.shape[1])
+    leaves = int(np.count_nonzero(mask[:, :-1] & ~mask[:, 1:]))
     side = int(np.argmax(whole[:2]))
     isotropy = (
         ratio_from_blocks(parts[:, 2], parts[:, side], whole[2] / whole[side])

@@ -14,6 +14,7 @@ from aiida.engine import CalcJob, CalcJobProcessSpec
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.calculators import ENGINES
 from aiida_lpsgb.labelling.cli import check_parameters
+from aiida_lpsgb.labelling.labels import MAX_FORCE
 
 # The program ends by itself, with its labels written, this long before the scheduler would end it.
 WALLTIME_FRACTION = 0.95
@@ -36,9 +37,11 @@ class AseLabelCalculation(CalcJob):
         spec.input(
             "parameters",
             valid_type=orm.Dict,
+            serializer=orm.to_aiida_type,
             validator=validate_parameters,
             help=f"`calculator`: {', '.join(sorted(ENGINES))}, or the import path `module:Class` of any ASE one; "
-            "`keywords`: its arguments; `level_of_theory`: the name its labels go by, made of these if not given.",
+            "`keywords`: its arguments; `level_of_theory`: the name its labels go by, made of these if not given; "
+            f"`max_force_ev_angstrom` ({MAX_FORCE:g}): with a larger force a configuration counts as failed.",
         )
         options = spec.inputs["metadata"]["options"]
         options["parser_name"].default = "lpsgb.label.ase"

@@ -133,7 +133,7 @@ class MolecularDynamicsCalculation(CalcJob):
             "EXTRAPOLATION_BREAK",
             message="The extrapolation grade {grade} exceeded gamma_break; the run was ended there.",
         )
-        spec.exit_code(320, "ERROR_LOST_ATOMS", message="LAMMPS lost atoms: the dynamics is unstable.")
+        spec.exit_code(320, "ERROR_LOST_ATOMS", message="The dynamics is unstable: {detail}")
         spec.exit_code(321, "ERROR_NON_FINITE", message="Non-finite energy, pressure or position at step {step}.")
         spec.exit_code(322, "ERROR_LAMMPS", message="LAMMPS stopped: {detail}")
         spec.exit_code(

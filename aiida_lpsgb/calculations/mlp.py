@@ -69,6 +69,7 @@ class MlpCalculation(CalcJob):
             "parameters",
             valid_type=orm.Dict,
             required=False,
+            serializer=orm.to_aiida_type,
             validator=cls._parameters_error,
             help=f"Options of `mlp {cls.COMMAND}`, with underscores for dashes: {', '.join(sorted(cls.OPTIONS))}."
             " An option that is not given is not sent, so the program's own default holds.",

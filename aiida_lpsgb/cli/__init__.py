@@ -52,6 +52,10 @@ COMMANDS = {
     ),
     "watch": ("aiida_lpsgb.cli.watch:watch", "Follow a running study until it ends."),
     "results": ("aiida_lpsgb.cli.results:results", "Print the table of a finished study and draw its Arrhenius plot."),
+    "structure": (
+        "aiida_lpsgb.cli.structure:structure",
+        "Order crystals, build grain boundaries and interfaces, draw them.",
+    ),
     "report": ("aiida_lpsgb.cli.results:report", "Write a study's results to one self-contained HTML page."),
 }
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -245,18 +244,8 @@ def short(label: str) -> str:
     return re.sub(r"(WorkChain|Calculation)$", "", label)
 
 
-@cache
-def n_planned(plan_pk: int) -> int:
-    """Number of runs that a plan (`plan_exploration`, `plan_sweep`) has made parameters for."""
-    from aiida.common.links import LinkType
-    from aiida.orm import load_node
-
-    links = load_node(plan_pk).base.links.get_outgoing(link_type=LinkType.CREATE, link_label_filter="parameters%")
-    return len(links.all_link_labels())
-
-
 def runs_done(tree: ProcessTree) -> list[str]:
-    """How many runs of each batch of molecular dynamics that is going on have ended, out of those planned."""
+    """How many runs of each exploration or sweep that is going on have ended, and how many are going."""
     phrases = []
     for parent in tree.active():
         children = [tree.processes[pk] for pk in sorted(parent.children)]
@@ -264,9 +253,9 @@ def runs_done(tree: ProcessTree) -> list[str]:
         if not plans:
             continue
         runs = [child for child in children if child.pk > plans[-1] and short(child.label) == "MolecularDynamicsBase"]
-        if any(not run.ended for run in runs):
-            done = sum(run.ended for run in runs)
-            phrases.append(f"{done} of {n_planned(plans[-1])} runs done")
+        going = sum(not run.ended for run in runs)
+        if going:
+            phrases.append(f"{len(runs) - going} runs done, {going} going")
     return phrases
 
 

@@ -17,7 +17,7 @@ from ase import Atoms
 from aiida_lpsgb.labelling import calculators, labels
 from aiida_lpsgb.labelling.container import Reader
 
-KEYS = {"calculator", "keywords", "level_of_theory"}
+KEYS = {"calculator", "keywords", "level_of_theory", "max_force_ev_angstrom"}
 ALL_LABELLED, BAD_INPUT, SOME_FAILED, OUT_OF_TIME = 0, 1, 2, 3
 
 
@@ -28,7 +28,8 @@ def check_parameters(parameters: Any) -> None:
     ----------
     parameters
         ``calculator`` (``sevennet``, ``chgnet`` or ``module:Class``), and optionally ``keywords``, arguments of the
-        calculator, and ``level_of_theory``, the name its labels go by.
+        calculator, ``level_of_theory``, the name its labels go by, and ``max_force_ev_angstrom``, above which a label
+        counts as failed.
 
     Raises
     ------
@@ -44,6 +45,9 @@ def check_parameters(parameters: Any) -> None:
         raise ValueError("calculator is missing; it is a name such as sevennet, or module:Class")
     if not isinstance(parameters.get("keywords", {}), dict):
         raise ValueError("keywords must be a dictionary of the calculator's arguments")
+    max_force = parameters.get("max_force_ev_angstrom", labels.MAX_FORCE)
+    if isinstance(max_force, bool) or not isinstance(max_force, (int, float)) or not max_force > 0:
+        raise ValueError(f"max_force_ev_angstrom is {max_force!r}, expected a positive number")
     calculators.level_of_theory(parameters)
 
 
@@ -99,7 +103,8 @@ def _run(arguments: argparse.Namespace) -> int:
         calculator = calculators.build(parameters)
         print(f"calculator {parameters['calculator']} {json.dumps(calculators.versions(parameters))}", flush=True)
         done = _finished(arguments.labels, fingerprint)
-        found = labels.label(calculator, images, frozenset(done), arguments.max_seconds)
+        max_force = parameters.get("max_force_ev_angstrom", labels.MAX_FORCE)
+        found = labels.label(calculator, images, frozenset(done), arguments.max_seconds, max_force)
         tried, failed = _keep(found, arguments.labels, len(images))
         untried = len(images) - len(done) - tried
         if untried:

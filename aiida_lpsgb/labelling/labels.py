@@ -19,6 +19,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+#: eV/Å. Configurations of a run that has exploded have far larger forces; atoms pushed together at 1 Å have smaller.
+MAX_FORCE = 200.0
+
 
 @dataclass(frozen=True)
 class Label:
@@ -64,7 +67,7 @@ class Label:
         return cls(content["index"], values, content.get("error", ""), content.get("seconds", 0.0))
 
 
-def compute(calculator: BaseCalculator, atoms: Atoms) -> dict[str, Any]:
+def compute(calculator: BaseCalculator, atoms: Atoms, max_force: float = MAX_FORCE) -> dict[str, Any]:
     """Compute energy, forces and, if periodic and the calculator has it, stress.
 
     Parameters
@@ -73,6 +76,8 @@ def compute(calculator: BaseCalculator, atoms: Atoms) -> dict[str, Any]:
         An ASE calculator.
     atoms
         The image; it is not changed.
+    max_force
+        Largest length of a force to accept, eV/Å.
 
     Returns
     -------
@@ -82,7 +87,7 @@ def compute(calculator: BaseCalculator, atoms: Atoms) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If a value is not finite.
+        If a value is not finite, or a force too large.
     """
     copy = atoms.copy()
     # ASE would take the forces on fixed atoms away.
@@ -95,6 +100,9 @@ def compute(calculator: BaseCalculator, atoms: Atoms) -> dict[str, Any]:
     bad = [name for name, value in values.items() if not np.isfinite(value).all()]
     if bad:
         raise ValueError(f"{' and '.join(bad)} not finite")
+    largest = float(np.linalg.norm(values["forces"], axis=1).max())
+    if largest > max_force:
+        raise ValueError(f"a force of {largest:.3g} eV/Å, above max_force_ev_angstrom {max_force:g}")
     return values
 
 
@@ -103,6 +111,7 @@ def label(
     images: Iterable[Atoms],
     done: frozenset[int] = frozenset(),
     seconds: float | None = None,
+    max_force: float = MAX_FORCE,
 ) -> Iterator[Label]:
     """Label images one after the other; one that fails does not end the rest.
 
@@ -116,6 +125,8 @@ def label(
         Places of images to pass over.
     seconds
         Time to spend. No image is begun that, by the longest so far, would not be done by then.
+    max_force
+        Largest length of a force to accept, eV/Å; a larger one is a failure.
 
     Yields
     ------
@@ -131,7 +142,7 @@ def label(
         if seconds is not None and start - begin + longest > seconds:
             return
         try:
-            values, error = compute(calculator, atoms), ""
+            values, error = compute(calculator, atoms, max_force), ""
         except Exception as failure:
             # Calculators raise anything at all, and an image that cannot be labelled must not cost the others.
             values, error = {}, f"{type(failure).__name__}: {failure}".strip(": ")

@@ -74,7 +74,12 @@ class _Lines:
     def table(self, size: int, names: list[str]) -> np.ndarray:
         """The next `size` lines as numbers (size, columns)."""
         first = self.number
-        rows = [] if self._pending is not None else list(itertools.islice(self._stream, size))
+        rows: list[str] = []
+        if self._pending is None:
+            try:
+                rows.extend(itertools.islice(self._stream, size))
+            except UnicodeDecodeError:  # what was read before it stays in `rows`
+                rows.append("not text\n")
         if names[:1] == ["id"] and rows:
             values = _quick_table("".join(rows), len(names))
             # With the right ids at the beginning of all lines, no line has lost numbers to another.

@@ -34,6 +34,11 @@ from aiida_lpsgb.mtp.potential import MTP
 
 __all__ = ["TrainingResult", "Weights", "balanced", "train", "training_set"]
 
+#: Largest force component in eV/Å that is believed; one wrong label of this kind would be all that is fitted.
+MAX_FORCE = 1e4
+#: Default factor of the squares of the coefficients. Hardly seen in the errors of well sampled systems, it keeps what
+#: few configurations do not determine from growing, and so the extrapolation of early potentials within bounds.
+REGULARISATION = 1e-4
 _WEIGHTINGS = ("vibrations", "molecules", "structures")
 
 
@@ -118,12 +123,12 @@ def train(
     *,
     weights: Weights | None = None,
     image_weights: Sequence[float] | None = None,
-    regularisation: float = 0.0,
+    regularisation: float = REGULARISATION,
     max_iter: int = 1000,
     tolerance: float = 1e-3,
     seed: int = 0,
     threads: int = 1,
-    same_init: bool = False,
+    same_init: bool = True,
     progress: Callable[[int, float, MTP], None] | None = None,
 ) -> TrainingResult:
     """Fit the coefficients of a potential to labelled configurations.
@@ -151,7 +156,7 @@ def train(
     threads
         Number of threads. The result is reproducible for the same number.
     same_init
-        Begin with the same radial coefficients for all pairs of species.
+        Begin with the same radial coefficients for all pairs of species, which was better in our tests.
     progress
         Called after each iteration with its number, the loss and the potential, and before the first one with 0.
 
@@ -162,7 +167,8 @@ def train(
     Raises
     ------
     ValueError
-        When there is nothing to train on, or a configuration does not fit the potential.
+        When there is nothing to train on, a configuration does not fit the potential, or a force is above
+        `MAX_FORCE`.
     """
     if max_iter < 0:
         raise ValueError(f"max_iter should not be negative, got {max_iter}")
@@ -214,6 +220,8 @@ def training_set(
     for index, (atoms, factor) in enumerate(zip(images, factors, strict=True)):
         try:
             targets, row_weights = weights.targets(atoms)
+            if (largest := np.abs(targets[1:-6]).max()) > MAX_FORCE:
+                raise ValueError(f"a force of {largest:.3g} eV/Å: the label must be wrong, or atoms overlap")
             data.add(
                 types_of(atoms, species), atoms.positions, atoms.cell.array, atoms.pbc, targets, factor * row_weights
             )

@@ -25,6 +25,9 @@ TrajectoryData = DataFactory("lpsgb.trajectory")
 
 BAR_PER_GPA = 1.0e4
 
+# What LAMMPS says, depending on what it notices first, when atoms fly apart or the cell collapses.
+UNSTABLE = ("Lost atoms", "box size << cutoff", "out of range", "Out of range")
+
 
 class MolecularDynamicsParser(Parser):
     """Attach everything that is whole, then say how the run ended."""
@@ -62,8 +65,8 @@ class MolecularDynamicsParser(Parser):
         if log.break_grade is not None:
             grade = log.break_grade if np.isfinite(log.break_grade) else results["max_grade"]
             return codes.EXTRAPOLATION_BREAK.format(grade=f"{grade:.4g}" if grade else "of the last configuration")
-        if log.error and "lost atoms" in log.error.lower():
-            return codes.ERROR_LOST_ATOMS
+        if log.error and any(symptom in log.error for symptom in UNSTABLE):
+            return codes.ERROR_LOST_ATOMS.format(detail=log.error)
         if log.error and "non-numeric" in log.error.lower():
             return codes.ERROR_NON_FINITE.format(step=log.last_step)
         if log.error:

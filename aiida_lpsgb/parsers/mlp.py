@@ -80,7 +80,7 @@ class MlpTrainParser(MlpParser):
         training = mlp_output.parse_training(stdout)
         report = training["training"]
         if report is None:
-            self._keep_current()
+            self._keep_current(training)
             return self._incomplete("there is no report of the training errors")
         expected = sum(len(node) for node in self._namespace("training_sets").values())
         if report["n_configurations"] != expected:
@@ -100,8 +100,8 @@ class MlpTrainParser(MlpParser):
         self.out("results", orm.Dict(_finite(training)))
         return None
 
-    def _keep_current(self) -> None:
-        """Give the potential of the last complete iteration, if there is one, as output."""
+    def _keep_current(self, training: dict[str, Any]) -> None:
+        """Give the potential of the last complete iteration, if there is one, and how far it got, as outputs."""
         path = self._folder / MlpTrainCalculation.CURRENT_FILE
         if not path.exists():
             return
@@ -112,6 +112,7 @@ class MlpTrainParser(MlpParser):
             return
         if potential.trained:
             self.out("potential", potential)
+            self.out("results", orm.Dict(_finite(training)))
 
 
 def _errors(report: dict[str, Any]) -> dict[str, float]:
@@ -120,10 +121,8 @@ def _errors(report: dict[str, Any]) -> dict[str, float]:
 
 def _finite(training: dict[str, Any]) -> dict[str, Any]:
     """Leave out what is not finite (errors on the validation set, loss), which the database cannot hold."""
-    result = dict(training)
-    if result["validation"] is None:
-        del result["validation"]
-    else:
+    result = {key: value for key, value in training.items() if value is not None}
+    if "validation" in result:
         result["validation"] = {key: value for key, value in result["validation"].items() if np.isfinite(value)}
     result["loss_history"] = [value for value in training["loss_history"] if np.isfinite(value)]
     return result

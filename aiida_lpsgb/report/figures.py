@@ -305,6 +305,259 @@ def learning_curve(iterations: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
+@styled
+def radial_distributions(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    references_A: Mapping[str, float] | None = None,
+    longest_A: float | None = None,
+) -> Figure:
+    """g(r) of several pairs, one above the other.
+
+    Parameters
+    ----------
+    curves
+        By name of the pair: r (Å) and g.
+    references_A
+        Published or expected first peaks by pair, drawn as dotted lines.
+    longest_A
+        End of the axis.
+    """
+    figure, axes = _figure(4.4, 0.6 + 0.95 * len(curves), nrows=len(curves), sharex=True, squeeze=False)
+    for k, (name, (r, g)) in enumerate(curves.items()):
+        panel = axes[k, 0]
+        panel.plot(r, g, color=COLOURS[k % 6])
+        panel.axhline(1, color="0.6", lw=0.6)
+        if references_A and name in references_A:
+            panel.axvline(
+                references_A[name], color=COLOURS[6], ls=":", lw=1, label=f"reference {references_A[name]:.2f} Å"
+            )
+            panel.legend(loc="upper right")
+        panel.set_ylim(bottom=0)
+        panel.set_title(name, loc="left", pad=2)
+    axes[-1, 0].set_xlim(0, longest_A or max(float(r[-1]) for r, _ in curves.values()))
+    axes[-1, 0].set_xlabel("r  (Å)")
+    figure.supylabel("g(r)", fontsize=10)
+    return figure
+
+
+@styled
+def density_map(
+    projection: np.ndarray,
+    edges_A: tuple[np.ndarray, np.ndarray],
+    *,
+    labels: tuple[str, str] = ("a", "c"),
+    species: str = "Li",
+    regions_A: Sequence[tuple[float, float]] = (),
+    bar_A: float = 10.0,
+) -> Figure:
+    """Projected density with a scale bar.
+
+    Parameters
+    ----------
+    projection
+        Ions per Å², shape ``(n_first, n_second)``.
+    edges_A
+        Edges of the bins along both directions, Å.
+    labels
+        Names of the directions.
+    species
+        Whose density.
+    regions_A
+        Ranges along the second direction to mark, such as the boundary.
+    bar_A
+        Length of the scale bar.
+    """
+    first, second = edges_A
+    width, height = first[-1] - first[0], second[-1] - second[0]
+    tall = float(np.clip(3.4 * height / width, 1.8, 7.5))
+    figure, axes = _figure(4.4, tall + 0.6)
+    top = np.quantile(projection, 0.995) or 1.0
+    image = axes.pcolormesh(first, second, projection.T, cmap="magma_r", vmin=0, vmax=top, rasterized=True)
+    axes.set_aspect("equal")
+    axes.grid(False)
+    for low, high in regions_A:
+        axes.axhline(low, color=COLOURS[0], ls="--", lw=0.8)
+        axes.axhline(high, color=COLOURS[0], ls="--", lw=0.8)
+    start = first[0] + 0.05 * width
+    level = second[0] + 0.04 * height
+    axes.plot([start, start + bar_A], [level, level], color="k", lw=2.5, solid_capstyle="butt")
+    axes.text(start + bar_A / 2, level + 0.015 * height, f"{bar_A:g} Å", ha="center", va="bottom", fontsize=8)
+    axes.set_xlabel(f"{labels[0]}  (Å)")
+    axes.set_ylabel(f"{labels[1]}  (Å)")
+    figure.colorbar(image, ax=axes, label=f"{species} per Å²", shrink=0.9)
+    return figure
+
+
+@styled
+def profile(
+    position_A: np.ndarray,
+    density_A3: np.ndarray,
+    *,
+    smooth_A3: np.ndarray | None = None,
+    error_A3: np.ndarray | None = None,
+    mean_A3: float | None = None,
+    regions_A: Sequence[tuple[float, float]] = (),
+    species: str = "Li",
+) -> Figure:
+    """Concentration along a normal, raw and smoothed, relative to the mean of the cell.
+
+    Parameters
+    ----------
+    position_A, density_A3
+        Profile, Å and Å⁻³.
+    smooth_A3, error_A3
+        Smoothed profile and standard error.
+    mean_A3
+        What counts as one; the mean of the profile if None.
+    regions_A
+        Ranges to shade.
+    species
+        Whose concentration.
+    """
+    figure, axes = _figure(4.8, 2.6)
+    mean = float(np.mean(density_A3)) if mean_A3 is None else mean_A3
+    for low, high in regions_A:
+        axes.axvspan(low, high, color=COLOURS[4], alpha=0.18, lw=0)
+    axes.plot(position_A, density_A3 / mean, color="0.7", lw=0.7, label="counted")
+    if error_A3 is not None:
+        reach = 1.96 * np.asarray(error_A3) / mean
+        axes.fill_between(
+            position_A, density_A3 / mean - reach, density_A3 / mean + reach, color="0.7", alpha=0.4, lw=0
+        )
+    if smooth_A3 is not None:
+        axes.plot(position_A, smooth_A3 / mean, color=COLOURS[0], label="smoothed")
+    axes.axhline(1, color=COLOURS[6], lw=0.7, ls=":")
+    axes.set_xlim(0, position_A[-1])
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("position along the normal  (Å)")
+    axes.set_ylabel(f"{species} concentration / mean")
+    axes.legend(ncols=2)
+    return figure
+
+
+@styled
+def persistence_diagram(
+    birth_A: np.ndarray,
+    death_A: np.ndarray,
+    *,
+    filtration: str,
+    scale: str,
+    n_frames: int = 1,
+    threshold_A: float | None = 1.0,
+    bin_A: float = 0.05,
+    smooth_A: float = 0.1,
+) -> Figure:
+    """Density of loops over birth and death, smoothed, with the line of the threshold lifetime.
+
+    Parameters
+    ----------
+    birth_A, death_A
+        Loops, Å.
+    filtration, scale
+        Named on the figure: ``rips`` or ``alpha``, ``radius`` or ``diameter``.
+    n_frames
+        Frames that were pooled.
+    threshold_A
+        Lifetime above which a loop counts as persistent.
+    bin_A, smooth_A
+        Bin and standard deviation of the Gaussian, Å.
+    """
+    from matplotlib.colors import LogNorm
+    from scipy.ndimage import gaussian_filter
+
+    figure, axes = _figure(4.4, 3.6)
+    low, high = float(np.min(birth_A, initial=np.inf)), float(np.max(death_A, initial=0.0))
+    low, high = (low - 3 * smooth_A, high + 3 * smooth_A) if np.isfinite(low) else (0.0, 1.0)
+    edges = np.arange(low, high + bin_A, bin_A)
+    counts, *_ = np.histogram2d(birth_A, death_A, [edges, edges])
+    density = gaussian_filter(counts / (n_frames * bin_A**2), smooth_A / bin_A)
+    top = density.max() or 1.0
+    shown = np.ma.masked_less(density.T, 1e-3 * top)
+    image = axes.pcolormesh(edges, edges, shown, cmap="viridis_r", norm=LogNorm(1e-3 * top, top), rasterized=True)
+    axes.plot([low, high], [low, high], color="0.4", lw=0.8)
+    if threshold_A is not None:
+        axes.plot(
+            [low, high - threshold_A],
+            [low + threshold_A, high],
+            "--",
+            color=COLOURS[1],
+            lw=1,
+            label=f"L = {threshold_A:g} Å",
+        )
+        axes.legend(loc="lower right")
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_aspect("equal")
+    axes.set_xlabel(f"birth, {scale}  (Å)")
+    axes.set_ylabel(f"death, {scale}  (Å)")
+    axes.set_title(f"{filtration} filtration", loc="left")
+    figure.colorbar(image, ax=axes, label="loops per frame and Å²")
+    return figure
+
+
+@styled
+def disorder(
+    distributions: Mapping[str, tuple[np.ndarray, np.ndarray]], *, means: Mapping[str, float] | None = None
+) -> Figure:
+    """Distributions of the (normalised) site disorder parameter.
+
+    Parameters
+    ----------
+    distributions
+        By name: probability density and edges of the bins.
+    means
+        By name, marked by a dotted line and told in the legend.
+    """
+    figure, axes = _figure()
+    for k, (name, (density, edges)) in enumerate(distributions.items()):
+        mean = None if means is None else means.get(name)
+        colour = COLOURS[k % len(COLOURS)]
+        axes.stairs(density, edges, color=colour, fill=True, alpha=0.2)
+        axes.stairs(density, edges, color=colour, lw=1.2, label=name if mean is None else f"{name}, mean {mean:.2f}")
+        if mean is not None:
+            axes.axvline(mean, color=colour, ls=":", lw=1)
+    axes.set_xlabel("site disorder $S_j$, normalised")
+    axes.set_ylabel("probability density")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    return figure
+
+
+@styled
+def scatter(
+    points: Mapping[str, Sequence[tuple[float, float, float, float]]],
+    *,
+    x_label: str = "isotropy ξ",
+    y_label: str = "D  (cm² s⁻¹)",
+    log_y: bool = True,
+) -> Figure:
+    """One quantity against another over many structures, with 95 % bars: log D against ξ, σ against f_PD, …
+
+    Parameters
+    ----------
+    points
+        By kind of structure: (x, standard error of x, y, standard error of y) of each.
+    x_label, y_label
+        What the axes show, with units.
+    log_y
+        Whether the vertical axis is logarithmic.
+    """
+    figure, axes = _figure()
+    for k, (name, rows) in enumerate(points.items()):
+        x, dx, y, dy = np.array(rows, float).T
+        bars = _log_bars(y, dy) if log_y else 1.96 * dy
+        axes.errorbar(
+            x, y, bars, 1.96 * dx, fmt="osD^vP*"[k % 7], ms=4.5, capsize=2, lw=0.8, color=COLOURS[k % 7], label=name
+        )
+    if log_y:
+        axes.set_yscale("log")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.legend()
+    return figure
+
+
 def _error(results: Mapping[str, Any] | None, field: str) -> float | None:
     if not results:
         return None

@@ -25,8 +25,8 @@ class AmorphousReport:
     Attributes
     ----------
     bragg_order : float
-        Strongest reflection of the framework: largest |Σ exp(ik·r)|²/n² over wave vectors of the cell; 1 for a lattice,
-        of order 10/n for a glass of n centres.
+        Strongest reflection of the framework: largest `|Σ exp(ik·r)|²/n²` over wave vectors of the cell; 1 for a
+        lattice, of order 10/n for a glass of n centres.
     pair_modulation : float
         Root mean square of g(r) − 1 between the framework's centres from 8 to 12 Å.
     density_g_cm3 : float
@@ -114,12 +114,12 @@ def bragg_order(atoms: Atoms, shortest_period: float = 2.5, longest_period: floa
     atoms : ase.Atoms
         The scatterers, all counted alike.
     shortest_period, longest_period : float
-        Range of 2π/|k|, in Å.
+        Range of `2π/|k|`, in Å.
 
     Returns
     -------
     float
-        Largest |Σ exp(ik·r)|²/n² over the wave vectors of the cell within the range (0 without any).
+        Largest `|Σ exp(ik·r)|²/n²` over the wave vectors of the cell within the range (0 without any).
     """
     reciprocal = np.linalg.inv(atoms.cell.array).T
     limits = np.ceil(np.linalg.norm(atoms.cell.array, axis=1) / shortest_period).astype(int)

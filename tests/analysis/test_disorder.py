@@ -10,8 +10,6 @@ from aiida_lpsgb.analysis.disorder import disorder
 from aiida_lpsgb.analysis.regions import Slab
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
-pytest.importorskip("pyscal3")
-
 
 def by_definition(atoms, cutoff, degree=6):
     from ase.neighborlist import neighbor_list
@@ -47,6 +45,19 @@ def test_against_the_definition(workers):
         np.testing.assert_allclose(row, by_definition(atoms, 5.0)[: len(row)], atol=1e-8)
     # Neighbours that know nothing of each other: 2 in the limit of many.
     assert result.mean == pytest.approx(2, abs=0.25)
+
+
+@pytest.mark.parametrize("degree", [4, 6, 7])
+def test_against_pyscal3(degree):
+    pyscal3 = pytest.importorskip("pyscal3")
+    rng = np.random.default_rng(1)
+    image = Atoms("Li200P60", scaled_positions=rng.random((260, 3)), cell=[17, 16, 18], pbc=True)
+    trajectory = Trajectory.from_ase([image], 1.0)
+    atoms = trajectory.frame(0)
+    pyscal3.find_neighbors(atoms, method="cutoff", cutoff=5.0, store_rows=False)
+    expected = np.asarray(pyscal3.disorder(atoms, q=degree))[:200]
+    ours = disorder(trajectory, "Li", neighbours=["P"], cutoff_A=5.0, degree=degree)
+    np.testing.assert_allclose(ours.values[0], expected, atol=1e-8)
 
 
 def test_region_and_site_means():

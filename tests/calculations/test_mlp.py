@@ -86,6 +86,11 @@ def test_train_writes_its_files(inputs, generate_calc_job, generate_configuratio
     assert len(read_cfg(folder.get_abs_path("validation.cfg"), SPECIES)) == 1
 
 
+def test_plain_dictionaries_become_nodes(inputs, generate_calc_job):
+    calcinfo, _ = generate_calc_job("lpsgb.mlp.train", store(inputs("train") | {"parameters": {"max_iter": 7}}))
+    assert "--max-iter=7" in calcinfo.codes_info[0].cmdline_params
+
+
 def test_nothing_is_sent_by_default(inputs, generate_calc_job):
     calcinfo, _ = generate_calc_job("lpsgb.mlp.train", store(inputs("train")))
     assert not [option for option in calcinfo.codes_info[0].cmdline_params if "seed" in option or "threads" in option]

@@ -115,6 +115,20 @@ def test_a_failure_does_not_cost_the_others(files, capsys, moody):
     assert "done: 2 of 4 labelled" in capsys.readouterr().out
 
 
+def test_exploded_configurations_get_no_label(files, capsys):
+    """Two atoms on top of each other, as an early potential may leave them, would spoil a training set."""
+    images = rattled(2)
+    images[1].positions[1] = images[1].positions[0] + [0.01, 0, 0]
+    arguments = files(images)
+    assert main(arguments) == 2
+    found = read(arguments)
+    assert found[0].values["energy"]
+    assert "above max_force_ev_angstrom 200" in found[1].error
+    arguments = files(images, EMT_PARAMETERS | {"max_force_ev_angstrom": 1e9})
+    Path(arguments[2]).unlink()
+    assert main(arguments) == 0
+
+
 def test_out_of_time(files, capsys):
     arguments = files(rattled(3))
     assert main([*arguments, "--max-seconds", "0"]) == 3
@@ -167,6 +181,7 @@ def test_a_kill_loses_nothing(files, moody):
         ({"calculator": "ase.calculators.emt:EMT", "keywords": {"nothing": 1, "directory": 3}}, "does not start"),
         ({"calculator": "sevennet", "device": "cpu"}, "unknown keys ['device']"),
         ({"calculator": "sevennet", "keywords": []}, "keywords must be a dictionary"),
+        ({"calculator": "chgnet", "max_force_ev_angstrom": 0}, "max_force_ev_angstrom is 0, expected a positive"),
         ([], "parameters must be a dictionary"),
     ],
 )

@@ -167,6 +167,8 @@ class TestTrain:
         results, node = parse("train", inputs, training()[:200], status=status)
         assert node.exit_status == expected
         assert results["potential"].get_mtp() == trained
+        assert results["results"]["converged"] is False
+        assert "training" not in results["results"].get_dict()
 
     def test_ended_while_writing(self, parse, inputs, trained, tmp_path):
         (tmp_path / "current.mtp").write_text(trained[: len(trained) // 2])

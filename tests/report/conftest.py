@@ -55,59 +55,77 @@ def give(node, data, name):
     data.base.links.add_incoming(node, LinkType.RETURN, name)
 
 
-@pytest.fixture
-def make_study(aiida_profile_clean, aiida_localhost, generate_potential):
-    """Return a factory of finished studies with a run at each temperature."""
+def trajectory():
     from aiida_lpsgb.analysis.trajectory import Trajectory
-    from aiida_lpsgb.data.diffusivity import DiffusivityData
     from aiida_lpsgb.data.trajectory import TrajectoryData
 
-    def trajectory():
-        return TrajectoryData(
-            Trajectory(["Li"], np.zeros((3, 1, 3)), np.eye(3) * 9.0, [0.0, 0.1, 0.2]), ensemble="npt", temperature_K=500
-        )
+    return TrajectoryData(
+        Trajectory(["Li"], np.zeros((3, 1, 3)), np.eye(3) * 9.0, [0.0, 0.1, 0.2]), ensemble="npt", temperature_K=500
+    )
 
-    def factory(temperatures=(700.0, 500.0, 600.0), learning=True):
-        code = orm.InstalledCode(label="lmp", computer=aiida_localhost, filepath_executable="/opt/lmp").store()
-        study = process(orm.WorkChainNode, "aiida.workflows:lpsgb.study", "StudyWorkChain", {"seed": orm.Int(7)})
-        cell = orm.StructureData(cell=np.eye(3) * 9.0)
-        cell.append_atom(position=(0, 0, 0), symbols="Li")
-        sweep = process(
-            orm.WorkChainNode, "aiida.workflows:lpsgb.arrhenius", "ArrheniusWorkChain", {"structure": cell}, study
-        )
-        potential = generate_potential().store()
-        for number, temperature in enumerate(temperatures):
-            inputs = {"potential": potential, "seed": orm.Int(100 + number), "code": code}
-            md = process(orm.CalcJobNode, "aiida.calculations:lpsgb.md", "MolecularDynamicsCalculation", inputs, sweep)
-            frames = create(md, trajectory(), "trajectory")
-            fit = process(
-                orm.CalcFunctionNode, "aiida.calculations:lpsgb.diffusivity", "diffusivity", {"t": frames}, sweep
-            )
-            value = 1e-6 * (temperature / 500.0) ** 4
-            data = DiffusivityData(
-                value,
-                value / 10,
-                temperature_K=temperature,
-                species="Li",
-                estimator="windowed_msd_gls",
-                conductivity_s_cm=value * 1e4,
-                conductivity_uncertainty_s_cm=value * 1e3,
-                window_ps=(2.0, 10.0),
-                arrays={"lag_times_ps": LAGS, "msd_angstrom2": 6e4 * value * LAGS},
-            )
-            give(sweep, create(fit, data, "result"), f"diffusivities__t{temperature:.0f}k_1")
-            give(study, data, f"diffusivities__t{temperature:.0f}k_1")
-        if learning:
-            step = process(orm.CalcFunctionNode, "aiida.calculations:x", "advance", {}, study)
-            rows = [iteration(1, 10.0, 2, 37, 25.2), iteration(2, 10.0, 0, 0, 1.7)]
-            curve = create(step, orm.Dict({"iterations": rows, "stage": 0, "converged": True}), "result")
-            give(study, curve, "learning_curve")
-            give(study, create(step, orm.Dict(ERRORS), "errors"), "test_errors")
-            give(study, create(step, orm.Dict(FIT), "fit"), "arrhenius")
-        study.seal()
-        return study
 
-    return factory
+def small_potential():
+    from aiida_lpsgb.data.potential import PotentialData
+    from aiida_lpsgb.mtp.basis import untrained
+
+    return PotentialData(untrained(2, 3, cutoff=5.0, seed=1), ["Li", "P", "S"])
+
+
+def build_study(temperatures=(700.0, 500.0, 600.0), learning=True):
+    """Store a finished study with a run at each temperature."""
+    from aiida_lpsgb.data.diffusivity import DiffusivityData
+
+    computer = orm.Computer.collection.get_or_create(
+        label="localhost", hostname="localhost", transport_type="core.local", scheduler_type="core.direct"
+    )[1]
+    code = orm.InstalledCode(label="lmp", computer=computer, filepath_executable="/opt/lmp").store()
+    study = process(orm.WorkChainNode, "aiida.workflows:lpsgb.study", "StudyWorkChain", {"seed": orm.Int(7)})
+    cell = orm.StructureData(cell=np.eye(3) * 9.0)
+    cell.append_atom(position=(0, 0, 0), symbols="Li")
+    sweep = process(
+        orm.WorkChainNode, "aiida.workflows:lpsgb.arrhenius", "ArrheniusWorkChain", {"structure": cell}, study
+    )
+    potential = small_potential().store()
+    for number, temperature in enumerate(temperatures):
+        inputs = {"potential": potential, "seed": orm.Int(100 + number), "code": code}
+        md = process(orm.CalcJobNode, "aiida.calculations:lpsgb.md", "MolecularDynamicsCalculation", inputs, sweep)
+        frames = create(md, trajectory(), "trajectory")
+        fit = process(orm.CalcFunctionNode, "aiida.calculations:lpsgb.diffusivity", "diffusivity", {"t": frames}, sweep)
+        value = 1e-6 * (temperature / 500.0) ** 4
+        data = DiffusivityData(
+            value,
+            value / 10,
+            temperature_K=temperature,
+            species="Li",
+            estimator="windowed_msd_gls",
+            conductivity_s_cm=value * 1e4,
+            conductivity_uncertainty_s_cm=value * 1e3,
+            window_ps=(2.0, 10.0),
+            arrays={"lag_times_ps": LAGS, "msd_angstrom2": 6e4 * value * LAGS},
+        )
+        give(sweep, create(fit, data, "result"), f"diffusivities__t{temperature:.0f}k_1")
+        give(study, data, f"diffusivities__t{temperature:.0f}k_1")
+    if learning:
+        step = process(orm.CalcFunctionNode, "aiida.calculations:x", "advance", {}, study)
+        rows = [iteration(1, 10.0, 2, 37, 25.2), iteration(2, 10.0, 0, 0, 1.7)]
+        curve = create(step, orm.Dict({"iterations": rows, "stage": 0, "converged": True}), "result")
+        give(study, curve, "learning_curve")
+        give(study, create(step, orm.Dict(ERRORS), "errors"), "test_errors")
+        give(study, create(step, orm.Dict(FIT), "fit"), "arrhenius")
+    study.seal()
+    return study
+
+
+@pytest.fixture
+def make_study(aiida_profile):
+    """Return a factory of finished studies with a run at each temperature."""
+    return build_study
+
+
+@pytest.fixture(scope="module")
+def finished(aiida_profile):
+    """Return a finished study that the tests of a module share."""
+    return build_study()
 
 
 def iteration(number, gamma_break, n_broken, n_extrapolated, max_grade):

@@ -33,8 +33,8 @@ class Checker(HTMLParser):
 
 
 @pytest.fixture
-def results(make_study):
-    return study_results(make_study())
+def results(finished):
+    return study_results(finished)
 
 
 def test_page_is_whole_and_self_contained(results, tmp_path):
@@ -83,43 +83,42 @@ def test_arrhenius_figure_shows_every_run(results):
 
 
 class TestCommands:
-    def test_results(self, make_study, tmp_path, monkeypatch):
+    def test_results(self, finished, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        study = make_study()
-        output = CliRunner().invoke(main, ["results", str(study.pk)])
+        output = CliRunner().invoke(main, ["results", str(finished.pk)])
         assert output.exit_code == 0, output.output
         assert "(1.00 ± 0.10)e-06" in output.output
-        assert (tmp_path / f"arrhenius-{study.pk}.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / f"arrhenius-{finished.pk}.png").read_bytes().startswith(b"\x89PNG")
 
-    def test_table_only(self, make_study, tmp_path, monkeypatch):
+    def test_table_only(self, finished, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        output = CliRunner().invoke(main, ["results", "--no-plot"])
-        assert output.exit_code == 1
-        make_study()
-        assert CliRunner().invoke(main, ["results", "--no-plot"]).exit_code == 0
+        assert CliRunner().invoke(main, ["results", str(finished.pk), "--no-plot"]).exit_code == 0
         assert list(tmp_path.iterdir()) == []
 
-    def test_report(self, make_study, tmp_path):
+    def test_newest_study_is_the_default(self, finished, make_study):
+        newest = make_study(temperatures=(), learning=False)
+        assert f"StudyWorkChain<{newest.pk}>" in CliRunner().invoke(main, ["results", "--no-plot"]).output
+
+    def test_report(self, finished, tmp_path):
         path = tmp_path / "page.html"
-        output = CliRunner().invoke(main, ["report", str(make_study().pk), "-o", str(path)])
+        output = CliRunner().invoke(main, ["report", str(finished.pk), "-o", str(path)])
         assert output.exit_code == 0, output.output
         assert path.stat().st_size > 10_000
 
     @pytest.mark.parametrize("arguments", [["report", "-o"], ["results", "-o"]])
-    def test_cannot_write(self, make_study, tmp_path, arguments):
-        make_study()
+    @pytest.mark.usefixtures("finished")
+    def test_cannot_write(self, tmp_path, arguments):
         output = CliRunner().invoke(main, [*arguments, str(tmp_path / "missing" / "x.png")])
         assert output.exit_code == 1
         assert "cannot write" in output.output
         assert "Traceback" not in output.output
 
-    def test_unknown_picture_format(self, make_study, tmp_path):
-        make_study()
+    @pytest.mark.usefixtures("finished")
+    def test_unknown_picture_format(self, tmp_path):
         output = CliRunner().invoke(main, ["results", "-o", str(tmp_path / "x.doc")])
         assert "cannot write" in output.output
 
-    def test_not_a_study(self, make_study):
-        study = make_study()
-        output = CliRunner().invoke(main, ["report", str(study.called[0].called[0].pk)])
+    def test_not_a_study(self, finished):
+        output = CliRunner().invoke(main, ["report", str(finished.called[0].called[0].pk)])
         assert output.exit_code == 1
         assert "has no diffusivities" in output.output

@@ -7,9 +7,8 @@ from aiida_lpsgb.report import study_results
 from aiida_lpsgb.report.results import outcome
 
 
-def test_runs_by_temperature_with_their_origin(make_study):
-    study = make_study()
-    results = study_results(study)
+def test_runs_by_temperature_with_their_origin(finished):
+    results = study_results(finished)
     assert [run.temperature_K for run in results.runs] == [500.0, 600.0, 700.0]
     assert [run.seed for run in results.runs] == [101, 102, 100]
     for run in results.runs:
@@ -22,8 +21,8 @@ def test_runs_by_temperature_with_their_origin(make_study):
     assert results.potentials[pk]["cutoff_angstrom"] == 5.0
 
 
-def test_what_was_used(make_study):
-    results = study_results(make_study())
+def test_what_was_used(finished):
+    results = study_results(finished)
     assert results.processes == {
         "ArrheniusWorkChain": 1,
         "MolecularDynamicsCalculation": 3,
@@ -35,8 +34,8 @@ def test_what_was_used(make_study):
     assert (results.formula, results.n_atoms) == ("Li", 1)
 
 
-def test_learning_curve_and_errors(make_study):
-    results = study_results(make_study())
+def test_learning_curve_and_errors(finished):
+    results = study_results(finished)
     assert results.converged is True
     assert [row["n_extrapolated"] for row in results.iterations] == [37, 0]
     assert results.test_errors["n_configurations"] == 40
@@ -58,8 +57,8 @@ def test_a_study_that_has_nothing_yet(make_study):
     assert results.fit is None
 
 
-def test_another_process_is_refused(make_study):
-    other = make_study().called[0].called[0]
+def test_another_process_is_refused(finished):
+    other = finished.called[0].called[0]
     with pytest.raises(ValueError, match=r"has no diffusivities; give a process of lpsgb\.study"):
         study_results(other)
 

@@ -31,10 +31,9 @@ def test_columns_are_aligned():
     assert columns(("a", "long name"), [("1", "2"), ("100", "3")]) == "a    long name\n---  ---------\n1    2\n100  3"
 
 
-def test_table(make_study):
-    study = make_study()
-    text = table(study_results(study))
-    assert f"StudyWorkChain<{study.pk}> finished" in text
+def test_table(finished):
+    text = table(study_results(finished))
+    assert f"StudyWorkChain<{finished.pk}> finished" in text
     assert "t500k_1  500    (1.00 ± 0.10)e-06" in text
     assert "Active learning (converged)" in text
     assert "2 of 4" in text
@@ -44,8 +43,8 @@ def test_table(make_study):
     assert "energy 3.1 meV/atom, force component 87 meV/Å, stress component 0.210 GPa" in text
 
 
-def test_no_diffusion_seen_is_an_upper_limit(make_study):
-    run = replace(study_results(make_study()).runs[0], upper_limit_cm2_s=3.21e-9)
+def test_no_diffusion_seen_is_an_upper_limit(finished):
+    run = replace(study_results(finished).runs[0], upper_limit_cm2_s=3.21e-9)
     assert diffusivity_text(run) == "< 3.2e-09"
 
 

@@ -1,4 +1,4 @@
-"""A whole study in miniature, on the real programs: Lennard-Jones labels, a level-4 potential, picoseconds."""
+"""A whole study in miniature, on the real programs: Morse labels, a level-4 potential, picoseconds."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ MD = {"timestep_fs": 1.0, "barostat": "iso"}
 HOLD = {"ensemble": "nvt", "duration_ps": 1, "temperature_K": "target"}
 MINIATURE = {
     "label": {
-        "calculator": "ase.calculators.lj:LennardJones",
-        "keywords": {"sigma": 2.4, "epsilon": 0.07, "rc": 5.0, "smooth": True},
+        "calculator": "ase.calculators.morse:MorsePotential",
+        "keywords": {"epsilon": 0.1, "rho0": 4.0, "r0": 2.7, "rcut1": 1.4, "rcut2": 1.8},
     },
     "ordering": {"charges": {"Li": 1, "Cl": -0.5}, "n_candidates": 1},
-    "start_set": {"strains": [-0.03, 0.0, 0.03], "amplitudes": [0.05, 0.15, 0.25], "n_rattles": 6},
+    "start_set": {"strains": [0.0], "amplitudes": [0.1, 0.2], "n_rattles": 8},
     "potential": {"species": ["Li", "Cl"], "level": 4, "radial_basis_size": 4},
     "supercells": {"exploration": {"n_atoms": 12}, "sweep": {"n_atoms": 96}, "validation": {"n_atoms": 12}},
     "active_learning": {
         "training": {"max_iter": 40},
         "selection": {"selection_limit": 20},
         "settings": {
-            "temperatures_K": [500, 1000],
-            "gamma_break": [1000, 50],
+            "temperatures_K": [500, 900],
+            "gamma_break": [50],
             "grade_interval_steps": 5,
             "max_iterations": 10,
         },

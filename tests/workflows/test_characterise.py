@@ -27,7 +27,6 @@ def trajectory(aiida_profile):
 
 
 def test_everything_by_protocol(trajectory):
-    pytest.importorskip("pyscal3")
     builder = WorkflowFactory("lpsgb.characterise").get_builder_from_protocol(
         trajectory,
         "fast",

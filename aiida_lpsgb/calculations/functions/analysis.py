@@ -85,7 +85,9 @@ def arrhenius_fit(**diffusivities: DiffusivityData) -> orm.Dict:
         ``d0_cm2_s``, ``ln_d0``, ``covariance_ln_d0_ev``, ``birge_ratio``, ``diffusivity_300k_cm2_s``,
         ``diffusivity_300k_interval95_cm2_s``, ``conductivity_300k_s_cm``, ``conductivity_300k_interval95_s_cm``,
         ``regimes`` (one or two fits, ``transition_K``, ``aicc``), and what was fitted: ``temperatures_K``,
-        ``diffusivities_cm2_s``, ``uncertainties_cm2_s``, ``upper_limits``.
+        ``diffusivities_cm2_s``, ``uncertainties_cm2_s``,
+        ``detected``, ``upper_limits`` (which were taken as limits; none where fewer than two temperatures show
+        diffusion).
     """
     nodes = [diffusivities[label] for label in sorted(diffusivities)]
     nodes.sort(key=lambda node: node.temperature)
@@ -110,6 +112,7 @@ def arrhenius_fit(**diffusivities: DiffusivityData) -> orm.Dict:
     result["diffusivities_cm2_s"] = [node.value for node in nodes]
     result["uncertainties_cm2_s"] = [node.uncertainty for node in nodes]
     result["upper_limits"] = limits
+    result["detected"] = [bool(node.base.attributes.get("details").get("detected", node.value > 0)) for node in nodes]
     return orm.Dict(result)
 
 
@@ -467,20 +470,17 @@ def _finite(value: float) -> float | None:
 
 def _points(nodes: list[DiffusivityData]) -> tuple[list[float], list[float], list[float], list[bool]]:
     """Temperatures, values, errors and which are limits: a limit is zero with an error that reaches up to it."""
-    temperatures, values, errors, limits = [], [], [], []
-    for node in nodes:
-        details = node.base.attributes.get("details")
-        limit = not details.get("detected", node.value > 0)
-        temperatures.append(node.temperature)
-        limits.append(limit)
+    limits = [not node.base.attributes.get("details").get("detected", node.value > 0) for node in nodes]
+    if len({node.temperature for node, limit in zip(nodes, limits, strict=True) if not limit}) < 2:
+        # Too little was seen for a line through what was: fit all positive values, whose errors say how little.
+        limits = [node.value <= 0 for node in nodes]
+    values, errors = [], []
+    for node, limit in zip(nodes, limits, strict=True):
         values.append(0.0 if limit else node.value)
         # 1.645 standard errors above zero is the one-sided 95 % limit.
-        errors.append(
-            details.get("upper_limit_cm2_s", node.value + 1.645 * node.uncertainty) / 1.645
-            if limit
-            else node.uncertainty
-        )
-    return temperatures, values, errors, limits
+        reach = node.base.attributes.get("details").get("upper_limit_cm2_s", node.value + 1.645 * node.uncertainty)
+        errors.append(reach / 1.645 if limit else node.uncertainty)
+    return [node.temperature for node in nodes], values, errors, limits
 
 
 def _details(nodes: list[DiffusivityData], key: str) -> list[float]:

@@ -12,9 +12,10 @@ from aiida.plugins import DataFactory
 from ase import Atoms
 from pymatgen.core import Structure
 
+from aiida_lpsgb.structures import amorphous, ordering, strain
 from aiida_lpsgb.structures import bicrystal as bicrystals
 from aiida_lpsgb.structures import grain_boundary as grain_boundaries
-from aiida_lpsgb.structures import ordering, strain
+from aiida_lpsgb.structures import interface as interfaces
 from aiida_lpsgb.structures import supercell as supercells
 from aiida_lpsgb.structures.crystal import Crystal
 from aiida_lpsgb.structures.validation import require_ordered
@@ -23,11 +24,9 @@ CRYSTAL_KEYS = ("cutoffs", "charges")
 SIZE_KEYS = ("width", "region", "n_atoms", "vacuum")
 BOUNDARY_REQUIRED = ("axis", "plane")
 REQUEST_KEYS = set(inspect.signature(grain_boundaries.boundaries).parameters) - {"crystal"}
-BOUNDARY_KEYS = (
-    set(inspect.signature(bicrystals.grain_boundary).parameters) - {"crystal", "request"}
-    | REQUEST_KEYS
-    | set(CRYSTAL_KEYS)
-)
+BUILD_KEYS = set(inspect.signature(bicrystals.grain_boundary).parameters) - {"crystal", "request"}
+BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
+INTERFACE_KEYS = set(inspect.signature(interfaces.interface).parameters) - {"crystal", "glass"}
 
 
 @calcfunction
@@ -209,6 +208,63 @@ def boundary_energies(
             "candidates": {name: known[name] for name in energies},
             "regions": known[lowest]["regions"],
         }
+    )
+
+
+@calcfunction
+def interface(crystal: orm.StructureData, glass: orm.StructureData, parameters: orm.Dict) -> dict[str, orm.Data]:
+    """Join a glass to a crystal plane on both sides.
+
+    Parameters
+    ----------
+    crystal : StructureData
+        The crystal, ordered, in the setting that the indices refer to.
+    glass : StructureData
+        A periodic glass of the same elements.
+    parameters : Dict
+        ``plane`` and, optionally, the other keywords of :func:`aiida_lpsgb.structures.interface.interface`, and
+        ``cutoffs`` and ``charges`` of :class:`aiida_lpsgb.structures.crystal.Crystal`.
+
+    Returns
+    -------
+    dict
+        ``structure`` (StructureData) and ``results`` (Dict: area, strain of the glass, thicknesses, gaps, ``regions``).
+    """
+    options = parameters.get_dict()
+    _require_known(options, INTERFACE_KEYS | set(CRYSTAL_KEYS), ("plane",))
+    atoms = interfaces.interface(
+        _crystal(crystal, options),
+        _ordered(glass, "glass"),
+        **{key: value for key, value in options.items() if key not in CRYSTAL_KEYS},
+    )
+    return {
+        "structure": orm.StructureData(ase=atoms),
+        "results": orm.Dict({**atoms.info["interface"], "n_atoms": len(atoms)}),
+    }
+
+
+@calcfunction
+def amorphous_report(structure: orm.StructureData, reference: orm.StructureData, parameters: orm.Dict) -> orm.Dict:
+    """Measure long-range order, density and units of a quenched structure and of the crystal it was.
+
+    Parameters
+    ----------
+    structure, reference : StructureData
+        The quenched structure and the crystal.
+    parameters : Dict
+        ``centre`` and ``unit`` and, optionally, ``cutoffs``, ``max_bragg_order`` and ``max_pair_modulation`` of
+        :func:`aiida_lpsgb.structures.amorphous.characterise`.
+
+    Returns
+    -------
+    Dict
+        ``structure`` and ``reference``, each with the fields of
+        :class:`aiida_lpsgb.structures.amorphous.AmorphousReport`.
+    """
+    options = _options(parameters, amorphous.characterise, "centre", "unit")
+    nodes = {"structure": structure, "reference": reference}
+    return orm.Dict(
+        {name: amorphous.characterise(_ordered(node, name), **options).as_dict() for name, node in nodes.items()}
     )
 
 

@@ -35,6 +35,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             "batch_size",
             valid_type=orm.Int,
             default=lambda: orm.Int(50),
+            serializer=orm.to_aiida_type,
             validator=validate_positive,
             help="Most configurations a job. It gets fewer where that lets `max_concurrent` jobs run at once.",
         )
@@ -42,6 +43,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             "max_concurrent",
             valid_type=orm.Int,
             default=lambda: orm.Int(2),
+            serializer=orm.to_aiida_type,
             validator=validate_positive,
             help="Jobs at the same time.",
         )
@@ -49,6 +51,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             "max_attempts",
             valid_type=orm.Int,
             default=lambda: orm.Int(2),
+            serializer=orm.to_aiida_type,
             validator=validate_positive,
             help="How often a configuration is tried.",
         )

@@ -78,3 +78,18 @@ def test_species_must_agree():
     sodium = DataFactory("lpsgb.diffusivity")(1e-6, 1e-7, temperature_K=600, species="Na", estimator="msd")
     with pytest.raises(ValueError, match="of one species, found Li, Na"):
         CalculationFactory("lpsgb.arrhenius_fit")(a=lithium, b=sodium)
+
+
+def test_too_little_diffusion_still_gives_a_line():
+    """With diffusion seen at one temperature only, all positive values are fitted with the errors they have."""
+    details = {"number_density_A3": 0.017, "charge": 1.0, "upper_limit_cm2_s": 3e-7}
+    nodes = {
+        f"t{t}": DataFactory("lpsgb.diffusivity")(
+            d, s, temperature_K=t, species="Li", estimator="msd", details=details | {"detected": seen}
+        )
+        for t, d, s, seen in ((500, 1e-8, 2e-8, False), (600, 5e-8, 4e-8, False), (700, 4e-7, 1e-7, True))
+    }
+    result = CalculationFactory("lpsgb.arrhenius_fit")(**nodes).get_dict()
+    assert result["upper_limits"] == [False] * 3
+    assert result["detected"] == [False, False, True]
+    assert result["activation_energy_uncertainty_ev"] > 0.1

@@ -180,6 +180,7 @@ def test_protocol(inputs, generate_workchain):
     assert LabelWorkChain.get_default_protocol() == "moderate"
 
 
+@pytest.mark.slow
 @pytest.mark.daemon
 def test_through_the_daemon(submit_and_wait, inputs):
     node = submit_and_wait(LabelWorkChain, **inputs(3), batch_size=orm.Int(1))

@@ -1,0 +1,276 @@
+"""``aiida-lpsgb structure``: order crystals, build boundaries and interfaces, draw them. No AiiDA profile is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def _indices(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Read three integers from ``1,2,0``, ``1 -2 0`` or (single digits) ``1-20``."""
+    if value is None:
+        return None
+    text = value.strip("()[]").replace(",", " ")
+    words = text.split()
+    if len(words) == 1:
+        words, sign = [], ""
+        for character in text:
+            if character == "-":
+                sign = "-"
+            else:
+                words.append(sign + character)
+                sign = ""
+    try:
+        numbers = tuple(int(word) for word in words)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3:
+        raise click.BadParameter(f"{value!r} is not three integers, such as 1,-2,0", param=parameter)
+    return numbers
+
+
+def _charges(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    """Read ``Li=1`` pairs."""
+    charges = {}
+    for value in values:
+        element, _, charge = value.partition("=")
+        try:
+            charges[element] = float(charge)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not ELEMENT=CHARGE, such as Li=1", param=parameter) from None
+    return charges
+
+
+def _plain_errors(command: Callable) -> Callable:
+    """Show what was wrong with the input as one line."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (ValueError, TypeError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+INPUT = click.argument("crystal", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+OUTPUT = click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write; ASE formats."
+)
+PICTURE = click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG to draw it to.")
+MAX_AREA = click.option("--max-area", type=float, default=1500.0, show_default=True, help="Largest area, Å².")
+WIDTH = click.option("--width", type=float, default=25.0, show_default=True, help="Least thickness of a grain, Å.")
+REGION = click.option("--region", type=float, default=10.0, show_default=True, help="Thickness of each region, Å.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def structure() -> None:
+    """Order crystals, build grain boundaries and interfaces, and draw them."""
+
+
+@structure.command()
+@INPUT
+@OUTPUT
+@click.option("--charge", "charges", multiple=True, callback=_charges, help="Formal charge, such as Li=1; repeat.")
+@click.option("-n", "--candidates", type=int, default=1, show_default=True, help="Arrangements; files get a number.")
+@click.option("--supercell", nargs=3, type=int, default=(1, 1, 1), show_default=True, help="Repeats before filling.")
+@click.option("--rank-by", type=click.Choice(["ewald", "occupancy"]), default="ewald", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling of large cells.")
+@_plain_errors
+def order(
+    crystal: Path,
+    output: Path,
+    charges: dict[str, float],
+    candidates: int,
+    supercell: tuple[int, int, int],
+    rank_by: str,
+    seed: int,
+) -> None:
+    """Fill the partially occupied sites of the CIF file CRYSTAL."""
+    from ase.io import write
+
+    from aiida_lpsgb.structures import ordering
+
+    found = ordering.order(
+        ordering.read_cif(crystal), charges, n_candidates=candidates, supercell=supercell, rank_by=rank_by, seed=seed
+    )
+    for i, atoms in enumerate(found):
+        path = output if candidates == 1 else output.with_stem(f"{output.stem}-{i}")
+        energy = atoms.info["ewald_energy_eV"]
+        atoms.info = {}
+        write(path, atoms)
+        click.echo(f"{path}: {atoms.get_chemical_formula()}, Ewald energy {energy:.3f} eV")
+
+
+@structure.command()
+@INPUT
+@OUTPUT
+@click.option("--axis", callback=_indices, help="Tilt or twist axis [uvw], such as 0,0,1.")
+@click.option("--plane", callback=_indices, required=True, help="Boundary plane (hkl) of grain 1, such as 1,2,0.")
+@click.option(
+    "--kind",
+    type=click.Choice(["symmetric", "asymmetric", "twist", "mixed"]),
+    default="symmetric",
+    show_default=True,
+)
+@click.option("--plane-2", callback=_indices, help="Plane of grain 2 (asymmetric, mixed).")
+@click.option("--direction", callback=_indices, help="Direction of grain 1 (mixed).")
+@click.option("--direction-2", callback=_indices, help="Direction of grain 2 that is parallel to it (mixed).")
+@click.option("--pseudo-cubic", is_flag=True, help="Read the labels as if the cell were a cube.")
+@click.option("--sigma", type=int, help="Nominal Σ (pseudo-cubic).")
+@click.option("--angle", type=float, help="True twist angle, degrees.")
+@click.option("--max-strain", type=float, default=0.01, show_default=True, help="Largest strain of either grain.")
+@MAX_AREA
+@WIDTH
+@REGION
+@click.option("--n-atoms", type=int, default=1, show_default=True, help="Least number of atoms.")
+@click.option("--vacuum", type=float, default=0.0, show_default=True, help="Open the second boundary by this, Å.")
+@click.option("--list", "list_only", is_flag=True, help="List the coincidences found and build nothing.")
+@PICTURE
+@JSON
+@_plain_errors
+def boundary(
+    crystal: Path,
+    output: Path,
+    axis: tuple[int, int, int] | None,
+    plane: tuple[int, int, int],
+    kind: str,
+    pseudo_cubic: bool,
+    list_only: bool,
+    picture: Path | None,
+    as_json: bool,
+    width: float,
+    region: float,
+    n_atoms: int,
+    vacuum: float,
+    **request: Any,
+) -> None:
+    """Build a bicrystal of the ordered CRYSTAL with two grain boundaries a cell."""
+    from ase.io import read
+
+    from aiida_lpsgb.structures import bicrystal, grain_boundary
+    from aiida_lpsgb.structures.crystal import Crystal
+
+    convention = "pseudo-cubic" if pseudo_cubic else "lattice"
+    options = {key: value for key, value in request.items() if value is not None}
+    setting = Crystal(read(crystal))
+    if list_only:
+        for found in grain_boundary.boundaries(setting, axis, plane, kind, convention=convention, **options):
+            click.echo(
+                f"true angle {found.angle_deg:7.3f}°  area {found.area:9.2f} Å²  strain {found.max_strain:.3%}  "
+                f"spacing {found.grains[0].plane.spacing:.3f} Å"
+            )
+        return
+    (atoms,) = bicrystal.grain_boundary(
+        setting,
+        axis,
+        plane,
+        kind,
+        convention=convention,
+        width=width,
+        region=region,
+        n_atoms=n_atoms,
+        vacuum=vacuum,
+        **options,
+    )
+    _finish(atoms, atoms.info["grain_boundary"], output, picture, as_json)
+
+
+@structure.command()
+@INPUT
+@click.argument("glass", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@OUTPUT
+@click.option("--plane", callback=_indices, required=True, help="Surface (hkl) of the crystal, such as 0,0,1.")
+@click.option("--max-strain", type=float, default=0.03, show_default=True, help="Largest strain of the glass.")
+@MAX_AREA
+@WIDTH
+@REGION
+@PICTURE
+@JSON
+@_plain_errors
+def interface(
+    crystal: Path,
+    glass: Path,
+    output: Path,
+    plane: tuple[int, int, int],
+    max_strain: float,
+    max_area: float,
+    width: float,
+    region: float,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    """Join the periodic GLASS to a plane of the ordered CRYSTAL on both sides."""
+    from ase.io import read
+
+    from aiida_lpsgb.structures.crystal import Crystal
+    from aiida_lpsgb.structures.interface import interface as join
+
+    atoms = join(
+        Crystal(read(crystal)),
+        read(glass),
+        plane,
+        max_strain=max_strain,
+        max_area=max_area,
+        width=width,
+        region_width=region,
+    )
+    _finish(atoms, atoms.info["interface"], output, picture, as_json)
+
+
+@structure.command()
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_plain_errors
+def check(path: Path) -> None:
+    """Say what molecular units the structure in PATH is made of, and how close its atoms come."""
+    from ase.io import read
+
+    from aiida_lpsgb.structures.units import survey
+
+    report = survey(read(path))
+    click.echo("units: " + ", ".join(f"{count} {formula}" for formula, count in report.formulas.items()))
+    click.echo(f"longest bond: {report.longest_bond:.3f} Å")
+    click.echo(f"shortest distance: {report.shortest_pair:.3f} Å")
+    for pair, distance in report.shortest_inter_unit.items():
+        click.echo(f"shortest {pair} between units: {distance:.3f} Å")
+
+
+@structure.command()
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("picture", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--title", default="", help="Heading.")
+@_plain_errors
+def draw(path: Path, picture: Path, title: str) -> None:
+    """Draw the structure in PATH along x and y to the file PICTURE."""
+    from ase.io import read
+
+    from aiida_lpsgb.structures.picture import draw as draw_figure
+    from aiida_lpsgb.structures.picture import save
+
+    save(draw_figure(read(path), title=title), picture)
+
+
+def _finish(atoms: Any, description: dict[str, Any], output: Path, picture: Path | None, as_json: bool) -> None:
+    """Write, draw and describe a structure."""
+    from ase.io import write
+
+    from aiida_lpsgb.structures.picture import draw as draw_figure
+    from aiida_lpsgb.structures.picture import save
+
+    if picture:
+        save(draw_figure(atoms, title=output.stem), picture)
+    atoms.info = {}
+    write(output, atoms)
+    if as_json:
+        click.echo(json.dumps({**description, "n_atoms": len(atoms)}))
+        return
+    click.echo(f"{output}: {len(atoms)} atoms, {atoms.get_chemical_formula()}")
+    for key, value in description.items():
+        click.echo(f"  {key}: {value}")

@@ -1,0 +1,138 @@
+"""What `lpsgb.characterise` has found: a table beside reference values, and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiida_lpsgb.report import figures
+
+if TYPE_CHECKING:
+    from aiida.orm import ProcessNode
+    from matplotlib.figure import Figure
+
+
+def characterisation_table(summary: Mapping[str, Any], references: Mapping[str, Any] | None = None) -> str:
+    """Headline numbers as text, beside published values where there are any.
+
+    Parameters
+    ----------
+    summary
+        The ``summary`` of `lpsgb.characterise`.
+    references
+        By name of the number (``first_peaks_A``, ``whole_fraction``, ``mean_disorder``, ``f_pd``): ``values`` and a
+        ``note`` on why a run may differ.
+    """
+    references = references or {}
+    rows = [("quantity", "here", "published")]
+    peaks = references.get("first_peaks_A", {}).get("values", {})
+    for pair, distance in summary.get("first_peaks_A", {}).items():
+        published = next((peaks[p] for p in (pair, "-".join(reversed(pair.split("-")))) if p in peaks), None)
+        rows.append((f"first peak {pair} (Å)", _text(distance, None, ".2f"), _text(published, None, ".2f")))
+    for key, name, form in (
+        ("whole_fraction", "whole units", ".1%"),
+        ("mean_disorder", "mean site disorder, normalised", ".3f"),
+        ("enrichment", "enrichment of the region", ".3f"),
+        ("diffusivity_cm2_s", "D (cm²/s)", ".2e"),
+        ("conductivity_s_cm", "σ (S/cm)", ".2e"),
+        ("isotropy", "isotropy ξ", ".2f"),
+        ("haven_ratio", "Haven ratio", ".2f"),
+    ):
+        if key in summary:
+            published = references.get(key, {}).get("values")
+            rows.append((name, _text(summary[key], _error(summary, key), form), _text(published, None, form)))
+    for label, values in summary.get("topology", {}).items():
+        name = f"f_PD, L > {values['threshold_A']:g} Å, {values['filtration']}, {values['scale']}"
+        here = _text(values.get("f_pd"), values.get("f_pd_uncertainty"), ".4f")
+        rows.append(
+            (
+                name if name not in {r[0] for r in rows} else label,
+                here,
+                _text(references.get("f_pd", {}).get("values"), None, ".2f"),
+            )
+        )
+    for label, values in summary.get("regions", {}).items():
+        here = _text(values["diffusivity_cm2_s"], values["uncertainty_cm2_s"], ".2e")
+        rows.append((f"D in {label.replace('__', ', ')} (cm²/s)", here, ""))
+    widths = [max(len(row[k]) for row in rows) for k in range(3)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    notes = [f"{name}: {entry['note']}" for name, entry in references.items() if "note" in entry]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def characterisation_figures(node: ProcessNode) -> dict[str, Figure]:
+    """The figures of a finished characterisation, by name.
+
+    Parameters
+    ----------
+    node
+        A `lpsgb.characterise` process.
+    """
+    outputs = node.outputs
+    drawn: dict[str, Figure] = {}
+    if "rdf" in outputs:
+        drawn["rdf"] = _radial_distributions(outputs.rdf)
+    if "density" in outputs:
+        drawn |= _density(outputs.density)
+    if "disorder" in outputs:
+        curve = (outputs.disorder.get_array("distribution"), outputs.disorder.get_array("edges"))
+        drawn["disorder"] = figures.disorder(
+            {"sites": curve}, means={"sites": outputs.disorder.base.attributes.get("mean")}
+        )
+    if "diffusivity" in outputs:
+        drawn["msd"] = _motion(outputs.diffusivity)
+    for label, diagram in outputs.topology.items() if "topology" in outputs else ():
+        keys = ("filtration", "scale", "n_frames", "threshold_A")
+        options = {key: diagram.base.attributes.get(key) for key in keys}
+        drawn[f"topology_{label}"] = figures.persistence_diagram(
+            diagram.get_array("birth_A"), diagram.get_array("death_A"), **options
+        )
+    return drawn
+
+
+def _radial_distributions(node: Any) -> Figure:
+    pairs = node.base.attributes.get("first_peaks_A")
+    r = node.get_array("r_A")
+    return figures.radial_distributions({pair: (r, node.get_array(f"g_{pair.replace('-', '_')}")) for pair in pairs})
+
+
+def _density(node: Any) -> dict[str, Figure]:
+    grid, cell = node.get_array("density_A3"), node.get_array("cell_A")
+    species = node.base.attributes.get("species")
+    lengths = np.linalg.norm(cell, axis=1)
+    edges = tuple(np.linspace(0, lengths[k], grid.shape[k] + 1) for k in (0, 2))
+    height = abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[2], cell[0]))
+    drawn = {"density": figures.density_map(grid.mean(axis=1) * height, edges, species=species)}
+    drawn["profile"] = figures.profile(
+        node.get_array("profile_position_A_2"),
+        node.get_array("profile_A3_2"),
+        smooth_A3=node.get_array("profile_smooth_A3_2"),
+        species=species,
+    )
+    return drawn
+
+
+def _motion(node: Any) -> Figure:
+    return figures.msd(
+        node.get_array("lag_times_ps"),
+        node.get_array("msd_components_angstrom2"),
+        error_A2=node.get_array("msd_uncertainty_angstrom2"),
+        window_ps=node.base.attributes.get("window_ps"),
+        # The total grows by six D: one Å²/ps is 1e-4 cm²/s.
+        slope_A2_ps=6e4 * node.value,
+        intercept_A2=node.base.attributes.get("details")["intercept_A2"],
+    )
+
+
+def _error(summary: Mapping[str, Any], key: str) -> float | None:
+    names = {"diffusivity_cm2_s": "uncertainty_cm2_s", "conductivity_s_cm": "conductivity_uncertainty_s_cm"}
+    return summary.get(names.get(key, f"{key}_uncertainty"))
+
+
+def _text(value: float | None, error: float | None, form: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:{form}}" if error is None else f"{value:{form}} ± {error:{form}}"

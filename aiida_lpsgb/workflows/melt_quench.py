@@ -1,0 +1,136 @@
+"""From a crystal to a glass by melting and quenching: `lpsgb.melt_quench`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, ProcessSpec, ToContext
+from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+
+from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
+from aiida_lpsgb.workflows.protocols import ProtocolMixin
+
+MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+PotentialData = DataFactory("lpsgb.potential")
+amorphous_report = CalculationFactory("lpsgb.amorphous_report")
+supercell = CalculationFactory("lpsgb.supercell")
+
+
+class MeltQuenchWorkChain(ProtocolMixin):
+    """Heat a crystal until it melts, quench it, and check that what is left is a glass."""
+
+    WHOLE_ENTRIES = (*ProtocolMixin.WHOLE_ENTRIES, "supercell")
+    OPEN_ENTRIES = ("amorphous",)
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare ports, outline and exit codes."""
+        super().define(spec)
+        spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered.")
+        spec.input("potential", valid_type=PotentialData, help="Trained potential, trusted at the melt's temperature.")
+        spec.input("supercell", valid_type=orm.Dict, help="Parameters of `lpsgb.supercell`: the size of the glass.")
+        spec.input("parameters", valid_type=orm.Dict, help="Parameters of `lpsgb.md`: heat, hold, cool, hold, produce.")
+        spec.input("seed", valid_type=orm.Int, help="Seed of the initial velocities.")
+        spec.input(
+            "amorphous",
+            valid_type=orm.Dict,
+            help="Parameters of `lpsgb.amorphous_report`: `centre` and `unit` of the framework, and limits of order.",
+        )
+        spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
+        spec.inputs.validator = validate_inputs
+
+        spec.outline(cls.run_dynamics, cls.inspect_dynamics)
+
+        spec.expose_outputs(MolecularDynamicsBaseWorkChain)
+        spec.output("amorphous", valid_type=orm.Dict, help="Long-range order, density and units of glass and crystal.")
+        spec.exit_code(401, "ERROR_DYNAMICS_FAILED", message="The melt could not be quenched: {detail}")
+        spec.exit_code(
+            410,
+            "ERROR_NOT_AMORPHOUS",
+            message="The structure kept long-range order ({order}): melt it hotter or longer, or cool it faster.",
+        )
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        structure: orm.StructureData,
+        potential: orm.Data,
+        amorphous: Mapping[str, Any],
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        seed: orm.Int | None = None,
+    ) -> Any:
+        """Builder with the numbers of a protocol.
+
+        Parameters
+        ----------
+        code
+            LAMMPS with a pair style for moment tensor potentials.
+        structure, potential
+            The ordered crystal, and the potential that runs it.
+        amorphous
+            `centre` and `unit` of the framework, such as P and PS4.
+        protocol
+            `fast`, `moderate` (default) or `paper`.
+        overrides
+            Replacements for entries of the protocol; unknown keys are refused.
+        seed
+            Drawn once and stored where not given.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides)
+        builder = cls.get_builder()
+        builder.structure = structure
+        builder.potential = potential
+        builder.supercell = orm.Dict(values["supercell"])
+        builder.parameters = orm.Dict(values["parameters"])
+        builder.amorphous = orm.Dict({**values["amorphous"], **amorphous})
+        builder.seed = seed or cls.draw_seed()
+        builder.md.md.code = code
+        builder.md.md.metadata.options = values["options"]
+        return builder
+
+    def run_dynamics(self) -> ToContext:
+        """Repeat the crystal and run all stages in one job."""
+        self.ctx.crystal = supercell(self.inputs.structure, self.inputs.supercell)
+        inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
+        inputs.md.structure = self.ctx.crystal
+        inputs.md.potential = self.inputs.potential
+        inputs.md.parameters = self.inputs.parameters
+        inputs.md.seed = self.inputs.seed
+        self.report(f"melting {len(self.ctx.crystal.sites)} atoms of {self.ctx.crystal.get_formula()}")
+        return ToContext(dynamics=self.submit(MolecularDynamicsBaseWorkChain, **inputs))
+
+    def inspect_dynamics(self) -> ExitCode | None:
+        """Hand the run's results on and compare the glass with the crystal."""
+        run = self.ctx.dynamics
+        self.out_many(self.exposed_outputs(run, MolecularDynamicsBaseWorkChain))
+        if not run.is_finished_ok:
+            detail = f"{run.process_label}<{run.pk}> [{run.exit_status}] {run.exit_message}"
+            return self.exit_codes.ERROR_DYNAMICS_FAILED.format(detail=detail)
+        results = amorphous_report(run.outputs.structure, self.ctx.crystal, self.inputs.amorphous)
+        self.out("amorphous", results)
+        glass = results["structure"]
+        order = f"Bragg order {glass['bragg_order']:.3f}, pair modulation {glass['pair_modulation']:.3f}"
+        self.report(f"{order}, {glass['density_g_cm3']:.3f} g/cm³, units {glass['units']}")
+        if not glass["amorphous"]:
+            return self.exit_codes.ERROR_NOT_AMORPHOUS.format(order=order)
+        return None
+
+
+def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """The potential must know the crystal, and the framework's element must be there."""
+    if any(key not in inputs for key in ("structure", "potential", "amorphous")):
+        return None  # the ports themselves complain
+    if message := validation.md_inputs_error(inputs["structure"], inputs["potential"]):
+        return message
+    options = inputs["amorphous"].get_dict()
+    if missing := [key for key in ("centre", "unit") if key not in options]:
+        return f"amorphous: {', '.join(missing)} must be given"
+    if options["centre"] not in inputs["structure"].get_symbols_set():
+        return f"amorphous: the structure has no {options['centre']}, which `centre` names"
+    return None

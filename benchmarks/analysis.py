@@ -1,0 +1,364 @@
+"""Analysis against its peers, on made-up trajectories of the size of the paper's.
+
+    python benchmarks/analysis.py [NAME …] [--quick]
+
+Every ratio compares runs of the same invocation; where a peer is timed on a sample of frames, its entry says so. The
+last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import struct
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CORES = len(os.sched_getaffinity(0))
+EDGES = np.array([52.28, 65.04, 75.12])  # the paper's 4 × 8 × 12 supercell, 12 288 atoms
+NUMBERS = {"Li": 4608, "P": 1536, "S": 6144}
+
+
+def timed(function: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
+    """Best wall time of some repeats, s, and the last result."""
+    best, result = np.inf, None
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = function()
+        best = min(best, time.perf_counter() - start)
+    return best, result
+
+
+def peak_memory() -> float:
+    """Largest memory of this process so far, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def sites(number: int, rng: np.random.Generator) -> np.ndarray:
+    """Scaled positions on a jittered grid: no two on top of each other, as in a solid."""
+    shape = np.ceil(EDGES / (np.prod(EDGES) / number) ** (1 / 3)).astype(int)
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), axis=-1).reshape(-1, 3)
+    chosen = rng.permutation(len(grid))[:number]
+    return (grid[chosen] + 0.5 + rng.normal(0, 0.1, (number, 3))) / shape % 1.0
+
+
+def solid(n_frames: int, species: dict[str, int], seed: int = 0):
+    """A trajectory that vibrates about such sites."""
+    from aiida_lpsgb.analysis.trajectory import TrajectoryWriter
+
+    rng = np.random.default_rng(seed)
+    symbols = [s for s, n in species.items() for _ in range(n)]
+    base = sites(len(symbols), rng)
+    writer = TrajectoryWriter(symbols, {"temperature_K": 300.0})
+    for k in range(n_frames):
+        writer.append(base + rng.normal(0, 0.15, base.shape) / EDGES, np.diag(EDGES), 0.1 * k)
+    return writer.finish()
+
+
+def verdict(ours: float, peers: dict[str, float], bar: float, **more: Any) -> dict[str, Any]:
+    """Times, ratio to the best peer and whether the bar is met (None without a peer)."""
+    ratio = min(peers.values()) / ours if peers else None
+    met = None if ratio is None else bool(ratio >= bar)
+    return {
+        "seconds": ours,
+        "peers_seconds": peers,
+        "ratio_to_best_peer": ratio,
+        "bar": f"ratio >= {bar}",
+        "met": met,
+        **more,
+    }
+
+
+def bench_msd(quick: bool) -> dict[str, Any]:
+    """All lags, three components."""
+    from aiida_lpsgb.analysis.diffusion import mean_squared_displacement
+
+    n_frames, n_ions = (1000, 512) if quick else (5000, 4608)
+    rng = np.random.default_rng(0)
+    positions = rng.normal(0, 0.1, (n_frames, n_ions, 3)).cumsum(axis=0)
+    before = peak_memory()
+    one, msd = timed(lambda: mean_squared_displacement(positions, workers=1), 2)
+    more, _ = timed(lambda: mean_squared_displacement(positions, workers=CORES), 2)
+    memory = 1 + max(0.0, peak_memory() - before) / positions.nbytes
+    peers = {}
+    if find_spec("freud"):
+        import freud
+
+        peers["freud"], theirs = timed(lambda: freud.msd.MSD(mode="window").compute(positions).msd)
+        assert np.allclose(theirs[1:50], msd[1:50].sum(axis=1), rtol=1e-3)
+    if find_spec("tidynamics"):
+        import tidynamics
+
+        peers["tidynamics"], _ = timed(lambda: [tidynamics.msd(positions[:, i]) for i in range(n_ions)])
+    if find_spec("MDAnalysis"):
+        import MDAnalysis
+        from MDAnalysis.analysis.msd import EinsteinMSD
+
+        universe = MDAnalysis.Universe.empty(n_ions, trajectory=True)
+        universe.load_new(positions.astype(np.float32))
+        peers["MDAnalysis"], _ = timed(lambda: EinsteinMSD(universe, msd_type="xyz", fft=True).run())
+    result = verdict(
+        min(one, more), peers, 4, seconds_by_cores={1: one, CORES: more}, memory_with_input_over_input=memory
+    )
+    result["bar"] += ", memory <= 2 x input"
+    result["met"] = result["met"] and memory <= 2
+    return result
+
+
+def bench_region(quick: bool) -> dict[str, Any]:
+    """Three estimators in one slab."""
+    from aiida_lpsgb.analysis.region_diffusion import region_diffusivity
+    from aiida_lpsgb.analysis.regions import Slab
+    from aiida_lpsgb.analysis.trajectory import Trajectory
+
+    n_frames, n_ions = (400, 512) if quick else (2000, 4608)
+    rng = np.random.default_rng(0)
+    start = rng.random((1, n_ions, 3)) * EDGES
+    positions = start + rng.normal(0, 0.1, (n_frames, n_ions, 3)).cumsum(axis=0)
+    everything = np.concatenate([positions, np.zeros((n_frames, 1, 3))], axis=1)
+    trajectory = Trajectory(["Li"] * n_ions + ["S"], everything, np.diag(EDGES), np.arange(n_frames) * 0.1)
+    slab = {"boundary": Slab(2, (0.5,), 10.0)}
+    three = ["tagged", "both_ends", "continuous"]
+    window = (0.5, 0.1 * 0.08 * n_frames)
+    ours, _ = timed(lambda: region_diffusivity(trajectory, "Li", slab, estimators=three, window_ps=window))
+    peers = {}
+    if find_spec("pymatgen.analysis.diffusion"):
+        from pymatgen.analysis.diffusion.analyzer import DiffusionAnalyzer
+        from pymatgen.core import Lattice, Structure
+
+        structure = Structure(Lattice(np.diag(EDGES)), trajectory.symbols, everything[0] / EDGES)
+        moved = np.ascontiguousarray((everything - everything[:1]).transpose(1, 0, 2))
+        middle = (0.5 - 5 / EDGES[2], 0.5 + 5 / EDGES[2])
+        peers["pymatgen DiffusionAnalyzer, its one estimator"], _ = timed(
+            lambda: DiffusionAnalyzer(structure, moved, "Li", 300.0, 1.0, 100, smoothed="max", c_ranges=[middle])
+        )
+    return verdict(ours, peers, 20)
+
+
+def bench_persistence(quick: bool) -> dict[str, Any]:
+    """Periodic loops of the ions, frame by frame."""
+    from aiida_lpsgb.analysis.topology import persistence
+
+    n_frames, n_ions = (8, 512) if quick else (200, 4608)
+    trajectory = solid(n_frames, {"Li": n_ions})
+    ours, diagram = timed(lambda: persistence(trajectory, "Li", filtration="alpha", workers=CORES))
+    result = verdict(ours, {}, 10, loops_per_frame=len(diagram.birth_A) / n_frames)
+    result["bar"] = "alpha: ratio >= 10 and <= 120 s; rips: ratio >= 2"
+    if not find_spec("ripser"):
+        return result
+    from ripser import ripser
+    from scipy.spatial import cKDTree
+
+    def plain(index: int) -> float:
+        tree = cKDTree(trajectory.frame_positions(index) % EDGES, boxsize=EDGES)
+        distances = tree.sparse_distance_matrix(tree, 8.0, output_type="coo_matrix")
+        deaths = ripser(distances, distance_matrix=True, maxdim=1, thresh=8.0)["dgms"][1][:, 1]
+        return float(deaths[np.isfinite(deaths)].max())
+
+    every = n_frames // 4
+    sample = range(0, n_frames, every)
+    theirs, last = timed(lambda: [plain(i) for i in sample])
+    theirs *= n_frames / len(sample)
+    # Every loop of such ions is filled well before 8 Å; what comes after costs time and tells nothing.
+    longest = min(8.0, 1.1 * max(last))
+    rips, _ = timed(
+        lambda: persistence(trajectory, "Li", filtration="rips", every=every, longest_A=longest, workers=CORES)
+    )
+    rips *= n_frames / len(sample)
+    ratios = {"alpha": theirs / ours, "rips": theirs / rips}
+    met = ratios["alpha"] >= 10 and ours <= 120 and ratios["rips"] >= 2
+    return result | {
+        "peers_seconds": {"ripser to 8 Å, a frame at a time (from 4 frames)": theirs},
+        "seconds_rips (from 4 frames)": rips,
+        "rips_longest_A": longest,
+        "ratio_to_best_peer": ratios,
+        "met": bool(met),
+    }
+
+
+def bench_prdf(quick: bool) -> dict[str, Any]:
+    """All pairs of species to 10 Å."""
+    from aiida_lpsgb.analysis.rdf import radial_distributions
+
+    n_frames, sample = (5, 2) if quick else (200, 20)
+    trajectory = solid(n_frames, NUMBERS)
+    ours, found = timed(lambda: radial_distributions(trajectory, cutoff_A=10.0, bin_A=0.02, workers=CORES))
+    peers = {}
+    indices = {s: trajectory.indices(s) for s in NUMBERS}
+    if find_spec("freud"):
+        import freud
+
+        box = freud.box.Box(*EDGES)
+        frames = [trajectory.frame_positions(i) - EDGES / 2 for i in range(sample)]
+
+        def with_freud() -> None:
+            for a, b in found:
+                rdf = freud.density.RDF(500, 10.0)
+                for positions in frames:
+                    options = {"r_max": 10.0, "exclude_ii": a == b}
+                    rdf.compute(
+                        (box, positions[indices[b]]), query_points=positions[indices[a]], neighbors=options, reset=False
+                    )
+
+        seconds, _ = timed(with_freud)
+        peers[f"freud (from {sample} frames)"] = seconds * n_frames / sample
+    if find_spec("MDAnalysis"):
+        from MDAnalysis.analysis.rdf import InterRDF
+
+        universe = trajectory[:2].to_mdanalysis()
+        groups = {s: universe.select_atoms(f"name {s}") for s in NUMBERS}
+
+        def with_mdanalysis() -> None:
+            for a, b in found:
+                block = (1, 1) if a == b else None
+                InterRDF(groups[a], groups[b], nbins=500, range=(0.0, 10.0), exclusion_block=block).run()
+
+        seconds, _ = timed(with_mdanalysis)
+        peers["MDAnalysis InterRDF (from 2 frames)"] = seconds * n_frames / 2
+    return verdict(ours, peers, 1)
+
+
+def bench_disorder(quick: bool) -> dict[str, Any]:
+    """S_j of Li among Li and P."""
+    from aiida_lpsgb.analysis.disorder import disorder
+
+    n_frames = 10 if quick else 200
+    trajectory = solid(n_frames, NUMBERS)
+    ours, found = timed(lambda: disorder(trajectory, "Li", neighbours=["P"], cutoff_A=5.0, workers=CORES))
+    if not find_spec("pyscal3"):
+        return verdict(ours, {}, 1.8)
+    import pyscal3
+
+    def loop() -> np.ndarray:
+        values = []
+        for index in range(n_frames):
+            atoms = trajectory.frame(index, ["Li", "P"])
+            pyscal3.find_neighbors(atoms, method="cutoff", cutoff=5.0, store_rows=False)
+            values.append(np.asarray(pyscal3.disorder(atoms, q=6))[: NUMBERS["Li"]])
+        return np.array(values)
+
+    theirs, values = timed(loop)
+    return verdict(
+        ours,
+        {"pyscal3, a frame at a time": theirs},
+        1.8,
+        largest_difference=float(np.nanmax(np.abs(values - found.values))),
+    )
+
+
+def bench_ingest(quick: bool) -> dict[str, Any]:
+    """A dump of 12 288 atoms into the compact file."""
+    from aiida_lpsgb.analysis.trajectory import Trajectory
+
+    n_frames, n_text = (50, 20) if quick else (2000, 200)
+    atoms = sum(NUMBERS.values())
+    with tempfile.TemporaryDirectory() as folder:
+        text, binary, target = (Path(folder) / name for name in ("dump.txt", "dump.bin", "t.lpsgbtraj"))
+        write_dumps(text, binary, n_frames, n_text)
+        seconds, trajectory = timed(lambda: ingest(binary, target))
+        size = target.stat().st_size
+        opened, again = timed(lambda: Trajectory.load(target))
+        frame, _ = timed(lambda: again.frame(n_frames // 2))
+        lithium, _ = timed(lambda: again.positions("Li"))
+        part, _ = timed(lambda: ingest(text, Path(folder) / "u.lpsgbtraj"))
+        parse = with_pandas(text, atoms)
+    scale = n_frames / n_text
+    met = (seconds <= 2 or part * scale <= 8) and size <= 0.15e9 and opened <= 1
+    return {
+        "seconds": seconds,
+        f"seconds_text (from {n_text} frames)": part * scale,
+        "peers_seconds": {f"pandas, text, numbers alone (from {n_text} frames)": parse * scale},
+        "ratio_to_best_peer": parse * scale / seconds,
+        "file_GB": size / 1e9,
+        "bytes_per_coordinate": size / (3 * atoms * trajectory.n_frames),
+        "open_seconds": opened,
+        "one_frame_seconds": frame,
+        "all_lithium_seconds": lithium,
+        "bar": "binary <= 2 s or text <= 8 s; file <= 0.15 GB; open <= 1 s",
+        "met": bool(met),
+    }
+
+
+def ingest(path: Path, target: Path):
+    """From a dump to the compact file."""
+    from aiida_lpsgb.analysis.trajectory import Trajectory
+
+    trajectory = Trajectory.from_lammps_dump(path, list(NUMBERS), timestep_fs=2.0)
+    trajectory.save(target)
+    return trajectory
+
+
+def with_pandas(path: Path, atoms: int) -> float:
+    """Seconds that pandas takes for the numbers of a text dump, the frames having been cut out beforehand."""
+    import pandas
+
+    lines = path.read_text().splitlines(keepends=True)
+    pieces = ["".join(lines[k + 9 : k + 9 + atoms]) for k in range(0, len(lines), atoms + 9)]
+    seconds, _ = timed(lambda: [pandas.read_csv(StringIO(piece), sep=" ", header=None).to_numpy() for piece in pieces])
+    return seconds
+
+
+def write_dumps(text: Path, binary: Path, n_frames: int, n_text: int) -> None:
+    """The same trajectory as LAMMPS writes it in both forms; the text of the first frames only."""
+    rng = np.random.default_rng(0)
+    atoms = sum(NUMBERS.values())
+    table = np.empty((atoms, 5))
+    table[:, 0] = np.arange(1, atoms + 1)
+    table[:, 1] = np.repeat(np.arange(len(NUMBERS)) + 1, list(NUMBERS.values()))
+    base, noise = rng.random((atoms, 3)), rng.normal(0, 0.1, (atoms, 3)) / EDGES
+    columns = b"id type xsu ysu zsu"
+    with open(binary, "wb") as out, open(text, "w") as lines:
+        for k in range(n_frames):
+            table[:, 2:] = base + np.roll(noise, 7 * k, axis=0)
+            out.write(struct.pack("<q10sii", -10, b"DUMPCUSTOM", 1, 2))
+            out.write(struct.pack("<qqi6i", 50 * k, atoms, 0, *[0] * 6))
+            out.write(struct.pack("<6d", 0, EDGES[0], 0, EDGES[1], 0, EDGES[2]) + struct.pack("<ii", 5, 0))
+            out.write(struct.pack("<bd", 1, 0.1 * k) + struct.pack("<i", len(columns)) + columns)
+            out.write(struct.pack("<ii", 1, 5 * atoms) + table.tobytes())
+            if k < n_text:
+                lines.write(f"ITEM: TIMESTEP\n{50 * k}\nITEM: NUMBER OF ATOMS\n{atoms}\nITEM: BOX BOUNDS pp pp pp\n")
+                lines.writelines(f"0.0 {edge}\n" for edge in EDGES)
+                lines.write("ITEM: ATOMS id type xsu ysu zsu\n")
+                lines.writelines(f"{i:.0f} {t:.0f} {x:.8f} {y:.8f} {z:.8f}\n" for i, t, x, y, z in table.tolist())
+
+
+BENCHMARKS = {
+    "ingest": bench_ingest,
+    "msd": bench_msd,
+    "region": bench_region,
+    "prdf": bench_prdf,
+    "disorder": bench_disorder,
+    "persistence": bench_persistence,
+}
+
+
+def main() -> None:
+    """Run what is asked for and print it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"some of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs; bars do not apply")
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.names) - set(BENCHMARKS)):
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    warnings.simplefilter("ignore")
+    results: dict[str, Any] = {"cores": CORES, "quick": arguments.quick}
+    for name in arguments.names or BENCHMARKS:
+        print(f"{name}: {BENCHMARKS[name].__doc__}", flush=True)
+        results[name] = BENCHMARKS[name](arguments.quick)
+        for key, value in results[name].items():
+            print(f"    {key}: {value}", flush=True)
+    print(json.dumps(results, default=float))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""Compare this package's grain boundaries with those of aimsgb and pymatgen, and relax them with a potential.
+
+    python benchmarks/grain_boundaries.py [--compare] [--potential P.mtp --species Li P S] [--sevennet]
+                                          [--output table.md]
+
+Every boundary of examples/data/grain_boundaries.yaml is built, with --compare also by aimsgb and pymatgen. These bring
+the crystal into the standard setting a < b < c, so the crystal and the indices are permuted for them first. With a
+potential, this package's boundaries are relaxed by LAMMPS (all atoms, and the cell along the normal), and the energies
+are given; with --sevennet also those that SevenNet-0 gives the same relaxed structures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import subprocess
+import tempfile
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import yaml
+from ase import Atoms
+from ase.io import read
+from ase.io.lammpsdata import write_lammps_data
+from pymatgen.core import Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from aiida_lpsgb.structures import bicrystal, ordering, strain, units
+from aiida_lpsgb.structures.crystal import Crystal
+
+DATA = Path(__file__).parents[1] / "examples" / "data"
+CHARGES = {"Li": 1, "P": 5, "S": -2}
+MASSES = {"Li": 6.94, "P": 30.974, "S": 32.06}
+MAX_STRAIN = {"symmetric": 0.01, "twist": 0.02}
+
+
+def main() -> None:
+    arguments = parse()
+    crystal = ordering.order(ordering.read_cif(DATA / "beta-li3ps4.cif"), CHARGES, rank_by="occupancy")[0]
+    table = yaml.safe_load((DATA / "grain_boundaries.yaml").read_text(encoding="utf-8"))
+    rows = []
+    bulk = relaxed_bulk(crystal, arguments) if arguments.potential else None
+    engine = sevennet() if arguments.sevennet else None
+    for name, request in table.items():
+        row = {"name": name, "kind": request["kind"], **own(Crystal(crystal), request, arguments.width)}
+        if bulk is not None:
+            row.update(relaxed(bulk, request, arguments, engine))
+        if arguments.compare:
+            row["aimsgb"] = attempt(aimsgb, crystal, request)
+            row["pymatgen"] = attempt(pymatgen, crystal, request, row["nominal_angle_deg"])
+        rows.append(row)
+        print(json.dumps(row, ensure_ascii=False), flush=True)
+    text = markdown(rows)
+    if arguments.output:
+        arguments.output.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--potential", type=Path, help="trained .mtp file to relax with")
+    parser.add_argument("--species", nargs="+", default=["Li", "P", "S"], help="what its types stand for")
+    parser.add_argument("--sevennet", action="store_true", help="energies of the relaxed cells with SevenNet-0 as well")
+    parser.add_argument("--sevennet-atoms", type=int, default=700, help="for cells of at most so many atoms")
+    parser.add_argument("--width", type=float, default=15.0, help="least thickness of a grain that is relaxed, Å")
+    parser.add_argument("--compare", action="store_true", help="build with aimsgb and pymatgen, too (slow)")
+    parser.add_argument("--output", type=Path, help="Markdown table to write")
+    return parser.parse_args()
+
+
+def describe(atoms: Atoms) -> dict:
+    """Count what is whole: stoichiometry of the cell, share of P in PS₄ units, shortest distance."""
+    counts = Counter(atoms.get_chemical_symbols())
+    report = units.survey(atoms)
+    return {
+        "n_atoms": len(atoms),
+        "stoichiometric": counts["Li"] == 3 * counts["P"] and counts["S"] == 4 * counts["P"],
+        "whole": report.formulas.get("PS4", 0) / counts["P"],
+        "shortest_pair_A": report.shortest_pair,
+    }
+
+
+def own(crystal: Crystal, request: dict, width: float) -> dict:
+    """Build with this package: a small cell, and one of 10 000 atoms against the clock."""
+    options = {"convention": "pseudo-cubic", "max_strain": MAX_STRAIN[request["kind"]]}
+    start = time.perf_counter()
+    (large,) = bicrystal.grain_boundary(crystal, **request, **options, n_atoms=10_000)
+    seconds = time.perf_counter() - start
+    (small,) = bicrystal.grain_boundary(crystal, **request, **options, width=width, region=width / 2)
+    info = small.info["grain_boundary"]
+    keys = ("nominal_sigma", "nominal_angle_deg", "true_angle_deg", "area_A2", "max_strain", "equivalent_by")
+    return {
+        **{key: info[key] for key in keys},
+        "gap_A": info["gaps_A"][0],
+        **describe(small),
+        "large": {**describe(large), "seconds": seconds},
+    }
+
+
+def relaxed_bulk(crystal: Atoms, arguments: argparse.Namespace) -> Atoms:
+    """Relax the crystal off its symmetry."""
+    (rattled,) = strain.rattle(crystal, 0.05, 1, 3)
+    return minimise(rattled, arguments, "aniso")
+
+
+def relaxed(bulk: Atoms, request: dict, arguments: argparse.Namespace, engine) -> dict:
+    """Build from the relaxed crystal, relax, and compute the energy of the boundary."""
+    options = {"convention": "pseudo-cubic", "max_strain": MAX_STRAIN[request["kind"]]}
+    width = arguments.width
+    (built,) = bicrystal.grain_boundary(Crystal(bulk), **request, **options, width=width, region=width / 2)
+    atoms = minimise(built, arguments, "z")
+    area = built.info["grain_boundary"]["total_area_A2"]
+    per_atom = bulk.info["energy_eV"] / len(bulk)
+    report = units.survey(atoms)
+    row = {
+        "gamma_J_m2": bicrystal.boundary_energy(atoms.info["energy_eV"], len(atoms), per_atom, area),
+        "relaxed": {
+            **describe(atoms),
+            "longest_bond_A": report.longest_bond,
+            "shortest_P_S_between_units_A": report.shortest_inter_unit["P-S"],
+            "equivalent_by": built.info["grain_boundary"]["equivalent_by"],
+        },
+    }
+    if engine is not None and len(atoms) <= arguments.sevennet_atoms:
+        per_atom = potential_energy(bulk, engine) / len(bulk)
+        row["gamma_sevennet_J_m2"] = bicrystal.boundary_energy(
+            potential_energy(atoms, engine), len(atoms), per_atom, area
+        )
+    return row
+
+
+def minimise(atoms: Atoms, arguments: argparse.Namespace, axes: str) -> Atoms:
+    """Relax atoms and cell with LAMMPS; the energy goes to ``info["energy_eV"]``."""
+    command = "minimize 0.0 1.0e-3 1000 10000"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        with (path / "structure.data").open("w", encoding="utf-8") as handle:
+            write_lammps_data(
+                handle, atoms, specorder=arguments.species, masses=False, units="metal", atom_style="atomic"
+            )
+            masses = "".join(f"{i} {MASSES[s]}\n" for i, s in enumerate(arguments.species, start=1))
+            handle.write(f"\nMasses\n\n{masses}")
+        lines = [
+            "units metal",
+            "atom_style atomic",
+            "read_data structure.data",
+            f"pair_style mtp {arguments.potential.resolve()}",
+            "pair_coeff * *",
+            "neigh_modify every 1 delay 0",
+            command,
+            f"fix relax all box/relax {axes} 0.0 vmax 0.002 nreset 50",
+            command,
+            "unfix relax",
+            command,
+            'print "energy_eV $(pe:%.12g)"',
+            "write_dump all custom final.lammpstrj id type xu yu zu modify sort id format float %.12g",
+        ]
+        (path / "in").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        subprocess.run(["lmp", "-in", "in", "-log", "log", "-screen", "none"], cwd=path, check=True)
+        energy = (path / "log").read_text(encoding="utf-8").split("\nenergy_eV ")[1].split()[0]
+        final = read(path / "final.lammpstrj", format="lammps-dump-text")
+    result = Atoms(atoms.get_chemical_symbols(), positions=final.positions, cell=final.cell, pbc=True)
+    result.info["energy_eV"] = float(energy)
+    return result
+
+
+def sevennet():
+    from sevenn.calculator import SevenNetCalculator
+
+    return SevenNetCalculator("7net-0", device="cpu")
+
+
+def potential_energy(atoms: Atoms, calculator) -> float:
+    copy = atoms.copy()
+    copy.calc = calculator
+    return float(copy.get_potential_energy())
+
+
+def attempt(function, *arguments) -> dict:
+    """Run one of the other tools; an exception is its result."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return describe(function(*arguments))
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+
+
+def standard_setting(crystal: Atoms, request: dict) -> tuple[Structure, list[int], list[int]]:
+    """Exchange a and c, which makes a < b < c, and the indices with them."""
+    cell = crystal.cell.lengths()[::-1]
+    structure = Structure(np.diag(cell), crystal.get_chemical_symbols(), crystal.get_scaled_positions()[:, ::-1])
+    return structure, request["axis"][::-1], request["plane"][::-1]
+
+
+def aimsgb(crystal: Atoms, request: dict) -> Atoms:
+    from aimsgb import Grain, GrainBoundary
+
+    structure, axis, plane = standard_setting(crystal, request)
+    initial = Grain.from_sites(structure.sites)
+    for signs in itertools.product((1, -1), repeat=3):
+        # aimsgb lists one of the planes that are equivalent in an orthorhombic crystal.
+        equivalent = [sign * index for sign, index in zip(signs, plane, strict=True)]
+        try:
+            boundary = GrainBoundary(axis, request["sigma"], equivalent, initial, uc_a=2, uc_b=2)
+            break
+        except ValueError as error:
+            refused = error
+    else:
+        raise refused
+    stacked = Grain.stack_grains(boundary.grain_a, boundary.grain_b, direction=boundary.direction)
+    return AseAtomsAdaptor.get_atoms(stacked, msonable=False)
+
+
+def pymatgen(crystal: Atoms, request: dict, angle: float) -> Atoms:
+    from pymatgen.core.interface import GrainBoundaryGenerator
+
+    structure, axis, plane = standard_setting(crystal, request)
+    generator = GrainBoundaryGenerator(structure)
+    angles = generator.get_rotation_angle_from_sigma(request["sigma"], tuple(axis), lat_type="c")
+    exact = min(angles, key=lambda other: min(abs(other - angle), abs(180 - other - angle)))
+    boundary = generator.gb_from_parameters(tuple(axis), exact, expand_times=2, plane=tuple(plane), ratio=[1, 1, 1])
+    return AseAtomsAdaptor.get_atoms(boundary, msonable=False)
+
+
+def markdown(rows: list[dict]) -> str:
+    """Tabulate what was found."""
+    head = [
+        "boundary",
+        "nominal °",
+        "true °",
+        "area Å²",
+        "strain %",
+        "atoms",
+        "gap Å",
+        "shortest Å",
+        "10 000 atoms in s",
+    ]
+    with_gamma = "gamma_J_m2" in rows[0]
+    if with_gamma:
+        head += ["γ J/m²", "γ SevenNet", "whole, relaxed"]
+    if "aimsgb" in rows[0]:
+        head += ["aimsgb: whole, shortest", "pymatgen: whole, shortest"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for row in rows:
+        cells = [
+            row["name"] + (" twist" if row["kind"] == "twist" else ""),
+            f"{row['nominal_angle_deg']:.2f}",
+            f"{row['true_angle_deg']:.2f}",
+            f"{row['area_A2']:.0f}",
+            f"{100 * row['max_strain']:.2f}",
+            str(row["n_atoms"]),
+            f"{row['gap_A']:.2f}",
+            f"{row['shortest_pair_A']:.2f}",
+            f"{row['large']['seconds']:.1f}",
+        ]
+        if with_gamma:
+            seven = row.get("gamma_sevennet_J_m2")
+            cells += [
+                f"{row['gamma_J_m2']:.3f}",
+                "" if seven is None else f"{seven:.3f}",
+                f"{row['relaxed']['whole']:.0%}",
+            ]
+        if "aimsgb" in row:
+            cells += [other(row["aimsgb"]), other(row["pymatgen"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def other(result: dict) -> str:
+    if "error" in result:
+        return "refused" if "ValueError" in result["error"] else "failed"
+    note = "" if result["stoichiometric"] else ", not Li₃PS₄"
+    return f"{result['whole']:.0%}, {result['shortest_pair_A']:.2f}{note}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Draw the pictures of these pages from made-up data: ``python docs/topics/analysis/pictures.py``."""
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from aiida_lpsgb.analysis import arrhenius, density, diffusion, disorder, rdf, region_diffusion, regions, topology
+from aiida_lpsgb.analysis.trajectory import Trajectory
+from aiida_lpsgb.report import figures
+
+HERE = Path(__file__).parent / "pictures"
+EDGE, THICKNESS, INSIDE, OUTSIDE = 30.0, 8.0, 0.06, 0.01  # of the layered toy: Å, Å, Å²/ps, Å²/ps
+# β-Li3PS4 with Li on 8d and 4b, as (element, fractional coordinates); the other positions follow from Pnma.
+CELL = (13.07, 8.13, 6.26)
+SITES = {
+    "Li": [(0.333, 0.030, 0.387), (0.0, 0.0, 0.5)],
+    "P": [(0.088, 0.25, 0.165)],
+    "S": [(0.1544, 0.030, 0.274), (0.938, 0.25, 0.263), (0.106, 0.25, 0.840)],
+}
+
+
+def draw(name, figure):
+    """Save one picture, small enough for the pages."""
+    figure.savefig(HERE / f"{name}.png", dpi=100, metadata={"Software": None})
+
+
+def crystal(n_frames=40, amplitude=0.15):
+    """Rattled frames of a supercell of the crystal."""
+    from ase.spacegroup import crystal as build
+
+    symbols = [s for s, places in SITES.items() for _ in places]
+    basis = [place for places in SITES.values() for place in places]
+    unit = build(symbols, basis, spacegroup=62, cellpar=[*CELL, 90, 90, 90])
+    atoms = unit * (2, 3, 4)
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(n_frames):
+        image = atoms.copy()
+        image.positions += (
+            rng.normal(0, amplitude, image.positions.shape) * np.where(atoms.numbers == 3, 1.3, 0.6)[:, None]
+        )
+        images.append(image)
+    return Trajectory.from_ase(images, 1.0, unwrapped=True)
+
+
+def layered(n_ions=600, n_frames=3000, substeps=4):
+    """Walk whose diffusivity is larger in the middle slab, at even density (Metropolis)."""
+    rng = np.random.default_rng(3)
+
+    def local(z):
+        distance = z - EDGE / 2
+        return np.where(np.abs(distance - EDGE * np.rint(distance / EDGE)) <= THICKNESS / 2, INSIDE, OUTSIDE) / substeps
+
+    x = rng.uniform(0, EDGE, (n_ions, 3))
+    frames = np.zeros((n_frames, n_ions + 1, 3))
+    for t in range(n_frames):
+        for _ in range(substeps):
+            here = local(x[:, 2])
+            step = rng.normal(size=(n_ions, 3)) * np.sqrt(2 * here)[:, None]
+            there = local(x[:, 2] + step[:, 2])
+            square = (step**2).sum(axis=1)
+            accept = rng.random(n_ions) < (here / there) ** 1.5 * np.exp(square / 4 * (1 / here - 1 / there))
+            x[accept] += step[accept]
+        frames[t, :-1] = x
+    return Trajectory(["Li"] * n_ions + ["S"], frames, np.eye(3) * EDGE, np.arange(n_frames) * 1.0)
+
+
+def motion():
+    """Mean-squared displacement of ions that vibrate and hop; Arrhenius line with a limit."""
+    rng = np.random.default_rng(1)
+    n_frames, n_ions = 2000, 100
+    walk = (rng.normal(size=(n_frames, n_ions, 3)) * np.sqrt([0.002, 0.004, 0.003])).cumsum(axis=0)
+    positions = np.concatenate([walk + rng.normal(0, 0.3, walk.shape), np.zeros((n_frames, 1, 3))], axis=1)
+    run = Trajectory(["Li"] * n_ions + ["S"], positions, np.eye(3) * 20, np.arange(n_frames) * 0.5)
+    result = diffusion.diffusivity(run, "Li")
+    figure = figures.msd(
+        result.lags_ps,
+        result.msd_A2,
+        error_A2=result.msd_error_A2,
+        window_ps=result.window_ps,
+        slope_A2_ps=6e4 * result.value,
+        intercept_A2=result.intercept_A2,
+    )
+    draw("msd", figure)
+    t = np.array([450, 500, 550, 600, 700, 800.0])
+    d = 2e-3 * np.exp(-0.32 / (arrhenius.K_B * t)) * np.exp(rng.normal(0, 0.1, 6))
+    s = 0.1 * d
+    limits = np.array([True] + [False] * 5)
+    values = np.where(limits, 0.0, d)
+    errors = np.where(limits, 1.5 * d / 1.645, s)
+    draw("arrhenius", figures.arrhenius(t, values, errors, arrhenius.fit(t, values, errors, limits), limits=limits))
+
+
+def region():
+    """Estimators on the layered toy; prints the table of the page."""
+    run = layered()
+    slab = {"boundary": regions.Slab(2, (0.5,), THICKNESS)}
+    rows = {}
+    print("| estimator | window (ps) | in the slab: lateral | normal | outside: lateral | normal |")
+    print("|---|---|---|---|---|---|")
+    for window in ((2, 20), (10, 60), (20, 200)):
+        found = region_diffusion.region_diffusivity(run, "Li", slab, window_ps=window)
+        for name in region_diffusion.ESTIMATORS:
+            inside, outside = found["boundary", name], found["elsewhere", name]
+            cells = []
+            for result, truth in ((inside, INSIDE), (outside, OUTSIDE)):
+                for value in (result.lateral, result.components[2]):
+                    cells.append(f"{value.value / truth * 1e4:.2f} ± {value.error / truth * 1e4:.2f}")
+            print(f"| `{name}` | {window[0]}–{window[1]} | {' | '.join(cells)} |")
+            middle = np.sqrt(window[0] * window[1])
+            rows.setdefault(name, []).append(
+                (middle, 0.0, inside.lateral.value / INSIDE * 1e4, inside.lateral.error / INSIDE * 1e4)
+            )
+    labels = {"x_label": "middle of the window  (ps)", "y_label": "lateral D in the slab / truth", "log_y": False}
+    draw("regions", figures.scatter(rows, **labels))
+
+
+def structure():
+    """Everything of the rattled crystal."""
+    run = crystal()
+    found = rdf.radial_distributions(run, cutoff_A=9.0, bin_A=0.03)
+    references = {"Li-S": 2.43, "Li-P": 3.05, "S-S": 3.35, "P-P": 5.01}
+    draw(
+        "prdf",
+        figures.radial_distributions({"-".join(p): (v.r_A, v.g) for p, v in found.items()}, references_A=references),
+    )
+    grid = density.density_map(run, "Li", voxel_A=0.25).smoothed(0.25)
+    first, second, _ = density.grid_axes(grid, 2)
+    draw("density", figures.density_map(grid.projection(2), (first, second), labels=("a", "b")))
+    line = density.profile(run, "Li", 1)
+    draw("profile", figures.profile(line.position_A, line.density_A3, smooth_A3=line.smooth_A3, error_A3=line.error_A3))
+    for filtration in ("alpha", "rips"):
+        diagram = topology.persistence(run, "Li", filtration=filtration, longest_A=8.0)
+        options = {"filtration": filtration, "scale": diagram.scale, "n_frames": diagram.n_frames}
+        draw(filtration, figures.persistence_diagram(diagram.birth_A, diagram.death_A, **options))
+    still = disorder.disorder(run, "Li", neighbours=["P"], cutoff_A=5.0)
+    rng = np.random.default_rng(0)
+    gas = [Atoms("Li288P72", scaled_positions=rng.random((360, 3)), cell=run.mean_cell, pbc=True) for _ in range(10)]
+    random = disorder.disorder(Trajectory.from_ase(gas, 1.0, unwrapped=True), "Li", neighbours=["P"], cutoff_A=5.0)
+    names = {"rattled crystal": still, "random points": random}
+    draw(
+        "disorder",
+        figures.disorder(
+            {k: v.distribution(60) for k, v in names.items()}, means={k: v.mean for k, v in names.items()}
+        ),
+    )
+
+
+if __name__ == "__main__":
+    HERE.mkdir(exist_ok=True)
+    motion()
+    region()
+    structure()
