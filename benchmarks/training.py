@@ -145,7 +145,7 @@ def run_peer(program: str, folder: Path, iterations: int) -> dict:
 MOTEP = """[common]
 seed = 1
 [configurations]
-training = ["train.cfg"]
+training = ["motep.cfg"]
 [potentials]
 initial = "initial.mtp"
 final = "motep.mtp"
@@ -164,9 +164,20 @@ kwargs = {{ options = {{ maxiter = {iterations} }} }}
 
 
 def run_motep(folder: Path, iterations: int) -> dict:
+    # motep reads no numbers with exponents.
+    text = (folder / "train.cfg").read_text()
+    decimals = re.sub(r"-?\d+(\.\d+)?e[-+]?\d+", lambda match: f"{float(match[0]):.18f}", text)
+    (folder / "motep.cfg").write_text(decimals)
     (folder / "motep.toml").write_text(MOTEP.format(iterations=iterations))
     program = str(Path(sys.executable).parent / "motep")
     seconds, _ = processor_seconds([program, "train", "motep.toml"], folder)
+    # It writes other keywords than MLIP-2, and the number of radial functions after their coefficients.
+    text = (folder / "motep.mtp").read_text()
+    for theirs, usual in (("min", "min_dist"), ("max", "max_dist"), ("size", "radial_basis_size")):
+        text = text.replace(f"\t{theirs} =", f"\t{usual} =")
+    count = re.search(r"\s*radial_funcs_count = \d+", text)[0]
+    text = text.replace(count, "").replace("\n\tradial_coeffs", f"{count}\n\tradial_coeffs")
+    (folder / "motep.mtp").write_text(text)
     return {"seconds": seconds, "iterations": iterations, "loss": final_loss(folder, "motep.mtp")}
 
 
