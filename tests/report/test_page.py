@@ -105,17 +105,15 @@ class TestCommands:
         assert output.exit_code == 0, output.output
         assert path.stat().st_size > 10_000
 
-    @pytest.mark.parametrize("arguments", [["report", "-o"], ["results", "-o"]])
-    @pytest.mark.usefixtures("finished")
-    def test_cannot_write(self, tmp_path, arguments):
-        output = CliRunner().invoke(main, [*arguments, str(tmp_path / "missing" / "x.png")])
+    @pytest.mark.parametrize("command", ["report", "results"])
+    def test_cannot_write(self, finished, tmp_path, command):
+        output = CliRunner().invoke(main, [command, str(finished.pk), "-o", str(tmp_path / "missing" / "x.png")])
         assert output.exit_code == 1
         assert "cannot write" in output.output
         assert "Traceback" not in output.output
 
-    @pytest.mark.usefixtures("finished")
-    def test_unknown_picture_format(self, tmp_path):
-        output = CliRunner().invoke(main, ["results", "-o", str(tmp_path / "x.doc")])
+    def test_unknown_picture_format(self, finished, tmp_path):
+        output = CliRunner().invoke(main, ["results", str(finished.pk), "-o", str(tmp_path / "x.doc")])
         assert "cannot write" in output.output
 
     def test_not_a_study(self, finished):
