@@ -358,7 +358,8 @@ def _gauss_reduce(basis: np.ndarray) -> np.ndarray:
     while True:
         if a @ a > b @ b + 1e-9:
             a, b = b, a
-        steps = round(float(a @ b / (a @ a)))
-        if steps == 0:
+        shorter = b - round(float(a @ b / (a @ a))) * a
+        # Where the projection is half of a, rounding could add and take away a for ever: only go on while it helps.
+        if shorter @ shorter > b @ b - 1e-9:
             return np.array([a, b])
-        b = b - steps * a
+        b = shorter

@@ -5,7 +5,7 @@ from ase.build import bulk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiida_lpsgb.structures.crystal import Crystal, primitive_indices
+from aiida_lpsgb.structures.crystal import Crystal, _gauss_reduce, primitive_indices
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +99,13 @@ def test_bad_crystals_and_indices(lps):
         Crystal(Atoms("Ar", cell=[5, 5, 5], pbc=(True, True, False)))
     with pytest.raises(ValueError, match="left-handed"):
         Crystal(Atoms("Ar", cell=[[0, 5, 0], [5, 0, 0], [0, 0, 5]], pbc=True))
+
+
+@pytest.mark.parametrize("angle", np.linspace(0.0, np.pi, 50))
+def test_reduction_ends_where_the_projection_is_half_of_a_vector(angle):
+    # On a rhombic lattice rounding decides whether half rounds up or down; adding and taking away must not alternate.
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    for height in (np.sqrt(0.75), 0.9, 1.7):
+        a, b = _gauss_reduce(np.array([[1.0, 0.0], [0.5, height]]) @ rotation)
+        assert np.linalg.norm(a) == pytest.approx(1.0)
+        assert np.linalg.norm(b) == pytest.approx(np.hypot(0.5, height))
