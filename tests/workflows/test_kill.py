@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,11 @@ def kill_lammps(study, miniature):
 
 
 def restart_daemon(study, miniature):
-    """Stop the daemon while a job of active learning runs, and start it again."""
+    """Stop the daemon while a job of active learning runs, repair as the README says, and start it again."""
     miniature.wait_for(study, lambda: explorations(study, miniature))
     client = get_daemon_client()
     client.stop_daemon(wait=True)
+    subprocess.run(["verdi", "-p", client.profile.name, "process", "repair"], check=True, input="y\n", text=True)
     client.start_daemon(1)
 
 
