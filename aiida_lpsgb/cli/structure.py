@@ -220,7 +220,7 @@ def interface(
         max_strain=max_strain,
         max_area=max_area,
         width=width,
-        region_width=region,
+        region=region,
     )
     _finish(atoms, atoms.info["interface"], output, picture, as_json)
 

@@ -13,36 +13,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from scipy.spatial import cKDTree
 
+from aiida_lpsgb.structures.contact import CONTACT, contact_table, touch
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
-from aiida_lpsgb.structures.grain_boundary import Boundary, Grain, boundaries
+from aiida_lpsgb.structures.grain_boundary import Boundary, boundaries
+from aiida_lpsgb.structures.slab import Slab, faces, fill_slab, planar_grid, region_record, stack
 
-__all__ = [
-    "Candidate",
-    "Slab",
-    "boundary_energy",
-    "build",
-    "candidates",
-    "check_sizes",
-    "contact_table",
-    "fill_slab",
-    "grain_boundary",
-    "region_record",
-    "touch",
-]
+__all__ = ["Candidate", "boundary_energy", "build", "candidates", "check_sizes", "grain_boundary"]
 
 EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2 = 16.0217663
-#: Atoms of different grains come no closer than this share of the crystal's own distances between units.
-CONTACT = 0.8
-#: Distance assumed between elements that never meet within reach in the crystal, in Å.
-FAR = 4.0
 
 
 @dataclass(frozen=True)
@@ -120,12 +105,17 @@ def candidates(
     """
     table = contact_table(crystal, contact)
     reach = max(table.values())
-    shifts = _shifts(boundary, shift_step, max_shifts)
+    # Beyond the smaller grain's planar lattice cell shifts repeat (but for strain).
+    basis = min((grain.basis @ grain.deformation.T for grain in boundary.grains), key=lambda b: abs(np.linalg.det(b)))
+    shifts = planar_grid(basis, shift_step, max_shifts)
     twin = _twin_operation(crystal, boundary)
     found = []
     for cuts, flips in _cut_choices(crystal, boundary, twin):
-        lower = _faces(crystal, boundary.grains[0], cuts[0], reach)
-        upper = _moved(lower, twin) if twin is not None else _faces(crystal, boundary.grains[1], cuts[1], reach)
+        lower = faces(crystal, boundary.grains[0], cuts[0], reach)
+        if twin is not None:
+            upper = (lower[0].turned(twin), lower[1].turned(twin))
+        else:
+            upper = faces(crystal, boundary.grains[1], cuts[1], reach)
         equivalent = ("screw" if np.linalg.det(twin) > 0 else "glide") if twin is not None else "none"
         if flips is not None:
             equivalent = flips[0].kind
@@ -157,12 +147,6 @@ def _twin_operation(crystal: Crystal, boundary: Boundary) -> np.ndarray | None:
     return None
 
 
-def _moved(faces: tuple[Slab, Slab], operation: np.ndarray) -> tuple[Slab, Slab]:
-    """Apply an operation that keeps z to the faces of a grain."""
-    lower, upper = (replace(face, positions=face.positions @ operation.T) for face in faces)
-    return lower, upper
-
-
 def _cut_choices(
     crystal: Crystal, boundary: Boundary, twin: np.ndarray | None
 ) -> Iterator[tuple[tuple[float, float], tuple[Flip, Flip] | None]]:
@@ -185,207 +169,6 @@ def _is_clean(crystal: Crystal, plane: Plane, height: float, clearance: float = 
     """Whether no unit's centre lies in the cut."""
     distance = (crystal.heights(plane) - height + plane.spacing / 2) % plane.spacing - plane.spacing / 2
     return bool(np.abs(distance).min() > clearance)
-
-
-def _shifts(boundary: Boundary, step: float, limit: int) -> list[np.ndarray]:
-    """Shifts over the smaller grain's planar lattice cell, beyond which they repeat (but for strain)."""
-    basis = min((grain.basis @ grain.deformation.T for grain in boundary.grains), key=lambda b: abs(np.linalg.det(b)))
-    counts = np.maximum(1, np.ceil(np.linalg.norm(basis, axis=1) / step)).astype(int)
-    while counts.prod() > limit:
-        counts[np.argmax(counts)] -= 1
-    return [np.array([i, j]) / counts @ basis for i, j in itertools.product(range(counts[0]), range(counts[1]))]
-
-
-def contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], float]:
-    """List the contact distance of every ordered pair of elements.
-
-    Parameters
-    ----------
-    crystal : Crystal
-        The crystal whose own distances between units count.
-    contact : float
-        Share of them.
-
-    Returns
-    -------
-    dict of (str, str) to float
-        Distances in Å; never one at which units would bond.
-    """
-    elements = sorted(set(crystal.atoms.get_chemical_symbols()))
-    table = {}
-    for a, b in itertools.product(elements, repeat=2):
-        own = crystal.distances.get((min(a, b), max(a, b)), FAR)
-        table[a, b] = max(contact * own, min(own, 1.01 * crystal.bond_cutoffs.get((min(a, b), max(a, b)), 0.0)))
-    return table
-
-
-@dataclass(frozen=True)
-class Slab:
-    """Part of a grain between two cuts.
-
-    Attributes
-    ----------
-    positions : numpy.ndarray, shape (n, 3)
-        Atoms in the laboratory frame, z counted from the lower cut, in Å.
-    symbols : numpy.ndarray of str, shape (n,)
-        Their elements.
-    thickness : float
-        Distance between the cuts, in Å.
-    advance : numpy.ndarray, shape (2,)
-        How far the crystal at the upper cut is displaced in the plane against that at the lower one, in Å.
-    """
-
-    positions: np.ndarray
-    symbols: np.ndarray
-    thickness: float
-    advance: np.ndarray
-
-
-def fill_slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> Slab:
-    """Fill the common cell with the units whose centres lie within some layers above a cut.
-
-    Parameters
-    ----------
-    crystal : Crystal
-        The crystal.
-    grain : Grain
-        Its orientation, in-plane cell and strain.
-    cut : float
-        Height of the lower cut, in Å.
-    n_layers : int
-        Thickness in lattice planes.
-
-    Returns
-    -------
-    Slab
-        The grain between its cuts; units are strained as rigid bodies.
-    """
-    plane = grain.plane
-    basis = grain.basis
-    lateral = grain.frame @ plane.stacking
-    cell = grain.vectors @ basis
-    inverse = np.linalg.inv(cell)
-    points = _representatives(grain.vectors) @ basis
-    positions, symbols = [], []
-    for unit in crystal.units:
-        centre = grain.frame @ unit.centre
-        arms = (unit.positions - unit.centre) @ grain.frame.T
-        lowest = math.ceil((cut - centre[2]) / plane.spacing - 1e-9)
-        layers = np.arange(lowest, lowest + n_layers)
-        planar = (centre[:2] + layers[:, None] * lateral[:2])[:, None, :] + points[None]
-        scaled = planar.reshape(-1, 2) @ inverse
-        scaled -= np.floor(scaled + 1e-9)
-        heights = np.repeat(centre[2] + layers * plane.spacing - cut, len(points))
-        centres = np.column_stack([scaled @ cell @ grain.deformation.T, heights])
-        positions.append((centres[:, None] + arms[None]).reshape(-1, 3))
-        symbols += list(unit.symbols) * len(centres)
-    advance = grain.deformation @ (n_layers * lateral[:2])
-    return Slab(np.vstack(positions), np.array(symbols), n_layers * plane.spacing, advance)
-
-
-def _representatives(vectors: np.ndarray) -> np.ndarray:
-    """One integer point of each class modulo the rows of an integer matrix, from its Hermite form."""
-    a, b = (row.astype(int).copy() for row in vectors)
-    while b[0] != 0:
-        a, b = b, a - (a[0] // b[0]) * b
-    return np.array(list(itertools.product(range(abs(a[0])), range(abs(b[1])))))
-
-
-def _faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[Slab, Slab]:
-    """Atoms near the lower and the upper cut of a grain, as if both cuts were at height 0 in one lattice plane."""
-    depth = reach + 2 * max((np.abs(unit.positions - unit.centre).max() for unit in crystal.units), default=0.0)
-    n_layers = max(1, math.ceil(2 * depth / grain.plane.spacing))
-    slab = fill_slab(crystal, grain, cut, n_layers)
-    near_bottom = slab.positions[:, 2] < depth
-    near_top = slab.positions[:, 2] > slab.thickness - depth
-    top = slab.positions[near_top] - [*slab.advance, slab.thickness]
-    return (
-        replace(slab, positions=slab.positions[near_bottom], symbols=slab.symbols[near_bottom]),
-        replace(slab, positions=top, symbols=slab.symbols[near_top]),
-    )
-
-
-def touch(
-    below: Slab, above: Slab, shift: np.ndarray, cell: np.ndarray, table: Mapping[tuple[str, str], float]
-) -> tuple[float, float]:
-    """Bring two surfaces into contact along the normal.
-
-    Parameters
-    ----------
-    below, above : Slab
-        The surfaces, heights of both counted from their cuts.
-    shift : numpy.ndarray, shape (2,)
-        In-plane displacement of what is above, in Å.
-    cell : numpy.ndarray, shape (2, 2)
-        Common in-plane cell as rows, in Å.
-    table : mapping of pair to float
-        Contact distances; see :func:`contact_table`.
-
-    Returns
-    -------
-    float, float
-        Gap between the cuts at which the first pair touches, in Å, and the crowding of :class:`Candidate`.
-    """
-    reach = max(table.values())
-    highest, lowest = below.positions[:, 2].max(), above.positions[:, 2].min()
-    outermost = _touching_pairs(
-        _where(below, below.positions[:, 2] > highest - 2.0),
-        _where(above, above.positions[:, 2] < lowest + 2.0),
-        *(shift, cell, table, reach),
-    )
-    # No pair with more room than the outermost ones need can touch.
-    room = outermost[0].max(initial=highest - lowest - reach)
-    gaps, rises, lateral, contacts = _touching_pairs(
-        _where(below, below.positions[:, 2] >= room - reach + lowest),
-        _where(above, above.positions[:, 2] <= highest + reach - room),
-        *(shift, cell, table, reach),
-    )
-    if not len(gaps):
-        return float(room), 0.0
-    gap = float(gaps.max())
-    separations = np.hypot(lateral, gap - rises)
-    crowding = float(((contacts / separations) ** 12).sum() / abs(np.linalg.det(cell)))
-    return gap, crowding
-
-
-def _where(face: Slab, mask: np.ndarray) -> Slab:
-    return replace(face, positions=face.positions[mask], symbols=face.symbols[mask])
-
-
-def _touching_pairs(
-    below: Slab,
-    above: Slab,
-    shift: np.ndarray,
-    cell: np.ndarray,
-    table: Mapping[tuple[str, str], float],
-    reach: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Gap each pair asks for, height of the lower atom above the upper, lateral and contact distance of each pair."""
-    elements = sorted({first for first, _ in table})
-    contacts = np.array([[table[a, b] for b in elements] for a in elements])
-    planar = _with_images(above.positions[:, :2] + shift, cell, reach)
-    origin = np.arange(len(planar)) % len(above.positions)
-    trees = cKDTree(_wrap(below.positions[:, :2], cell)), cKDTree(planar)
-    pairs = trees[0].sparse_distance_matrix(trees[1], reach, output_type="ndarray")
-    i, j, lateral = pairs["i"], origin[pairs["j"]], pairs["v"]
-    distances = contacts[np.searchsorted(elements, below.symbols)[i], np.searchsorted(elements, above.symbols)[j]]
-    touching = lateral < distances
-    i, j, lateral, distances = i[touching], j[touching], lateral[touching], distances[touching]
-    rises = below.positions[i, 2] - above.positions[j, 2]
-    return rises + np.sqrt(distances**2 - lateral**2), rises, lateral, distances
-
-
-def _wrap(points: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    scaled = points @ np.linalg.inv(cell)
-    return (scaled - np.floor(scaled)) @ cell
-
-
-def _with_images(points: np.ndarray, cell: np.ndarray, reach: float) -> np.ndarray:
-    """Points and their periodic images within reach of the cell."""
-    spans = abs(np.linalg.det(cell)) / np.linalg.norm(cell[::-1], axis=1)
-    counts = np.ceil(reach / spans).astype(int)
-    images = np.array(list(itertools.product(*[range(-n, n + 1) for n in counts]))) @ cell
-    return (_wrap(points, cell)[None] + images[:, None]).reshape(-1, 2)
 
 
 def build(
@@ -431,27 +214,17 @@ def build(
     """
     check_sizes(width, region, n_atoms, vacuum)
     lower, upper = _two_slabs(crystal, boundary, candidate, width)
-    first_gap, second_gap = candidate.gaps
-    displacement = candidate.shift + lower.advance
-    offset = np.zeros(2) if vacuum else _offset(boundary, candidate, lower, upper)
-    height = lower.thickness + first_gap + upper.thickness + (vacuum or second_gap)
-    cell = np.zeros((3, 3))
-    cell[:2, :2] = boundary.cell
-    cell[2] = [*offset, height]
-    lift = (vacuum or second_gap) / 2
-    positions = np.vstack(
-        [
-            lower.positions + np.array([0.0, 0.0, lift]),
-            upper.positions + np.array([*displacement, lower.thickness + first_gap + lift]),
-        ]
+    repeats = _planar_repeats(boundary.cell, len(lower.positions) + len(upper.positions), n_atoms)
+    atoms, (middle, top) = stack(
+        lower,
+        upper,
+        boundary.cell,
+        shift=candidate.shift + lower.advance,
+        gaps=(candidate.gaps[0], vacuum or candidate.gaps[1]),
+        elements=crystal.elements,
+        offset=np.zeros(2) if vacuum else _offset(boundary, candidate, lower, upper),
+        repeats=repeats,
     )
-    repeats = _planar_repeats(boundary.cell, len(positions), n_atoms)
-    atoms = Atoms([*lower.symbols, *upper.symbols], positions=positions, cell=cell, pbc=True)
-    atoms.set_array("grain", np.repeat([1, 2], [len(lower.positions), len(upper.positions)]))
-    atoms = atoms.repeat((*repeats, 1))
-    elements = list(dict.fromkeys(crystal.atoms.get_chemical_symbols()))
-    atoms = atoms[np.argsort([elements.index(s) for s in atoms.get_chemical_symbols()], kind="stable")]
-    centres = [lift + lower.thickness + first_gap / 2] + ([] if vacuum else [height])
     atoms.info["grain_boundary"] = {
         **boundary.describe(),
         **candidate.describe(),
@@ -459,7 +232,7 @@ def build(
         "repeats": list(repeats),
         "vacuum_A": vacuum,
         "total_area_A2": round(boundary.area * math.prod(repeats), 4),
-        "regions": [region_record(centre, region, height) for centre in centres],
+        "regions": [region_record(centre, region, top) for centre in ([middle] if vacuum else [middle, top])],
     }
     return atoms
 
@@ -495,8 +268,7 @@ def _two_slabs(crystal: Crystal, boundary: Boundary, candidate: Candidate, width
     lower = fill_slab(crystal, first, candidate.cuts[0], math.ceil(width / first.plane.spacing - 1e-9))
     if candidate.twin is None:
         return lower, fill_slab(crystal, second, candidate.cuts[1], math.ceil(width / second.plane.spacing - 1e-9))
-    planar = candidate.twin[:2, :2]
-    return lower, replace(lower, positions=lower.positions @ candidate.twin.T, advance=planar @ lower.advance)
+    return lower, lower.turned(candidate.twin)
 
 
 def _offset(boundary: Boundary, candidate: Candidate, lower: Slab, upper: Slab) -> np.ndarray:
@@ -519,15 +291,6 @@ def _offset(boundary: Boundary, candidate: Candidate, lower: Slab, upper: Slab) 
     else:
         offset = lower.advance + upper.advance
     return offset - np.round(offset @ np.linalg.inv(boundary.cell)) @ boundary.cell
-
-
-def region_record(centre: float, thickness: float, height: float) -> dict[str, float]:
-    """Describe where a boundary lies along the normal, its centre also as a share of the height."""
-    return {
-        "centre_A": round(float(centre), 6),
-        "thickness_A": float(thickness),
-        "centre_fraction": round(float(centre / height) % 1.0, 8),
-    }
 
 
 def _planar_repeats(cell: np.ndarray, count: int, n_atoms: int) -> tuple[int, int]:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from ase import Atoms
 
-from aiida_lpsgb.structures.bicrystal import (
-    CONTACT,
-    Slab,
-    check_sizes,
-    contact_table,
-    fill_slab,
-    region_record,
-    touch,
-)
+from aiida_lpsgb.structures.bicrystal import check_sizes
 from aiida_lpsgb.structures.coincidence import NoCoincidence, match, strain_tensor
+from aiida_lpsgb.structures.contact import CONTACT, contact_table, touch
 from aiida_lpsgb.structures.crystal import Crystal, Plane
-from aiida_lpsgb.structures.grain_boundary import Grain, laboratory_frame
+from aiida_lpsgb.structures.grain_boundary import Grain
+from aiida_lpsgb.structures.orientation import laboratory_frame
+from aiida_lpsgb.structures.slab import Slab, fill_slab, planar_grid, region_record, stack
 from aiida_lpsgb.structures.units import Unit, find_units
 
 __all__ = ["interface"]
@@ -34,7 +29,7 @@ def interface(
     max_strain: float = 0.03,
     max_area: float = 2500.0,
     width: float = 25.0,
-    region_width: float = 10.0,
+    region: float = 10.0,
     n_cuts: int = 6,
     shift_step: float = 2.0,
     contact: float = CONTACT,
@@ -59,7 +54,7 @@ def interface(
         Largest area of the interface, in Å².
     width : float
         Least thickness of the crystal, in Å.
-    region_width : float
+    region : float
         Thickness of each interface's region, in Å, recorded for the analysis.
     n_cuts : int
         How many heights are tried at which to open the glass.
@@ -81,26 +76,37 @@ def interface(
     NoCoincidence
         If no supercells fit within the limits.
     """
-    check_sizes(width, region_width)
+    check_sizes(width, region)
     _check_glass(crystal, glass)
     surface = crystal.plane(plane)
     grain, repeats, deformation = _lateral_fit(crystal, surface, glass, max_strain, max_area)
     cell = grain.vectors @ grain.basis
     table = contact_table(crystal, contact)
-    units = find_units(glass, crystal.cutoffs, allow_infinite=True)
+    units = find_units(glass, crystal.cutoffs)
     n_layers = math.ceil(width / surface.spacing - 1e-9)
-    best: tuple[float, Slab, Slab, np.ndarray, tuple[float, float]] | None = None
-    shifts = _shifts(grain, shift_step)
-    for cut in crystal.terminations(surface)[:n_cuts]:
-        lower = fill_slab(crystal, grain, cut, n_layers)
-        for opening in np.arange(n_cuts) / n_cuts:
-            upper = _glass_slab(glass, units, opening, repeats, deformation)
-            for shift in shifts:
-                first, _ = touch(_raised(lower, -lower.thickness), upper, shift, cell, table)
-                second, _ = touch(_raised(upper, -upper.thickness), lower, -shift, cell, table)
-                if best is None or first + second < best[0] - 1e-9:
-                    best = (first + second, lower, upper, shift, (first, second))
-    return _join(crystal, surface, best, cell, deformation, region_width)
+    crystals = [fill_slab(crystal, grain, cut, n_layers) for cut in crystal.terminations(surface)[:n_cuts]]
+    glasses = [_glass_slab(glass, units, k / n_cuts, repeats, deformation) for k in range(n_cuts)]
+    found = []
+    for lower, upper in itertools.product(crystals, glasses):
+        for shift in planar_grid(grain.basis, shift_step):
+            first, _ = touch(lower.raised(-lower.thickness), upper, shift, cell, table)
+            second, _ = touch(upper.raised(-upper.thickness), lower, -shift, cell, table)
+            found.append((lower, upper, shift, (first, second)))
+    lower, upper, shift, gaps = min(found, key=lambda item: round(sum(item[3]), 6))
+    atoms, centres = stack(lower, upper, cell, shift=shift, gaps=gaps, elements=crystal.elements)
+    strain = strain_tensor(deformation)
+    atoms.info["interface"] = {
+        "plane": surface.miller.tolist(),
+        "area_A2": round(abs(float(np.linalg.det(cell))), 4),
+        "glass_strain": np.round(strain, 8).tolist(),
+        "max_strain": round(float(np.abs(np.linalg.eigvalsh(strain)).max()), 8),
+        "crystal_width_A": round(lower.thickness, 6),
+        "glass_width_A": round(upper.thickness, 6),
+        "gaps_A": [round(gap, 6) for gap in gaps],
+        "shift_A": [round(float(x), 6) + 0.0 for x in shift],
+        "regions": [region_record(centre, region, centres[1]) for centre in centres],
+    }
+    return atoms
 
 
 def _check_glass(crystal: Crystal, glass: Atoms) -> None:
@@ -143,11 +149,6 @@ def _directions(surface: Plane, reach: int = 2) -> list[np.ndarray]:
     return sorted((np.array(v) @ surface.basis for v in grid), key=np.linalg.norm)
 
 
-def _shifts(grain: Grain, step: float) -> list[np.ndarray]:
-    counts = np.maximum(1, np.ceil(np.linalg.norm(grain.basis, axis=1) / step)).astype(int)
-    return [np.array([i, j]) / counts @ grain.basis for i in range(counts[0]) for j in range(counts[1])]
-
-
 def _glass_slab(
     glass: Atoms, units: Sequence[Unit], opening: float, repeats: np.ndarray, deformation: np.ndarray
 ) -> Slab:
@@ -169,51 +170,3 @@ def _glass_slab(
         positions.append((strained[:, None] + (unit.positions - unit.centre)).reshape(-1, 3))
         symbols += list(unit.symbols) * len(centres)
     return Slab(np.vstack(positions), np.array(symbols), float(cell[2, 2] * thinner), np.zeros(2))
-
-
-def _raised(part: Slab, height: float) -> Slab:
-    return Slab(part.positions + np.array([0.0, 0.0, height]), part.symbols, part.thickness, part.advance)
-
-
-def _join(
-    crystal: Crystal,
-    surface: Plane,
-    best: tuple[float, Slab, Slab, np.ndarray, tuple[float, float]],
-    planar: np.ndarray,
-    deformation: np.ndarray,
-    region_width: float,
-) -> Atoms:
-    """Stack crystal and glass with their gaps."""
-    _, lower, upper, shift, (first, second) = best
-    height = lower.thickness + first + upper.thickness + second
-    cell = np.zeros((3, 3))
-    cell[:2, :2] = planar
-    cell[2, 2] = height
-    lift = second / 2
-    positions = np.vstack(
-        [
-            lower.positions + np.array([0.0, 0.0, lift]),
-            upper.positions + np.array([*shift, lower.thickness + first + lift]),
-        ]
-    )
-    atoms = Atoms([*lower.symbols, *upper.symbols], positions=positions, cell=cell, pbc=True)
-    atoms.set_array("grain", np.repeat([1, 2], [len(lower.positions), len(upper.positions)]))
-    elements = list(dict.fromkeys(crystal.atoms.get_chemical_symbols()))
-    atoms = atoms[np.argsort([elements.index(s) for s in atoms.get_chemical_symbols()], kind="stable")]
-    strain = strain_tensor(deformation)
-    info: dict[str, Any] = {
-        "plane": surface.miller.tolist(),
-        "area_A2": round(abs(float(np.linalg.det(planar))), 4),
-        "glass_strain": np.round(strain, 8).tolist(),
-        "max_strain": round(float(np.abs(np.linalg.eigvalsh(strain)).max()), 8),
-        "crystal_width_A": round(lower.thickness, 6),
-        "glass_width_A": round(upper.thickness, 6),
-        "gaps_A": [round(first, 6), round(second, 6)],
-        "shift_A": [round(float(x), 6) + 0.0 for x in shift],
-        "regions": [
-            region_record(lift + lower.thickness + first / 2, region_width, height),
-            region_record(height, region_width, height),
-        ],
-    }
-    atoms.info["interface"] = info
-    return atoms
