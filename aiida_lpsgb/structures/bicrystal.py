@@ -14,20 +14,23 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from aiida_lpsgb.structures.contact import CONTACT, contact_table, touch
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
 from aiida_lpsgb.structures.grain_boundary import Boundary, boundaries
 from aiida_lpsgb.structures.slab import Slab, faces, fill_slab, planar_grid, region_record, stack
 
-__all__ = ["Candidate", "boundary_energy", "build", "candidates", "check_sizes", "grain_boundary"]
+__all__ = ["Candidate", "boundary_energy", "build", "candidates", "check_sizes", "grain_boundary", "scan"]
 
 EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2 = 16.0217663
+#: What is tried on top of the gap of contact where energies decide, in Å.
+WIDENINGS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Candidate:
         Half turn or mirror that makes grain 2 of grain 1.
     flips : tuple of two Flip, optional
         Inversions or mirrors of either grain at the cuts.
+    rigid_energy : float, optional
+        Boundary energy before any relaxation in J/m², where :func:`scan` has computed it.
     """
 
     cuts: tuple[float, float]
@@ -60,6 +65,7 @@ class Candidate:
     crowding: float
     twin: np.ndarray | None = None
     flips: tuple[Flip, Flip] | None = None
+    rigid_energy: float | None = None
 
     def describe(self) -> dict[str, Any]:
         """Summarise as plain numbers, units in the keys."""
@@ -69,6 +75,7 @@ class Candidate:
             "gaps_A": [round(gap, 6) for gap in self.gaps],
             "equivalent_by": self.equivalent,
             "crowding_per_A2": round(self.crowding, 6),
+            "rigid_energy_J_m2": None if self.rigid_energy is None else round(self.rigid_energy, 6),
         }
 
 
@@ -126,6 +133,58 @@ def candidates(
                 second, _ = touch(upper[1], lower[0], -shift, boundary.cell, table)
             found.append(Candidate(cuts, shift, (gap, second), equivalent, crowding, twin, flips))
     return sorted(found, key=lambda c: (round(sum(c.gaps), 2), round(c.crowding, 6), c.cuts, tuple(c.shift)))
+
+
+def scan(
+    crystal: Crystal,
+    boundary: Boundary,
+    choices: Sequence[Candidate],
+    calculator: Calculator,
+    *,
+    widenings: Sequence[float] = WIDENINGS,
+    width: float = 15.0,
+) -> list[Candidate]:
+    """Rank candidates by energy, the gap of each widened until it is lowest.
+
+    Nothing is relaxed: this finds which rigid shifts and gaps are worth it.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        The crystal, near the calculator's minimum.
+    boundary : Boundary
+        How its grains meet.
+    choices : sequence of Candidate
+        Those of :func:`candidates` to look at.
+    calculator : ase.calculators.calculator.Calculator
+        Energies.
+    widenings : sequence of float
+        What is added to the gap of contact, in Å.
+    width : float
+        Least thickness of the grains whose energy is computed, in Å.
+
+    Returns
+    -------
+    list of Candidate
+        The lowest energy first, each with its best gaps and ``rigid_energy``.
+    """
+    per_atom = _energy(crystal.atoms, calculator) / len(crystal.atoms)
+    found = []
+    for choice in choices:
+        for widening in widenings:
+            wider = replace(choice, gaps=(choice.gaps[0] + widening, choice.gaps[1] + widening))
+            atoms = build(crystal, boundary, wider, width=width, region=width / 2)
+            energy = boundary_energy(_energy(atoms, calculator), len(atoms), per_atom, boundary.area)
+            found.append(replace(wider, rigid_energy=energy))
+    found.sort(key=lambda item: item.rigid_energy)
+    best = {(item.cuts, tuple(item.shift)): item for item in reversed(found)}
+    return sorted(best.values(), key=lambda item: item.rigid_energy)
+
+
+def _energy(atoms: Atoms, calculator: Calculator) -> float:
+    copy = atoms.copy()
+    copy.calc = calculator
+    return float(copy.get_potential_energy())
 
 
 def _twin_operation(crystal: Crystal, boundary: Boundary) -> np.ndarray | None:
@@ -315,9 +374,11 @@ def grain_boundary(
     vacuum: float = 0.0,
     shift_step: float = 1.0,
     contact: float = CONTACT,
+    calculator: Calculator | None = None,
+    n_scanned: int = 24,
     **request: Any,
 ) -> list[Atoms]:
-    """Build the first boundary that :func:`boundaries` finds with the densest of its :func:`candidates`.
+    """Build the first boundary that :func:`boundaries` finds with the best of its :func:`candidates`.
 
     Parameters
     ----------
@@ -326,21 +387,29 @@ def grain_boundary(
     axis, plane, kind, **request
         As for :func:`aiida_lpsgb.structures.grain_boundary.boundaries`.
     n_candidates : int
-        How many bicrystals to build: the densest of each termination in turn, the densest termination first.
+        How many bicrystals to build: the best of each termination in turn, the best termination first.
     width, region, n_atoms, vacuum
         As for :func:`build`.
     shift_step, contact
         As for :func:`candidates`.
+    calculator : ase.calculators.calculator.Calculator, optional
+        If given, the `n_scanned` densest candidates are ranked by its energies (:func:`scan`), else by density.
+    n_scanned : int
+        How many candidates are.
 
     Returns
     -------
     list of ase.Atoms
         As :func:`build` makes them; fewer than asked for if there are fewer.
     """
-    if n_candidates < 1:
-        raise ValueError(f"n_candidates must be at least 1, not {n_candidates}")
+    for name, count in (("n_candidates", n_candidates), ("n_scanned", n_scanned)):
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, not {count}")
+    check_sizes(width, region, n_atoms, vacuum)
     boundary = boundaries(crystal, axis, plane, kind, **request)[0]
     ranked = _termination_in_turn(candidates(crystal, boundary, shift_step=shift_step, contact=contact))
+    if calculator is not None:
+        ranked = _termination_in_turn(scan(crystal, boundary, ranked[:n_scanned], calculator))
     options = {"width": width, "region": region, "n_atoms": n_atoms, "vacuum": vacuum}
     return [build(crystal, boundary, candidate, **options) for candidate in ranked[:n_candidates]]
 
