@@ -137,10 +137,9 @@ def test_from_the_cif_to_a_running_interface(installed_code, data_path):
         {"name": "relax", "ensemble": "minimise", "max_steps": 50},
         {"name": "run", "ensemble": "npt", "duration_ps": 0.5, "temperature_K": 300},
     ]
-    builder = WorkflowFactory("lpsgb.md.base").get_builder()
-    builder.md = {"code": lammps, "structure": joined["structure"], "potential": potential, "seed": orm.Int(3)}
-    builder.md["parameters"] = orm.Dict({"stages": stages})
-    outputs, node = run_get_node(builder)
+    run = {"code": lammps, "structure": joined["structure"], "potential": potential, "seed": orm.Int(3)}
+    md = {**run, "parameters": orm.Dict({"stages": stages})}
+    outputs, node = run_get_node(WorkflowFactory("lpsgb.md.base"), md=md)
     assert node.is_finished_ok, node.exit_message
     first, last = joined["structure"].get_ase(), outputs["structure"].get_ase()
     assert last.get_chemical_formula() == first.get_chemical_formula()
