@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec
 from aiida.plugins import CalculationFactory, DataFactory
 
+from aiida_lpsgb.calculations.functions.analysis import restricted
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 
 DiffusivityData = DataFactory("lpsgb.diffusivity")
@@ -22,7 +23,7 @@ ANALYSES = {
     "diffusivity": "lpsgb.diffusivity",
     "regions": "lpsgb.region_diffusivity",
 }
-REGIONAL = ("rdf", "density", "disorder")
+TOPOLOGY = "topology__"
 
 
 class CharacteriseWorkChain(ProtocolMixin):
@@ -91,22 +92,39 @@ class CharacteriseWorkChain(ProtocolMixin):
             ``{axis, centres, thickness_A}`` or ``{low, high}``: structure and topology are then those of this region
             (named ``boundary``), and diffusion is resolved by it.
         """
-        values = cls.get_protocol_inputs(protocol, overrides)
+        values = cls.get_analyses(protocol, overrides, by_region=region is not None)
+        if region is not None:
+            values = restricted(values, region)
         builder = cls.get_builder()
         builder.trajectory = trajectory
-        if region is not None:
-            for name in REGIONAL:
-                values[name] = values[name] | {"region": dict(region)}
-            values["topology"] = {name: value | {"region": dict(region)} for name, value in values["topology"].items()}
-            motion = {
-                name: values["diffusivity"][name] for name in ("species", "charge") if name in values["diffusivity"]
-            }
-            values["regions"] = motion | {"regions": {"boundary": dict(region)}}
-        for name in ANALYSES:
-            if values.get(name):
-                setattr(builder, name, orm.Dict(values[name]))
-        builder.topology = {name: orm.Dict(value) for name, value in values["topology"].items() if value}
+        for name, value in values.items():
+            if name.startswith(TOPOLOGY):
+                builder.topology[name.removeprefix(TOPOLOGY)] = orm.Dict(value)
+            else:
+                builder[name] = orm.Dict(value)
         return builder
+
+    @classmethod
+    def get_analyses(
+        cls, protocol: str | None = None, overrides: Mapping[str, Any] | None = None, *, by_region: bool = False
+    ) -> dict[str, dict[str, Any]]:
+        """Parameters of the analyses of a protocol by name, those of topology as ``topology__<name>``.
+
+        Parameters
+        ----------
+        protocol, overrides
+            As of `get_builder_from_protocol`.
+        by_region
+            Whether diffusion is to be resolved by regions, which `restricted` fills in; species and charge are those
+            of `diffusivity` where `regions` has none.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides)
+        topology, by_default = values.pop("topology"), values.pop("regions")
+        if by_region:
+            moving = {key: values["diffusivity"][key] for key in ("species", "charge") if key in values["diffusivity"]}
+            values["regions"] = moving | by_default
+        values |= {f"{TOPOLOGY}{name}": parameters for name, parameters in topology.items()}
+        return {name: parameters for name, parameters in values.items() if parameters}
 
     def analyse(self) -> None:
         """Compute what is asked for, one after the other."""
