@@ -131,11 +131,12 @@ def boundary_line(boundary: Mapping[str, Any]) -> str:
     """A relaxed grain boundary in words."""
     lowest = boundary["lowest"]
     entry = boundary["candidates"][lowest]
-    nominal = entry.get("nominal_angle_deg")
-    name = f"plane {entry['plane']}" + (f", axis {entry['axis']}" if entry.get("axis") else "")
-    angle = f"true angle {entry['true_angle_deg']:.2f}°" + (f" (nominal {nominal:.2f}°)" if nominal else "")
+    planes = " and ".join(dict.fromkeys(str(tuple(entry[key])) for key in ("plane_1", "plane_2")))
+    sigma, nominal = entry.get("nominal_sigma"), entry.get("nominal_angle_deg")
+    label = f" (nominally Σ{sigma}, {nominal:.2f}°)" if sigma else ""
     return (
-        f"Boundary: {name}, {angle}, {entry['n_atoms']} atoms, strain {entry['max_strain']:.2%}, "
+        f"Boundary: {entry['kind']}, {planes}, true angle {entry['true_angle_deg']:.2f}°{label}, "
+        f"{entry['n_atoms']} atoms, strain {100 * entry['max_strain']:.2f} %, "
         f"γ = {boundary['energies_J_m2'][lowest]:.2f} J/m²"
     )
 

@@ -205,12 +205,12 @@ class StudyWorkChain(ProtocolMixin):
         builder.active_learning.settings = orm.Dict(learning["settings"])
         builder.active_learning.exploration = orm.Dict(learning["exploration"])
         builder.active_learning.max_concurrent = orm.Int(learning["max_concurrent"])
-        builder.active_learning.train.parameters = orm.Dict(learning["training"])
-        builder.active_learning.grade.parameters = orm.Dict(learning["grading"])
-        builder.active_learning.select.parameters = orm.Dict(learning["selection"])
+        builder.active_learning.train.mlp.parameters = orm.Dict(learning["training"])
+        builder.active_learning.grade.mlp.parameters = orm.Dict(learning["grading"])
+        builder.active_learning.select.mlp.parameters = orm.Dict(learning["selection"])
         for name in ("train", "grade", "select", "errors"):
-            builder.active_learning[name].code = mlp_code
-            builder.active_learning[name].metadata.options = values["options"]
+            builder.active_learning[name].mlp.code = mlp_code
+            builder.active_learning[name].mlp.metadata.options = values["options"]
 
         sweep = ArrheniusWorkChain.get_protocol_inputs(protocol, values["arrhenius"])
         builder.n_replicas = orm.Int(sweep["n_replicas"])

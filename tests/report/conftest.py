@@ -22,10 +22,12 @@ BOUNDARY = {
     "energies_J_m2": {"candidate_0": 0.314},
     "candidates": {
         "candidate_0": {
-            "axis": [0, 0, 1],
-            "plane": [1, 2, 0],
+            "kind": "symmetric",
+            "plane_1": [1, 2, 0],
+            "plane_2": [1, 2, 0],
             "true_angle_deg": 34.5532,
             "nominal_angle_deg": 53.1301,
+            "nominal_sigma": 5,
             "n_atoms": 960,
             "max_strain": 0.0,
         }

@@ -48,7 +48,7 @@ def test_table_with_a_boundary_and_published_numbers(make_study):
     published = {"whole_fraction": {"values": 0.99, "note": "says why"}}
     text = table(study_results(make_study(boundary=True)), published)
     assert (
-        "Boundary: plane [1, 2, 0], axis [0, 0, 1], true angle 34.55° (nominal 53.13°), 960 atoms, strain 0.00%, "
+        "Boundary: symmetric, (1, 2, 0), true angle 34.55° (nominally Σ5, 53.13°), 960 atoms, strain 0.00 %, "
         "γ = 0.31 J/m²"
     ) in text
     assert "boundary region, occupancy  0.410 ± 0.015" in text
