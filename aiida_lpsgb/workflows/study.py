@@ -332,10 +332,9 @@ class StudyWorkChain(ProtocolMixin):
         """Run the relaxed bicrystal at the same temperatures, and resolve its diffusion by region."""
         relaxed = self.ctx.relaxation.outputs
         inputs = self._sweep_inputs(relaxed.structure, "boundary_sweep")
-        if "region_parameters" in inputs:
-            inputs.region_parameters = restrict_to_boundary(relaxed.results, regions=inputs.region_parameters)[
-                "regions"
-            ]
+        if "regions" in self.inputs:
+            restricted = restrict_to_boundary(relaxed.results, regions=self.inputs.regions)
+            inputs.region_parameters = restricted["regions"]
         return ToContext(boundary_sweep=self.submit(ArrheniusWorkChain, **inputs))
 
     def inspect_boundary_sweep(self) -> ExitCode | None:
