@@ -29,6 +29,7 @@ TOPOLOGY = "topology__"
 class CharacteriseWorkChain(ProtocolMixin):
     """Structure, motion, topology and disorder of a run; what is not asked for is not computed."""
 
+    WHOLE_ENTRIES: ClassVar[tuple[str, ...]] = (*ProtocolMixin.WHOLE_ENTRIES, "bonds_A")
     OPEN_ENTRIES: ClassVar[tuple[str, ...]] = (*ANALYSES, "topology")
 
     @classmethod

@@ -64,7 +64,7 @@ MINIATURE = {
     "grain_boundary": {"boundary": {"width": 8.0, "region": 4.0, "n_atoms": 1}},
     "regions": {"estimators": ["tagged"]},
     "structural_run": MD
-    | {"stages": [HOLD | {"name": "produce", "temperature_K": 300, "duration_ps": 4, "dump_interval_ps": 0.1}]},
+    | {"stages": [HOLD | {"name": "produce", "temperature_K": 300, "duration_ps": 8, "dump_interval_ps": 0.1}]},
     "characterise": {
         "speciation": {"centre": "Cl", "ligand": "Li", "cutoff_A": 3.0, "bonds_A": {}},
         "disorder": {"neighbours": ["Cl"]},
