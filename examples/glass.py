@@ -121,10 +121,10 @@ def learn(crystal: orm.StructureData) -> orm.Data:
 
 
 def start_set(parameters: dict, structure: orm.StructureData) -> orm.Data:
-    """Strain and rattle a structure, and label the set."""
+    """Strain and rattle a structure, and label the set, but for what has forces beyond use."""
     images = CalculationFactory("lpsgb.start_set")(orm.Dict(parameters), orm.Int(SEED), structure=structure)
     label = WorkflowFactory("lpsgb.label").get_builder_from_protocol(orm.load_code("lpsgb-label@localhost"), images)
-    return run(label).outputs.configurations
+    return run(label, also=402).outputs.configurations
 
 
 def actively(potential: orm.Data, training_sets: dict, structures: dict, overrides: dict) -> orm.NodeLinksManager:
@@ -181,11 +181,11 @@ def phosphorus_order(trajectories: dict[str, orm.Data]) -> dict[str, tuple]:
     return curves
 
 
-def run(builder) -> orm.ProcessNode:
-    """Submit a process to the daemon, follow it to its end, and stop here if it failed."""
+def run(builder, also: int = 0) -> orm.ProcessNode:
+    """Submit a process to the daemon, follow it to its end, and stop here if it did not end well (or as `also`)."""
     node = submit(builder)
     follow(node)
-    if not node.is_finished_ok:
+    if node.exit_status not in (0, also):
         raise SystemExit(f"{node.process_label}<{node.pk}> ended with [{node.exit_status}] {node.exit_message}")
     return node
 
