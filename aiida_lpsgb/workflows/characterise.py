@@ -88,7 +88,8 @@ class CharacteriseWorkChain(ProtocolMixin):
         protocol
             `fast`, `moderate` (default) or `paper`.
         overrides
-            Replacements for entries of the protocol.
+            Replacements for entries of the protocol; None leaves an analysis out. `mobile` holds species and charge
+            of what moves.
         region
             ``{axis, centres, thickness_A}`` or ``{low, high}``: structure and topology are then those of this region
             (named ``boundary``), and diffusion is resolved by it.
@@ -120,12 +121,16 @@ class CharacteriseWorkChain(ProtocolMixin):
             of `diffusivity` where `regions` has none.
         """
         values = cls.get_protocol_inputs(protocol, overrides)
-        topology, by_default = values.pop("topology"), values.pop("regions")
-        if by_region:
-            moving = {key: values["diffusivity"][key] for key in ("species", "charge") if key in values["diffusivity"]}
-            values["regions"] = moving | by_default
-        values |= {f"{TOPOLOGY}{name}": parameters for name, parameters in topology.items()}
-        return {name: parameters for name, parameters in values.items() if parameters}
+        mobile, topology = values.pop("mobile"), values.pop("topology")
+        species = {"species": mobile["species"]}
+        defaults = {"density": species, "disorder": species, "diffusivity": mobile, "regions": mobile}
+        analyses = {name: values[name] for name in ANALYSES if name != "regions" or by_region}
+        for name, parameters in (topology or {}).items():
+            analyses[f"{TOPOLOGY}{name}"] = parameters
+            defaults[f"{TOPOLOGY}{name}"] = species
+        return {
+            name: defaults.get(name, {}) | parameters for name, parameters in analyses.items() if parameters is not None
+        }
 
     def analyse(self) -> None:
         """Compute what is asked for, one after the other."""
@@ -165,10 +170,12 @@ def validate_species(inputs: Mapping[str, Any], _: Any) -> str | None:
     ports = {name: inputs[name] for name in ANALYSES if name in inputs}
     ports |= {f"topology.{name}": node for name, node in inputs.get("topology", {}).items()}
     for port, node in ports.items():
-        values = node.get_dict()
-        named = {values[key] for key in ("species", "centre", "ligand") if key in values} | set(
-            values.get("neighbours", ())
-        )
-        if missing := sorted(named - there):
+        if missing := sorted(named_species(node.get_dict()) - there):
             return f"{port}: no {', '.join(missing)} in the trajectory, which has {', '.join(sorted(there))}"
     return None
+
+
+def named_species(parameters: Mapping[str, Any]) -> set[str]:
+    """The species that the parameters of an analysis name."""
+    single = {parameters[key] for key in ("species", "centre", "ligand") if key in parameters}
+    return single | set(parameters.get("neighbours", ()))

@@ -12,7 +12,7 @@ from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations.functions.seeds import split_seed
 from aiida_lpsgb.calculations.functions.structures import boundary_request_error
-from aiida_lpsgb.workflows.characterise import TOPOLOGY
+from aiida_lpsgb.workflows.characterise import TOPOLOGY, named_species
 from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 
@@ -220,17 +220,20 @@ class StudyWorkChain(ProtocolMixin):
         builder.arrhenius.speciation_parameters = orm.Dict(sweep["speciation"])
         builder.arrhenius.max_concurrent = orm.Int(sweep["max_concurrent"])
 
+        mobile = {key: sweep["diffusivity"][key] for key in ("species", "charge")}
         if boundary is not None:
             relaxation = GrainBoundaryWorkChain.get_protocol_inputs(protocol, values["grain_boundary"])
             builder.boundary = orm.Dict(values["boundary"] | dict(boundary))
-            builder.regions = orm.Dict(values["regions"])
+            builder.regions = orm.Dict(mobile | values["regions"])
             builder.grain_boundary.boundary = orm.Dict(relaxation["boundary"] | dict(boundary))
             for name in ("rattle", "bulk", "relaxation"):
                 builder.grain_boundary[name] = orm.Dict(relaxation[name])
             builder.grain_boundary.max_concurrent = orm.Int(relaxation["max_concurrent"])
 
         builder.structural_run = orm.Dict(values["structural_run"])
-        analyses = CharacteriseWorkChain.get_analyses(protocol, values["characterise"], by_region=boundary is not None)
+        analyses = CharacteriseWorkChain.get_analyses(
+            protocol, {"mobile": mobile, **values["characterise"]}, by_region=boundary is not None
+        )
         for name, parameters in analyses.items():
             set_nested(builder.characterise, name, orm.Dict(parameters))
 
@@ -446,8 +449,24 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         return "boundary: `boundary` (the cell that is learned) and `grain_boundary` (the one that is run) go together"
     if ("structural_run" in inputs) != bool(inputs.get("characterise")):
         return "structural_run: `structural_run` and `characterise` go together"
-    if "boundary" in inputs:
-        return boundary_request_error(inputs["boundary"].get_dict())
+    if "boundary" in inputs and (message := boundary_request_error(inputs["boundary"].get_dict())):
+        return message
+    return species_error(inputs)
+
+
+def species_error(inputs: Mapping[str, Any]) -> str | None:
+    """Every species that an analysis names must be one of the potential's."""
+    if any(key not in inputs for key in ("potential", "arrhenius")):
+        return None  # the ports themselves complain
+    known = inputs["potential"]["species"]
+    ports = {f"arrhenius.{name}": node for name, node in inputs["arrhenius"].items() if name.endswith("_parameters")}
+    ports |= {f"characterise.{name}": node for name, node in inputs.get("characterise", {}).items()}
+    ports |= {f"characterise.topology.{name}": node for name, node in ports.pop("characterise.topology", {}).items()}
+    if "regions" in inputs:
+        ports["regions"] = inputs["regions"]
+    for port, node in ports.items():
+        if isinstance(node, orm.Dict) and (missing := sorted(named_species(node.get_dict()) - set(known))):
+            return f"{port}: the study has no {', '.join(missing)}; `potential` names {', '.join(known)}"
     return None
 
 
