@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory
 
+from aiida_lpsgb.workflows.outputs import flattened
 from aiida_lpsgb.workflows.sweep import MIN_TEMPERATURES, SweepWorkChain
 
 DiffusivityData = DataFactory("lpsgb.diffusivity")
@@ -131,7 +132,7 @@ class ArrheniusWorkChain(SweepWorkChain):
         except ValueError as error:
             self.report(f"run {label} is not resolved by region: {error}")
             return
-        for name, node in found.items():
+        for name, node in flattened(found).items():
             region_and_estimator = name.replace("__", ".")
             self.out(f"regions.{label}.{region_and_estimator}", node)
             self.ctx.regional.setdefault(region_and_estimator, {})[label] = node

@@ -10,6 +10,7 @@ from aiida.engine import ExitCode, ProcessSpec
 from aiida.plugins import CalculationFactory, DataFactory
 
 from aiida_lpsgb.calculations.functions.analysis import restricted
+from aiida_lpsgb.workflows.outputs import flattened
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 
 DiffusivityData = DataFactory("lpsgb.diffusivity")
@@ -148,7 +149,9 @@ class CharacteriseWorkChain(ProtocolMixin):
             self.report(f"{name}: {error}")
             self.ctx.failed.append(f"{name} ({error})")
             return
-        nodes = {f"{name}.{key}": node for key, node in result.items()} if name == "regions" else {name: result}
+        nodes = (
+            {f"{name}.{key}": node for key, node in flattened(result).items()} if name == "regions" else {name: result}
+        )
         for label, node in nodes.items():
             self.out(label, node)
             self.ctx.results[label.replace(".", "__")] = node

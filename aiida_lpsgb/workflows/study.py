@@ -14,6 +14,7 @@ from aiida_lpsgb.calculations.functions.seeds import split_seed
 from aiida_lpsgb.calculations.functions.structures import boundary_request_error
 from aiida_lpsgb.workflows.characterise import TOPOLOGY, named_species
 from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
+from aiida_lpsgb.workflows.outputs import flattened
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
@@ -416,7 +417,8 @@ class StudyWorkChain(ProtocolMixin):
         flat = {name: node for name, node in inputs.items() if isinstance(node, orm.Dict)}
         flat |= {f"{TOPOLOGY}{name}": node for name, node in inputs.get("topology", {}).items()}
         restricted = AttributeDict()
-        for name, node in restrict_to_boundary(self.ctx.relaxation.outputs.results, **flat).items():
+        within = restrict_to_boundary(self.ctx.relaxation.outputs.results, **flat)
+        for name, node in flattened(within).items():
             set_nested(restricted, name, node)
         return restricted
 
