@@ -75,7 +75,7 @@ def turns(
 ) -> Iterator[tuple[float, float]]:
     """Yield the twists whose index vectors coincide in the cubic lattice.
 
-    A rotation by 2·atan(n·|hkl| / m) about [hkl] has Σ = m² + n²(h² + k² + l²) without its factors of two
+    A rotation by ``2 atan(n |hkl| / m)`` about [hkl] has Σ = m² + n²(h² + k² + l²) without its factors of two
     (Ranganathan, Acta Cryst. 21, 197 (1966)).
 
     Parameters
