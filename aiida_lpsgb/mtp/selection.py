@@ -36,6 +36,8 @@ __all__ = ["ALSFormatError", "ActiveSet", "Selection", "select_add"]
 _MODES = {"configuration": (0.0, 1.0, 0.0, 0.0), "neighborhood": (1.0, 0.0, 0.0, 0.0)}
 # Rows among which exchanges are made between two looks at all rows: as many as fit into a processor's cache.
 _SUBSET = 2500
+# Exchanges that gain less wait for the others: a row outside the subset may gain more.
+_LARGE_GAIN = 2.0
 _WEIGHTINGS = {"vibrations": -1, "molecules": 0, "structures": -1}
 
 
@@ -178,13 +180,18 @@ class ActiveSet:
         """Exchange among the most extrapolating rows until none of all rows is left to exchange."""
         limit = swap_limit if swap_limit is not None else 2**62
         threshold, count = max(select_threshold, swap_threshold), 0
+        gain = _LARGE_GAIN if len(rows) > _SUBSET else 0.0
         while count < limit:
             grades = self._grades(rows)
             if not grades.max() > threshold:
                 break
             threshold = swap_threshold
+            gain = gain if grades.max() > gain else 0.0
             top = np.argsort(-grades, kind="stable")[:_SUBSET]
-            swaps = _training.exchange(rows[top] @ self.inverse, threshold, limit - count)
+            swaps = _training.exchange(rows[top] @ self.inverse, max(threshold, gain), limit - count)
+            if not swaps and not gain:  # by rounding
+                break
+            gain = gain if swaps else 0.0
             for candidate, old in swaps:
                 new = top[candidate]
                 rows[new], self.matrix[old] = self.matrix[old].copy(), rows[new].copy()

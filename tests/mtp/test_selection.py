@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from aiida_lpsgb.mtp import selection
 from aiida_lpsgb.mtp.calculator import Engine
 from aiida_lpsgb.mtp.selection import ActiveSet, ALSFormatError, select_add
 
@@ -25,9 +26,11 @@ def test_rows(mtp, images, species):
     np.testing.assert_array_equal(ActiveSet(mtp, species, "neighborhood").rows(images[0]), energies)
 
 
+@pytest.mark.parametrize("subset", [2500, 12])
 @pytest.mark.parametrize("mode", ["configuration", "neighborhood"])
-def test_volume_is_maximal(mtp, images, species, mode):
+def test_volume_is_maximal(mtp, images, species, mode, subset, monkeypatch):
     """No exchange of one row enlarges the determinant, by determinants themselves."""
+    monkeypatch.setattr(selection, "_SUBSET", subset)
     active = ActiveSet(mtp, species, mode)
     active.extend(images[:40])
     np.testing.assert_allclose(active.matrix @ active.inverse, np.eye(len(active.matrix)), atol=1e-7)

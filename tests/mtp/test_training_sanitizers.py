@@ -9,7 +9,7 @@ import pytest
 from aiida_lpsgb.mtp.basis import untrained
 
 SOURCES = Path(__file__).parents[2] / "aiida_lpsgb" / "mtp" / "src"
-NAMES = ("potential", "program", "periodic", "training", "training_baseline")
+NAMES = ("potential", "program", "neighbourhoods", "periodic", "training", "training_baseline")
 
 
 @pytest.mark.slow

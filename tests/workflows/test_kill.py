@@ -69,7 +69,7 @@ def undisturbed(miniature, broker_profile_factory):
 def run(profile, miniature, disturb=None):
     client = get_daemon_client(profile.name)
     client.start_daemon(1)
-    study = submit(miniature.build(explore_ps=EXPLORE_PS))
+    study = submit(miniature.build(explore_ps=EXPLORE_PS, boundary=None))
     if disturb is not None:
         disturb(study, miniature)
         assert not study.is_terminated, "the study had ended before it was disturbed"
