@@ -155,21 +155,23 @@ def gamma(atoms: Atoms, energy: float, built: Atoms, bulk: Atoms, bulk_energy: f
     return bicrystal.boundary_energy(energy, len(atoms), bulk_energy / len(bulk), area)
 
 
-def difference(built: Atoms, relaxed: Atoms, calculator: MTPCalculator, half_width: float = 6.0) -> float:
+def difference(built: Atoms, relaxed: Atoms, calculator: MTPCalculator) -> float:
     """Difference in energy between the regions of both boundaries after relaxation, in eV an atom.
 
     The regions are the atoms that were near the boundaries when these were built, when symmetry made the sets alike.
+    They end where atoms leave most room, 5 to 7 Å away, so that no atom lies on the edge.
     """
     energies = calculator.get_potential_energies(relaxed)
     height = built.cell.array[2, 2]
-    sums, counts = [], []
-    for region in built.info["grain_boundary"]["regions"]:
-        away = np.abs((built.positions[:, 2] - region["centre_A"] + height / 2) % height - height / 2)
-        sums.append(energies[away < half_width].sum())
-        counts.append(Counter(np.array(built.get_chemical_symbols())[away < half_width]))
-    if counts[0] != counts[1]:
-        raise ValueError(f"the regions of both boundaries differ: {counts}")
-    return abs(sums[0] - sums[1]) / counts[0].total()
+    regions = built.info["grain_boundary"]["regions"]
+    centres = np.array([[region["centre_A"]] for region in regions])
+    away = np.abs((built.positions[:, 2] - centres + height / 2) % height - height / 2)
+    edges = np.sort(away[(away > 5) & (away < 7)])
+    widest = np.argmax(np.diff(edges))
+    near = away < (edges[widest] + edges[widest + 1]) / 2
+    if near[0].sum() != near[1].sum():
+        raise ValueError(f"the regions of both boundaries differ: {near.sum(axis=1)} atoms")
+    return abs(energies[near[0]].sum() - energies[near[1]].sum()) / near[0].sum()
 
 
 def minimise(atoms: Atoms, arguments: argparse.Namespace, axes: str) -> Atoms:
