@@ -140,7 +140,7 @@ def relaxed(bulk: Atoms, request: dict, arguments: argparse.Namespace, engine) -
             "shortest_P_S_between_units_A": report.shortest_inter_unit["P-S"],
             "whole_of_all": min(describe(item[2])["whole"] for item in found),
             "equivalent_by": built.info["grain_boundary"]["equivalent_by"],
-            "difference_meV_atom": 1000 * difference(built, atoms, calculator),
+            "difference_meV_atom": difference(built, atoms, calculator),
         },
     }
     if engine is not None and len(atoms) <= arguments.sevennet_atoms:
@@ -155,12 +155,14 @@ def gamma(atoms: Atoms, energy: float, built: Atoms, bulk: Atoms, bulk_energy: f
     return bicrystal.boundary_energy(energy, len(atoms), bulk_energy / len(bulk), area)
 
 
-def difference(built: Atoms, relaxed: Atoms, calculator: MTPCalculator) -> float:
-    """Difference in energy between the regions of both boundaries after relaxation, in eV an atom.
+def difference(built: Atoms, relaxed: Atoms, calculator: MTPCalculator) -> float | None:
+    """Difference in energy between the regions of both boundaries after relaxation, in meV an atom.
 
     The regions are the atoms that were near the boundaries when these were built, when symmetry made the sets alike.
     They end where atoms leave most room, 5 to 7 Å away, so that no atom lies on the edge.
     """
+    if built.info["grain_boundary"]["equivalent_by"] == "none":
+        return None  # a crystal that has relaxed off its mirror makes no two equivalent twists
     energies = calculator.get_potential_energies(relaxed)
     height = built.cell.array[2, 2]
     regions = built.info["grain_boundary"]["regions"]
@@ -171,7 +173,7 @@ def difference(built: Atoms, relaxed: Atoms, calculator: MTPCalculator) -> float
     near = away < (edges[widest] + edges[widest + 1]) / 2
     if near[0].sum() != near[1].sum():
         raise ValueError(f"the regions of both boundaries differ: {near.sum(axis=1)} atoms")
-    return abs(energies[near[0]].sum() - energies[near[1]].sum()) / near[0].sum()
+    return 1000 * abs(energies[near[0]].sum() - energies[near[1]].sum()) / near[0].sum()
 
 
 def minimise(atoms: Atoms, arguments: argparse.Namespace, axes: str) -> Atoms:
@@ -307,7 +309,7 @@ def markdown(rows: list[dict]) -> str:
                 f"{row['relaxed']['whole']:.0%}",
                 f"{row['relaxed']['longest_bond_A']:.2f}",
                 f"{row['relaxed']['shortest_P_S_between_units_A']:.2f}",
-                f"{row['relaxed']['difference_meV_atom']:.3f}",
+                "" if row["relaxed"]["difference_meV_atom"] is None else f"{row['relaxed']['difference_meV_atom']:.3f}",
             ]
         if "aimsgb" in row:
             cells += [other(row["aimsgb"]), other(row["pymatgen"])]
