@@ -41,7 +41,7 @@ from aiida_lpsgb.analysis.diffusion import (
 from aiida_lpsgb.analysis.estimates import Estimate, from_blocks, ratio_from_blocks
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
-from aiida_lpsgb.analysis.trajectory import Trajectory
+from aiida_lpsgb.analysis.trajectory import Trajectory, transform
 
 ESTIMATORS = ("tagged", "both_ends", "continuous", "occupancy")
 ELSEWHERE = "elsewhere"
@@ -49,7 +49,6 @@ ELSEWHERE = "elsewhere"
 
 _IONS_A_BATCH = 128
 _DENSE_LAGS = 40
-_FRAMES_A_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,9 @@ class RegionDiffusivity:
 
 @dataclass
 class _Sums:
-    """Sums over ions by lag, region and block of time origins; displacements also by component."""
+    """Sums over ions by lag, region and block of time origins; displacements also by component. ``present`` and
+    ``leaves`` count, by region, the frames that ions spend there and how often one leaves.
+    """
 
     tagged: np.ndarray
     n_tagged: np.ndarray
@@ -112,6 +113,8 @@ class _Sums:
     stayed: np.ndarray
     n_stayed: np.ndarray
     went: np.ndarray
+    present: np.ndarray
+    leaves: np.ndarray
 
 
 def region_diffusivity(
@@ -169,71 +172,62 @@ def region_diffusivity(
     first, last = (max(1, round(w / interval)) for w in window_ps)
     if not first < last < trajectory.n_frames // 2:
         raise ValueError(f"window_ps {tuple(window_ps)} must hold two lags within half of the run")
-    names = [*regions, ELSEWHERE] if "occupancy" in estimators else list(regions)
-    positions, labels = _positions_and_labels(trajectory, species, regions, drift, frame)
     fitted = Window(first, last, np.nan, True).lags()
     lags = fitted
     if "occupancy" in estimators:
         # The time spent in each region is an integral over lags, from the shortest on.
         lags = np.union1d(fitted, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))
-        if not (labels == len(regions)).any():
-            names.remove(ELSEWHERE)
-    sums = _accumulate(positions, labels, lags, len(names), n_blocks, workers)
+    sums = _accumulate(trajectory, species, regions, lags, "occupancy" in estimators, n_blocks, drift, frame, workers)
+    names = [*regions, ELSEWHERE][: len(sums.present)]
     results = {}
     for estimator in estimators:
         slopes, blocks = _ESTIMATE[estimator](sums, lags, np.isin(lags, fitted), trajectory.n_frames)
         for r, name in enumerate(names):
             results[name, estimator] = _result(
-                trajectory, name, estimator, regions, labels == r, slopes[r], blocks[:, r], sums, r, lags, (first, last)
+                trajectory, name, estimator, regions, slopes[r], blocks[:, r], sums, r, lags, (first, last)
             )
     return results
 
 
-def _positions_and_labels(trajectory, species, regions, drift, frame) -> tuple[np.ndarray, np.ndarray]:
-    """Unwrapped positions, Å, and the number of the region (that of all regions: elsewhere), by ion and frame.
-
-    Shapes ``(n_ions, n_frames, 3)``, single precision from the first frame on, and ``(n_ions, n_frames)``.
-    """
-    atoms = trajectory.indices(species)
+def _accumulate(trajectory, species, regions, lags, elsewhere: bool, n_blocks: int, drift, frame, workers) -> _Sums:
+    """Decode, label and count, some ions at a time; what no region holds counts as one more region if ``elsewhere``."""
     cell = trajectory.mean_cell
-    positions = np.empty((len(atoms), trajectory.n_frames, 3), np.float32)
-    labels = np.full((len(atoms), trajectory.n_frames), len(regions), np.int8)
-    moved, _ = reference_drift(trajectory, species, drift)
-    turn = cell if frame is None else cell @ np.asarray(frame, float).T
-    moved = moved if frame is None else moved @ np.asarray(frame, float).T
-    start = trajectory.scaled(None, 0, 1, indices=atoms)
-    for low in range(0, trajectory.n_frames, _FRAMES_A_BATCH):
-        part = slice(low, low + _FRAMES_A_BATCH)
-        scaled = trajectory.scaled(None, low, low + _FRAMES_A_BATCH, indices=atoms)
-        for r, region in enumerate(regions.values()):
-            inside = region.contains(scaled, cell).T
-            if np.any(labels[:, part][inside] != len(regions)):
-                raise ValueError("regions overlap: an ion may be in one of them only; make them thinner or move them")
-            labels[:, part][inside] = r
-        step = (scaled - start) @ turn - moved[part, None]
-        positions[:, part] = step.transpose(1, 0, 2)
-    for r, name in enumerate(regions):
-        if not (labels == r).any():
+    frame = np.eye(3) if frame is None else np.asarray(frame, float)
+    turn = (cell @ frame.T).astype(np.float32)
+    moved = (reference_drift(trajectory, species, drift)[0] @ frame.T).astype(np.float32)
+    edges = -(-np.arange(n_blocks + 1) * trajectory.n_frames // n_blocks)
+    n_regions = len(regions) + elsewhere
+
+    def count(ions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        scaled = trajectory.scaled(indices=ions, dtype=np.float32)
+        labels = _labels(scaled, regions, cell)
+        positions = transform(scaled, turn)
+        positions -= moved[:, None]
+        return regional(positions, labels, lags.astype(np.int32), edges.astype(np.int32), n_regions)
+
+    atoms = trajectory.indices(species)
+    parts = np.array_split(atoms, -(-len(atoms) // _IONS_A_BATCH))
+    total, present, leaves = (sum(x) for x in zip(*map_frames(count, parts, workers), strict=True))
+    for name, seen in zip(regions, present, strict=False):
+        if not seen:
             raise ValueError(f"no {species} is ever in region {name!r}; its centre or size cannot be right")
-    return positions, labels
-
-
-def _accumulate(positions, labels, lags: np.ndarray, n_regions: int, n_blocks: int, workers: int | None) -> _Sums:
-    n_frames = labels.shape[1]
-    blocks = (np.arange(n_frames) * n_blocks // n_frames).astype(np.int32)
-
-    def count(part: np.ndarray) -> np.ndarray:
-        return regional(positions[part], labels[part], lags.astype(np.int32), blocks, n_regions, n_blocks)
-
-    visitors = np.flatnonzero((labels < n_regions).any(axis=1))
-    parts = np.array_split(visitors, max(1, -(-len(visitors) // _IONS_A_BATCH)))
-    total = sum(map_frames(count, parts, workers))  # (lags, from, to | none | stayed, blocks, 4)
-    tagged, stayed = total[:, :, :-1].sum(axis=2), total[:, :, -1]
-    ended = total[:, :, :n_regions]
+    keep = n_regions if present[-1] else n_regions - 1  # nobody may be elsewhere
+    # Shape (lags, from, to | none | stayed, blocks, component | number).
+    tagged, stayed, ended = total[:, :keep, :-1].sum(axis=2), total[:, :keep, -1], total[:, :keep, :keep]
     both = np.einsum("lrrbk->lrbk", ended)
-    return _Sums(
-        tagged[..., :3], tagged[..., 3], both[..., :3], both[..., 3], stayed[..., :3], stayed[..., 3], ended[..., 3]
-    )
+    pairs = [part for x in (tagged, both, stayed) for part in (x[..., :3], x[..., 3])]
+    return _Sums(*pairs, ended[..., 3], present[:keep], leaves[:keep])
+
+
+def _labels(scaled: np.ndarray, regions: Mapping[str, Region], cell: np.ndarray) -> np.ndarray:
+    """Number of the region each position is in, that of all regions where it is in none."""
+    labels = np.full(scaled.shape[:-1], len(regions), np.int8)
+    for r, region in enumerate(regions.values()):
+        inside = region.contains(scaled, cell)
+        if np.any(labels[inside] != len(regions)):
+            raise ValueError("regions overlap: an ion may be in one of them only; make them thinner or move them")
+        labels[inside] = r
+    return labels
 
 
 # ---- from sums to slopes -------------------------------------------------------------------------------------------
@@ -312,7 +306,7 @@ def _occupancy(sums: _Sums, lags, fitted, n_frames):
 _ESTIMATE = {"tagged": _tagged, "both_ends": _both_ends, "continuous": _continuous, "occupancy": _occupancy}
 
 
-def _result(trajectory, name, estimator, regions, mask, slope, blocks, sums, r, lags, window) -> RegionDiffusivity:
+def _result(trajectory, name, estimator, regions, slope, blocks, sums, r, lags, window) -> RegionDiffusivity:
     interval = trajectory.interval_ps
     unit = A2_PS_TO_CM2_S / interval / 2
     whole, parts = slope * unit, blocks * unit
@@ -329,8 +323,7 @@ def _result(trajectory, name, estimator, regions, mask, slope, blocks, sums, r, 
     counts = number[:, r].sum(axis=1)
     cell = trajectory.mean_cell
     share = 1 - sum(g.share(cell) for g in regions.values()) if name == ELSEWHERE else regions[name].share(cell)
-    mean_ions = float(mask.sum() / mask.shape[1])
-    leaves = int(np.count_nonzero(mask[:, :-1] & ~mask[:, 1:]))
+    mean_ions, leaves = sums.present[r] / trajectory.n_frames, sums.leaves[r]
     side = int(np.argmax(whole[:2]))
     isotropy = (
         ratio_from_blocks(parts[:, 2], parts[:, side], whole[2] / whole[side])
@@ -344,8 +337,8 @@ def _result(trajectory, name, estimator, regions, mask, slope, blocks, sums, r, 
         components=tuple(from_blocks(whole[k], parts[:, k]) for k in range(3)),
         lateral=from_blocks(whole[:2].mean(), parts[:, :2].mean(axis=1)),
         isotropy=isotropy,
-        mean_ions=mean_ions,
-        residence_ps=float(mask.sum() / leaves * interval) if leaves else np.inf,
+        mean_ions=float(mean_ions),
+        residence_ps=float(sums.present[r] / leaves * interval) if leaves else np.inf,
         number_density_A3=mean_ions / (share * trajectory.mean_volume_A3),
         window_ps=(window[0] * interval, window[1] * interval),
         lags_ps=lags * interval,

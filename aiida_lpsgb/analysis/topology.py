@@ -21,11 +21,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from scipy.sparse import coo_matrix, csr_matrix, find
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay, cKDTree
 
 from aiida_lpsgb.analysis._alpha import loops, torus_loops
+from aiida_lpsgb.analysis._rips import last_birth
 from aiida_lpsgb.analysis.estimates import Estimate
-from aiida_lpsgb.analysis.neighbours import heights
+from aiida_lpsgb.analysis.neighbours import heights, pairs_within
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory
@@ -38,6 +41,9 @@ LONGEST_RING = 12
 
 _JITTER_A = 1e-5
 _BOOTSTRAPS = 1000
+# Where a Rips filtration is cut: beyond the last birth, then further if loops are left. Most die soon after.
+_REACH_BEYOND_BIRTH = 1.05
+_REACH_AGAIN = 1.1
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,10 @@ def alpha_loops(
         raise ValueError(f"loops need four points or more, shape (n, 3); found {scaled.shape}")
     if abs(np.linalg.det(cell)) < 1e-9:
         raise ValueError("the cell has no volume")
-    # Points on a common sphere have no unique triangulation, and periodic images must agree on one.
-    jitter = np.random.default_rng(len(scaled)).uniform(-_JITTER_A, _JITTER_A, scaled.shape)
     if pbc.all():
-        found = _torus(scaled + jitter @ np.linalg.inv(cell), cell, rings)
+        found = _torus(scaled, cell, rings)
     else:
-        home = (scaled - np.floor(scaled) * pbc) @ cell + jitter
+        home = (scaled - np.floor(scaled) * pbc) @ cell + _jitter(len(scaled))
         # A sphere of the longest radius sees no further than its diameter.
         found = _quotient_loops(home, *_images(home, cell, pbc, 2 * longest_radius_A), longest_radius_A**2, rings)
     sizes = found["ring"] if rings else np.zeros(len(found["birth"]), int)
@@ -118,8 +122,14 @@ def alpha_loops(
     return Loops(birth[keep], death[keep], essential, sizes[order][keep], "alpha", "radius")
 
 
+def _jitter(number: int) -> np.ndarray:
+    """Points on a common sphere have no unique triangulation, and periodic images must agree on one."""
+    return np.random.default_rng(number).uniform(-_JITTER_A, _JITTER_A, (number, 3))
+
+
 def _torus(scaled: np.ndarray, cell: np.ndarray, rings: bool) -> dict:
-    inside = scaled - np.floor(scaled)
+    inside = scaled + _jitter(len(scaled)) @ np.linalg.inv(cell)
+    inside -= np.floor(inside)
     try:
         found = torus_loops(np.where(inside < 1, inside, 0.0), cell, LONGEST_RING if rings else 0)
     except RuntimeError as error:
@@ -167,25 +177,59 @@ def rips_loops(
     """Loops of the Vietoris–Rips filtration, by ripser; scale: diameter. Loops that outlive the longest distance are
     dropped.
 
+    The filtration is cut as soon as nothing can follow, which changes nothing but the time: no loop is born after the
+    longest edge that stays without a triangle when it appears, and once those loops that are left are as many as the
+    network's windings around the torus, which never fill, all others have died.
+
     Parameters
     ----------
     scaled, cell, pbc
         As for :func:`alpha_loops`.
     longest_distance_A
-        Where the filtration ends, Å; at most half the smallest periodic height of the cell.
+        Where the filtration ends at the latest, Å; at most half the smallest periodic height of the cell. Beyond a
+        third, three steps lead around the torus, and the loops through the boundary are filled and counted too.
     """
     from ripser import ripser
 
-    distances = _sparse_distances(
-        np.asarray(scaled, float), np.asarray(cell, float), np.asarray(pbc, bool), longest_distance_A
-    )
-    bars = ripser(distances, distance_matrix=True, maxdim=1, thresh=longest_distance_A)["dgms"][1]
+    scaled, cell, pbc = np.asarray(scaled, float), np.asarray(cell, float), np.asarray(pbc, bool)
+    distances = _sparse_distances(scaled, cell, pbc, longest_distance_A)
+    rows, columns, lengths = find(distances)
+    born = last_birth(distances.indptr, distances.indices, distances.data)
+    end = 0.0
+    while end < longest_distance_A:
+        end = min(max(_REACH_BEYOND_BIRTH * born, _REACH_AGAIN * end) or longest_distance_A, longest_distance_A)
+        near = lengths <= end
+        edges = coo_matrix((lengths[near], (rows[near], columns[near])), distances.shape)
+        bars = ripser(edges, distance_matrix=True, maxdim=1, thresh=end)["dgms"][1]
+        if np.isinf(bars[:, 1]).sum() == _windings(edges, scaled, pbc):
+            break
     bars = bars[np.isfinite(bars[:, 1])].astype(float)
     bars = bars[np.lexsort((bars[:, 1], bars[:, 0]))]
     return Loops(bars[:, 0], bars[:, 1], np.empty(0), np.zeros(len(bars), int), "rips", "diameter")
 
 
-def _sparse_distances(scaled: np.ndarray, cell: np.ndarray, pbc: np.ndarray, longest_A: float):
+def _windings(edges: coo_matrix, scaled: np.ndarray, pbc: np.ndarray) -> int:
+    """Independent ways in which a network closes through the boundary, by parity, over all its components.
+
+    The network is unrolled twice along each periodic vector: the sheets that a walk through it connects tell.
+    """
+    axes = np.flatnonzero(pbc)
+    sheets, n_points = np.arange(2 ** len(axes)), len(scaled)
+    wrapped = scaled - np.floor(scaled)
+    # Edges are shorter than half the cell, so the nearest image is the one meant.
+    crossed = np.rint(wrapped[edges.col] - wrapped[edges.row])[:, axes].astype(int) % 2 @ (1 << np.arange(len(axes)))
+    rows = (sheets[:, None] * n_points + edges.row).ravel()
+    columns = ((sheets[:, None] ^ crossed) * n_points + edges.col).ravel()
+    size = len(sheets) * n_points
+    _, unrolled = connected_components(coo_matrix((np.ones(len(rows)), (rows, columns)), (size, size)))
+    _, component = connected_components(edges)
+    _, one_of_each = np.unique(component, return_index=True)
+    copies = [len(set(unrolled.reshape(len(sheets), n_points)[:, point])) for point in one_of_each]
+    return sum(len(axes) - int(np.log2(number)) for number in copies)
+
+
+def _sparse_distances(scaled: np.ndarray, cell: np.ndarray, pbc: np.ndarray, longest_A: float) -> csr_matrix:
+    """Symmetric, partners ascending within a row."""
     height = heights(cell)
     if np.any(pbc & (height < 2 * longest_A)):
         raise ValueError(
@@ -197,14 +241,13 @@ def _sparse_distances(scaled: np.ndarray, cell: np.ndarray, pbc: np.ndarray, lon
         points = (scaled - np.floor(scaled) * pbc) @ cell
         points = np.where(pbc, points % np.where(pbc, size, 1.0), points)
         tree = cKDTree(points, boxsize=size)
-        return tree.sparse_distance_matrix(tree, longest_A, output_type="coo_matrix").tocsr()
-    from scipy.sparse import coo_matrix
-
-    from aiida_lpsgb.analysis.neighbours import pairs_within
-
-    pairs, distances = pairs_within(scaled, cell, pbc, longest_A)
-    rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
-    return coo_matrix((np.tile(distances, 2), (rows, columns)), shape=(len(scaled),) * 2).tocsr()
+        matrix = tree.sparse_distance_matrix(tree, longest_A, output_type="coo_matrix").tocsr()
+    else:
+        pairs, distances = pairs_within(scaled, cell, pbc, longest_A)
+        rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
+        matrix = coo_matrix((np.tile(distances, 2), (rows, columns)), shape=(len(scaled),) * 2).tocsr()
+    matrix.sort_indices()
+    return matrix
 
 
 @dataclass(frozen=True)

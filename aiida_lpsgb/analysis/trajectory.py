@@ -19,6 +19,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -35,6 +36,7 @@ _VERSION = 1
 _SUPERBLOCK = 32
 _KEY_INTERVAL = 256
 _REACH = np.iinfo(np.int16).max
+_ATOMS_DECODED = 1 << 14  # at a time: what stays in a core's cache
 
 
 class TrajectoryFormatError(ValueError):
@@ -46,6 +48,7 @@ class _HandleArray:
 
     def __init__(self, handle: IO[bytes], offset: int, shape: tuple[int, int, int]):
         self._handle, self._offset, self.shape = handle, offset, shape
+        self._lock = Lock()  # threads share the stream's position
 
     def __getitem__(self, key: slice | tuple[slice, slice]) -> np.ndarray:
         frames, atoms = key if isinstance(key, tuple) else (key, slice(None))
@@ -60,8 +63,9 @@ class _HandleArray:
         return out
 
     def _read(self, offset: int, out: np.ndarray) -> None:
-        self._handle.seek(self._offset + offset)
-        data = self._handle.read(out.nbytes)
+        with self._lock:
+            self._handle.seek(self._offset + offset)
+            data = self._handle.read(out.nbytes)
         if len(data) != out.nbytes:
             raise TrajectoryFormatError(f"trajectory data end early: wanted {out.nbytes} bytes, found {len(data)}")
         out[...] = np.frombuffer(data, "<i2").reshape(out.shape)
@@ -348,10 +352,17 @@ class Trajectory:
         return self._read(slice(start, stop, step), self._wanted(species, indices), self._to_mean, dtype)
 
     def scaled(
-        self, species: str | Iterable[str] | None = None, start=None, stop=None, step=None, *, indices=None
+        self,
+        species: str | Iterable[str] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        step: int | None = None,
+        *,
+        indices: Sequence[int] | None = None,
+        dtype: type = np.float64,
     ) -> np.ndarray:
         """Unwrapped scaled positions, shape ``(frames, atoms, 3)``; arguments as for :meth:`positions`."""
-        return self._read(slice(start, stop, step), self._wanted(species, indices), np.linalg.inv(self.cells[0]), float)
+        return self._read(slice(start, stop, step), self._wanted(species, indices), np.linalg.inv(self.cells[0]), dtype)
 
     def frame_positions(self, index: int, species: str | Iterable[str] | None = None, wrap: bool = True) -> np.ndarray:
         """Positions in one frame's own cell, Å, shape ``(atoms, 3)``; put back into the cell if ``wrap``."""
@@ -400,19 +411,18 @@ class Trajectory:
         first, last = int(stored.min()), int(stored.max()) + 1
         pick = stored - first
         whole = len(pick) == last - first and np.array_equal(pick, np.arange(len(pick)))
-        matrix = matrix * STEP_A
-        diagonal = np.diag(matrix) if np.count_nonzero(matrix - np.diag(np.diag(matrix))) == 0 else None
+        matrix = (matrix * STEP_A).astype(dtype)
+        together = max(1, _ATOMS_DECODED // (last - first))
         block = np.searchsorted(self._key_starts, wanted, side="right") - 1
         for key in np.unique(block):
-            rows = np.flatnonzero(block == key)
-            low, high = int(wanted[rows].min()), int(wanted[rows].max()) + 1
-            raw = self._offsets[low:high, first:last]
             base = self._keys[key, first:last]
-            for row in rows:
-                units = raw[wanted[row] - low] + base
-                if not whole:
-                    units = units[pick]
-                out[row] = units * diagonal if diagonal is not None else units @ matrix
+            inside = np.flatnonzero(block == key)
+            for start in range(inside[0], inside[-1] + 1, together):
+                rows = slice(start, min(start + together, inside[-1] + 1))
+                low, high = wanted[rows].min(), wanted[rows].max() + 1
+                raw = self._offsets[low:high, first:last]
+                units = (raw if frames.step in (None, 1) else raw[wanted[rows] - low]) + base
+                out[rows] = transform((units if whole else units[:, pick]).astype(dtype), matrix)
         return out
 
     # ---- parts and wholes ------------------------------------------------------------------------------------------
@@ -723,6 +733,14 @@ class Trajectory:
             coordinates, format=MemoryReader, dimensions=dimensions, dt=self.interval_ps if self.n_frames > 1 else 1.0
         )
         return universe
+
+
+def transform(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Row vectors ``(..., 3)`` times a matrix ``(3, 3)``: three products each where it is diagonal."""
+    diagonal = np.diag(matrix)
+    if not np.count_nonzero(matrix - np.diag(diagonal)):
+        return vectors * diagonal
+    return (vectors.reshape(-1, 3) @ matrix).reshape(vectors.shape)
 
 
 def _check_symbols(symbols: Sequence[str]) -> None:

@@ -34,16 +34,16 @@ def _indices(_ctx: click.Context, parameter: click.Parameter, value: str | None)
     return numbers
 
 
-def _charges(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
-    """Read ``Li=1`` pairs."""
-    charges = {}
+def _numbers(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float] | None:
+    """Read pairs such as ``Li=1`` or ``P-S=2.5``; None without any."""
+    numbers = {}
     for value in values:
-        element, _, charge = value.partition("=")
+        key, _, number = value.partition("=")
         try:
-            charges[element] = float(charge)
+            numbers[key] = float(number)
         except ValueError:
-            raise click.BadParameter(f"{value!r} is not ELEMENT=CHARGE, such as Li=1", param=parameter) from None
-    return charges
+            raise click.BadParameter(f"{value!r} is not {parameter.metavar}", param=parameter) from None
+    return numbers or None
 
 
 def _plain_errors(command: Callable) -> Callable:
@@ -67,6 +67,22 @@ PICTURE = click.option("--picture", type=click.Path(dir_okay=False, path_type=Pa
 MAX_AREA = click.option("--max-area", type=float, default=1500.0, show_default=True, help="Largest area, Å².")
 WIDTH = click.option("--width", type=float, default=25.0, show_default=True, help="Least thickness of a grain, Å.")
 REGION = click.option("--region", type=float, default=10.0, show_default=True, help="Thickness of each region, Å.")
+CHARGES = click.option(
+    "--charge",
+    "charges",
+    multiple=True,
+    callback=_numbers,
+    metavar="ELEMENT=CHARGE",
+    help="Formal charge, such as Li=1; repeat.",
+)
+CUTOFFS = click.option(
+    "--cutoff",
+    "cutoffs",
+    multiple=True,
+    callback=_numbers,
+    metavar="PAIR=LENGTH",
+    help="Longest bond within a unit in Å, such as P-S=2.5; repeat. By default from covalent radii.",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
 
 
@@ -78,7 +94,7 @@ def structure() -> None:
 @structure.command()
 @INPUT
 @OUTPUT
-@click.option("--charge", "charges", multiple=True, callback=_charges, help="Formal charge, such as Li=1; repeat.")
+@CHARGES
 @click.option("-n", "--candidates", type=int, default=1, show_default=True, help="Arrangements; files get a number.")
 @click.option("--supercell", nargs=3, type=int, default=(1, 1, 1), show_default=True, help="Repeats before filling.")
 @click.option("--rank-by", type=click.Choice(["ewald", "occupancy"]), default="ewald", show_default=True)
@@ -87,7 +103,7 @@ def structure() -> None:
 def order(
     crystal: Path,
     output: Path,
-    charges: dict[str, float],
+    charges: dict[str, float] | None,
     candidates: int,
     supercell: tuple[int, int, int],
     rank_by: str,
@@ -99,10 +115,15 @@ def order(
     from aiida_lpsgb.structures import ordering
 
     found = ordering.order(
-        ordering.read_cif(crystal), charges, n_candidates=candidates, supercell=supercell, rank_by=rank_by, seed=seed
+        ordering.read_cif(crystal),
+        charges or {},
+        n_candidates=candidates,
+        supercell=supercell,
+        rank_by=rank_by,
+        seed=seed,
     )
     for i, atoms in enumerate(found):
-        path = output if candidates == 1 else output.with_stem(f"{output.stem}-{i}")
+        path = _numbered(output, i, candidates)
         energy = atoms.info["ewald_energy_eV"]
         atoms.info = {}
         write(path, atoms)
@@ -112,6 +133,43 @@ def order(
 @structure.command()
 @INPUT
 @OUTPUT
+@click.option("--isotropic", "strains", type=float, multiple=True, help="Isotropic strain, such as -0.05; repeat.")
+@click.option("--shear", "shears", type=float, multiple=True, help="Shear strain, in each of three planes; repeat.")
+@click.option("--rattle", "amplitudes", type=float, multiple=True, help="Amplitude in Å, 0 for none; repeat.")
+@click.option("--n-rattles", type=int, default=1, show_default=True, help="Rattled copies for each amplitude.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the rattling.")
+@_plain_errors
+def strain(
+    crystal: Path,
+    output: Path,
+    strains: tuple[float, ...],
+    shears: tuple[float, ...],
+    amplitudes: tuple[float, ...],
+    n_rattles: int,
+    seed: int,
+) -> None:
+    """Strain, shear and rattle the ordered CRYSTAL into one file of configurations."""
+    from ase.io import read, write
+
+    from aiida_lpsgb.structures.strain import start_set
+
+    if not (strains or shears or amplitudes):
+        raise click.UsageError("give at least one of --isotropic, --shear and --rattle")
+    images = start_set(
+        [read(crystal)],
+        seed=seed,
+        strains=strains or (() if shears else (0.0,)),
+        shears=shears,
+        amplitudes=amplitudes or (0.0,),
+        n_rattles=n_rattles,
+    )
+    write(output, images)
+    click.echo(f"{output}: {len(images)} configurations of {len(images[0])} atoms")
+
+
+@structure.command()
+@INPUT
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; ASE formats.")
 @click.option("--axis", callback=_indices, help="Tilt or twist axis [uvw], such as 0,0,1.")
 @click.option("--plane", callback=_indices, required=True, help="Boundary plane (hkl) of grain 1, such as 1,2,0.")
 @click.option(
@@ -132,55 +190,80 @@ def order(
 @REGION
 @click.option("--n-atoms", type=int, default=1, show_default=True, help="Least number of atoms.")
 @click.option("--vacuum", type=float, default=0.0, show_default=True, help="Open the second boundary by this, Å.")
+@click.option("-n", "--candidates", type=int, default=1, show_default=True, help="Bicrystals; files get a number.")
+@click.option("--potential", type=click.Path(exists=True, dir_okay=False), help="Trained .mtp file that ranks them.")
+@click.option("--species", help="What the types of the potential stand for, such as Li,P,S.")
+@CHARGES
+@CUTOFFS
 @click.option("--list", "list_only", is_flag=True, help="List the coincidences found and build nothing.")
 @PICTURE
 @JSON
 @_plain_errors
 def boundary(
     crystal: Path,
-    output: Path,
-    axis: tuple[int, int, int] | None,
-    plane: tuple[int, int, int],
-    kind: str,
+    output: Path | None,
     pseudo_cubic: bool,
     list_only: bool,
     picture: Path | None,
     as_json: bool,
+    candidates: int,
+    potential: str | None,
+    species: str | None,
+    charges: dict[str, float] | None,
+    cutoffs: dict[str, float] | None,
     width: float,
     region: float,
     n_atoms: int,
     vacuum: float,
     **request: Any,
 ) -> None:
-    """Build a bicrystal of the ordered CRYSTAL with two grain boundaries a cell."""
+    """Build bicrystals of the ordered CRYSTAL with two grain boundaries a cell."""
     from ase.io import read
 
     from aiida_lpsgb.structures import bicrystal, grain_boundary
     from aiida_lpsgb.structures.crystal import Crystal
 
-    convention = "pseudo-cubic" if pseudo_cubic else "lattice"
-    options = {key: value for key, value in request.items() if value is not None}
-    setting = Crystal(read(crystal))
+    setting = Crystal(read(crystal), cutoffs=cutoffs, charges=charges)
+    request["convention"] = "pseudo-cubic" if pseudo_cubic else "lattice"
     if list_only:
-        for found in grain_boundary.boundaries(setting, axis, plane, kind, convention=convention, **options):
+        for found in grain_boundary.boundaries(setting, **request):
             click.echo(
                 f"true angle {found.angle_deg:7.3f}°  area {found.area:9.2f} Å²  strain {found.max_strain:.3%}  "
                 f"spacing {found.grains[0].plane.spacing:.3f} Å"
             )
         return
-    (atoms,) = bicrystal.grain_boundary(
+    if output is None:
+        raise click.UsageError("give the file to write with --output, or --list")
+    built = bicrystal.grain_boundary(
         setting,
-        axis,
-        plane,
-        kind,
-        convention=convention,
+        n_candidates=candidates,
+        calculator=_calculator(potential, species),
         width=width,
         region=region,
         n_atoms=n_atoms,
         vacuum=vacuum,
-        **options,
+        **request,
     )
-    _finish(atoms, atoms.info["grain_boundary"], output, picture, as_json)
+    for i, atoms in enumerate(built):
+        drawn = picture and _numbered(picture, i, candidates)
+        _finish(atoms, atoms.info["grain_boundary"], _numbered(output, i, candidates), drawn, as_json)
+
+
+def _calculator(potential: str | None, species: str | None) -> Any:
+    """Make the calculator of a potential, if there is one."""
+    if potential is None:
+        return None
+    from aiida_lpsgb.mtp.calculator import MTPCalculator
+    from aiida_lpsgb.mtp.potential import MTP
+
+    if species is None:
+        raise click.UsageError("--potential needs --species, such as Li,P,S")
+    return MTPCalculator(MTP.read(potential), species.replace(",", " ").split())
+
+
+def _numbered(path: Path, i: int, count: int) -> Path:
+    """Return the path itself if there is to be one file, else with a number."""
+    return path if count == 1 else path.with_stem(f"{path.stem}-{i}")
 
 
 @structure.command()
@@ -220,7 +303,7 @@ def interface(
         max_strain=max_strain,
         max_area=max_area,
         width=width,
-        region_width=region,
+        region=region,
     )
     _finish(atoms, atoms.info["interface"], output, picture, as_json)
 

@@ -8,14 +8,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_lpsgb.report import figures
+from aiida_lpsgb.report.text import columns
 
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
     from matplotlib.figure import Figure
 
 
-def characterisation_table(summary: Mapping[str, Any], references: Mapping[str, Any] | None = None) -> str:
-    """Headline numbers as text, beside published values where there are any.
+HEADER = ("quantity", "here", "published")
+
+
+def summary_of(pk: int) -> dict[str, Any]:
+    """The summary of a `lpsgb.characterise` process, empty if it has none."""
+    from aiida.orm import load_node
+
+    outputs = load_node(pk).outputs
+    return outputs.summary.get_dict() if "summary" in outputs else {}
+
+
+def characterisation_rows(
+    summary: Mapping[str, Any], references: Mapping[str, Any] | None = None
+) -> list[tuple[str, str, str]]:
+    """Headline numbers beside published values where there are any: quantity, number here, published number.
 
     Parameters
     ----------
@@ -26,7 +40,7 @@ def characterisation_table(summary: Mapping[str, Any], references: Mapping[str, 
         ``note`` on why a run may differ.
     """
     references = references or {}
-    rows = [("quantity", "here", "published")]
+    rows = []
     peaks = references.get("first_peaks_A", {}).get("values", {})
     for pair, distance in summary.get("first_peaks_A", {}).items():
         published = next((peaks[p] for p in (pair, "-".join(reversed(pair.split("-")))) if p in peaks), None)
@@ -56,11 +70,16 @@ def characterisation_table(summary: Mapping[str, Any], references: Mapping[str, 
     for label, values in summary.get("regions", {}).items():
         here = _text(values["diffusivity_cm2_s"], values["uncertainty_cm2_s"], ".2e")
         rows.append((f"D in {label.replace('__', ', ')} (cm²/s)", here, ""))
-    widths = [max(len(row[k]) for row in rows) for k in range(3)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("─" * width for width in widths))
-    notes = [f"{name}: {entry['note']}" for name, entry in references.items() if "note" in entry]
-    return "\n".join([*lines, *([""] if notes else []), *notes])
+    return rows
+
+
+def characterisation_table(summary: Mapping[str, Any], references: Mapping[str, Any] | None = None) -> str:
+    """The rows of `characterisation_rows` as text, and the notes of the references under them."""
+    header, rows = HEADER, characterisation_rows(summary, references)
+    if references is None:
+        header, rows = header[:2], [row[:2] for row in rows]
+    notes = [f"{name}: {entry['note']}" for name, entry in (references or {}).items() if "note" in entry]
+    return "\n".join([columns(header, rows), *([""] if notes else []), *notes])
 
 
 def characterisation_figures(node: ProcessNode) -> dict[str, Figure]:

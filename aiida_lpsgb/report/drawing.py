@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiida_lpsgb.report import figures
+from aiida_lpsgb.report.characterisation import characterisation_figures
 from aiida_lpsgb.report.results import Run, StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+RECOMMENDED = "occupancy"
 A2_PS_PER_CM2_S = 1e4
 DIMENSIONS = 3
 
 
 def arrhenius_figure(results: StudyResults) -> Figure | None:
-    """Diffusivity against inverse temperature with the fit; None if there is nothing to draw."""
+    """Diffusivity against inverse temperature with the fits; None if there is nothing to draw."""
     if not results.runs:
         return None
+    if len(results.fits) > 1:
+        drawn = {place: fit for place, fit in results.fits.items() if is_drawn(place)}
+        return figures.arrhenius_comparison(drawn)
     return figures.arrhenius(
         [run.temperature_K for run in results.runs],
         [run.diffusivity_cm2_s for run in results.runs],
@@ -26,6 +31,11 @@ def arrhenius_figure(results: StudyResults) -> Figure | None:
         limits=[run.upper_limit_cm2_s is not None for run in results.runs],
         label=", ".join(sorted({run.species for run in results.runs})),
     )
+
+
+def is_drawn(place: str) -> bool:
+    """Whether a fit is in the figure: of the estimators of a region only the unbiased one."""
+    return "," not in place or place.endswith(f", {RECOMMENDED}")
 
 
 def msd_figure(run: Run) -> Figure | None:
@@ -58,10 +68,15 @@ def draw(results: StudyResults) -> dict[str, Figure]:
     Returns
     -------
     figures
-        `arrhenius`, `learning_curve`, and `msd_LABEL` for each run.
+        `arrhenius`, `learning_curve`, `msd_<pk>` for each diffusivity, and those of the characterisation of each
+        place as `<place>_<name>`.
     """
+    from aiida.orm import load_node
+
     drawn = {"arrhenius": arrhenius_figure(results)}
-    drawn |= {f"msd_{run.label}": msd_figure(run) for run in results.runs}
+    drawn |= {f"msd_{run.pk}": msd_figure(run) for run in results.runs}
+    for place, pk in results.characterisations.items():
+        drawn |= {f"{place}_{name}": figure for name, figure in characterisation_figures(load_node(pk)).items()}
     if results.iterations:
         drawn["learning_curve"] = figures.learning_curve(results.iterations)
     return {name: figure for name, figure in drawn.items() if figure is not None}

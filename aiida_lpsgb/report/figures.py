@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,22 +116,66 @@ def arrhenius(
         Name in the legend.
     """
     figure, axes = _figure()
+    limits = np.zeros(len(temperatures_K), bool) if limits is None else np.asarray(limits, bool)
+    _draw_points(axes, temperatures_K, d_cm2_s, sigma_cm2_s, limits, COLOURS[0], label)
+    if limits.any():
+        axes.plot([], [], marker="$\\downarrow$", ls="", color=COLOURS[0], label="upper limit, 95 %")
+    lines = _spans(fit, temperatures_K, extrapolate_K)
+    for (line, low, high), colour in zip(lines, COLOURS[1:], strict=False):
+        _draw_line(axes, line, low, high, colour, _energy_text(line))
+    _label_arrhenius(axes)
+    if lines or label or limits.any():
+        axes.legend()
+    return figure
+
+
+@styled
+def arrhenius_comparison(
+    fits: Mapping[str, Mapping[str, Any]],
+    *,
+    extrapolate_K: float | None = 300.0,
+) -> Figure:
+    """D against 1000/T of several places or materials, each with its fit.
+
+    Parameters
+    ----------
+    fits
+        Results of `lpsgb.arrhenius_fit` by the name that the legend shows.
+    extrapolate_K
+        Draw each fit of low temperatures down to here.
+    """
+    figure, axes = _figure(5.2, 3.8)
+    for (name, results), colour in zip(fits.items(), cycle(COLOURS)):
+        limits = np.asarray(results["upper_limits"], bool)
+        points = (results[key] for key in ("temperatures_K", "diffusivities_cm2_s", "uncertainties_cm2_s"))
+        _draw_points(axes, *points, limits, colour)
+        for number, (line, low, high) in enumerate(_spans(results, results["temperatures_K"], extrapolate_K)):
+            _draw_line(axes, line, low, high, colour, None if number else f"{name}, {_energy_text(line)}")
+    _label_arrhenius(axes)
+    axes.legend()
+    return figure
+
+
+def _draw_points(
+    axes: Axes,
+    temperatures_K: Sequence[float],
+    d_cm2_s: Sequence[float],
+    sigma_cm2_s: Sequence[float],
+    limits: np.ndarray,
+    colour: str,
+    label: str | None = None,
+) -> None:
+    """Values with 95 % bars, limits as arrows from their 95 % level."""
     t, d, s = (np.asarray(v, float) for v in (temperatures_K, d_cm2_s, sigma_cm2_s))
-    limits = np.zeros(len(t), bool) if limits is None else np.asarray(limits, bool)
-    seen = ~limits
-    axes.errorbar(
-        1000 / t[seen], d[seen], _log_bars(d[seen], s[seen]), fmt="o", ms=4, capsize=2, color=COLOURS[0], label=label
-    )
+    seen = ~limits & (d > 0)
+    bars = _log_bars(d[seen], s[seen])
+    axes.errorbar(1000 / t[seen], d[seen], bars, fmt="o", ms=4, capsize=2, color=colour, label=label)
     if limits.any():
         top = np.maximum(d[limits], 0) + 1.645 * s[limits]
-        axes.errorbar(
-            1000 / t[limits], top, yerr=0.35 * top, uplims=True, fmt="_", color=COLOURS[0], label="upper limit, 95 %"
-        )
-    fits = _fits(fit)
-    for number, line in enumerate(fits):
-        own = np.asarray(line.temperatures_K) if len(line.temperatures_K) else t
-        low = extrapolate_K if number == 0 and extrapolate_K else own.min()
-        _draw_line(axes, line, low, own.max(), COLOURS[1 + number])
+        axes.errorbar(1000 / t[limits], top, yerr=0.35 * top, uplims=True, fmt="_", color=colour)
+
+
+def _label_arrhenius(axes: Axes) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("1000 / T  (K⁻¹)")
     axes.set_ylabel("D  (cm² s⁻¹)")
@@ -139,9 +184,6 @@ def arrhenius(
     shown = [300, 400, 500, 600, 800, 1000, 1500, 2000]
     left, right = sorted(1000 / x for x in axes.get_xlim() if x > 0)
     top.set_ticks([v for v in shown if left <= v <= right])
-    if fits or label or limits.any():
-        axes.legend()
-    return figure
 
 
 def _reciprocal(x: np.ndarray) -> np.ndarray:
@@ -154,11 +196,16 @@ def _log_bars(d: np.ndarray, s: np.ndarray) -> np.ndarray:
     return np.stack([d - d / factor, d * factor - d])
 
 
-def _draw_line(axes: Axes, line: ArrheniusFit, low_K: float, high_K: float, colour: str) -> None:
+def _energy_text(line: ArrheniusFit) -> str:
+    return f"$E_a$ = {line.activation_energy_eV:.3f} ± {line.activation_energy_error_eV:.3f} eV"
+
+
+def _draw_line(
+    axes: Axes, line: ArrheniusFit, low_K: float, high_K: float, colour: str, label: str | None = None
+) -> None:
     grid = 1 / np.linspace(1 / high_K, 1 / low_K, 100)
     values = np.array([line.predict(t) for t in grid])
-    name = f"$E_a$ = {line.activation_energy_eV:.3f} ± {line.activation_energy_error_eV:.3f} eV"
-    axes.plot(1000 / grid, values[:, 0], color=colour, label=name)
+    axes.plot(1000 / grid, values[:, 0], color=colour, label=label)
     axes.fill_between(1000 / grid, values[:, 1], values[:, 2], color=colour, alpha=0.18, lw=0)
 
 
@@ -170,6 +217,21 @@ def _fits(fit: Any) -> list[ArrheniusFit]:
     if isinstance(fit, Mapping):
         return [_from_results(f) for f in fit.get("regimes", {"fits": [fit]})["fits"]]
     return list(fit)
+
+
+def _spans(
+    fit: Any, temperatures_K: Sequence[float], extrapolate_K: float | None
+) -> list[tuple[ArrheniusFit, float, float]]:
+    """Each line with the temperatures it is drawn between: two regimes meet, the colder one is extrapolated."""
+    spans = []
+    transition = fit.get("regimes", {}).get("transition_K") if isinstance(fit, Mapping) else None
+    for number, line in enumerate(_fits(fit)):
+        own = line.temperatures_K if len(line.temperatures_K) else temperatures_K
+        low, high = min(own), max(own)
+        if transition:
+            low, high = (low, transition) if number == 0 else (transition, high)
+        spans.append((line, extrapolate_K if number == 0 and extrapolate_K else low, high))
+    return spans
 
 
 def _from_results(results: Mapping[str, Any]) -> ArrheniusFit:

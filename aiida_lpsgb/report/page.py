@@ -8,12 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiida_lpsgb.report import tables
+from aiida_lpsgb.report.characterisation import HEADER, characterisation_rows, summary_of
 from aiida_lpsgb.report.results import StudyResults
+from aiida_lpsgb.report.text import in_mev
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.figure import Figure
+
+
+CAPTIONS = {
+    "rdf": "Partial radial distribution functions.",
+    "density": "Density of the mobile ions, projected.",
+    "profile": "Concentration of the mobile ions along the third cell vector.",
+    "disorder": "Distribution of the site disorder parameter.",
+    "msd": "Mean-squared displacement and the window of the fit.",
+    "topology": "Persistence diagram of the loops of the mobile ions",
+}
+
+
+def caption(name: str) -> str:
+    """What a figure of a characterisation shows."""
+    kind, _, label = name.partition("_")
+    return CAPTIONS.get(kind, name) + (f" ({label.replace('_', ', ')})." if label else "")
 
 
 def data_uri(figure: Figure) -> str:
@@ -57,7 +75,15 @@ def html(results: StudyResults, path: str | Path, figures: Mapping[str, Figure] 
         figures={name: data_uri(figure) for name, figure in (figures or {}).items()},
         run_header=tables.run_header(results.runs),
         run_rows=[tables.run_row(run) for run in results.runs],
-        fit_lines=tables.fit_lines(results.fit) if results.fit else [],
+        fit_header=tables.FIT_HEADER,
+        fit_rows=[tables.fit_row(place, fit) for place, fit in results.fits.items()],
+        boundary_line=tables.boundary_line(results.boundary) if results.boundary else None,
+        characterisation_header=HEADER[:2],
+        characterisations={
+            place: [row[:2] for row in characterisation_rows(summary_of(pk))]
+            for place, pk in results.characterisations.items()
+        },
+        caption=caption,
         iteration_header=tables.iteration_header(),
         iteration_rows=[tables.iteration_row(iteration) for iteration in results.iterations],
         potential_lines=[tables.potential_line(pk, values) for pk, values in results.potentials.items()],
@@ -79,8 +105,6 @@ def facts(results: StudyResults) -> list[tuple[str, str]]:
     found = tables.fit_facts(results.fit) if results.fit else []
     errors = results.test_errors
     if errors:
-        found.append(("energy RMSE, held-out frames", f"{tables.in_mev(errors.get('energy_rmse_ev_atom'))} meV/atom"))
-        found.append(
-            ("force RMSE, held-out frames", f"{tables.in_mev(errors.get('forces_rmse_ev_angstrom'), 0)} meV/Å")
-        )
+        found.append(("energy RMSE, held-out frames", f"{in_mev(errors.get('energy_rmse_ev_atom'))} meV/atom"))
+        found.append(("force RMSE, held-out frames", f"{in_mev(errors.get('forces_rmse_ev_angstrom'), 0)} meV/Å"))
     return found

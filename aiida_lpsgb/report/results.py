@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from aiida.orm import Data, ProcessNode
 
 
-PROCESS_TYPES = ("aiida.workflows:lpsgb.study", "aiida.workflows:lpsgb.arrhenius")
+STUDY, ARRHENIUS = PROCESS_TYPES = ("aiida.workflows:lpsgb.study", "aiida.workflows:lpsgb.arrhenius")
+CRYSTAL, BOUNDARY = "crystal", "boundary cell"
+REGIONS = {"boundary": "boundary region", "elsewhere": "grains"}
+CHARACTERISE = "characterise_"
+"""What begins the label of a call of `lpsgb.characterise`; the place follows."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,10 @@ class Run:
 
     Attributes
     ----------
+    place
+        What was run: `crystal`, or `boundary cell` for a bicrystal.
     label
-        Name of the run within its study.
+        Name of the run within its sweep.
     temperature_K, diffusivity_cm2_s, uncertainty_cm2_s, conductivity_s_cm, conductivity_uncertainty_s_cm
         Values of the node; the conductivity is None where it is not known.
     species, estimator, window_ps
@@ -38,6 +44,7 @@ class Run:
         Results of `lpsgb.speciation` for the same trajectory, if there are any.
     """
 
+    place: str
     label: str
     temperature_K: float
     diffusivity_cm2_s: float
@@ -69,9 +76,14 @@ class StudyResults:
     formula, n_atoms
         The structure that was run, None if there is none yet.
     runs
-        The diffusivities, by temperature and label.
-    fit
-        Results of `lpsgb.arrhenius_fit`, None if there were too few runs.
+        The diffusivities, by place, temperature and label.
+    fits
+        Results of `lpsgb.arrhenius_fit` by place, the crystal first; those of the region of a boundary and of its
+        grains name their estimator. Places with too few runs are left out.
+    boundary
+        Results of `lpsgb.boundary_energies`, None without a boundary.
+    characterisations
+        Primary keys of the `lpsgb.characterise` processes, by place.
     iterations
         The learning curve, empty without active learning.
     converged
@@ -98,7 +110,9 @@ class StudyResults:
     formula: str | None
     n_atoms: int | None
     runs: tuple[Run, ...]
-    fit: Mapping[str, Any] | None
+    fits: Mapping[str, Mapping[str, Any]]
+    boundary: Mapping[str, Any] | None = None
+    characterisations: Mapping[str, int] = field(default_factory=dict)
     iterations: tuple[Mapping[str, Any], ...] = ()
     converged: bool | None = None
     test_errors: Mapping[str, Any] | None = None
@@ -106,6 +120,11 @@ class StudyResults:
     processes: Mapping[str, int] = field(default_factory=dict)
     codes: Mapping[str, str] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def fit(self) -> Mapping[str, Any] | None:
+        """The fit of the first place, None if there is none."""
+        return next(iter(self.fits.values()), None)
 
 
 def study_results(node: ProcessNode) -> StudyResults:
@@ -125,10 +144,8 @@ def study_results(node: ProcessNode) -> StudyResults:
         kinds = " or ".join(process_type.partition(":")[2] for process_type in PROCESS_TYPES)
         raise ValueError(f"{node.process_label}<{node.pk}> has no diffusivities; give a process of {kinds}")
     outputs = node.outputs
-    diffusivities = outputs.diffusivities if "diffusivities" in outputs else {}
-    speciation = outputs.speciation if "speciation" in outputs else {}
-    runs = [run_of(label, data, speciation.get(label)) for label, data in diffusivities.items()]
-    runs.sort(key=lambda run: (run.temperature_K, run.label))
+    runs = [*runs_of(CRYSTAL, outputs), *runs_of(BOUNDARY, namespace(outputs, "boundary"))]
+    relaxation = namespace(outputs, "grain_boundary")
     curve = outputs.learning_curve.get_dict() if "learning_curve" in outputs else {}
     structure = swept_structure(node)
     calls = list(descendants(node))
@@ -143,7 +160,9 @@ def study_results(node: ProcessNode) -> StudyResults:
         formula=structure.get_formula() if structure else None,
         n_atoms=len(structure.sites) if structure else None,
         runs=tuple(runs),
-        fit=outputs.arrhenius.get_dict() if "arrhenius" in outputs else None,
+        fits=fits_of(outputs),
+        boundary=relaxation["results"].get_dict() if "results" in relaxation else None,
+        characterisations=characterisations_of(node),
         iterations=tuple(curve.get("iterations", ())),
         converged=curve.get("converged"),
         test_errors=outputs.test_errors.get_dict() if "test_errors" in outputs else None,
@@ -168,7 +187,40 @@ def outcome(node: ProcessNode) -> str:
     return f"{name} is {node.process_state.value if node.process_state else 'created'}"
 
 
-def run_of(label: str, data: Data, speciation: Data | None = None) -> Run:
+def runs_of(place: str, outputs: Mapping[str, Any]) -> list[Run]:
+    """The runs in the outputs of a sweep, by temperature and label."""
+    diffusivities, speciation = (namespace(outputs, name) for name in ("diffusivities", "speciation"))
+    runs = [run_of(place, label, data, speciation.get(label)) for label, data in diffusivities.items()]
+    return sorted(runs, key=lambda run: (run.temperature_K, run.label))
+
+
+def fits_of(outputs: Any) -> dict[str, dict[str, Any]]:
+    """The Arrhenius fits in the outputs of a study or a sweep, by place."""
+    boundary = namespace(outputs, "boundary")
+    fits = {
+        place: found["arrhenius"] for place, found in ((CRYSTAL, outputs), (BOUNDARY, boundary)) if "arrhenius" in found
+    }
+    for region, estimators in sorted(namespace(boundary, "regional_arrhenius").items()):
+        for estimator, fit in sorted(estimators.items()):
+            fits[f"{REGIONS.get(region, region)}, {estimator}"] = fit
+    return {name: fit.get_dict() for name, fit in fits.items()}
+
+
+def namespace(outputs: Any, name: str) -> Mapping[str, Any]:
+    """A namespace of outputs, empty if nothing was put into it."""
+    return outputs[name] if name in outputs else {}  # noqa: SIM401 (a process's outputs have no `get`)
+
+
+def characterisations_of(node: ProcessNode) -> dict[str, int]:
+    """Primary keys of the characterisations that a process called, by place."""
+    from aiida.common.links import LinkType
+
+    calls = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
+    calls = [call for call in calls if call.link_label.startswith(CHARACTERISE)]
+    return {call.link_label.removeprefix(CHARACTERISE): call.node.pk for call in calls}
+
+
+def run_of(place: str, label: str, data: Data, speciation: Data | None = None) -> Run:
     """A diffusivity node with its origin."""
     trajectory = input_of(data.creator, "aiida.data:lpsgb.trajectory") if data.creator else None
     md = trajectory.creator if trajectory is not None else None
@@ -177,6 +229,7 @@ def run_of(label: str, data: Data, speciation: Data | None = None) -> Run:
     window = attributes.get("window_ps")
     details = attributes.get("details", {})
     return Run(
+        place=place,
         label=label,
         temperature_K=attributes["temperature_K"],
         diffusivity_cm2_s=attributes["diffusivity_cm2_s"],
@@ -207,7 +260,7 @@ def input_of(process: ProcessNode, data_type: str) -> Data | None:
 def swept_structure(node: ProcessNode) -> Any:
     """The structure whose diffusion was run: an input of the sweep, for a study that of the sweep it called."""
     for process in (node, *node.called):
-        if process.process_type == "aiida.workflows:lpsgb.arrhenius":
+        if process.process_type == ARRHENIUS:
             return process.inputs.structure
     return node.outputs.structure if "structure" in node.outputs else None
 

@@ -2,58 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiida_lpsgb.report.results import Run, StudyResults
-
-MEV_PER_EV = 1000.0
-
-
-def with_uncertainty(value: float | None, uncertainty: float | None = None, digits: int = 2) -> str:
-    """Write a number and its standard uncertainty with one power of ten.
-
-    Parameters
-    ----------
-    value, uncertainty
-        In the same unit; a missing value gives ``-``, a missing uncertainty is left out.
-    digits
-        Significant digits of the uncertainty (of the value, where there is no uncertainty: one more).
-
-    Examples
-    --------
-    >>> with_uncertainty(1.2345e-6, 1.2e-7)
-    '(1.23 ± 0.12)e-06'
-    """
-    if value is None or not math.isfinite(value):
-        return "-"
-    if not uncertainty or not math.isfinite(uncertainty):
-        return f"{value:.{digits}e}"
-    exponent = math.floor(math.log10(max(abs(value), uncertainty)))
-    scaled, spread = value / 10.0**exponent, uncertainty / 10.0**exponent
-    decimals = max(0, digits - 1 - math.floor(math.log10(spread)))
-    return f"({scaled:.{decimals}f} ± {spread:.{decimals}f})e{exponent:+03d}"
-
-
-def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Align rows of text under a header, two spaces between columns."""
-    table = [list(header), *(list(row) for row in rows)]
-    widths = [max(len(row[index]) for row in table) for index in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
+from aiida_lpsgb.report.characterisation import characterisation_table, summary_of
+from aiida_lpsgb.report.results import CRYSTAL, Run, StudyResults
+from aiida_lpsgb.report.text import columns, in_mev, interval, plus_minus, text, with_uncertainty
 
 
 def run_header(runs: Sequence[Run]) -> tuple[str, ...]:
     """Column titles of the table of diffusivities."""
     species = ", ".join(sorted({run.species for run in runs}))
-    return ("run", "T (K)", f"D {species} (cm²/s)", "σ (S/cm)", "units whole", "seed", "potential", "node")
+    return ("where", "run", "T (K)", f"D {species} (cm²/s)", "σ (S/cm)", "units whole", "seed", "potential", "node")
 
 
 def run_row(run: Run) -> tuple[str, ...]:
     """One line of the table of diffusivities."""
     return (
+        run.place,
         run.label,
         f"{run.temperature_K:g}",
         diffusivity_text(run),
@@ -70,11 +36,6 @@ def diffusivity_text(run: Run) -> str:
     if run.upper_limit_cm2_s is not None:
         return f"< {run.upper_limit_cm2_s:.1e}"
     return with_uncertainty(run.diffusivity_cm2_s, run.uncertainty_cm2_s)
-
-
-def text(value: Any) -> str:
-    """A value as text, ``-`` for none."""
-    return "-" if value is None else str(value)
 
 
 def iteration_header() -> tuple[str, ...]:
@@ -112,11 +73,6 @@ def training_errors(iteration: Mapping[str, Any]) -> Mapping[str, Any]:
     return iteration["training"].get("training") or {}
 
 
-def in_mev(value: float | None, decimals: int = 1) -> str:
-    """A value in eV (or eV/Å …) as text in meV."""
-    return "-" if value is None else f"{MEV_PER_EV * value:.{decimals}f}"
-
-
 def errors_line(errors: Mapping[str, Any]) -> str:
     """Errors of a potential on a test set, in words."""
     parts = [
@@ -146,19 +102,6 @@ def whole_units(speciation: Mapping[str, Any] | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def plus_minus(value: float, uncertainty: float) -> str:
-    """A number and its uncertainty without powers of ten, two digits of the uncertainty."""
-    if not math.isfinite(uncertainty) or uncertainty <= 0:
-        return f"{value:.3f}"
-    decimals = max(0, 1 - math.floor(math.log10(uncertainty)))
-    return f"{value:.{decimals}f} ± {uncertainty:.{decimals}f}"
-
-
-def interval(bounds: Sequence[float]) -> str:
-    """A confidence interval."""
-    return f"{bounds[0]:.1e} to {bounds[1]:.1e}"
-
-
 def fit_facts(fit: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The numbers of the Arrhenius fit: what each is, and its value."""
     energy = plus_minus(fit["activation_energy_ev"], fit["activation_energy_uncertainty_ev"])
@@ -169,30 +112,64 @@ def fit_facts(fit: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def fit_lines(fit: Mapping[str, Any]) -> list[str]:
-    """The Arrhenius fit in words."""
-    energy = plus_minus(fit["activation_energy_ev"], fit["activation_energy_uncertainty_ev"])
-    temperatures = fit["temperatures_K"]
-    return [
-        f"E_a = {energy} eV, D₀ = {fit['d0_cm2_s']:.2e} cm²/s, "
-        f"fitted from {min(temperatures):g} to {max(temperatures):g} K",
-        f"σ(300 K) = {fit['conductivity_300k_s_cm']:.2e} S/cm, "
-        f"95 % interval {interval(fit['conductivity_300k_interval95_s_cm'])} S/cm (extrapolated)",
-    ]
+FIT_HEADER = ("where", "E_a (eV)", "D₀ (cm²/s)", "σ(300 K) (S/cm)", "95 % interval (S/cm)", "fitted (K)")
 
 
-def table(results: StudyResults) -> str:
-    """The results of a study as text for a terminal: diffusivities, fit, potential and errors."""
+def fit_row(place: str, fit: Mapping[str, Any]) -> tuple[str, ...]:
+    """One line of the table of Arrhenius fits; σ(300 K) is extrapolated."""
+    return (
+        place,
+        plus_minus(fit["activation_energy_ev"], fit["activation_energy_uncertainty_ev"]),
+        f"{fit['d0_cm2_s']:.1e}",
+        f"{fit['conductivity_300k_s_cm']:.1e}",
+        interval(fit["conductivity_300k_interval95_s_cm"]),
+        f"{min(fit['temperatures_K']):g} to {max(fit['temperatures_K']):g}",
+    )
+
+
+def boundary_line(boundary: Mapping[str, Any]) -> str:
+    """A relaxed grain boundary in words."""
+    lowest = boundary["lowest"]
+    entry = boundary["candidates"][lowest]
+    planes = " and ".join(dict.fromkeys(str(tuple(entry[key])) for key in ("plane_1", "plane_2")))
+    sigma, nominal = entry.get("nominal_sigma"), entry.get("nominal_angle_deg")
+    label = f" (nominally Σ{sigma}, {nominal:.2f}°)" if sigma else ""
+    return (
+        f"Boundary: {entry['kind']}, {planes}, true angle {entry['true_angle_deg']:.2f}°{label}, "
+        f"{entry['n_atoms']} atoms, strain {100 * entry['max_strain']:.2f} %, "
+        f"γ = {boundary['energies_J_m2'][lowest]:.2f} J/m²"
+    )
+
+
+def table(results: StudyResults, published: Mapping[str, Any] | None = None) -> str:
+    """The results of a study as text for a terminal: diffusivities, fits, potential, errors and analyses.
+
+    Parameters
+    ----------
+    results
+        What `study_results` has collected; its profile must be loaded.
+    published
+        Published numbers of the crystal, as `characterisation_rows` takes them.
+    """
     parts = [results.outcome + (f", {results.formula}, {results.n_atoms} atoms" if results.formula else "")]
     if results.iterations:
         title = f"Active learning ({'converged' if results.converged else 'not converged'})"
         rows = [iteration_row(iteration) for iteration in results.iterations]
         parts.append(f"{title}\n{columns(iteration_header(), rows)}")
+    if results.boundary:
+        parts.append(boundary_line(results.boundary))
     if results.runs:
         parts.append(columns(run_header(results.runs), [run_row(run) for run in results.runs]))
-    if results.fit:
-        parts.append("\n".join(fit_lines(results.fit)))
+    if results.fits:
+        parts.append(columns(FIT_HEADER, [fit_row(place, fit) for place, fit in results.fits.items()]))
     notes = [potential_line(pk, attributes) for pk, attributes in results.potentials.items()]
     if results.test_errors:
         notes.append(errors_line(results.test_errors))
-    return "\n\n".join([*parts, "\n".join(notes)]).rstrip()
+    parts.append("\n".join(notes))
+    for place, pk in results.characterisations.items():
+        summary = summary_of(pk)
+        if summary:
+            references = published if place == CRYSTAL else None
+            title = f"The {place} at {summary['temperature_K']:g} K" if "temperature_K" in summary else f"The {place}"
+            parts.append(f"{title}\n{characterisation_table(summary, references)}")
+    return "\n\n".join(parts).rstrip()

@@ -13,36 +13,24 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from scipy.spatial import cKDTree
+from ase.calculators.calculator import Calculator
 
+from aiida_lpsgb.structures.contact import CONTACT, contact_table, touch
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
-from aiida_lpsgb.structures.grain_boundary import Boundary, Grain, boundaries
+from aiida_lpsgb.structures.grain_boundary import Boundary, boundaries
+from aiida_lpsgb.structures.slab import Slab, faces, fill_slab, planar_grid, region_record, stack
 
-__all__ = [
-    "Candidate",
-    "Slab",
-    "boundary_energy",
-    "build",
-    "candidates",
-    "check_sizes",
-    "contact_table",
-    "fill_slab",
-    "grain_boundary",
-    "region_record",
-    "touch",
-]
+__all__ = ["Candidate", "boundary_energy", "build", "candidates", "check_sizes", "grain_boundary", "scan"]
 
 EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2 = 16.0217663
-#: Atoms of different grains come no closer than this share of the crystal's own distances between units.
-CONTACT = 0.8
-#: Distance assumed between elements that never meet within reach in the crystal, in Å.
-FAR = 4.0
+#: What is tried on top of the gap of contact where energies decide, in Å.
+WIDENINGS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True)
@@ -66,6 +54,8 @@ class Candidate:
         Half turn or mirror that makes grain 2 of grain 1.
     flips : tuple of two Flip, optional
         Inversions or mirrors of either grain at the cuts.
+    rigid_energy : float, optional
+        Boundary energy before any relaxation in J/m², where :func:`scan` has computed it.
     """
 
     cuts: tuple[float, float]
@@ -75,6 +65,7 @@ class Candidate:
     crowding: float
     twin: np.ndarray | None = None
     flips: tuple[Flip, Flip] | None = None
+    rigid_energy: float | None = None
 
     def describe(self) -> dict[str, Any]:
         """Summarise as plain numbers, units in the keys."""
@@ -84,6 +75,7 @@ class Candidate:
             "gaps_A": [round(gap, 6) for gap in self.gaps],
             "equivalent_by": self.equivalent,
             "crowding_per_A2": round(self.crowding, 6),
+            "rigid_energy_J_m2": None if self.rigid_energy is None else round(self.rigid_energy, 6),
         }
 
 
@@ -120,12 +112,17 @@ def candidates(
     """
     table = contact_table(crystal, contact)
     reach = max(table.values())
-    shifts = _shifts(boundary, shift_step, max_shifts)
+    # Beyond the smaller grain's planar lattice cell shifts repeat (but for strain).
+    basis = min((grain.basis @ grain.deformation.T for grain in boundary.grains), key=lambda b: abs(np.linalg.det(b)))
+    shifts = planar_grid(basis, shift_step, max_shifts)
     twin = _twin_operation(crystal, boundary)
     found = []
     for cuts, flips in _cut_choices(crystal, boundary, twin):
-        lower = _faces(crystal, boundary.grains[0], cuts[0], reach)
-        upper = _moved(lower, twin) if twin is not None else _faces(crystal, boundary.grains[1], cuts[1], reach)
+        lower = faces(crystal, boundary.grains[0], cuts[0], reach)
+        if twin is not None:
+            upper = (lower[0].turned(twin), lower[1].turned(twin))
+        else:
+            upper = faces(crystal, boundary.grains[1], cuts[1], reach)
         equivalent = ("screw" if np.linalg.det(twin) > 0 else "glide") if twin is not None else "none"
         if flips is not None:
             equivalent = flips[0].kind
@@ -136,6 +133,58 @@ def candidates(
                 second, _ = touch(upper[1], lower[0], -shift, boundary.cell, table)
             found.append(Candidate(cuts, shift, (gap, second), equivalent, crowding, twin, flips))
     return sorted(found, key=lambda c: (round(sum(c.gaps), 2), round(c.crowding, 6), c.cuts, tuple(c.shift)))
+
+
+def scan(
+    crystal: Crystal,
+    boundary: Boundary,
+    choices: Sequence[Candidate],
+    calculator: Calculator,
+    *,
+    widenings: Sequence[float] = WIDENINGS,
+    width: float = 15.0,
+) -> list[Candidate]:
+    """Rank candidates by energy, the gap of each widened until it is lowest.
+
+    Nothing is relaxed: this finds which rigid shifts and gaps are worth it.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        The crystal, near the calculator's minimum.
+    boundary : Boundary
+        How its grains meet.
+    choices : sequence of Candidate
+        Those of :func:`candidates` to look at.
+    calculator : ase.calculators.calculator.Calculator
+        Energies.
+    widenings : sequence of float
+        What is added to the gap of contact, in Å.
+    width : float
+        Least thickness of the grains whose energy is computed, in Å.
+
+    Returns
+    -------
+    list of Candidate
+        The lowest energy first, each with its best gaps and ``rigid_energy``.
+    """
+    per_atom = _energy(crystal.atoms, calculator) / len(crystal.atoms)
+    found = []
+    for choice in choices:
+        for widening in widenings:
+            wider = replace(choice, gaps=(choice.gaps[0] + widening, choice.gaps[1] + widening))
+            atoms = build(crystal, boundary, wider, width=width, region=width / 2)
+            energy = boundary_energy(_energy(atoms, calculator), len(atoms), per_atom, boundary.area)
+            found.append(replace(wider, rigid_energy=energy))
+    found.sort(key=lambda item: item.rigid_energy)
+    best = {(item.cuts, tuple(item.shift)): item for item in reversed(found)}
+    return sorted(best.values(), key=lambda item: item.rigid_energy)
+
+
+def _energy(atoms: Atoms, calculator: Calculator) -> float:
+    copy = atoms.copy()
+    copy.calc = calculator
+    return float(copy.get_potential_energy())
 
 
 def _twin_operation(crystal: Crystal, boundary: Boundary) -> np.ndarray | None:
@@ -155,12 +204,6 @@ def _twin_operation(crystal: Crystal, boundary: Boundary) -> np.ndarray | None:
         if strained_alike and np.allclose(image, np.round(image), atol=1e-3):
             return np.round(operation, 12)
     return None
-
-
-def _moved(faces: tuple[Slab, Slab], operation: np.ndarray) -> tuple[Slab, Slab]:
-    """Apply an operation that keeps z to the faces of a grain."""
-    lower, upper = (replace(face, positions=face.positions @ operation.T) for face in faces)
-    return lower, upper
 
 
 def _cut_choices(
@@ -185,207 +228,6 @@ def _is_clean(crystal: Crystal, plane: Plane, height: float, clearance: float = 
     """Whether no unit's centre lies in the cut."""
     distance = (crystal.heights(plane) - height + plane.spacing / 2) % plane.spacing - plane.spacing / 2
     return bool(np.abs(distance).min() > clearance)
-
-
-def _shifts(boundary: Boundary, step: float, limit: int) -> list[np.ndarray]:
-    """Shifts over the smaller grain's planar lattice cell, beyond which they repeat (but for strain)."""
-    basis = min((grain.basis @ grain.deformation.T for grain in boundary.grains), key=lambda b: abs(np.linalg.det(b)))
-    counts = np.maximum(1, np.ceil(np.linalg.norm(basis, axis=1) / step)).astype(int)
-    while counts.prod() > limit:
-        counts[np.argmax(counts)] -= 1
-    return [np.array([i, j]) / counts @ basis for i, j in itertools.product(range(counts[0]), range(counts[1]))]
-
-
-def contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], float]:
-    """List the contact distance of every ordered pair of elements.
-
-    Parameters
-    ----------
-    crystal : Crystal
-        The crystal whose own distances between units count.
-    contact : float
-        Share of them.
-
-    Returns
-    -------
-    dict of (str, str) to float
-        Distances in Å; never one at which units would bond.
-    """
-    elements = sorted(set(crystal.atoms.get_chemical_symbols()))
-    table = {}
-    for a, b in itertools.product(elements, repeat=2):
-        own = crystal.distances.get((min(a, b), max(a, b)), FAR)
-        table[a, b] = max(contact * own, min(own, 1.01 * crystal.bond_cutoffs.get((min(a, b), max(a, b)), 0.0)))
-    return table
-
-
-@dataclass(frozen=True)
-class Slab:
-    """Part of a grain between two cuts.
-
-    Attributes
-    ----------
-    positions : numpy.ndarray, shape (n, 3)
-        Atoms in the laboratory frame, z counted from the lower cut, in Å.
-    symbols : numpy.ndarray of str, shape (n,)
-        Their elements.
-    thickness : float
-        Distance between the cuts, in Å.
-    advance : numpy.ndarray, shape (2,)
-        How far the crystal at the upper cut is displaced in the plane against that at the lower one, in Å.
-    """
-
-    positions: np.ndarray
-    symbols: np.ndarray
-    thickness: float
-    advance: np.ndarray
-
-
-def fill_slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> Slab:
-    """Fill the common cell with the units whose centres lie within some layers above a cut.
-
-    Parameters
-    ----------
-    crystal : Crystal
-        The crystal.
-    grain : Grain
-        Its orientation, in-plane cell and strain.
-    cut : float
-        Height of the lower cut, in Å.
-    n_layers : int
-        Thickness in lattice planes.
-
-    Returns
-    -------
-    Slab
-        The grain between its cuts; units are strained as rigid bodies.
-    """
-    plane = grain.plane
-    basis = grain.basis
-    lateral = grain.frame @ plane.stacking
-    cell = grain.vectors @ basis
-    inverse = np.linalg.inv(cell)
-    points = _representatives(grain.vectors) @ basis
-    positions, symbols = [], []
-    for unit in crystal.units:
-        centre = grain.frame @ unit.centre
-        arms = (unit.positions - unit.centre) @ grain.frame.T
-        lowest = math.ceil((cut - centre[2]) / plane.spacing - 1e-9)
-        layers = np.arange(lowest, lowest + n_layers)
-        planar = (centre[:2] + layers[:, None] * lateral[:2])[:, None, :] + points[None]
-        scaled = planar.reshape(-1, 2) @ inverse
-        scaled -= np.floor(scaled + 1e-9)
-        heights = np.repeat(centre[2] + layers * plane.spacing - cut, len(points))
-        centres = np.column_stack([scaled @ cell @ grain.deformation.T, heights])
-        positions.append((centres[:, None] + arms[None]).reshape(-1, 3))
-        symbols += list(unit.symbols) * len(centres)
-    advance = grain.deformation @ (n_layers * lateral[:2])
-    return Slab(np.vstack(positions), np.array(symbols), n_layers * plane.spacing, advance)
-
-
-def _representatives(vectors: np.ndarray) -> np.ndarray:
-    """One integer point of each class modulo the rows of an integer matrix, from its Hermite form."""
-    a, b = (row.astype(int).copy() for row in vectors)
-    while b[0] != 0:
-        a, b = b, a - (a[0] // b[0]) * b
-    return np.array(list(itertools.product(range(abs(a[0])), range(abs(b[1])))))
-
-
-def _faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[Slab, Slab]:
-    """Atoms near the lower and the upper cut of a grain, as if both cuts were at height 0 in one lattice plane."""
-    depth = reach + 2 * max((np.abs(unit.positions - unit.centre).max() for unit in crystal.units), default=0.0)
-    n_layers = max(1, math.ceil(2 * depth / grain.plane.spacing))
-    slab = fill_slab(crystal, grain, cut, n_layers)
-    near_bottom = slab.positions[:, 2] < depth
-    near_top = slab.positions[:, 2] > slab.thickness - depth
-    top = slab.positions[near_top] - [*slab.advance, slab.thickness]
-    return (
-        replace(slab, positions=slab.positions[near_bottom], symbols=slab.symbols[near_bottom]),
-        replace(slab, positions=top, symbols=slab.symbols[near_top]),
-    )
-
-
-def touch(
-    below: Slab, above: Slab, shift: np.ndarray, cell: np.ndarray, table: Mapping[tuple[str, str], float]
-) -> tuple[float, float]:
-    """Bring two surfaces into contact along the normal.
-
-    Parameters
-    ----------
-    below, above : Slab
-        The surfaces, heights of both counted from their cuts.
-    shift : numpy.ndarray, shape (2,)
-        In-plane displacement of what is above, in Å.
-    cell : numpy.ndarray, shape (2, 2)
-        Common in-plane cell as rows, in Å.
-    table : mapping of pair to float
-        Contact distances; see :func:`contact_table`.
-
-    Returns
-    -------
-    float, float
-        Gap between the cuts at which the first pair touches, in Å, and the crowding of :class:`Candidate`.
-    """
-    reach = max(table.values())
-    highest, lowest = below.positions[:, 2].max(), above.positions[:, 2].min()
-    outermost = _touching_pairs(
-        _where(below, below.positions[:, 2] > highest - 2.0),
-        _where(above, above.positions[:, 2] < lowest + 2.0),
-        *(shift, cell, table, reach),
-    )
-    # No pair with more room than the outermost ones need can touch.
-    room = outermost[0].max(initial=highest - lowest - reach)
-    gaps, rises, lateral, contacts = _touching_pairs(
-        _where(below, below.positions[:, 2] >= room - reach + lowest),
-        _where(above, above.positions[:, 2] <= highest + reach - room),
-        *(shift, cell, table, reach),
-    )
-    if not len(gaps):
-        return float(room), 0.0
-    gap = float(gaps.max())
-    separations = np.hypot(lateral, gap - rises)
-    crowding = float(((contacts / separations) ** 12).sum() / abs(np.linalg.det(cell)))
-    return gap, crowding
-
-
-def _where(face: Slab, mask: np.ndarray) -> Slab:
-    return replace(face, positions=face.positions[mask], symbols=face.symbols[mask])
-
-
-def _touching_pairs(
-    below: Slab,
-    above: Slab,
-    shift: np.ndarray,
-    cell: np.ndarray,
-    table: Mapping[tuple[str, str], float],
-    reach: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Gap each pair asks for, height of the lower atom above the upper, lateral and contact distance of each pair."""
-    elements = sorted({first for first, _ in table})
-    contacts = np.array([[table[a, b] for b in elements] for a in elements])
-    planar = _with_images(above.positions[:, :2] + shift, cell, reach)
-    origin = np.arange(len(planar)) % len(above.positions)
-    trees = cKDTree(_wrap(below.positions[:, :2], cell)), cKDTree(planar)
-    pairs = trees[0].sparse_distance_matrix(trees[1], reach, output_type="ndarray")
-    i, j, lateral = pairs["i"], origin[pairs["j"]], pairs["v"]
-    distances = contacts[np.searchsorted(elements, below.symbols)[i], np.searchsorted(elements, above.symbols)[j]]
-    touching = lateral < distances
-    i, j, lateral, distances = i[touching], j[touching], lateral[touching], distances[touching]
-    rises = below.positions[i, 2] - above.positions[j, 2]
-    return rises + np.sqrt(distances**2 - lateral**2), rises, lateral, distances
-
-
-def _wrap(points: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    scaled = points @ np.linalg.inv(cell)
-    return (scaled - np.floor(scaled)) @ cell
-
-
-def _with_images(points: np.ndarray, cell: np.ndarray, reach: float) -> np.ndarray:
-    """Points and their periodic images within reach of the cell."""
-    spans = abs(np.linalg.det(cell)) / np.linalg.norm(cell[::-1], axis=1)
-    counts = np.ceil(reach / spans).astype(int)
-    images = np.array(list(itertools.product(*[range(-n, n + 1) for n in counts]))) @ cell
-    return (_wrap(points, cell)[None] + images[:, None]).reshape(-1, 2)
 
 
 def build(
@@ -431,27 +273,17 @@ def build(
     """
     check_sizes(width, region, n_atoms, vacuum)
     lower, upper = _two_slabs(crystal, boundary, candidate, width)
-    first_gap, second_gap = candidate.gaps
-    displacement = candidate.shift + lower.advance
-    offset = np.zeros(2) if vacuum else _offset(boundary, candidate, lower, upper)
-    height = lower.thickness + first_gap + upper.thickness + (vacuum or second_gap)
-    cell = np.zeros((3, 3))
-    cell[:2, :2] = boundary.cell
-    cell[2] = [*offset, height]
-    lift = (vacuum or second_gap) / 2
-    positions = np.vstack(
-        [
-            lower.positions + np.array([0.0, 0.0, lift]),
-            upper.positions + np.array([*displacement, lower.thickness + first_gap + lift]),
-        ]
+    repeats = _planar_repeats(boundary.cell, len(lower.positions) + len(upper.positions), n_atoms)
+    atoms, (middle, top) = stack(
+        lower,
+        upper,
+        boundary.cell,
+        shift=candidate.shift + lower.advance,
+        gaps=(candidate.gaps[0], vacuum or candidate.gaps[1]),
+        elements=crystal.elements,
+        offset=np.zeros(2) if vacuum else _offset(boundary, candidate, lower, upper),
+        repeats=repeats,
     )
-    repeats = _planar_repeats(boundary.cell, len(positions), n_atoms)
-    atoms = Atoms([*lower.symbols, *upper.symbols], positions=positions, cell=cell, pbc=True)
-    atoms.set_array("grain", np.repeat([1, 2], [len(lower.positions), len(upper.positions)]))
-    atoms = atoms.repeat((*repeats, 1))
-    elements = list(dict.fromkeys(crystal.atoms.get_chemical_symbols()))
-    atoms = atoms[np.argsort([elements.index(s) for s in atoms.get_chemical_symbols()], kind="stable")]
-    centres = [lift + lower.thickness + first_gap / 2] + ([] if vacuum else [height])
     atoms.info["grain_boundary"] = {
         **boundary.describe(),
         **candidate.describe(),
@@ -459,7 +291,7 @@ def build(
         "repeats": list(repeats),
         "vacuum_A": vacuum,
         "total_area_A2": round(boundary.area * math.prod(repeats), 4),
-        "regions": [region_record(centre, region, height) for centre in centres],
+        "regions": [region_record(centre, region, top) for centre in ([middle] if vacuum else [middle, top])],
     }
     return atoms
 
@@ -495,8 +327,7 @@ def _two_slabs(crystal: Crystal, boundary: Boundary, candidate: Candidate, width
     lower = fill_slab(crystal, first, candidate.cuts[0], math.ceil(width / first.plane.spacing - 1e-9))
     if candidate.twin is None:
         return lower, fill_slab(crystal, second, candidate.cuts[1], math.ceil(width / second.plane.spacing - 1e-9))
-    planar = candidate.twin[:2, :2]
-    return lower, replace(lower, positions=lower.positions @ candidate.twin.T, advance=planar @ lower.advance)
+    return lower, lower.turned(candidate.twin)
 
 
 def _offset(boundary: Boundary, candidate: Candidate, lower: Slab, upper: Slab) -> np.ndarray:
@@ -521,15 +352,6 @@ def _offset(boundary: Boundary, candidate: Candidate, lower: Slab, upper: Slab) 
     return offset - np.round(offset @ np.linalg.inv(boundary.cell)) @ boundary.cell
 
 
-def region_record(centre: float, thickness: float, height: float) -> dict[str, float]:
-    """Describe where a boundary lies along the normal, its centre also as a share of the height."""
-    return {
-        "centre_A": round(float(centre), 6),
-        "thickness_A": float(thickness),
-        "centre_fraction": round(float(centre / height) % 1.0, 8),
-    }
-
-
 def _planar_repeats(cell: np.ndarray, count: int, n_atoms: int) -> tuple[int, int]:
     """Repeats that reach the number of atoms, the shorter side first."""
     repeats = np.ones(2, dtype=int)
@@ -552,9 +374,11 @@ def grain_boundary(
     vacuum: float = 0.0,
     shift_step: float = 1.0,
     contact: float = CONTACT,
+    calculator: Calculator | None = None,
+    n_scanned: int = 24,
     **request: Any,
 ) -> list[Atoms]:
-    """Build the first boundary that :func:`boundaries` finds with the densest of its :func:`candidates`.
+    """Build the first boundary that :func:`boundaries` finds with the best of its :func:`candidates`.
 
     Parameters
     ----------
@@ -563,21 +387,29 @@ def grain_boundary(
     axis, plane, kind, **request
         As for :func:`aiida_lpsgb.structures.grain_boundary.boundaries`.
     n_candidates : int
-        How many bicrystals to build: the densest of each termination in turn, the densest termination first.
+        How many bicrystals to build: the best of each termination in turn, the best termination first.
     width, region, n_atoms, vacuum
         As for :func:`build`.
     shift_step, contact
         As for :func:`candidates`.
+    calculator : ase.calculators.calculator.Calculator, optional
+        If given, the `n_scanned` densest candidates are ranked by its energies (:func:`scan`), else by density.
+    n_scanned : int
+        How many candidates are.
 
     Returns
     -------
     list of ase.Atoms
         As :func:`build` makes them; fewer than asked for if there are fewer.
     """
-    if n_candidates < 1:
-        raise ValueError(f"n_candidates must be at least 1, not {n_candidates}")
+    for name, count in (("n_candidates", n_candidates), ("n_scanned", n_scanned)):
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, not {count}")
+    check_sizes(width, region, n_atoms, vacuum)
     boundary = boundaries(crystal, axis, plane, kind, **request)[0]
     ranked = _termination_in_turn(candidates(crystal, boundary, shift_step=shift_step, contact=contact))
+    if calculator is not None:
+        ranked = _termination_in_turn(scan(crystal, boundary, ranked[:n_scanned], calculator))
     options = {"width": width, "region": region, "n_atoms": n_atoms, "vacuum": vacuum}
     return [build(crystal, boundary, candidate, **options) for candidate in ranked[:n_candidates]]
 

@@ -148,6 +148,11 @@ class Crystal:
         return self.atoms.cell.array.copy()
 
     @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """Its elements, in the order of their first atoms."""
+        return tuple(dict.fromkeys(self.atoms.get_chemical_symbols()))
+
+    @cached_property
     def _symmetry(self) -> tuple[np.ndarray, np.ndarray]:
         """Cartesian rotations and translations (Å) of the space group of the given cell."""
         data = (self.cell, self.atoms.get_scaled_positions(), self.atoms.numbers)

@@ -8,18 +8,19 @@ Three steps, each usable by itself: :func:`boundaries` finds how two grains can 
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from aiida_lpsgb.structures import pseudo_cubic
 from aiida_lpsgb.structures.coincidence import NoCoincidence, common_angles, match, no_coincidence, strain_tensor
 from aiida_lpsgb.structures.crystal import Crystal, Plane, primitive_indices
+from aiida_lpsgb.structures.orientation import about_z, laboratory_frame, misorientation
 
-__all__ = ["Boundary", "Grain", "boundaries", "laboratory_frame"]
+__all__ = ["Boundary", "Grain", "boundaries"]
 
 KINDS = ("symmetric", "asymmetric", "twist", "mixed")
 
@@ -153,7 +154,7 @@ def boundaries(
         and a twist is given by its `sigma`: the index pairs (m, −n) → (m, n) … that coincide in the cubic lattice say
         which true directions are laid on each other.
     sigma : int, optional
-        Nominal Σ of a pseudo-cubic twist; for a tilt it is checked against the plane's.
+        Nominal Σ of a pseudo-cubic twist; other kinds follow from their planes, and it is checked.
     angle : float, optional
         True twist angle to look for, in degrees; by default all.
     angle_tolerance : float
@@ -180,21 +181,56 @@ def boundaries(
     _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
     first = crystal.plane(plane)
     second = crystal.plane(plane_2) if plane_2 is not None else first
-    if kind == "symmetric":
-        found = [_symmetric(crystal, first, _tilt_axis(crystal, axis, first, "plane"))]
-    elif kind == "asymmetric":
-        _tilt_axis(crystal, axis, second, "plane_2")
-        along = _tilt_axis(crystal, axis, first, "plane")
-        found = _asymmetric(crystal, first, second, along, max_strain, max_area)
-    elif kind == "twist":
+    nominal = convention == "pseudo-cubic"
+    if kind == "twist":
         _check_twist_axis(crystal, axis, first, convention)
-        turns = _twist_angles(crystal, first, convention, sigma, angle, angle_tolerance, max_strain, max_area)
-        found = _twist(crystal, first, turns, max_strain, max_area)
+        turns = (
+            pseudo_cubic.turns(crystal, first, sigma, max_strain, max_area)
+            if nominal
+            else _lattice_turns(first, angle, angle_tolerance, max_strain, max_area)
+        )
+        found = _search(crystal, kind, (first, first), _twists(first, turns, sigma), max_strain, max_area)
+        return _distinct_twists(found, first, max_strain, max_area)
+    if kind == "mixed":
+        orientations = [_parallel(crystal, (first, second), (direction, direction_2), nominal)]
     else:
-        found = _mixed(crystal, first, second, direction, direction_2, max_strain, max_area)
-    if convention == "pseudo-cubic" and kind == "symmetric":
-        found = [_with_nominal_tilt(crystal, item, axis, sigma) for item in found]
-    return found
+        _check_tilt_axis(crystal, axis, first, "plane")
+        _check_tilt_axis(crystal, axis, second, "plane_2")
+        opposite = [-int(index) for index in axis]
+        orientations = [
+            _parallel(crystal, (first, second), (axis, other), nominal, about_x=True) for other in (opposite, axis)
+        ]
+    if kind == "symmetric":
+        orientations.pop()  # axes antiparallel are a half turn about the normal, axes parallel the crystal itself
+    if sigma is not None:
+        orientations = _with_sigma(orientations, kind, plane, sigma)
+    if kind == "symmetric":
+        return [_coincident(crystal, first, orientations[0])]
+    return _search(crystal, kind, (first, second), orientations, max_strain, max_area)
+
+
+@dataclass(frozen=True)
+class _Orientation:
+    """How two grains lie, before their planar lattices are compared.
+
+    Attributes
+    ----------
+    frames : tuple of two numpy.ndarray, shape (3, 3)
+        Rotations from the crystal to the laboratory.
+    axis : numpy.ndarray or None
+        Laboratory direction of the tilt or twist axis, if there is one.
+    nominal : tuple of float and (int or None), or None
+        Angle and Σ of the label (pseudo-cubic convention only).
+    """
+
+    frames: tuple[np.ndarray, np.ndarray]
+    axis: np.ndarray | None
+    nominal: tuple[float, int | None] | None
+
+    def planar_bases(self, planes: tuple[Plane, Plane]) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of both planar lattices in the laboratory, in Å."""
+        first, second = ((plane.basis @ frame.T)[:, :2] for plane, frame in zip(planes, self.frames, strict=True))
+        return first, second
 
 
 def _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area) -> None:
@@ -222,13 +258,13 @@ def _check_request(kind, convention, sigma, angle, plane_2, direction, direction
         raise ValueError("angle is for twists; a tilt's follows from its planes")
 
 
-def _tilt_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane, name: str) -> np.ndarray:
-    """Check that the axis lies within the plane and return its Cartesian direction."""
+def _check_tilt_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane, name: str) -> None:
+    """Refuse an axis that is not within the plane."""
     if axis is None:
         raise ValueError("axis must be given")
     indices = primitive_indices(axis, "axis")
     if int(indices @ plane.miller) == 0:
-        return crystal.direction(indices)
+        return
     lying = [alternative for alternative in _equivalent(crystal, indices) if int(alternative @ plane.miller) == 0]
     hint = f"; the equivalent direction {lying[0].tolist()} does" if lying else ""
     raise ValueError(
@@ -259,226 +295,115 @@ def _equivalent(crystal: Crystal, indices: np.ndarray) -> list[np.ndarray]:
     return [np.array(image) for image in sorted({tuple(image) for image in images}, reverse=True)]
 
 
-def laboratory_frame(normal: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Rotate a plane's normal to z and a direction's part within the plane to x.
-
-    Parameters
-    ----------
-    normal : numpy.ndarray, shape (3,)
-        Unit normal.
-    direction : numpy.ndarray, shape (3,)
-        A direction that is not the normal.
-
-    Returns
-    -------
-    numpy.ndarray, shape (3, 3)
-        The rotation: laboratory = rotation @ crystal.
-    """
-    x = direction - (direction @ normal) * normal
-    x = x / np.linalg.norm(x)
-    return np.array([x, np.cross(normal, x), normal])
-
-
-def _about_z(degrees: float) -> np.ndarray:
-    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-
-
-def _symmetric(crystal: Crystal, plane: Plane, along: np.ndarray) -> Boundary:
-    """Turn the second grain by 180° about the normal: its planar lattice falls on the first's, vector on opposite."""
-    lower = Grain(plane, laboratory_frame(plane.normal, along), np.eye(2, dtype=int), np.eye(2))
-    upper = replace(lower, frame=_about_z(180.0) @ lower.frame, vectors=-lower.vectors)
-    return _finish(crystal, "symmetric", "lattice", (lower, upper), lower.basis, np.array([1.0, 0.0, 0.0]))
-
-
-def _asymmetric(
-    crystal: Crystal, first: Plane, second: Plane, along: np.ndarray, max_strain: float, max_area: float
-) -> list[Boundary]:
-    """Lay the axes of both grains parallel or antiparallel."""
-    lower = laboratory_frame(first.normal, along)
-    frames = [(lower, laboratory_frame(second.normal, sign * along)) for sign in (1, -1)]
-    x = np.array([1.0, 0.0, 0.0])
-    found = _search(crystal, "asymmetric", (first, second), frames, x, max_strain, max_area)
-    if not found:
-        _refuse((first, second), frames, max_strain, max_area)
-    return found
-
-
-def _mixed(
+def _parallel(
     crystal: Crystal,
-    first: Plane,
-    second: Plane,
-    direction: Sequence[int],
-    direction_2: Sequence[int],
-    max_strain: float,
-    max_area: float,
-) -> list[Boundary]:
-    for name, indices, plane in (("direction", direction, first), ("direction_2", direction_2, second)):
-        if int(primitive_indices(indices, name) @ plane.miller) != 0:
-            raise ValueError(f"{name} {list(indices)} does not lie within its plane {plane.miller.tolist()}")
-    frames = [
-        (
-            laboratory_frame(first.normal, crystal.direction(direction)),
-            laboratory_frame(second.normal, crystal.direction(direction_2)),
-        )
-    ]
-    found = _search(crystal, "mixed", (first, second), frames, None, max_strain, max_area)
-    if not found:
-        _refuse((first, second), frames, max_strain, max_area)
-    return found
+    planes: tuple[Plane, Plane],
+    directions: tuple[Sequence[int], Sequence[int]],
+    nominal: bool,
+    about_x: bool = False,
+) -> _Orientation:
+    """Lay a direction within either plane parallel to the other's."""
+    pairs = list(zip(planes, directions, strict=True))
+    for name, (plane, along) in zip(("direction", "direction_2"), pairs, strict=True):
+        if int(primitive_indices(along, name) @ plane.miller) != 0:
+            raise ValueError(f"{name} {list(along)} does not lie within its plane {plane.miller.tolist()}")
+    lower, upper = (laboratory_frame(plane.normal, crystal.direction(along)) for plane, along in pairs)
+    axis = np.array([1.0, 0.0, 0.0]) if about_x else None
+    label = None
+    if nominal:
+        cubic = [pseudo_cubic.frame(plane.miller, along) for plane, along in pairs]
+        label = (pseudo_cubic.angle(crystal, *cubic, axis), pseudo_cubic.sigma(*cubic))
+    return _Orientation((lower, upper), axis, label)
 
 
-def _twist(
-    crystal: Crystal,
-    plane: Plane,
-    turns: Sequence[tuple[float, float | None, int | None]],
-    max_strain: float,
-    max_area: float,
-) -> list[Boundary]:
-    """Turn the second grain about the normal by each of the angles."""
+def _twists(plane: Plane, turns: Iterable[tuple[float, float | None]], sigma: int | None) -> list[_Orientation]:
+    """Turn the second grain about the normal by each of the true angles, which come with their nominal ones."""
     lower = laboratory_frame(plane.normal, plane.basis[0])
     z = np.array([0.0, 0.0, 1.0])
-    found: list[Boundary] = []
-    for turn, nominal, sigma in turns:
-        items = _search(crystal, "twist", (plane, plane), [(lower, _about_z(turn) @ lower)], z, max_strain, max_area)
-        if nominal is not None:
-            items = [replace(i, convention="pseudo-cubic", nominal_angle_deg=nominal, sigma=sigma) for i in items]
-        found += [item for item in items if item.angle_deg > 1.0]
-    if not found and turns:
-        _refuse((plane, plane), [(lower, _about_z(turns[0][0]) @ lower)], max_strain, max_area)
-    if not found:
-        raise NoCoincidence(
-            f"no twist about the normal of {plane.miller.tolist()} lays a lattice vector on another within "
-            f"{max_strain:.2%} strain, {max_area:.0f} Å² and the angles asked for"
-        )
-    distinct: dict[tuple, Boundary] = {}
-    for item in sorted(found, key=lambda i: (round(i.area, 2), round(i.max_strain, 6), i.angle_deg)):
-        distinct.setdefault((round(item.angle_deg, 1), round(item.area, 1), round(item.max_strain, 4)), item)
-    return list(distinct.values())
+    return [
+        _Orientation((lower, about_z(turn) @ lower), z, None if nominal is None else (nominal, sigma))
+        for turn, nominal in turns
+    ]
 
 
-def _twist_angles(
-    crystal: Crystal,
-    plane: Plane,
-    convention: str,
-    sigma: int | None,
-    angle: float | None,
-    tolerance: float,
-    max_strain: float,
-    max_area: float,
-) -> list[tuple[float, float | None, int | None]]:
-    """List true twist angles to try, with nominal angle and Σ in the pseudo-cubic convention."""
-    if convention == "pseudo-cubic":
-        turns = list(_nominal_turns(crystal, plane, sigma, max_strain, max_area))
-        if not turns:
-            raise NoCoincidence(
-                f"no rotation about the normal of {plane.miller.tolist()} has Σ = {sigma} in a cubic lattice"
-            )
-        return turns
+def _lattice_turns(
+    plane: Plane, angle: float | None, tolerance: float, max_strain: float, max_area: float
+) -> list[tuple[float, None]]:
+    """List the twist angles at which vectors of the true lattice coincide."""
     basis = (plane.basis @ laboratory_frame(plane.normal, plane.basis[0]).T)[:, :2]
-    angles = [turn for turn, _ in common_angles(basis, basis, max_strain, max_area)]
-    if angle is not None:
-        angles = [turn for turn in angles if abs(abs(turn) - abs(angle)) <= tolerance]
-    return [(turn, None, None) for turn in angles if abs(turn) > 1e-6]
+    turns = [turn for turn, _ in common_angles(basis, basis, max_strain, max_area) if abs(turn) > 1e-6]
+    chosen = [turn for turn in turns if angle is None or abs(abs(turn) - abs(angle)) <= tolerance]
+    if not chosen:
+        nearest = min(turns, key=lambda turn: abs(abs(turn) - abs(angle or 0.0)), default=None)
+        detail = "there is none at all" if nearest is None else f"the nearest is at {abs(nearest):.2f}°"
+        raise NoCoincidence(
+            f"no twist about the normal of {plane.miller.tolist()} lays lattice vectors on each other within "
+            f"{max_strain:.2%} strain of each grain and {max_area:.0f} Å²"
+            + (f" at {angle:g} ± {tolerance:g}°" if angle is not None else "")
+            + f": {detail}"
+        )
+    return [(turn, None) for turn in chosen]
 
 
-def _nominal_turns(
-    crystal: Crystal, plane: Plane, sigma: int | None, max_strain: float, max_area: float
-) -> Iterator[tuple[float, float, int]]:
-    """Yield the true and nominal angle of twists whose index vectors coincide in the cubic lattice.
-
-    A rotation by 2·atan(n·|hkl| / m) about [hkl] has Σ = m² + n²(h² + k² + l²) without its factors of two
-    (Ranganathan, Acta Cryst. 21, 197 (1966)).
-    """
-    axis = plane.miller.astype(float)
-    square = int(plane.miller @ plane.miller)
-    lower = laboratory_frame(plane.normal, plane.basis[0])
-    within = [v for v in _small_indices(6) if v @ plane.miller == 0]
-    found = []
-    for m, n in itertools.product(range(1, 30), range(1, 30)):
-        if math.gcd(m, n) != 1 or _odd_part(m * m + n * n * square) != sigma:
-            continue
-        nominal = 2 * math.degrees(math.atan2(n * math.sqrt(square), m))
-        rotation = _rotation(axis / math.sqrt(square), nominal)
-        for vector in within:
-            turned = rotation @ vector
-            if not np.allclose(turned, np.round(turned), atol=1e-6):
-                continue
-            # Grain 2's `vector` lies on grain 1's `turned`.
-            a, b = (lower @ crystal.direction(v) for v in (np.round(turned), vector))
-            longest = math.sqrt(2 / math.sqrt(3) * max_area) * (1 + max_strain)
-            if np.linalg.norm(a) <= longest and abs(np.linalg.norm(a) / np.linalg.norm(b) - 1) <= 2 * max_strain:
-                turn = math.degrees(math.atan2(a[1], a[0]) - math.atan2(b[1], b[0]))
-                found.append((float(np.linalg.norm(a)), nominal, turn))
-    seen = set()
-    frame = laboratory_frame(axis / math.sqrt(square), within[0].astype(float))
-    for _, nominal, turn in sorted(found, key=lambda item: (round(item[0], 3), round(item[1], 3), abs(item[2]))):
-        turn = 180.0 - (180.0 - turn) % 360.0
-        if round(turn, 3) not in seen:
-            seen.add(round(turn, 3))
-            yield turn, _nominal_angle(crystal, frame, _about_z(nominal) @ frame, np.array([0.0, 0.0, 1.0])), int(sigma)
+def _with_sigma(
+    orientations: Sequence[_Orientation], kind: str, plane: Sequence[int], sigma: int
+) -> list[_Orientation]:
+    """Keep the orientations of a label's Σ."""
+    sigmas = [item.nominal[1] for item in orientations]
+    if sigma in sigmas:
+        return [item for item in orientations if item.nominal[1] == sigma]
+    named = " and ".join(f"{found}" for found in sorted(set(sigmas), key=str))
+    raise ValueError(f"the {kind} boundary on {list(plane)} has the nominal Σ {named}, not {sigma}")
 
 
-def _small_indices(limit: int) -> list[np.ndarray]:
-    grid = itertools.product(range(-limit, limit + 1), repeat=3)
-    return [np.array(v) for v in grid if any(v) and math.gcd(*v) == 1]
-
-
-def _rotation(axis: np.ndarray, degrees: float) -> np.ndarray:
-    """Rotation matrix by Rodrigues' formula."""
-    x, y, z = axis
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    radians = math.radians(degrees)
-    return np.eye(3) + math.sin(radians) * cross + (1 - math.cos(radians)) * cross @ cross
-
-
-def _odd_part(number: int) -> int:
-    while number % 2 == 0:
-        number //= 2
-    return number
+def _coincident(crystal: Crystal, plane: Plane, orientation: _Orientation) -> Boundary:
+    """Make the boundary of grains whose planar lattices coincide, vector on opposite."""
+    lower = Grain(plane, orientation.frames[0], np.eye(2, dtype=int), np.eye(2))
+    upper = replace(lower, frame=orientation.frames[1], vectors=-lower.vectors)
+    return _finish(crystal, "symmetric", (lower, upper), lower.basis, orientation)
 
 
 def _search(
     crystal: Crystal,
     kind: str,
     planes: tuple[Plane, Plane],
-    frames: Sequence[tuple[np.ndarray, np.ndarray]],
-    lab_axis: np.ndarray | None,
+    orientations: Sequence[_Orientation],
     max_strain: float,
     max_area: float,
 ) -> list[Boundary]:
-    """Find common cells for each pair of orientations, the smallest first."""
+    """Find common cells for each of the orientations, the smallest first."""
     found: list[Boundary] = []
-    for pair in frames:
-        for item in match(*_planar_bases(planes, pair), max_strain, max_area):
+    for orientation in orientations:
+        for item in match(*orientation.planar_bases(planes), max_strain, max_area):
             grains = (
-                Grain(planes[0], pair[0], item.first, item.deformations[0]),
-                Grain(planes[1], pair[1], item.second, item.deformations[1]),
+                Grain(planes[0], orientation.frames[0], item.first, item.deformations[0]),
+                Grain(planes[1], orientation.frames[1], item.second, item.deformations[1]),
             )
-            found.append(_finish(crystal, kind, "lattice", grains, item.cell, lab_axis))
+            found.append(_finish(crystal, kind, grains, item.cell, orientation))
+    if not found:
+        raise no_coincidence(*orientations[0].planar_bases(planes), max_strain, max_area)
     return sorted(found, key=lambda item: (round(item.area, 2), round(item.max_strain, 6)))
 
 
-def _refuse(planes, frames, max_strain: float, max_area: float) -> None:
-    """Say what comes nearest to a coincidence."""
-    raise no_coincidence(*_planar_bases(planes, frames[0]), max_strain, max_area)
-
-
-def _planar_bases(planes: tuple[Plane, Plane], frames: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    first, second = ((plane.basis @ frame.T)[:, :2] for plane, frame in zip(planes, frames, strict=True))
-    return first, second
+def _distinct_twists(found: Sequence[Boundary], plane: Plane, max_strain: float, max_area: float) -> list[Boundary]:
+    """Leave out what is no twist, or equivalent to another one."""
+    distinct: dict[tuple, Boundary] = {}
+    for item in sorted(found, key=lambda i: (round(i.area, 2), round(i.max_strain, 6), i.angle_deg)):
+        if item.angle_deg > 1.0:
+            distinct.setdefault((round(item.angle_deg, 1), round(item.area, 1), round(item.max_strain, 4)), item)
+    if not distinct:
+        raise NoCoincidence(
+            f"every rotation found about the normal of {plane.miller.tolist()} is one of the crystal's own symmetry: "
+            f"no grain boundary within {max_strain:.2%} strain of each grain and {max_area:.0f} Å²"
+        )
+    return list(distinct.values())
 
 
 def _finish(
-    crystal: Crystal,
-    kind: str,
-    convention: str,
-    grains: tuple[Grain, Grain],
-    cell: np.ndarray,
-    lab_axis: np.ndarray | None,
+    crystal: Crystal, kind: str, grains: tuple[Grain, Grain], cell: np.ndarray, orientation: _Orientation
 ) -> Boundary:
     """Count the grains' rotation by the fit to their orientation, turn the cell's first vector to x, add the angle."""
-    rotation = _about_z(-math.degrees(math.atan2(cell[0, 1], cell[0, 0])))
+    rotation = about_z(-math.degrees(math.atan2(cell[0, 1], cell[0, 0])))
     planar = rotation[:2, :2]
     fitted = []
     for grain in grains:
@@ -488,46 +413,9 @@ def _finish(
         stretch = planar @ grain.deformation @ turn[:2, :2].T @ planar.T
         fitted.append(replace(grain, frame=rotation @ turn @ grain.frame, deformation=stretch))
     grains = (fitted[0], fitted[1])
-    axis = None if lab_axis is None else rotation @ lab_axis
-    angle, about = _misorientation(grains[0].frame, grains[1].frame, crystal.rotations, axis)
+    axis = None if orientation.axis is None else rotation @ orientation.axis
+    angle, about = misorientation(grains[0].frame, grains[1].frame, crystal.rotations, axis)
     indices = about @ grains[0].frame @ np.linalg.inv(crystal.cell)
     indices = indices / np.abs(indices).max()
-    return Boundary(kind, convention, grains, cell @ planar.T, angle, indices)
-
-
-def _misorientation(
-    first: np.ndarray, second: np.ndarray, rotations: np.ndarray, lab_axis: np.ndarray | None
-) -> tuple[float, np.ndarray]:
-    """Smallest equivalent rotation about the axis, or about any if none is about it: degrees, laboratory axis."""
-    about_axis, about_any = [], []
-    for symmetry in rotations:
-        rotation = second @ symmetry @ first.T
-        angle = math.degrees(math.acos(min(1.0, max(-1.0, (np.trace(rotation) - 1) / 2))))
-        values, vectors = np.linalg.eig(rotation)
-        axis = np.real(vectors[:, np.argmin(np.abs(values - 1))])
-        about_any.append((round(angle, 6), angle, axis))
-        if lab_axis is not None and (angle < 1e-3 or abs(axis @ lab_axis) > math.cos(math.radians(0.5))):
-            about_axis.append((round(angle, 6), angle, lab_axis))
-    _, angle, axis = min(about_axis or about_any, key=lambda item: item[0])
-    return angle, axis
-
-
-def _with_nominal_tilt(crystal: Crystal, boundary: Boundary, axis: Sequence[int], sigma: int | None) -> Boundary:
-    """Add what the indices of a symmetric tilt mean in a cubic lattice."""
-    miller = boundary.grains[0].plane.miller
-    nominal_sigma = _odd_part(int(miller @ miller))
-    if sigma is not None and sigma != nominal_sigma:
-        raise ValueError(
-            f"a symmetric tilt boundary on {miller.tolist()} has the nominal Σ {nominal_sigma}, not {sigma}"
-        )
-    frame = laboratory_frame(miller / np.linalg.norm(miller), np.asarray(axis, dtype=float))
-    angle = _nominal_angle(crystal, frame, _about_z(180.0) @ frame, np.array([1.0, 0.0, 0.0]))
-    return replace(boundary, convention="pseudo-cubic", nominal_angle_deg=angle, sigma=nominal_sigma)
-
-
-def _nominal_angle(crystal: Crystal, first: np.ndarray, second: np.ndarray, lab_axis: np.ndarray) -> float:
-    """Misorientation of cubic grains, orientations being equivalent that are so in the crystal."""
-    to_indices = np.linalg.inv(crystal.cell).T
-    in_indices = [to_indices @ rotation @ crystal.cell.T for rotation in crystal.rotations]
-    cubic = [rotation for rotation in in_indices if np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)]
-    return _misorientation(first, second, np.array(cubic), lab_axis)[0]
+    convention = "lattice" if orientation.nominal is None else "pseudo-cubic"
+    return Boundary(kind, convention, grains, cell @ planar.T, angle, indices, *(orientation.nominal or ()))

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 
-from aiida_lpsgb.structures.bicrystal import (
-    CONTACT,
-    Slab,
-    check_sizes,
-    contact_table,
-    fill_slab,
-    region_record,
-    touch,
-)
+from aiida_lpsgb.structures.bicrystal import check_sizes
 from aiida_lpsgb.structures.coincidence import NoCoincidence, match, strain_tensor
+from aiida_lpsgb.structures.contact import CONTACT, contact_table, touch
 from aiida_lpsgb.structures.crystal import Crystal, Plane
-from aiida_lpsgb.structures.grain_boundary import Grain, laboratory_frame
+from aiida_lpsgb.structures.grain_boundary import Grain
+from aiida_lpsgb.structures.orientation import laboratory_frame
+from aiida_lpsgb.structures.slab import Slab, fill_slab, planar_grid, region_record, stack
 from aiida_lpsgb.structures.units import Unit, find_units
 
 __all__ = ["interface"]
+
+#: Where nothing fits, the nearest that is named has at most this strain, or four times the limit.
+LOOK_FURTHER = 0.1
 
 
 def interface(
@@ -34,7 +33,7 @@ def interface(
     max_strain: float = 0.03,
     max_area: float = 2500.0,
     width: float = 25.0,
-    region_width: float = 10.0,
+    region: float = 10.0,
     n_cuts: int = 6,
     shift_step: float = 2.0,
     contact: float = CONTACT,
@@ -59,7 +58,7 @@ def interface(
         Largest area of the interface, in Å².
     width : float
         Least thickness of the crystal, in Å.
-    region_width : float
+    region : float
         Thickness of each interface's region, in Å, recorded for the analysis.
     n_cuts : int
         How many heights are tried at which to open the glass.
@@ -81,26 +80,36 @@ def interface(
     NoCoincidence
         If no supercells fit within the limits.
     """
-    check_sizes(width, region_width)
+    check_sizes(width, region)
     _check_glass(crystal, glass)
     surface = crystal.plane(plane)
-    grain, repeats, deformation = _lateral_fit(crystal, surface, glass, max_strain, max_area)
-    cell = grain.vectors @ grain.basis
+    fit = _lateral_fit(surface, glass, max_strain, max_area)
+    cell = fit.grain.vectors @ fit.grain.basis
     table = contact_table(crystal, contact)
-    units = find_units(glass, crystal.cutoffs, allow_infinite=True)
+    units = find_units(glass, crystal.cutoffs)
     n_layers = math.ceil(width / surface.spacing - 1e-9)
-    best: tuple[float, Slab, Slab, np.ndarray, tuple[float, float]] | None = None
-    shifts = _shifts(grain, shift_step)
-    for cut in crystal.terminations(surface)[:n_cuts]:
-        lower = fill_slab(crystal, grain, cut, n_layers)
-        for opening in np.arange(n_cuts) / n_cuts:
-            upper = _glass_slab(glass, units, opening, repeats, deformation)
-            for shift in shifts:
-                first, _ = touch(_raised(lower, -lower.thickness), upper, shift, cell, table)
-                second, _ = touch(_raised(upper, -upper.thickness), lower, -shift, cell, table)
-                if best is None or first + second < best[0] - 1e-9:
-                    best = (first + second, lower, upper, shift, (first, second))
-    return _join(crystal, surface, best, cell, deformation, region_width)
+    crystals = [fill_slab(crystal, fit.grain, cut, n_layers) for cut in crystal.terminations(surface)[:n_cuts]]
+    glasses = [_glass_slab(glass, units, k / n_cuts, fit) for k in range(n_cuts)]
+    found = []
+    for lower, upper in itertools.product(crystals, glasses):
+        for shift in planar_grid(fit.grain.basis, shift_step):
+            first, _ = touch(lower.raised(-lower.thickness), upper, shift, cell, table)
+            second, _ = touch(upper.raised(-upper.thickness), lower, -shift, cell, table)
+            found.append((lower, upper, shift, (first, second)))
+    lower, upper, shift, gaps = min(found, key=lambda item: round(sum(item[3]), 6))
+    atoms, centres = stack(lower, upper, cell, shift=shift, gaps=gaps, elements=crystal.elements)
+    atoms.info["interface"] = {
+        "plane": surface.miller.tolist(),
+        "area_A2": round(fit.area, 4),
+        "glass_strain": np.round(strain_tensor(fit.deformation), 8).tolist(),
+        "max_strain": round(fit.strain, 8),
+        "crystal_width_A": round(lower.thickness, 6),
+        "glass_width_A": round(upper.thickness, 6),
+        "gaps_A": [round(gap, 6) for gap in gaps],
+        "shift_A": [round(float(x), 6) + 0.0 for x in shift],
+        "regions": [region_record(centre, region, centres[1]) for centre in centres],
+    }
+    return atoms
 
 
 def _check_glass(crystal: Crystal, glass: Atoms) -> None:
@@ -113,10 +122,40 @@ def _check_glass(crystal: Crystal, glass: Atoms) -> None:
         raise ValueError("the first two cell vectors of the glass must be normal to z, as LAMMPS writes a cell")
 
 
-def _lateral_fit(
-    crystal: Crystal, surface: Plane, glass: Atoms, max_strain: float, max_area: float
-) -> tuple[Grain, np.ndarray, np.ndarray]:
-    """Find supercells that fit: the crystal's grain, the glass's repeats and deformation."""
+@dataclass(frozen=True)
+class _Fit:
+    """A common in-plane cell: the crystal as it is, and the glass's repeats and deformation."""
+
+    grain: Grain
+    repeats: np.ndarray
+    deformation: np.ndarray
+
+    @property
+    def area(self) -> float:
+        return abs(float(np.linalg.det(self.grain.vectors @ self.grain.basis)))
+
+    @property
+    def strain(self) -> float:
+        return float(np.abs(np.linalg.eigvalsh(strain_tensor(self.deformation))).max())
+
+
+def _lateral_fit(surface: Plane, glass: Atoms, max_strain: float, max_area: float) -> _Fit:
+    """Find the smallest common cell within the limits."""
+    fits = [fit for fit in _fits(surface, glass, max_strain, max_area) if fit.strain <= max_strain]
+    if fits:
+        return min(fits, key=lambda fit: (round(fit.area, 2), fit.strain))
+    base = glass.cell.array[:2, :2]
+    wider = _fits(surface, glass, max(LOOK_FURTHER, 4 * max_strain), max_area)
+    nearest = min(wider, key=lambda fit: fit.strain, default=None)
+    detail = "there is none" if nearest is None else f"the nearest needs {nearest.strain:.1%} and {nearest.area:.0f} Å²"
+    raise NoCoincidence(
+        f"no repeats of the glass ({np.linalg.norm(base[0]):.2f} × {np.linalg.norm(base[1]):.2f} Å) fit the plane "
+        f"{surface.miller.tolist()} with at most {max_strain:.1%} strain and {max_area:.0f} Å²: {detail}; allow more, "
+        "or quench a glass in a cell that is commensurate with the plane"
+    )
+
+
+def _fits(surface: Plane, glass: Atoms, max_strain: float, max_area: float) -> list[_Fit]:
     base = glass.cell.array[:2, :2]
     found = []
     for direction in _directions(surface):
@@ -124,17 +163,8 @@ def _lateral_fit(
         basis = (surface.basis @ frame.T)[:, :2]
         for item in match(base, basis, max_strain, max_area):
             deformation = np.linalg.solve(item.first @ base, item.second @ basis).T
-            strain = float(np.abs(np.linalg.eigvalsh(strain_tensor(deformation))).max())
-            if strain <= max_strain:
-                found.append((round(item.area, 2), strain, frame, item, deformation))
-    if not found:
-        raise NoCoincidence(
-            f"no repeats of the glass ({np.linalg.norm(base[0]):.2f} × {np.linalg.norm(base[1]):.2f} Å) fit the plane "
-            f"{surface.miller.tolist()} with at most {max_strain:.1%} strain and {max_area:.0f} Å²: allow more, or "
-            "quench a glass in a cell that is commensurate with the plane"
-        )
-    _, _, frame, item, deformation = min(found, key=lambda entry: entry[:2])
-    return Grain(surface, frame, item.second, np.eye(2)), item.first, deformation
+            found.append(_Fit(Grain(surface, frame, item.second, np.eye(2)), item.first, deformation))
+    return found
 
 
 def _directions(surface: Plane, reach: int = 2) -> list[np.ndarray]:
@@ -143,77 +173,22 @@ def _directions(surface: Plane, reach: int = 2) -> list[np.ndarray]:
     return sorted((np.array(v) @ surface.basis for v in grid), key=np.linalg.norm)
 
 
-def _shifts(grain: Grain, step: float) -> list[np.ndarray]:
-    counts = np.maximum(1, np.ceil(np.linalg.norm(grain.basis, axis=1) / step)).astype(int)
-    return [np.array([i, j]) / counts @ grain.basis for i in range(counts[0]) for j in range(counts[1])]
-
-
-def _glass_slab(
-    glass: Atoms, units: Sequence[Unit], opening: float, repeats: np.ndarray, deformation: np.ndarray
-) -> Slab:
+def _glass_slab(glass: Atoms, units: Sequence[Unit], opening: float, fit: _Fit) -> Slab:
     """Open the glass at a height, repeat it in the plane and strain the centres of its units."""
     cell = glass.cell.array
-    planar = repeats @ cell[:2, :2]
+    planar = fit.repeats @ cell[:2, :2]
     inverse = np.linalg.inv(cell)
     grid = np.stack(np.meshgrid(*[np.arange(-9, 10)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
     scaled = grid @ cell[:2, :2] @ np.linalg.inv(planar)
     inside = grid[np.all((scaled > -1e-9) & (scaled < 1 - 1e-9), axis=1)] @ cell[:2]
-    thinner = 1.0 / np.linalg.det(deformation)
+    thinner = 1.0 / np.linalg.det(fit.deformation)
     positions, symbols = [], []
     for unit in units:
         fractional = unit.centre @ inverse
         fractional[2] = (fractional[2] - opening) % 1.0
         fractional[:2] %= 1.0
         centres = fractional @ cell + inside
-        strained = np.column_stack([centres[:, :2] @ deformation.T, centres[:, 2] * thinner])
+        strained = np.column_stack([centres[:, :2] @ fit.deformation.T, centres[:, 2] * thinner])
         positions.append((strained[:, None] + (unit.positions - unit.centre)).reshape(-1, 3))
         symbols += list(unit.symbols) * len(centres)
     return Slab(np.vstack(positions), np.array(symbols), float(cell[2, 2] * thinner), np.zeros(2))
-
-
-def _raised(part: Slab, height: float) -> Slab:
-    return Slab(part.positions + np.array([0.0, 0.0, height]), part.symbols, part.thickness, part.advance)
-
-
-def _join(
-    crystal: Crystal,
-    surface: Plane,
-    best: tuple[float, Slab, Slab, np.ndarray, tuple[float, float]],
-    planar: np.ndarray,
-    deformation: np.ndarray,
-    region_width: float,
-) -> Atoms:
-    """Stack crystal and glass with their gaps."""
-    _, lower, upper, shift, (first, second) = best
-    height = lower.thickness + first + upper.thickness + second
-    cell = np.zeros((3, 3))
-    cell[:2, :2] = planar
-    cell[2, 2] = height
-    lift = second / 2
-    positions = np.vstack(
-        [
-            lower.positions + np.array([0.0, 0.0, lift]),
-            upper.positions + np.array([*shift, lower.thickness + first + lift]),
-        ]
-    )
-    atoms = Atoms([*lower.symbols, *upper.symbols], positions=positions, cell=cell, pbc=True)
-    atoms.set_array("grain", np.repeat([1, 2], [len(lower.positions), len(upper.positions)]))
-    elements = list(dict.fromkeys(crystal.atoms.get_chemical_symbols()))
-    atoms = atoms[np.argsort([elements.index(s) for s in atoms.get_chemical_symbols()], kind="stable")]
-    strain = strain_tensor(deformation)
-    info: dict[str, Any] = {
-        "plane": surface.miller.tolist(),
-        "area_A2": round(abs(float(np.linalg.det(planar))), 4),
-        "glass_strain": np.round(strain, 8).tolist(),
-        "max_strain": round(float(np.abs(np.linalg.eigvalsh(strain)).max()), 8),
-        "crystal_width_A": round(lower.thickness, 6),
-        "glass_width_A": round(upper.thickness, 6),
-        "gaps_A": [round(first, 6), round(second, 6)],
-        "shift_A": [round(float(x), 6) + 0.0 for x in shift],
-        "regions": [
-            region_record(lift + lower.thickness + first / 2, region_width, height),
-            region_record(height, region_width, height),
-        ],
-    }
-    atoms.info["interface"] = info
-    return atoms

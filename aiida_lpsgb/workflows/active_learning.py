@@ -8,7 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
-from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+from aiida.plugins import DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.active_learning import CRITERIA, advance, plan_exploration
@@ -17,10 +17,10 @@ from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 from aiida_lpsgb.workflows.queue import QueueMixin
 
-MlpTrainCalculation = CalculationFactory("lpsgb.mlp.train")
-MlpGradeCalculation = CalculationFactory("lpsgb.mlp.grade")
-MlpSelectCalculation = CalculationFactory("lpsgb.mlp.select")
-MlpErrorsCalculation = CalculationFactory("lpsgb.mlp.errors")
+MlpTrainBaseWorkChain = WorkflowFactory("lpsgb.mlp.train.base")
+MlpGradeBaseWorkChain = WorkflowFactory("lpsgb.mlp.grade.base")
+MlpSelectBaseWorkChain = WorkflowFactory("lpsgb.mlp.select.base")
+MlpErrorsBaseWorkChain = WorkflowFactory("lpsgb.mlp.errors.base")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
 MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -75,15 +75,19 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             "max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Exploration runs at the same time."
         )
         spec.expose_inputs(
-            MlpTrainCalculation, namespace="train", exclude=("potential", "training_sets", "validation_set")
+            MlpTrainBaseWorkChain,
+            namespace="train",
+            exclude=("mlp.potential", "mlp.training_sets", "mlp.validation_set"),
         )
         spec.expose_inputs(
-            MlpGradeCalculation, namespace="grade", exclude=("potential", "training_sets", "configurations")
+            MlpGradeBaseWorkChain,
+            namespace="grade",
+            exclude=("mlp.potential", "mlp.training_sets", "mlp.configurations"),
         )
         spec.expose_inputs(
-            MlpSelectCalculation, namespace="select", exclude=("potential", "training_sets", "candidates")
+            MlpSelectBaseWorkChain, namespace="select", exclude=("mlp.potential", "mlp.training_sets", "mlp.candidates")
         )
-        spec.expose_inputs(MlpErrorsCalculation, namespace="errors", exclude=("potential", "configurations"))
+        spec.expose_inputs(MlpErrorsBaseWorkChain, namespace="errors", exclude=("mlp.potential", "mlp.configurations"))
         spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
         spec.inputs.validator = validate_inputs
@@ -91,10 +95,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         spec.outline(
             cls.setup,
             while_(cls.should_iterate)(
-                cls.train,
-                cls.inspect_training,
-                cls.grade,
-                cls.inspect_grade,
+                if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
                 cls.explore,
                 while_(cls.queue_waits)(cls.run_batch),
                 cls.inspect_exploration,
@@ -175,11 +176,11 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         for namespace in ("train", "grade", "select", "errors"):
-            builder[namespace].code = mlp_code
-            builder[namespace].metadata.options = values["options"]
-        builder.train.parameters = orm.Dict(values["training"])
-        builder.grade.parameters = orm.Dict(values["grading"])
-        builder.select.parameters = orm.Dict(values["selection"])
+            builder[namespace].mlp.code = mlp_code
+            builder[namespace].mlp.metadata.options = values["options"]
+        builder.train.mlp.parameters = orm.Dict(values["training"])
+        builder.grade.mlp.parameters = orm.Dict(values["grading"])
+        builder.select.mlp.parameters = orm.Dict(values["selection"])
         builder.md.md.code = md_code
         builder.md.md.metadata.options = values["options"]
         builder.label.engine.ase.code = label_code
@@ -194,7 +195,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.settings = self.inputs.settings.get_dict()
         self.ctx.history = None
         self.ctx.n_labels = 0
-        self.ctx.new_labels = False
+        self.ctx.new_labels = True
         self.ctx.exhausted = None
 
     # --- control flow ---------------------------------------------------------------------------------------------
@@ -226,20 +227,20 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return True
 
     def has_new_labels(self) -> bool:
-        """Whether labels came in after the last training."""
+        """Whether there are labels that the potential has not been trained on; at first, all of them."""
         return self.ctx.new_labels
 
     # --- train and grade ------------------------------------------------------------------------------------------
 
     def train(self) -> ToContext:
         """Train on all sets, starting from the last potential."""
-        inputs = AttributeDict(self.exposed_inputs(MlpTrainCalculation, namespace="train"))
-        inputs.potential = self.ctx.potential
-        inputs.training_sets = self.ctx.training_sets
-        inputs.metadata.call_link_label = f"train_{self.iteration:02d}"
+        inputs = AttributeDict(self.exposed_inputs(MlpTrainBaseWorkChain, namespace="train"))
+        inputs.mlp.potential = self.ctx.potential
+        inputs.mlp.training_sets = self.ctx.training_sets
+        inputs.setdefault("metadata", {})["call_link_label"] = f"train_{self.iteration:02d}"
         n_configurations = sum(len(node) for node in self.ctx.training_sets.values())
         self.report(f"iteration {self.iteration}: training on {n_configurations} configurations")
-        return ToContext(training=self.submit(MlpTrainCalculation, **inputs))
+        return ToContext(training=self.submit(MlpTrainBaseWorkChain, **inputs))
 
     def inspect_training(self) -> ExitCode | None:
         """Take the potential; one that needs more training steps is taken too, the next iteration goes on from it."""
@@ -256,17 +257,17 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def grade(self) -> ToContext:
         """Active set of the new potential, and its errors on the test set."""
-        inputs = AttributeDict(self.exposed_inputs(MlpGradeCalculation, namespace="grade"))
-        inputs.potential = self.ctx.potential
-        inputs.training_sets = self.ctx.training_sets
-        inputs.metadata.call_link_label = f"grade_{self.iteration:02d}"
-        jobs = {"grading": self.submit(MlpGradeCalculation, **inputs)}
+        inputs = AttributeDict(self.exposed_inputs(MlpGradeBaseWorkChain, namespace="grade"))
+        inputs.mlp.potential = self.ctx.potential
+        inputs.mlp.training_sets = self.ctx.training_sets
+        inputs.setdefault("metadata", {})["call_link_label"] = f"grade_{self.iteration:02d}"
+        jobs = {"grading": self.submit(MlpGradeBaseWorkChain, **inputs)}
         if "test_set" in self.inputs:
-            inputs = AttributeDict(self.exposed_inputs(MlpErrorsCalculation, namespace="errors"))
-            inputs.potential = self.ctx.potential
-            inputs.configurations = self.inputs.test_set
-            inputs.metadata.call_link_label = f"test_{self.iteration:02d}"
-            jobs["testing"] = self.submit(MlpErrorsCalculation, **inputs)
+            inputs = AttributeDict(self.exposed_inputs(MlpErrorsBaseWorkChain, namespace="errors"))
+            inputs.mlp.potential = self.ctx.potential
+            inputs.mlp.configurations = self.inputs.test_set
+            inputs.setdefault("metadata", {})["call_link_label"] = f"test_{self.iteration:02d}"
+            jobs["testing"] = self.submit(MlpErrorsBaseWorkChain, **inputs)
         return ToContext(**jobs)
 
     def inspect_grade(self) -> ExitCode | None:
@@ -325,12 +326,12 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def select(self) -> ToContext:
         """Choose the candidates that widen the training set most."""
-        inputs = AttributeDict(self.exposed_inputs(MlpSelectCalculation, namespace="select"))
-        inputs.potential = self.ctx.potential
-        inputs.training_sets = self.ctx.training_sets
-        inputs.candidates = self.ctx.candidates
-        inputs.metadata.call_link_label = f"select_{self.iteration - 1:02d}"
-        return ToContext(selection=self.submit(MlpSelectCalculation, **inputs))
+        inputs = AttributeDict(self.exposed_inputs(MlpSelectBaseWorkChain, namespace="select"))
+        inputs.mlp.potential = self.ctx.potential
+        inputs.mlp.training_sets = self.ctx.training_sets
+        inputs.mlp.candidates = self.ctx.candidates
+        inputs.setdefault("metadata", {})["call_link_label"] = f"select_{self.iteration - 1:02d}"
+        return ToContext(selection=self.submit(MlpSelectBaseWorkChain, **inputs))
 
     def inspect_selection(self) -> ExitCode | None:
         """Take what was selected; there may be nothing."""
@@ -355,7 +356,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if not labelling.is_finished_ok:
             self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         labels = labelling.outputs.configurations
-        self.ctx.training_sets[f"iteration_{self.iteration - 1:02d}"] = labels
+        self.ctx.training_sets[free_label(self.ctx.training_sets, self.iteration - 1)] = labels
         self.ctx.n_labels += len(labels)
         self.ctx.new_labels = True
         return None
@@ -431,9 +432,17 @@ def grade_error(inputs: Mapping[str, Any]) -> str | None:
         return None
     by_atom = inputs["settings"]["grade"] == "neighborhood"
     for name in ("grade", "select"):
-        parameters = inputs.get(name, {}).get("parameters")
+        port = f"{name}.mlp.parameters"
+        parameters = inputs.get(name, {}).get("mlp", {}).get("parameters")
         weight = parameters.get_dict().get("nbh_weight", 0) if parameters is not None else 0
         if bool(weight) != by_atom:
             wanted = "a positive nbh_weight" if by_atom else "no nbh_weight"
-            return f"{name}.parameters: `settings` has grade {inputs['settings']['grade']!r}, which needs {wanted} here"
+            return f"{port}: `settings` has grade {inputs['settings']['grade']!r}, which needs {wanted} here"
     return None
+
+
+def free_label(training_sets: Mapping[str, Any], iteration: int) -> str:
+    """Name of an iteration's increment; sets of an earlier loop, which may have the same names, are kept."""
+    while f"iteration_{iteration:02d}" in training_sets:
+        iteration += 1
+    return f"iteration_{iteration:02d}"

@@ -9,12 +9,14 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory
 
+from aiida_lpsgb.workflows.outputs import flattened
 from aiida_lpsgb.workflows.sweep import MIN_TEMPERATURES, SweepWorkChain
 
 DiffusivityData = DataFactory("lpsgb.diffusivity")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 diffusivity = CalculationFactory("lpsgb.diffusivity")
 arrhenius_fit = CalculationFactory("lpsgb.arrhenius_fit")
+region_diffusivity = CalculationFactory("lpsgb.region_diffusivity")
 speciation = CalculationFactory("lpsgb.speciation")
 
 
@@ -32,6 +34,12 @@ class ArrheniusWorkChain(SweepWorkChain):
             required=False,
             help="Parameters of `lpsgb.speciation`; if given, the share of whole polyanions is reported for every run.",
         )
+        spec.input(
+            "region_parameters",
+            valid_type=orm.Dict,
+            required=False,
+            help="Parameters of `lpsgb.region_diffusivity`; if given, diffusion is resolved by region as well.",
+        )
 
         spec.outline(
             cls.queue_sweep,
@@ -44,6 +52,18 @@ class ArrheniusWorkChain(SweepWorkChain):
         spec.output_namespace("diffusivities", valid_type=DiffusivityData, help="A diffusivity a run.")
         spec.output_namespace("trajectories", valid_type=TrajectoryData, help="A trajectory a run.")
         spec.output_namespace("speciation", valid_type=orm.Dict, required=False, help="Whole polyanions in each run.")
+        spec.output_namespace(
+            "regions",
+            valid_type=DiffusivityData,
+            required=False,
+            help="Diffusivities by run, region and estimator.",
+        )
+        spec.output_namespace(
+            "regional_arrhenius",
+            valid_type=orm.Dict,
+            required=False,
+            help="The fits by region and estimator.",
+        )
         spec.exit_code(
             401,
             "ERROR_RUNS_FAILED",
@@ -91,8 +111,8 @@ class ArrheniusWorkChain(SweepWorkChain):
         return builder
 
     def analyse(self) -> None:
-        """Diffusivity (and polyanions) of every run that has a trajectory to its end."""
-        self.ctx.diffusivities = {}
+        """Diffusivity (by region too, and polyanions) of every run that has a trajectory to its end."""
+        self.ctx.diffusivities, self.ctx.regional = {}, {}
         for label, run in self.ctx.children.items():
             if not run.is_finished_ok:
                 self.report(f"run {label} ended with [{run.exit_status}]: {run.exit_message}")
@@ -103,13 +123,33 @@ class ArrheniusWorkChain(SweepWorkChain):
             self.out(f"diffusivities.{label}", self.ctx.diffusivities[label])
             if "speciation_parameters" in self.inputs:
                 self.out(f"speciation.{label}", speciation(trajectory, self.inputs.speciation_parameters))
+            if "region_parameters" in self.inputs:
+                self._resolve_regions(label, trajectory)
+
+    def _resolve_regions(self, label: str, trajectory: TrajectoryData) -> None:
+        try:
+            found = region_diffusivity(trajectory, self.inputs.region_parameters)
+        except ValueError as error:
+            self.report(f"run {label} is not resolved by region: {error}")
+            return
+        for name, node in flattened(found).items():
+            region_and_estimator = name.replace("__", ".")
+            self.out(f"regions.{label}.{region_and_estimator}", node)
+            self.ctx.regional.setdefault(region_and_estimator, {})[label] = node
 
     def fit(self) -> ExitCode | None:
-        """Fit all diffusivities together."""
+        """Fit all diffusivities together, and those of each region and estimator."""
         failed = [label for label, run in self.ctx.children.items() if not run.is_finished_ok]
-        temperatures = {node.temperature for node in self.ctx.diffusivities.values()}
-        if len(temperatures) >= MIN_TEMPERATURES:
+        if enough_temperatures(self.ctx.diffusivities):
             self.out("arrhenius", arrhenius_fit(**self.ctx.diffusivities))
+        for name, diffusivities in self.ctx.regional.items():
+            if enough_temperatures(diffusivities):
+                self.out(f"regional_arrhenius.{name}", arrhenius_fit(**diffusivities))
         if failed:
             return self.exit_codes.ERROR_RUNS_FAILED.format(labels=", ".join(failed))
         return None
+
+
+def enough_temperatures(diffusivities: Mapping[str, DiffusivityData]) -> bool:
+    """Whether a line can be drawn through them."""
+    return len({node.temperature for node in diffusivities.values()}) >= MIN_TEMPERATURES

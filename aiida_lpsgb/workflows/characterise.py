@@ -9,6 +9,8 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec
 from aiida.plugins import CalculationFactory, DataFactory
 
+from aiida_lpsgb.calculations.functions.analysis import restricted
+from aiida_lpsgb.workflows.outputs import flattened
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 
 DiffusivityData = DataFactory("lpsgb.diffusivity")
@@ -22,12 +24,13 @@ ANALYSES = {
     "diffusivity": "lpsgb.diffusivity",
     "regions": "lpsgb.region_diffusivity",
 }
-REGIONAL = ("rdf", "density", "disorder")
+TOPOLOGY = "topology__"
 
 
 class CharacteriseWorkChain(ProtocolMixin):
     """Structure, motion, topology and disorder of a run; what is not asked for is not computed."""
 
+    WHOLE_ENTRIES: ClassVar[tuple[str, ...]] = (*ProtocolMixin.WHOLE_ENTRIES, "bonds_A")
     OPEN_ENTRIES: ClassVar[tuple[str, ...]] = (*ANALYSES, "topology")
 
     @classmethod
@@ -86,27 +89,49 @@ class CharacteriseWorkChain(ProtocolMixin):
         protocol
             `fast`, `moderate` (default) or `paper`.
         overrides
-            Replacements for entries of the protocol.
+            Replacements for entries of the protocol; None leaves an analysis out. `mobile` holds species and charge
+            of what moves.
         region
             ``{axis, centres, thickness_A}`` or ``{low, high}``: structure and topology are then those of this region
             (named ``boundary``), and diffusion is resolved by it.
         """
-        values = cls.get_protocol_inputs(protocol, overrides)
+        values = cls.get_analyses(protocol, overrides, by_region=region is not None)
+        if region is not None:
+            values = restricted(values, region)
         builder = cls.get_builder()
         builder.trajectory = trajectory
-        if region is not None:
-            for name in REGIONAL:
-                values[name] = values[name] | {"region": dict(region)}
-            values["topology"] = {name: value | {"region": dict(region)} for name, value in values["topology"].items()}
-            motion = {
-                name: values["diffusivity"][name] for name in ("species", "charge") if name in values["diffusivity"]
-            }
-            values["regions"] = motion | {"regions": {"boundary": dict(region)}}
-        for name in ANALYSES:
-            if values.get(name):
-                setattr(builder, name, orm.Dict(values[name]))
-        builder.topology = {name: orm.Dict(value) for name, value in values["topology"].items() if value}
+        for name, value in values.items():
+            if name.startswith(TOPOLOGY):
+                builder.topology[name.removeprefix(TOPOLOGY)] = orm.Dict(value)
+            else:
+                builder[name] = orm.Dict(value)
         return builder
+
+    @classmethod
+    def get_analyses(
+        cls, protocol: str | None = None, overrides: Mapping[str, Any] | None = None, *, by_region: bool = False
+    ) -> dict[str, dict[str, Any]]:
+        """Parameters of the analyses of a protocol by name, those of topology as ``topology__<name>``.
+
+        Parameters
+        ----------
+        protocol, overrides
+            As of `get_builder_from_protocol`.
+        by_region
+            Whether diffusion is to be resolved by regions, which `restricted` fills in; species and charge are those
+            of `diffusivity` where `regions` has none.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides)
+        mobile, topology = values.pop("mobile"), values.pop("topology")
+        species = {"species": mobile["species"]}
+        defaults = {"density": species, "disorder": species, "diffusivity": mobile, "regions": mobile}
+        analyses = {name: values[name] for name in ANALYSES if name != "regions" or by_region}
+        for name, parameters in (topology or {}).items():
+            analyses[f"{TOPOLOGY}{name}"] = parameters
+            defaults[f"{TOPOLOGY}{name}"] = species
+        return {
+            name: defaults.get(name, {}) | parameters for name, parameters in analyses.items() if parameters is not None
+        }
 
     def analyse(self) -> None:
         """Compute what is asked for, one after the other."""
@@ -124,7 +149,9 @@ class CharacteriseWorkChain(ProtocolMixin):
             self.report(f"{name}: {error}")
             self.ctx.failed.append(f"{name} ({error})")
             return
-        nodes = {f"{name}.{key}": node for key, node in result.items()} if name == "regions" else {name: result}
+        nodes = (
+            {f"{name}.{key}": node for key, node in flattened(result).items()} if name == "regions" else {name: result}
+        )
         for label, node in nodes.items():
             self.out(label, node)
             self.ctx.results[label.replace(".", "__")] = node
@@ -146,10 +173,12 @@ def validate_species(inputs: Mapping[str, Any], _: Any) -> str | None:
     ports = {name: inputs[name] for name in ANALYSES if name in inputs}
     ports |= {f"topology.{name}": node for name, node in inputs.get("topology", {}).items()}
     for port, node in ports.items():
-        values = node.get_dict()
-        named = {values[key] for key in ("species", "centre", "ligand") if key in values} | set(
-            values.get("neighbours", ())
-        )
-        if missing := sorted(named - there):
+        if missing := sorted(named_species(node.get_dict()) - there):
             return f"{port}: no {', '.join(missing)} in the trajectory, which has {', '.join(sorted(there))}"
     return None
+
+
+def named_species(parameters: Mapping[str, Any]) -> set[str]:
+    """The species that the parameters of an analysis name."""
+    single = {parameters[key] for key in ("species", "centre", "ligand") if key in parameters}
+    return single | set(parameters.get("neighbours", ()))

@@ -115,12 +115,12 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         return ToContext(bulk=run)
 
     def build_candidates(self) -> ExitCode | None:
-        """Cut and join the relaxed crystal, and queue the relaxations."""
+        """Cut and join the relaxed crystal where the potential is lowest, and queue the relaxations."""
         if not self.ctx.bulk.is_finished_ok or not minimised(self.ctx.bulk):
             return self.exit_codes.ERROR_BULK_FAILED.format(detail=how_it_ended(self.ctx.bulk))
         bulk = self.ctx.bulk.outputs.structure
         self.out("bulk", bulk)
-        built = bicrystal(bulk, self.inputs.boundary)
+        built = bicrystal(bulk, self.inputs.boundary, self.inputs.potential)
         candidates = {"candidate_0": built["structure"], **built.get("others", {})}
         self.ctx.descriptions = built["results"]
         first = built["results"]["candidates"][0]

@@ -8,12 +8,12 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
-from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+from aiida.plugins import DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations.functions.molecular_dynamics import sample_frames
 from aiida_lpsgb.workflows.sweep import SweepWorkChain
 
-MlpErrorsCalculation = CalculationFactory("lpsgb.mlp.errors")
+MlpErrorsBaseWorkChain = WorkflowFactory("lpsgb.mlp.errors.base")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 
@@ -27,7 +27,7 @@ class ValidateWorkChain(SweepWorkChain):
         super().define(spec)
         spec.input("settings", valid_type=orm.Dict, help="`n_frames`: number of frames labelled a run.")
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
-        spec.expose_inputs(MlpErrorsCalculation, namespace="errors", exclude=("potential", "configurations"))
+        spec.expose_inputs(MlpErrorsBaseWorkChain, namespace="errors", exclude=("mlp.potential", "mlp.configurations"))
 
         spec.outline(
             cls.queue_sweep,
@@ -70,8 +70,8 @@ class ValidateWorkChain(SweepWorkChain):
         builder.label.engine.ase.code = label_code
         builder.label.engine.ase.parameters = orm.Dict(values["label"])
         builder.label.engine.ase.metadata.options = values["options"]
-        builder.errors.code = mlp_code
-        builder.errors.metadata.options = values["options"]
+        builder.errors.mlp.code = mlp_code
+        builder.errors.mlp.metadata.options = values["options"]
         return builder
 
     def label(self) -> ExitCode | ToContext:
@@ -91,11 +91,11 @@ class ValidateWorkChain(SweepWorkChain):
         if "configurations" not in labelling.outputs:
             detail = f"[{labelling.exit_status}] {labelling.exit_message}"
             return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=detail)
-        inputs = AttributeDict(self.exposed_inputs(MlpErrorsCalculation, namespace="errors"))
-        inputs.potential = self.inputs.potential
-        inputs.configurations = labelling.outputs.configurations
+        inputs = AttributeDict(self.exposed_inputs(MlpErrorsBaseWorkChain, namespace="errors"))
+        inputs.mlp.potential = self.inputs.potential
+        inputs.mlp.configurations = labelling.outputs.configurations
         self.out("test_set", labelling.outputs.configurations)
-        return ToContext(testing=self.submit(MlpErrorsCalculation, **inputs))
+        return ToContext(testing=self.submit(MlpErrorsBaseWorkChain, **inputs))
 
     def finish(self) -> ExitCode | None:
         """Hand out the errors."""

@@ -139,17 +139,23 @@ def test_periodic_points_against_padded_gudhi():
     assert np.sum(ours.lifetime_A > 0.5) == pytest.approx(len(block) / 27, rel=0.12)
 
 
-def test_rips_in_a_skew_cell_against_a_dense_matrix():
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("cell", [SKEW * 1.8, np.diag([26.0, 25.0, 27.0])])
+def test_rips_against_a_dense_matrix(cell, seed):
+    """No loop is lost where the filtration is cut early."""
     ripser = pytest.importorskip("ripser")
-    scaled = np.random.default_rng(3).random((60, 3))
-    cell = SKEW * 1.2
-    ours = rips_loops(scaled, cell, longest_distance_A=6.0)
-    atoms = Atoms("H60", scaled_positions=scaled, cell=cell, pbc=True)
-    bars = ripser.ripser(atoms.get_all_distances(mic=True), distance_matrix=True, maxdim=1, thresh=6.0)["dgms"][1]
+    scaled = np.random.default_rng(seed).random((300, 3))
+    ours = rips_loops(scaled, cell, longest_distance_A=8.0)
+    atoms = Atoms("H300", scaled_positions=scaled, cell=cell, pbc=True)
+    bars = ripser.ripser(atoms.get_all_distances(mic=True), distance_matrix=True, maxdim=1, thresh=8.0)["dgms"][1]
     bars = bars[np.isfinite(bars[:, 1])]
+    np.testing.assert_allclose(np.sort(ours.birth_A), np.sort(bars[:, 0]), atol=1e-5)
     np.testing.assert_allclose(np.sort(ours.death_A), np.sort(bars[:, 1]), atol=1e-5)
+
+
+def test_rips_refuses_a_small_cell():
     with pytest.raises(ValueError, match="two distances"):
-        rips_loops(scaled, cell, longest_distance_A=12.0)
+        rips_loops(np.random.default_rng(3).random((20, 3)), SKEW, longest_distance_A=12.0)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from aiida_lpsgb.cli.structure import structure
 
+POTENTIAL = Path(__file__).parents[1] / "data" / "mtp" / "li3ps4_level8.mtp"
 CIF = Path(__file__).parents[2] / "examples" / "data" / "beta-li3ps4.cif"
 
 
@@ -43,11 +44,38 @@ def test_boundary(call, crystal):
 
 
 def test_listing_builds_nothing(call, crystal):
-    words = ("--axis", "0,0,1", "--plane", "0 0 1", "--kind", "twist", "--pseudo-cubic", "--sigma", 5, "--list")
-    result = call("boundary", crystal, "-o", "gb.extxyz", *words)
+    words = ("--axis", "0,0,1", "--plane", "0 0 1", "--kind", "twist", "--pseudo-cubic", "--sigma", 5)
+    result = call("boundary", crystal, *words, "--list")
     assert result.exit_code == 0, result.output
     assert "true angle" in result.output
-    assert not Path("gb.extxyz").exists()
+    assert "give the file to write" in call("boundary", crystal, *words).output
+
+
+def test_candidates_ranked_by_a_potential(call, crystal):
+    words = ("--axis", "001", "--plane", "2-10", "--width", 15, "--region", 5, "-n", 2)
+    result = call("boundary", crystal, "-o", "gb.extxyz", *words, "--potential", POTENTIAL, "--species", "Li,P,S")
+    assert result.exit_code == 0, result.output
+    assert result.output.count("rigid_energy_J_m2: 0.") == 2
+    assert len(read("gb-0.extxyz")) == len(read("gb-1.extxyz"))
+    assert "needs --species" in call("boundary", crystal, "-o", "x.xyz", *words, "--potential", POTENTIAL).output
+
+
+def test_charged_crystal_is_refused(call, crystal):
+    charges = ("--charge", "Li=1", "--charge", "P=5", "--charge", "S=-1")
+    result = call("boundary", crystal, "-o", "x.extxyz", "--axis", "001", "--plane", "120", *charges)
+    assert "crystal is charged: its cell has +16 e" in result.output
+
+
+def test_strained_set(call, crystal):
+    words = ("--isotropic", -0.02, "--isotropic", 0.02, "--shear", 0.01, "--rattle", 0, "--rattle", 0.1, "--seed", 3)
+    result = call("strain", crystal, "-o", "set.extxyz", *words)
+    assert result.exit_code == 0, result.output
+    images = read("set.extxyz", ":")
+    assert len(images) == (2 + 3) * 2
+    assert images[0].cell.volume == pytest.approx(0.98**3 * read(crystal).cell.volume)
+    assert call("strain", crystal, "-o", "rattled.extxyz", "--rattle", 0.1, "--n-rattles", 4).exit_code == 0
+    assert len(read("rattled.extxyz", ":")) == 4
+    assert "at least one of" in call("strain", crystal, "-o", "x.xyz").output
 
 
 def test_interface_and_drawing(call, crystal):

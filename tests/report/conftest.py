@@ -6,6 +6,8 @@ from aiida import orm
 from aiida.common.links import LinkType
 from plumpy import ProcessState
 
+from aiida_lpsgb.data.diffusivity import DiffusivityData
+
 ERRORS = {
     "n_configurations": 40,
     "n_atoms": 1280,
@@ -14,6 +16,24 @@ ERRORS = {
     "stress_rmse_gpa": 0.21,
 }
 
+
+BOUNDARY = {
+    "lowest": "candidate_0",
+    "energies_J_m2": {"candidate_0": 0.314},
+    "candidates": {
+        "candidate_0": {
+            "kind": "symmetric",
+            "plane_1": [1, 2, 0],
+            "plane_2": [1, 2, 0],
+            "true_angle_deg": 34.5532,
+            "nominal_angle_deg": 53.1301,
+            "nominal_sigma": 5,
+            "n_atoms": 960,
+            "max_strain": 0.0,
+        }
+    },
+}
+SUMMARY = {"first_peaks_A": {"P-S": 2.06}, "whole_fraction": 1.0, "temperature_K": 300.0}
 
 FIT = {
     "activation_energy_ev": 0.3123,
@@ -24,11 +44,14 @@ FIT = {
     "conductivity_300k_s_cm": 2.1e-4,
     "conductivity_300k_interval95_s_cm": [0.9e-4, 4.8e-4],
     "temperatures_K": [500.0, 600.0, 700.0],
+    "diffusivities_cm2_s": [1e-6, 2e-6, 3.8e-6],
+    "uncertainties_cm2_s": [1e-7, 2e-7, 3.8e-7],
+    "upper_limits": [False, False, False],
 }
 LAGS = np.arange(0.0, 20.0, 0.5)
 
 
-def process(cls, entry_point, label, inputs=(), caller=None):
+def process(cls, entry_point, label, inputs=(), caller=None, call_label=None):
     """Store a finished process with its inputs."""
     node = cls(process_type=entry_point)
     node.set_process_label(label)
@@ -40,7 +63,9 @@ def process(cls, entry_point, label, inputs=(), caller=None):
             value.store(), LinkType.INPUT_CALC if calculation else LinkType.INPUT_WORK, link_label=name
         )
     if caller is not None:
-        node.base.links.add_incoming(caller, LinkType.CALL_CALC if calculation else LinkType.CALL_WORK, f"n{id(node)}")
+        node.base.links.add_incoming(
+            caller, LinkType.CALL_CALC if calculation else LinkType.CALL_WORK, call_label or f"n{id(node)}"
+        )
     if cls is orm.CalcJobNode:
         node.set_option("resources", {"num_machines": 1, "num_mpiprocs_per_machine": 1})
     return node.store()
@@ -71,23 +96,47 @@ def small_potential():
     return PotentialData(untrained(2, 3, cutoff=5.0, seed=1), ["Li", "P", "S"])
 
 
-def build_study(temperatures=(700.0, 500.0, 600.0), learning=True):
-    """Store a finished study with a run at each temperature."""
-    from aiida_lpsgb.data.diffusivity import DiffusivityData
-
+def build_study(temperatures=(700.0, 500.0, 600.0), learning=True, boundary=False):
+    """Store a finished study with a run at each temperature, and with a boundary as well if asked for."""
     computer = orm.Computer.collection.get_or_create(
         label="localhost", hostname="localhost", transport_type="core.local", scheduler_type="core.direct"
     )[1]
     code = orm.InstalledCode(label="lmp", computer=computer, filepath_executable="/opt/lmp").store()
     study = process(orm.WorkChainNode, "aiida.workflows:lpsgb.study", "StudyWorkChain", {"seed": orm.Int(7)})
+    potential = small_potential().store()
+    add_sweep(study, code, potential, temperatures)
+    if learning:
+        step = process(orm.CalcFunctionNode, "aiida.calculations:x", "advance", {}, study)
+        rows = [iteration(1, 10.0, 2, 37, 25.2), iteration(2, 10.0, 0, 0, 1.7)]
+        curve = create(step, orm.Dict({"iterations": rows, "stage": 0, "converged": True}), "result")
+        give(study, curve, "learning_curve")
+        give(study, create(step, orm.Dict(ERRORS), "errors"), "test_errors")
+        give(study, create(step, orm.Dict(FIT), "fit"), "arrhenius")
+    if boundary:
+        add_sweep(study, code, potential, temperatures, prefix="boundary__", first_seed=200)
+        step = process(orm.CalcFunctionNode, "aiida.calculations:x", "compare", {}, study)
+        give(study, create(step, orm.Dict(BOUNDARY), "energies"), "grain_boundary__results")
+        give(study, create(step, orm.Dict(FIT | {"activation_energy_ev": 0.4}), "cell"), "boundary__arrhenius")
+        for estimator, energy in (("occupancy", 0.41), ("tagged", 0.35)):
+            fit = create(step, orm.Dict(FIT | {"activation_energy_ev": energy}), estimator)
+            give(study, fit, f"boundary__regional_arrhenius__boundary__{estimator}")
+        entry_point = "aiida.workflows:lpsgb.characterise"
+        closer = process(orm.WorkChainNode, entry_point, "C", caller=study, call_label="characterise_crystal")
+        give(closer, create(step, orm.Dict(SUMMARY), "summary"), "summary")
+        closer.seal()
+    study.seal()
+    return study
+
+
+def add_sweep(study, code, potential, temperatures, prefix="", first_seed=100):
+    """Add a sweep with a run at each temperature to a study."""
     cell = orm.StructureData(cell=np.eye(3) * 9.0)
     cell.append_atom(position=(0, 0, 0), symbols="Li")
     sweep = process(
         orm.WorkChainNode, "aiida.workflows:lpsgb.arrhenius", "ArrheniusWorkChain", {"structure": cell}, study
     )
-    potential = small_potential().store()
     for number, temperature in enumerate(temperatures):
-        inputs = {"potential": potential, "seed": orm.Int(100 + number), "code": code}
+        inputs = {"potential": potential, "seed": orm.Int(first_seed + number), "code": code}
         md = process(orm.CalcJobNode, "aiida.calculations:lpsgb.md", "MolecularDynamicsCalculation", inputs, sweep)
         frames = create(md, trajectory(), "trajectory")
         fit = process(orm.CalcFunctionNode, "aiida.calculations:lpsgb.diffusivity", "diffusivity", {"t": frames}, sweep)
@@ -104,16 +153,7 @@ def build_study(temperatures=(700.0, 500.0, 600.0), learning=True):
             arrays={"lag_times_ps": LAGS, "msd_angstrom2": 6e4 * value * LAGS},
         )
         give(sweep, create(fit, data, "result"), f"diffusivities__t{temperature:.0f}k_1")
-        give(study, data, f"diffusivities__t{temperature:.0f}k_1")
-    if learning:
-        step = process(orm.CalcFunctionNode, "aiida.calculations:x", "advance", {}, study)
-        rows = [iteration(1, 10.0, 2, 37, 25.2), iteration(2, 10.0, 0, 0, 1.7)]
-        curve = create(step, orm.Dict({"iterations": rows, "stage": 0, "converged": True}), "result")
-        give(study, curve, "learning_curve")
-        give(study, create(step, orm.Dict(ERRORS), "errors"), "test_errors")
-        give(study, create(step, orm.Dict(FIT), "fit"), "arrhenius")
-    study.seal()
-    return study
+        give(study, data, f"{prefix}diffusivities__t{temperature:.0f}k_1")
 
 
 @pytest.fixture

@@ -56,6 +56,16 @@ def test_page_is_whole_and_self_contained(results, tmp_path):
     assert not re.search(r"\bNone\b|\bnan\b|\{\{|\}\}", text)
 
 
+def test_page_with_a_boundary(make_study, tmp_path):
+    results = study_results(make_study(boundary=True))
+    page = html(results, tmp_path / "report.html", draw(results)).read_text(encoding="utf-8")
+    checker = Checker()
+    checker.feed(page)
+    text = " ".join(checker.text)
+    for words in ("boundary region, occupancy", "0.410 ± 0.015", "γ = 0.31 J/m²", "Structure and disorder: crystal"):
+        assert words in text
+
+
 def test_labels_are_escaped(make_study, tmp_path):
     study = make_study()
     study.label = "<b>bold</b> & more"

@@ -41,6 +41,22 @@ def test_learning_curve_and_errors(finished):
     assert results.test_errors["n_configurations"] == 40
 
 
+def test_a_boundary_beside_the_crystal(make_study):
+    results = study_results(make_study(boundary=True))
+    assert [(run.place, run.temperature_K) for run in results.runs] == [
+        (place, temperature) for place in ("crystal", "boundary cell") for temperature in (500.0, 600.0, 700.0)
+    ]
+    assert {place: fit["activation_energy_ev"] for place, fit in results.fits.items()} == {
+        "crystal": 0.3123,
+        "boundary cell": 0.4,
+        "boundary region, occupancy": 0.41,
+        "boundary region, tagged": 0.35,
+    }
+    assert results.fit["activation_energy_ev"] == 0.3123
+    assert results.boundary["energies_J_m2"] == {"candidate_0": 0.314}
+    assert list(results.characterisations) == ["crystal"]
+
+
 def test_a_sweep_alone(make_study):
     study = make_study(learning=False)
     (sweep,) = [call for call in study.called if call.process_label == "ArrheniusWorkChain"]

@@ -1,11 +1,13 @@
 """Text of a study's results."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from aiida_lpsgb.report import study_results, table
-from aiida_lpsgb.report.tables import columns, diffusivity_text, with_uncertainty
+from aiida_lpsgb.report.tables import diffusivity_text
+from aiida_lpsgb.report.text import columns, with_uncertainty
 
 
 @pytest.mark.parametrize(
@@ -34,13 +36,25 @@ def test_columns_are_aligned():
 def test_table(finished):
     text = table(study_results(finished))
     assert f"StudyWorkChain<{finished.pk}> finished" in text
-    assert "t500k_1  500    (1.00 ± 0.10)e-06" in text
+    assert "crystal  t500k_1  500    (1.00 ± 0.10)e-06" in text
     assert "Active learning (converged)" in text
     assert "2 of 4" in text
-    assert "E_a = 0.312 ± 0.015 eV, D₀ = 1.50e-03 cm²/s, fitted from 500 to 700 K" in text
-    assert "σ(300 K) = 2.10e-04 S/cm, 95 % interval 9.0e-05 to 4.8e-04 S/cm" in text
+    assert "crystal  0.312 ± 0.015  1.5e-03     2.1e-04          9.0e-05 to 4.8e-04    500 to 700" in text
     assert "Li P S, level 2, cut-off 5 Å" in text
     assert "energy 3.1 meV/atom, force component 87 meV/Å, stress component 0.210 GPa" in text
+
+
+def test_table_with_a_boundary_and_published_numbers(make_study):
+    published = {"whole_fraction": {"values": 0.99, "note": "says why"}}
+    text = table(study_results(make_study(boundary=True)), published)
+    assert (
+        "Boundary: symmetric, (1, 2, 0), true angle 34.55° (nominally Σ5, 53.13°), 960 atoms, strain 0.00 %, "
+        "γ = 0.31 J/m²"
+    ) in text
+    assert "boundary region, occupancy  0.410 ± 0.015" in text
+    assert "The crystal at 300 K" in text
+    assert re.search(r"whole units +100\.0% +99\.0%", text)
+    assert "whole_fraction: says why" in text
 
 
 def test_no_diffusion_seen_is_an_upper_limit(finished):

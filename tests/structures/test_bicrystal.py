@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import yaml
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.lj import LennardJones
 from ase.neighborlist import neighbor_list
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from aiida_lpsgb.structures import bicrystal
 from aiida_lpsgb.structures.coincidence import NoCoincidence
+from aiida_lpsgb.structures.contact import FAR
 from aiida_lpsgb.structures.crystal import Crystal
 from aiida_lpsgb.structures.grain_boundary import boundaries
 from aiida_lpsgb.structures.units import survey
@@ -59,11 +62,13 @@ def test_published_boundaries(crystal, name):
     assert len(info["regions"]) == 2
 
 
-@pytest.mark.parametrize("name", ["Σ5[001]/(120)", "Σ3[110]/(111)", "Σ5[001]/(001)"])
+@pytest.mark.parametrize("name", TABLE)
 def test_both_boundaries_are_equivalent(crystal, name):
-    (atoms,) = bicrystal.grain_boundary(crystal, **TABLE[name], convention="pseudo-cubic", max_strain=0.02)
+    """Every atom near one boundary has its like near the other, so the two have the same energy."""
+    options = {"convention": "pseudo-cubic", "max_strain": 0.02, "width": 15, "region": 7.5}
+    (atoms,) = bicrystal.grain_boundary(crystal, **TABLE[name], **options)
     first, second = (environments(atoms, region) for region in atoms.info["grain_boundary"]["regions"])
-    assert np.array([k for k, _ in first]).tolist() == [k for k, _ in second]
+    assert [k for k, _ in first] == [k for k, _ in second]
     assert np.allclose([s for _, s in first], [s for _, s in second], atol=1e-5)
 
 
@@ -103,6 +108,44 @@ def test_gap_is_contact(crystal):
         for a, b, length in zip(symbols[i][across], symbols[j][across], d[across], strict=True)
     ]
     assert min(ratios) == pytest.approx(0.85, abs=1e-6)
+
+
+def test_scan_finds_the_lowest_gap_of_every_candidate():
+    rock_salt = Crystal(bulk("NaCl", "rocksalt", a=5.64, cubic=True))
+    calculator = LennardJones(sigma=2.5, epsilon=0.1, rc=6.0, smooth=True)
+    boundary = boundaries(rock_salt, (0, 0, 1), (2, 1, 0))[0]
+    choices = bicrystal.candidates(rock_salt, boundary, shift_step=3.0)
+    widenings = (0.0, 0.5, 1.0, 3.0)
+    ranked = bicrystal.scan(rock_salt, boundary, choices, calculator, widenings=widenings, width=10)
+    assert len(ranked) == len(choices)
+    assert [c.rigid_energy for c in ranked] == sorted(c.rigid_energy for c in ranked)
+
+    crystal = rock_salt.atoms.copy()
+    crystal.calc = calculator
+    for choice in choices:
+        energies = {}
+        for widening in widenings:
+            gaps = tuple(gap + widening for gap in choice.gaps)
+            atoms = bicrystal.build(rock_salt, boundary, replace(choice, gaps=gaps), width=10, region=5)
+            atoms.calc = calculator
+            excess = atoms.get_potential_energy() - len(atoms) / 8 * crystal.get_potential_energy()
+            energies[gaps] = 16.02177 * excess / (2 * boundary.area)
+        (found,) = [c for c in ranked if c.cuts == choice.cuts and np.array_equal(c.shift, choice.shift)]
+        assert found.gaps == min(energies, key=energies.get)
+        assert found.rigid_energy == pytest.approx(min(energies.values()), rel=1e-5)
+
+
+def test_calculator_decides_which_is_built():
+    rock_salt = Crystal(bulk("NaCl", "rocksalt", a=5.64, cubic=True))
+    calculator = LennardJones(sigma=2.5, epsilon=0.1, rc=6.0, smooth=True)
+    options = {"width": 10, "region": 5, "n_candidates": 3}
+    built = bicrystal.grain_boundary(rock_salt, (0, 0, 1), (2, 1, 0), calculator=calculator, n_scanned=5, **options)
+    energies = [atoms.info["grain_boundary"]["rigid_energy_J_m2"] for atoms in built]
+    assert energies[0] == min(energies)
+    (densest, *_) = bicrystal.grain_boundary(rock_salt, (0, 0, 1), (2, 1, 0), **options)
+    assert densest.info["grain_boundary"]["rigid_energy_J_m2"] is None
+    with pytest.raises(ValueError, match="n_scanned must be at least 1"):
+        bicrystal.grain_boundary(rock_salt, (0, 0, 1), (2, 1, 0), n_scanned=0)
 
 
 def test_vacuum_opens_the_second_boundary(crystal):
@@ -248,7 +291,7 @@ def test_random_molecular_crystals_stay_whole(cellpar, plane, seed):
     report = survey(built)
     assert report.formulas == {"Li": 3 * n, "PS4": n}
     for pair, distance in report.shortest_inter_unit.items():
-        own = crystal.distances.get(tuple(pair.split("-")), bicrystal.FAR)
+        own = crystal.distances.get(tuple(pair.split("-")), FAR)
         assert distance > min(0.8 * own, base.shortest_inter_unit.get(pair, np.inf)) - 1e-6
     volume = atoms.cell.volume * n
     gaps = sum(built.info["grain_boundary"]["gaps_A"]) * built.info["grain_boundary"]["area_A2"]
@@ -285,7 +328,7 @@ def test_random_twists(planar, angle):
     assert info["max_strain"] <= 0.03 + 1e-6
     distances = survey(built).shortest_inter_unit
     for pair, distance in distances.items():
-        own = crystal.distances.get(tuple(sorted(pair.split("-"))), bicrystal.FAR)
+        own = crystal.distances.get(tuple(sorted(pair.split("-"))), FAR)
         assert distance > 0.75 * own
 
 

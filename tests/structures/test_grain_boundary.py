@@ -1,11 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from ase import Atoms
 from ase.build import bulk
 
 from aiida_lpsgb.structures.coincidence import NoCoincidence
 from aiida_lpsgb.structures.crystal import Crystal
 from aiida_lpsgb.structures.grain_boundary import boundaries
+
+TABLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "data" / "grain_boundaries.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -57,23 +62,40 @@ def test_hexagonal_twist():
 
 
 @pytest.mark.parametrize(
-    ("plane", "true", "nominal"),
+    ("name", "nominal", "true"),
     [
-        ((1, 2, 0), 34.55, 53.13),
-        ((1, 3, 0), 23.43, 36.87),
-        ((1, 5, 0), 14.18, 22.62),
-        ((1, 7, 0), 10.16, 16.26),
-        ((-2, 5, 0), 27.94, 43.60),
-        ((3, -2, 0), 86.03, 67.38),
+        # Nominal: 2·atan of the plane's indices. True: the same with the cell's lengths, 13.07, 8.13 and 6.26 Å.
+        ("Σ5[001]/(120)", 53.13, 34.55),
+        ("Σ5[001]/(130)", 36.87, 23.43),
+        ("Σ13[001]/(150)", 22.62, 14.18),
+        ("Σ13[001]/(3-20)", 67.38, 86.03),
+        ("Σ25[001]/(170)", 16.26, 10.16),
+        ("Σ29[001]/(-250)", 43.60, 27.94),
+        ("Σ5[001]/(2-10)", 53.13, 77.59),
+        ("Σ5[010]/(201)", 53.13, 87.54),
+        ("Σ3[110]/(111)", 109.47, 84.40),
+        # Twists, after the strain of the common cell has turned the grains; a cube has 36.87° and 53.13° for Σ5.
+        ("Σ5[001]/(001)", 53.13, 78.46),
+        ("Σ5[100]/(100)", 53.13, 64.63),
+        ("Σ5[010]/(010)", 36.87, 70.53),
     ],
 )
-def test_true_and_nominal_angles(crystal, plane, true, nominal):
-    (found,) = boundaries(crystal, (0, 0, 1), plane, convention="pseudo-cubic")
-    assert found.angle_deg == pytest.approx(true, abs=0.01)
+def test_true_and_nominal_angles_of_the_published_boundaries(crystal, name, nominal, true):
+    request = TABLE[name]
+    found = boundaries(crystal, **request, convention="pseudo-cubic", max_strain=0.02)[0]
     assert found.nominal_angle_deg == pytest.approx(nominal, abs=0.01)
-    (lattice,) = boundaries(crystal, (0, 0, 1), plane)
-    assert lattice.angle_deg == found.angle_deg
-    assert lattice.sigma is lattice.nominal_angle_deg is None
+    assert found.angle_deg == pytest.approx(true, abs=0.01)
+    assert found.sigma == request["sigma"]
+
+
+@pytest.mark.parametrize("plane", [(1, 2, 0), (1, 7, 0), (3, -2, 0)])
+def test_true_angle_follows_from_the_cell(crystal, plane):
+    """Twice the angle between the plane's normal and the nearest of the two-fold axes."""
+    (found,) = boundaries(crystal, (0, 0, 1), plane)
+    normal = np.array(plane[:2]) / [13.07, 8.13]
+    from_axis = np.degrees(np.arctan(np.abs(normal[0] / normal[1])))
+    assert found.angle_deg == pytest.approx(2 * min(from_axis, 90 - from_axis), abs=0.01)
+    assert found.sigma is found.nominal_angle_deg is None
 
 
 def test_pseudo_cubic_twist_lays_equal_index_vectors_on_each_other(crystal):
@@ -97,6 +119,26 @@ def test_asymmetric_tilt_keeps_the_axes_parallel(crystal):
     axes = [grain.frame @ [0, 0, 1] for grain in item.grains]
     assert abs(axes[0] @ axes[1]) == pytest.approx(1)
     assert abs(axes[0][2]) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("plane_2", "angle", "sigma"), [((3, 4, 0), 36.87, 5), ((5, 12, 0), 22.62, 13), ((0, 1, 0), 0.0, 1)]
+)
+def test_asymmetric_tilts_of_a_cubic_metal(copper, plane_2, angle, sigma):
+    request = {"plane_2": plane_2, "max_strain": 0.02, "convention": "pseudo-cubic"}
+    item = boundaries(copper, (0, 0, 1), (1, 0, 0), "asymmetric", **request)[0]
+    assert (item.sigma, round(item.nominal_angle_deg, 2)) == (sigma, angle)
+    assert item.angle_deg == pytest.approx(angle, abs=0.5)
+
+
+def test_asymmetric_label_chooses_between_the_axes_parallel_and_antiparallel(crystal):
+    request = {"plane_2": (2, -1, 0), "max_strain": 0.03, "convention": "pseudo-cubic"}
+    both = boundaries(crystal, (0, 0, 1), (1, 2, 0), "asymmetric", **request)
+    assert {item.sigma for item in both} == {1, 5}
+    (one,) = boundaries(crystal, (0, 0, 1), (1, 2, 0), "asymmetric", sigma=5, **request)
+    assert one.nominal_angle_deg == pytest.approx(36.87, abs=0.01)
+    with pytest.raises(ValueError, match="nominal Σ 1 and 5, not 7"):
+        boundaries(crystal, (0, 0, 1), (1, 2, 0), "asymmetric", sigma=7, **request)
 
 
 def test_mixed_boundary_lays_the_directions_parallel(crystal):
@@ -167,6 +209,12 @@ def test_no_coincidence_names_the_nearest(crystal):
         boundaries(crystal, (0, 0, 1), (1, 0, 0), "asymmetric", plane_2=(1, 2, 0), max_strain=0.001, max_area=500)
     with pytest.raises(NoCoincidence, match="no rotation about the normal"):
         boundaries(crystal, (0, 0, 1), (0, 0, 1), "twist", convention="pseudo-cubic", sigma=7)
+    with pytest.raises(NoCoincidence, match=r"at 45 ± 0.1°: the nearest is at 63\.77°"):
+        boundaries(
+            crystal, (0, 0, 1), (0, 0, 1), "twist", angle=45, angle_tolerance=0.1, max_strain=0.002, max_area=300
+        )
+    with pytest.raises(NoCoincidence, match=r"the nearest are 51\.8 Å long and need 0\.84%"):
+        boundaries(crystal, (1, 1, 1), (1, 1, 1), "twist", convention="pseudo-cubic", sigma=3, max_strain=0.02)
 
 
 def test_monoclinic_twist_axis_must_be_the_true_normal():

@@ -56,8 +56,11 @@ def test_regions_are_where_crystal_meets_glass(crystal, glass):
 
 
 def test_refusals(crystal, glass):
-    with pytest.raises(NoCoincidence, match="commensurate"):
+    with pytest.raises(NoCoincidence, match=r"the nearest needs \d\.\d% and \d+ Å²; allow more, .* commensurate"):
         interface(crystal, glass, (1, 2, 0), max_strain=0.001, max_area=1500)
+    network = Atoms("PS", positions=[[0, 0, 0], [2, 0, 0]], cell=[4, 8, 8], pbc=True).repeat((3, 2, 3))
+    with pytest.raises(ValueError, match="network without end"):
+        interface(crystal, network, (0, 0, 1), max_strain=0.1)
     other = glass.copy()
     other.symbols[0] = "Na"
     with pytest.raises(ValueError, match="contains Na"):

@@ -19,7 +19,7 @@ from aiida_lpsgb.cli import quicksetup
 
 CIF = Path(__file__).parents[1] / "data" / "half-filled.cif"
 SEED = 11
-STUDY_TIMEOUT_S = 300.0
+STUDY_TIMEOUT_S = 900.0
 
 MD = {"timestep_fs": 1.0, "barostat": "iso"}
 HOLD = {"ensemble": "nvt", "duration_ps": 1, "temperature_K": "target"}
@@ -60,7 +60,18 @@ MINIATURE = {
         "n_frames": 3,
         "parameters": MD | {"stages": [HOLD | {"name": "produce", "duration_ps": 2, "dump_interval_ps": 0.1}]},
     },
+    "boundary": {"width": 6.0, "region": 3.0},
+    "grain_boundary": {"boundary": {"width": 8.0, "region": 4.0, "n_atoms": 1}},
+    "regions": {"estimators": ["tagged"]},
+    "structural_run": MD
+    | {"stages": [HOLD | {"name": "produce", "temperature_K": 300, "duration_ps": 8, "dump_interval_ps": 0.1}]},
+    "characterise": {
+        "speciation": {"centre": "Cl", "ligand": "Li", "cutoff_A": 3.0, "bonds_A": {}},
+        "disorder": {"neighbours": ["Cl"]},
+        "rdf": {"cutoff_A": 3.5},
+    },
 }
+BOUNDARY = {"axis": [0, 0, 1], "plane": [2, 1, 0], "charges": {"Li": 1, "Cl": -0.5}}
 
 
 def register_codes():
@@ -71,10 +82,10 @@ def register_codes():
     return {program.label: orm.load_code(f"{program.label}@localhost") for program in quicksetup.PROGRAMS}
 
 
-def build(explore_ps=1):
+def build(explore_ps=1, boundary=BOUNDARY):
     """Return the builder of the miniature study in the loaded profile; it is the same in every profile.
 
-    ``explore_ps`` is the length of an exploration run.
+    ``explore_ps`` is the length of an exploration run; None for ``boundary`` leaves the crystal alone.
     """
     codes = register_codes()
     overrides = deepcopy(MINIATURE)
@@ -86,6 +97,7 @@ def build(explore_ps=1):
         crystal=orm.CifData(file=str(CIF), parse_policy="lazy"),
         protocol="fast",
         overrides=overrides,
+        boundary=boundary,
         seed=orm.Int(SEED),
     )
 
@@ -137,6 +149,9 @@ def essence(study):
         ],
         "labels": {name: len(data) for name, data in outputs.training_sets.items()},
         "diffusivities": {name: data.value for name, data in outputs.diffusivities.items()},
+        "boundary": {name: data.value for name, data in outputs.boundary.diffusivities.items()}
+        if "boundary" in outputs
+        else None,
         "test_errors": outputs.test_errors["energy_mae_ev_atom"],
     }
 
@@ -178,6 +193,7 @@ def _study(aiida_profile, broker_profile_factory):
         builder = build()
         client = get_daemon_client(profile.name)
         client.start_daemon(1)
+        quicksetup.wait_for_broker()
         node = submit(builder)
         wait_for(node, lambda: node.is_terminated)
         client.stop_daemon(wait=True)

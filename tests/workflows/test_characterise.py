@@ -81,3 +81,22 @@ def test_absent_species_is_refused_before_it_runs(trajectory):
     builder.topology = {"alpha": orm.Dict({"species": "Na"})}
     with pytest.raises(ValueError, match=r"topology.alpha: no Na in the trajectory"):
         run_get_node(builder)
+
+
+def test_what_moves_is_said_once():
+    work_chain = WorkflowFactory("lpsgb.characterise")
+    overrides = {"mobile": {"species": "Na"}, "density": {"species": "O"}, "rdf": None}
+    analyses = work_chain.get_analyses("fast", overrides, by_region=True)
+    species = {name: values["species"] for name, values in analyses.items() if "species" in values}
+    assert species == {
+        "density": "O",
+        "disorder": "Na",
+        "diffusivity": "Na",
+        "regions": "Na",
+        "topology__alpha_radius": "Na",
+        "topology__alpha_diameter": "Na",
+    }
+    assert analyses["diffusivity"]["charge"] == 1
+    assert "rdf" not in analyses
+    assert "topology__alpha_radius" not in work_chain.get_analyses("fast", {"topology": None})
+    assert "regions" not in work_chain.get_analyses("fast")

@@ -19,13 +19,19 @@ def ancestors(node):
     return list(found.values())
 
 
+def diffusivities_of(study):
+    """Return those of the crystal, of the boundary's cell and of its region, by link label."""
+    links = study.base.links.get_outgoing(link_type=LinkType.RETURN).all()
+    return {link.link_label: link.node for link in links if link.node.node_type.endswith("DiffusivityData.")}
+
+
 def inputs_of(study):
     return {link.node.pk for link in study.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all()}
 
 
 def test_every_node_on_the_way_was_created_by_a_process_or_given(study):
     given = inputs_of(study)
-    for label, diffusivity in study.outputs.diffusivities.items():
+    for label, diffusivity in diffusivities_of(study).items():
         data = [node for node in ancestors(diffusivity) if isinstance(node, orm.Data)]
         orphans = [node for node in data if node.creator is None and node.pk not in given]
         assert orphans == [], f"{label}: no process made {orphans}, and the study was not given them"
@@ -33,7 +39,7 @@ def test_every_node_on_the_way_was_created_by_a_process_or_given(study):
 
 def test_every_diffusivity_leads_to_the_cif_the_codes_and_the_seed(study):
     codes = {"lpsgb-mlp", "lmp", "lpsgb-label"}
-    for diffusivity in study.outputs.diffusivities.values():
+    for diffusivity in diffusivities_of(study).values():
         found = ancestors(diffusivity)
         assert study.inputs.crystal.pk in {node.pk for node in found}
         assert study.inputs.seed.pk in {node.pk for node in found}
@@ -41,7 +47,7 @@ def test_every_diffusivity_leads_to_the_cif_the_codes_and_the_seed(study):
 
 
 def test_every_random_choice_on_the_way_derives_from_the_studys_seed(study):
-    for diffusivity in study.outputs.diffusivities.values():
+    for diffusivity in diffusivities_of(study).values():
         processes = [node for node in ancestors(diffusivity) if isinstance(node, orm.ProcessNode)]
         seeds = [
             link.node
@@ -58,10 +64,29 @@ def test_every_random_choice_on_the_way_derives_from_the_studys_seed(study):
 
 
 def test_every_job_that_matters_is_on_the_way(study):
-    diffusivity = next(iter(study.outputs.diffusivities.values()))
-    types = {node.process_type for node in ancestors(diffusivity) if isinstance(node, orm.ProcessNode)}
-    needed = ("lpsgb.order", "lpsgb.start_set", "lpsgb.label.ase", "lpsgb.mlp.train", "lpsgb.md", "lpsgb.diffusivity")
-    assert {f"aiida.calculations:{name}" for name in needed} <= types
+    needed = ("lpsgb.order", "lpsgb.start_set", "lpsgb.label.ase", "lpsgb.mlp.train", "lpsgb.md")
+    further = {
+        "diffusivities__t650k_1": ("lpsgb.diffusivity",),
+        "boundary__diffusivities__t650k_1": ("lpsgb.diffusivity", "lpsgb.bicrystal"),
+        "boundary__regions__t650k_1__boundary__tagged": ("lpsgb.region_diffusivity", "lpsgb.boundary_energies"),
+        "characterisation__boundary__regions__boundary__tagged": ("lpsgb.region_diffusivity", "lpsgb.bicrystal"),
+    }
+    found = diffusivities_of(study)
+    for label, names in further.items():
+        types = {node.process_type for node in ancestors(found[label]) if isinstance(node, orm.ProcessNode)}
+        assert {f"aiida.calculations:{name}" for name in (*needed, *names)} <= types, label
+
+
+def test_the_boundary_is_relaxed_and_characterised(study):
+    outputs = study.outputs
+    energies = outputs.grain_boundary.results["energies_J_m2"]
+    assert len(energies) == 1
+    assert len(outputs.grain_boundary.structure.sites) % 3 == 0
+    assert set(outputs.boundary.regional_arrhenius) == {"boundary"}
+    for place in ("crystal", "boundary"):
+        assert "f_pd" in outputs.characterisation[place].summary["topology"]["alpha_radius"]
+    region = outputs.characterisation.boundary.rdf.base.attributes.get("region")
+    assert (region["axis"], len(region["centres"]), region["thickness_A"]) == (2, 2, 4.0)
 
 
 def test_every_output_of_the_study_was_created_by_a_process(study):

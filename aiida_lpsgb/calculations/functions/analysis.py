@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,11 @@ from aiida_lpsgb.analysis.regions import region_from_dict
 
 DiffusivityData = DataFactory("lpsgb.diffusivity")
 TrajectoryData = DataFactory("lpsgb.trajectory")
+
+REGIONAL = ("rdf", "density", "disorder")
+"""Analyses that can be restricted to a region, beside topology."""
+BOUNDARY = "boundary"
+"""Name of the region around the boundaries of a bicrystal."""
 
 _CHARGE = 1.0
 
@@ -409,6 +414,52 @@ def characterise_summary(**results: orm.Data) -> orm.Dict:
         else:
             summary |= _HEADLINES[kind](node)
     return orm.Dict(summary)
+
+
+@calcfunction
+def restrict_to_boundary(boundary: orm.Dict, **parameters: orm.Dict) -> dict[str, orm.Dict]:
+    """Parameters of analyses, restricted to the boundaries of a bicrystal.
+
+    Parameters
+    ----------
+    boundary : Dict
+        ``results`` of `lpsgb.boundary_energies`.
+    **parameters : Dict
+        By the names that `lpsgb.characterise` has for them, ``topology__<name>`` included.
+
+    Returns
+    -------
+    dict
+        The same names, with the ``region`` added where one is understood.
+    """
+    slabs = boundary["regions"]
+    region = {
+        "axis": 2,
+        "centres": [slab["centre_fraction"] for slab in slabs],
+        "thickness_A": slabs[0]["thickness_A"],
+    }
+    values = {name: node.get_dict() for name, node in parameters.items()}
+    return {name: orm.Dict(value) for name, value in restricted(values, region).items()}
+
+
+def restricted(parameters: Mapping[str, Mapping[str, Any]], region: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Add a region to the parameters of analyses.
+
+    Parameters
+    ----------
+    parameters
+        By the names of `restrict_to_boundary`.
+    region
+        ``{axis, centres, thickness_A}`` or ``{low, high}``. Structure, disorder and topology are then those of the
+        region; ``regions`` resolves diffusion by it, under the name ``boundary``.
+    """
+    changed = {name: dict(values) for name, values in parameters.items()}
+    for name, values in changed.items():
+        if name == "regions":
+            values["regions"] = {BOUNDARY: dict(region)}
+        elif name in REGIONAL or name.startswith("topology"):
+            values["region"] = dict(region)
+    return changed
 
 
 def _pick(names: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
-STUDY_PARTS = ("ordering", "start_set", "potential", "exploration")
+STUDY_PARTS = ("ordering", "start_set", "potential", "exploration", "grain_boundary", "structural")
 
 
 def derive_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
@@ -23,15 +23,17 @@ def split_seed(seed: orm.Int, n_replicas: orm.Int) -> dict[str, orm.Data]:
     Returns
     -------
     dict
-        An Int each for `ordering`, `start_set`, `potential` and `exploration`, a List of one for `validation` and a
-        List of `n_replicas` for `sweep`.
+        An Int each for `ordering`, `start_set`, `potential`, `exploration`, `grain_boundary` and `structural`, a List
+        of one for `validation` and Lists of `n_replicas` for `sweep` and `boundary_sweep`.
     """
-    single, validation, sweep = np.split(
-        np.array(derive_seeds(seed.value, len(STUDY_PARTS) + 1 + n_replicas.value)),
-        [len(STUDY_PARTS), len(STUDY_PARTS) + 1],
-    )
-    return {
-        **{name: orm.Int(int(value)) for name, value in zip(STUDY_PARTS, single, strict=True)},
-        "validation": orm.List(validation.tolist()),
-        "sweep": orm.List(sweep.tolist()),
+    n_parts, n = len(STUDY_PARTS), n_replicas.value
+    seeds = derive_seeds(seed.value, n_parts + 1 + 2 * n)
+    lists = {
+        "validation": seeds[n_parts : n_parts + 1],
+        "sweep": seeds[n_parts + 1 : n_parts + 1 + n],
+        "boundary_sweep": seeds[n_parts + 1 + n :],
+    }
+    single = dict(zip(STUDY_PARTS, seeds, strict=False))
+    return {name: orm.Int(value) for name, value in single.items()} | {
+        name: orm.List(values) for name, values in lists.items()
     }

@@ -12,6 +12,7 @@ from aiida.plugins import DataFactory
 from ase import Atoms
 from pymatgen.core import Structure
 
+from aiida_lpsgb.mtp.calculator import MTPCalculator
 from aiida_lpsgb.structures import amorphous, ordering, strain
 from aiida_lpsgb.structures import bicrystal as bicrystals
 from aiida_lpsgb.structures import grain_boundary as grain_boundaries
@@ -24,7 +25,7 @@ CRYSTAL_KEYS = ("cutoffs", "charges")
 SIZE_KEYS = ("width", "region", "n_atoms", "vacuum")
 BOUNDARY_REQUIRED = ("axis", "plane")
 REQUEST_KEYS = set(inspect.signature(grain_boundaries.boundaries).parameters) - {"crystal"}
-BUILD_KEYS = set(inspect.signature(bicrystals.grain_boundary).parameters) - {"crystal", "request"}
+BUILD_KEYS = set(inspect.signature(bicrystals.grain_boundary).parameters) - {"crystal", "calculator", "request"}
 BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
 INTERFACE_KEYS = set(inspect.signature(interfaces.interface).parameters) - {"crystal", "glass"}
 
@@ -114,7 +115,9 @@ def supercell(structure: orm.StructureData, parameters: orm.Dict) -> orm.Structu
 
 
 @calcfunction
-def bicrystal(structure: orm.StructureData, parameters: orm.Dict) -> dict[str, orm.Data]:
+def bicrystal(
+    structure: orm.StructureData, parameters: orm.Dict, potential: orm.Data | None = None
+) -> dict[str, orm.Data]:
     """Build bicrystals with two grain boundaries a cell out of whole molecular units.
 
     Parameters
@@ -124,20 +127,24 @@ def bicrystal(structure: orm.StructureData, parameters: orm.Dict) -> dict[str, o
     parameters : Dict
         ``axis``, ``plane`` and, optionally, ``kind``, ``convention``, ``sigma``, ``angle``, ``plane_2``, ``direction``,
         ``direction_2``, ``max_strain``, ``max_area`` (:func:`aiida_lpsgb.structures.grain_boundary.boundaries`),
-        ``n_candidates``, ``width``, ``region``, ``n_atoms``, ``vacuum``, ``shift_step``, ``contact``
+        ``n_candidates``, ``width``, ``region``, ``n_atoms``, ``vacuum``, ``shift_step``, ``contact``, ``n_scanned``
         (:func:`aiida_lpsgb.structures.bicrystal.grain_boundary`), ``cutoffs`` (bonds, such as ``{"P-S": 2.5}``) and
         ``charges`` (:class:`aiida_lpsgb.structures.crystal.Crystal`).
+    potential : PotentialData, optional
+        If given, shifts and gaps are ranked by its energies, else by density.
 
     Returns
     -------
     dict
-        ``structure`` (StructureData, the densest candidate), ``others`` (``candidate_1`` …) and ``results`` (Dict:
+        ``structure`` (StructureData, the best candidate), ``others`` (``candidate_1`` …) and ``results`` (Dict:
         ``candidates``, a list with orientation, strain, cut, shift, gaps and ``regions`` of each, in the same order).
     """
     options = parameters.get_dict()
     _require_known(options, BOUNDARY_KEYS, BOUNDARY_REQUIRED)
     crystal = _crystal(structure, options)
-    built = bicrystals.grain_boundary(crystal, **{k: v for k, v in options.items() if k not in CRYSTAL_KEYS})
+    calculator = None if potential is None else MTPCalculator(potential.mtp, potential.species)
+    request = {key: value for key, value in options.items() if key not in CRYSTAL_KEYS}
+    built = bicrystals.grain_boundary(crystal, calculator=calculator, **request)
     descriptions = [{**atoms.info["grain_boundary"], "n_atoms": len(atoms)} for atoms in built]
     return _ranked_outputs(built, {"candidates": descriptions})
 
