@@ -39,7 +39,8 @@ def test_pymatgen(positions, ours):
     np.testing.assert_allclose(
         mean_squared_displacement(positions[:, :N_IONS])[lags].sum(axis=1), theirs.msd, rtol=1e-6
     )
-    assert abs(ours.value - theirs.diffusivity) < 2 * ours.uncertainty
+    # It weights all lags alike, which costs it precision.
+    assert ours.value == pytest.approx(theirs.diffusivity, rel=0.08)
     sigma = nernst_einstein(theirs.diffusivity, N_IONS / EDGE**3, 300.0)
     assert sigma * 1000 == pytest.approx(theirs.conductivity, rel=1e-3)  # mS/cm
 
