@@ -59,6 +59,7 @@ MELT_LEARNING = {
     "exploration": melt(hold_ps=40, cool_ps=10),
     "selection": {"selection_limit": 20},
 }
+DEPTH = 14.0  # of what the pictures show, in Å
 INTERFACE = {"plane": [0, 0, 1], "max_strain": 0.05, "max_area": 2500, "shift_step": 4.0, "n_cuts": 3}
 RUN = {
     "barostat": "aniso",
@@ -98,10 +99,12 @@ def main() -> None:
         print(f"{name}: {len(atoms)} atoms, {density(atoms):.3f} g/cm³, {survey(atoms).formulas}")
         regions = joined["results"]["regions"] if "interface" in name else []
         path = arguments.folder / f"{name.replace(', ', '-').replace(' ', '-')}.png"
-        picture.save(picture.draw(atoms, regions=regions, title=name), path)
+        picture.save(picture.draw(atoms, regions=regions, title=name, depth=DEPTH), path)
     trajectories = {"crystal": runs["crystal"].trajectory, "glass": glass.trajectory}
     save(radial_distributions(phosphorus_order(trajectories)), arguments.folder / "phosphorus", ("png",))
-    print_history(runs["interface"].structure)
+    print_way(cif, glass.structure)
+    print_way(glass.structure, joined["structure"])
+    print_way(joined["structure"], runs["interface"].structure)
 
 
 def learn(crystal: orm.StructureData) -> orm.Data:
@@ -190,15 +193,13 @@ def run(builder, also: int = 0) -> orm.ProcessNode:
     return node
 
 
-def print_history(structure: orm.StructureData) -> None:
-    """Print the way from the CIF to a structure, one node a line."""
-    ways = [[structure]]
-    seen = {structure.pk}
+def print_way(start: orm.Data, end: orm.Data) -> None:
+    """Print the shortest way through the provenance graph from one node to another."""
+    ways, seen = [[end]], {end.pk}
     for way in ways:
-        if isinstance(way[-1], orm.CifData):
-            for node in reversed(way):
-                name = getattr(node, "process_label", None) or type(node).__name__
-                print(f"{node.pk:6} {name}")
+        if way[-1].pk == start.pk:
+            names = [getattr(node, "process_label", None) or type(node).__name__ for node in way]
+            print(" → ".join(f"{name} {node.pk}" for name, node in reversed(list(zip(names, way, strict=True)))))
             return
         for link in way[-1].base.links.get_incoming().all():
             if link.node.pk not in seen:

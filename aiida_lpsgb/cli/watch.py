@@ -89,7 +89,8 @@ class ProcessTree:
         """Read all states that may have changed since the last call."""
         closed = {pk for pk, process in self.processes.items() if process.ended}
         parents = {self.pk, *self.processes} - closed
-        self._read(parents)
+        if parents:  # the database refuses to look for none
+            self._read(parents)
         while parents:
             closed |= parents  # a process calls no more than one query has shown, until the next refresh
             parents = self._read_children(parents) - closed

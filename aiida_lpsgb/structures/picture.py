@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -16,7 +17,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from scipy.spatial import ConvexHull, QhullError
 
-from aiida_lpsgb.structures.units import find_units
+from aiida_lpsgb.structures.units import Unit, as_pairs, bond_cutoffs, find_units
 
 __all__ = ["draw", "save"]
 
@@ -116,6 +117,7 @@ def _panel(
     wrapped.wrap()
     grains = wrapped.arrays.get("grain", np.full(len(wrapped), 3))
     front = wrapped.positions[:, along].max()
+    lengths = bond_cutoffs(atoms.get_chemical_symbols()) if cutoffs is None else as_pairs(cutoffs)
     outlines: dict[int, list[np.ndarray]] = {}
     bonds, discs = [], []
     for unit in find_units(wrapped, cutoffs, allow_infinite=True):
@@ -125,10 +127,10 @@ def _panel(
         if len(flat) == 1:
             discs.append((unit.centre[along], flat[0], unit.symbols[0]))
             continue
+        bonded = _bonded(unit, lengths)
         grain = int(grains[unit.indices[0]])
-        outlines.setdefault(grain, []).append(_outline(flat))
-        centre = flat[np.argmin(np.linalg.norm(unit.positions - unit.centre, axis=1))]
-        bonds += [(centre, point) for point in flat]
+        outlines.setdefault(grain, []).extend(_outline(flat[corners]) for corners in _polyhedra(unit, bonded))
+        bonds += [(flat[i], flat[j]) for i, j in bonded]
         discs += [(p[along], f, s) for p, f, s in zip(unit.positions, flat, unit.symbols, strict=True)]
     for region in regions:
         for image in (-height, 0.0, height):
@@ -146,6 +148,23 @@ def _panel(
     axis.set_xlim(-2, height + 2)
     axis.set_aspect("equal")
     axis.set_ylabel(f"{'xy'[lateral]} (Å), seen along {view}")
+
+
+def _bonded(unit: Unit, cutoffs: Mapping[tuple[str, str], float]) -> list[tuple[int, int]]:
+    """Pairs of a unit's atoms that are bonded."""
+    longest = {frozenset(pair): cutoff for pair, cutoff in cutoffs.items()}
+    pairs = itertools.combinations(range(len(unit.symbols)), 2)
+    reach = [(i, j, longest.get(frozenset((unit.symbols[i], unit.symbols[j])), 0.0)) for i, j in pairs]
+    return [(i, j) for i, j, most in reach if np.linalg.norm(unit.positions[i] - unit.positions[j]) <= most]
+
+
+def _polyhedra(unit: Unit, bonded: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Every atom of three bonds or more with its neighbours, or the whole unit if it has none."""
+    around: dict[int, list[int]] = {}
+    for i, j in bonded:
+        around.setdefault(i, [i]).append(j)
+        around.setdefault(j, [j]).append(i)
+    return [atoms for atoms in around.values() if len(atoms) > 3] or [list(range(len(unit.symbols)))]
 
 
 def _outline(points: np.ndarray) -> np.ndarray:

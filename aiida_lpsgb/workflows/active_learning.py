@@ -356,7 +356,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if not labelling.is_finished_ok:
             self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         labels = labelling.outputs.configurations
-        self.ctx.training_sets[f"iteration_{self.iteration - 1:02d}"] = labels
+        self.ctx.training_sets[free_label(self.ctx.training_sets, self.iteration - 1)] = labels
         self.ctx.n_labels += len(labels)
         self.ctx.new_labels = True
         return None
@@ -439,3 +439,10 @@ def grade_error(inputs: Mapping[str, Any]) -> str | None:
             wanted = "a positive nbh_weight" if by_atom else "no nbh_weight"
             return f"{port}: `settings` has grade {inputs['settings']['grade']!r}, which needs {wanted} here"
     return None
+
+
+def free_label(training_sets: Mapping[str, Any], iteration: int) -> str:
+    """Name of an iteration's increment; sets of an earlier loop, which may have the same names, are kept."""
+    while f"iteration_{iteration:02d}" in training_sets:
+        iteration += 1
+    return f"iteration_{iteration:02d}"

@@ -78,6 +78,8 @@ def test_tree_finds_what_is_called_later(aiida_profile_clean):
     tree.refresh()
     assert tree.active() == []
     assert len(tree.processes) == 4
+    tree.refresh()  # with nothing left to ask for
+    assert tree.active() == []
 
 
 def test_reports_are_given_once_and_in_order(aiida_profile_clean):

@@ -2,9 +2,10 @@
 
 By default against numbers that `mlp` 2.1.2 produced, in tests/data/mtp/mlip2.npz, which
 
-    python tests/mtp/test_mlip2.py MLP
+    python tests/mtp/test_mlip2.py MLP UNTRAINED_MTPS
 
-writes anew; the slow tests run the `mlp` that LPSGB_MLIP2_MLP names, on 100 configurations a level.
+writes anew from the program and from MLIP-2's folder of templates; the slow tests run the `mlp` that LPSGB_MLIP2_MLP
+names, on 100 configurations a level.
 
 `mlp` prints six decimals. The moment and species coefficients are therefore large here, which makes them twelve digits
 of energies and forces. Derivatives come from `mlp` in two ways: the rows of an active set, in full precision, are
@@ -27,7 +28,7 @@ from ase import Atoms
 from ase.spacegroup import crystal
 
 from aiida_lpsgb.mtp import _training
-from aiida_lpsgb.mtp.basis import random_coefficients, untrained
+from aiida_lpsgb.mtp.basis import basis_functions, random_coefficients, untrained
 from aiida_lpsgb.mtp.calculator import Engine, types_of
 from aiida_lpsgb.mtp.configurations import labels, read_cfg, write_cfg
 from aiida_lpsgb.mtp.potential import MTP
@@ -158,9 +159,15 @@ def measured_grades(program, form, images, n_train):
     return Case(mtp, images, found)
 
 
-def record(program):
+def template_values(mtp):
+    """Values of the basis functions in one neighbourhood, sorted."""
+    rng = np.random.default_rng(5)
+    return np.sort(basis_functions(mtp, rng.normal(size=(7, 3)), rng.normal(size=(7, 6))))
+
+
+def record(program, templates):
     """Write the numbers that the tests compare with by default."""
-    arrays = {}
+    arrays = {f"template {n}": template_values(MTP.read(Path(templates) / f"{n:02d}.mtp")) for n in range(2, 30, 2)}
     for kind, forms in RECORDED.items():
         for form in forms:
             with tempfile.TemporaryDirectory() as folder:
@@ -278,5 +285,13 @@ def test_grades(graded, mode):
     assert np.count_nonzero(theirs > 1e3) >= 3
 
 
+@pytest.mark.parametrize(
+    "level", [*range(2, 20, 2), *(pytest.param(level, marks=pytest.mark.slow) for level in range(20, 30, 2))]
+)
+def test_basis_functions_are_those_of_the_templates(level):
+    with np.load(RECORD) as arrays:
+        np.testing.assert_allclose(template_values(untrained(level, 1)), arrays[f"template {level}"], rtol=1e-12)
+
+
 if __name__ == "__main__":
-    record(sys.argv[1])
+    record(*sys.argv[1:])

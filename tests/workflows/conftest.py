@@ -19,7 +19,7 @@ from aiida_lpsgb.cli import quicksetup
 
 CIF = Path(__file__).parents[1] / "data" / "half-filled.cif"
 SEED = 11
-STUDY_TIMEOUT_S = 300.0
+STUDY_TIMEOUT_S = 900.0
 
 MD = {"timestep_fs": 1.0, "barostat": "iso"}
 HOLD = {"ensemble": "nvt", "duration_ps": 1, "temperature_K": "target"}

@@ -5,7 +5,7 @@ from aiida import orm
 from aiida.plugins import WorkflowFactory
 from ase.build import bulk
 
-from aiida_lpsgb.workflows.active_learning import validate_inputs, validate_settings
+from aiida_lpsgb.workflows.active_learning import free_label, validate_inputs, validate_settings
 
 SETTINGS = {
     "temperatures_K": [300, 600],
@@ -45,6 +45,14 @@ def test_bad_settings(changes, message):
 def test_missing_setting():
     settings = {key: value for key, value in SETTINGS.items() if key != "max_labels"}
     assert "['max_labels'] are missing" in validate_settings(orm.Dict(settings), None)
+
+
+def test_increments_of_an_earlier_loop_are_kept():
+    """A loop that goes on from the outputs of another one has its sets under the same names."""
+    sets = {"start": 1, "iteration_01": 2, "iteration_02": 3}
+    assert free_label(sets, 1) == "iteration_03"
+    assert free_label({"start": 1}, 1) == "iteration_01"
+    assert free_label({"start": 1, "iteration_01": 2}, 2) == "iteration_02"
 
 
 @pytest.mark.usefixtures("aiida_profile_clean")

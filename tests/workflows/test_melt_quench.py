@@ -1,5 +1,7 @@
 """`lpsgb.melt_quench` with the real LAMMPS, and an interface with the glass."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from aiida import orm
@@ -7,6 +9,11 @@ from aiida.engine import run_get_node
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from ase import Atoms
 from ase.build import bulk
+
+from aiida_lpsgb.mtp.potential import MTP
+from aiida_lpsgb.structures.units import survey
+
+CIF = Path(__file__).parents[2] / "examples" / "data" / "beta-li3ps4.cif"
 
 
 @pytest.fixture
@@ -82,3 +89,62 @@ class TestMeltQuench:
         assert heat["temperature_K"] == [300, 2000]
         assert (cool["temperature_K"][0] - cool["temperature_K"][1]) / cool["duration_ps"] == 5
         assert np.prod(values["supercell"]["matrix"]) * 32 == 12288
+
+
+def ancestors(node):
+    """Every node that a node comes from."""
+    seen, front = {}, [node]
+    while front:
+        for link in front.pop().base.links.get_incoming().all():
+            if link.node.uuid not in seen:
+                seen[link.node.uuid] = link.node
+                front.append(link.node)
+    return seen
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("aiida_profile_clean")
+def test_from_the_cif_to_a_running_interface(installed_code, data_path):
+    """The chain of examples/glass.py in miniature: order, melt and quench, join, run; nothing is lost on the way."""
+    lammps = installed_code("lmp", "lpsgb.md")
+    mtp = MTP.read(data_path / "mtp" / "li3ps4_level8.mtp")
+    potential = DataFactory("lpsgb.potential")(mtp, ["Li", "P", "S"])
+    cif = orm.CifData(file=str(CIF), parse_policy="lazy")
+    ordering = orm.Dict({"charges": {"Li": 1, "P": 5, "S": -2}, "rank_by": "occupancy"})
+    crystal = CalculationFactory("lpsgb.order")(cif, ordering, orm.Int(1))["structure"]
+
+    stages = [
+        {"name": "hold", "ensemble": "nvt", "duration_ps": 2, "temperature_K": 1500},
+        {"name": "cool", "ensemble": "nvt", "duration_ps": 1, "temperature_K": [1500, 300]},
+    ]
+    builder = WorkflowFactory("lpsgb.melt_quench").get_builder_from_protocol(
+        lammps,
+        crystal,
+        potential,
+        {"centre": "P", "unit": "PS4", "max_bragg_order": 1.0, "max_pair_modulation": 10.0},
+        protocol="fast",
+        overrides={"supercell": {"n_atoms": 380}, "parameters": {"stages": stages, "timestep_fs": 1.0}},
+        seed=orm.Int(5),
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    order = {name: report["pair_modulation"] for name, report in outputs["amorphous"].get_dict().items()}
+    assert order["structure"] < 0.5 * order["reference"]
+
+    parameters = orm.Dict({"plane": [0, 0, 1], "max_strain": 0.05, "shift_step": 6.0, "n_cuts": 2})
+    joined = CalculationFactory("lpsgb.interface")(crystal, outputs["structure"], parameters)
+    stages = [
+        {"name": "relax", "ensemble": "minimise", "max_steps": 50},
+        {"name": "run", "ensemble": "npt", "duration_ps": 0.5, "temperature_K": 300},
+    ]
+    run = {"code": lammps, "structure": joined["structure"], "potential": potential, "seed": orm.Int(3)}
+    md = {**run, "parameters": orm.Dict({"stages": stages})}
+    outputs, node = run_get_node(WorkflowFactory("lpsgb.md.base"), md=md)
+    assert node.is_finished_ok, node.exit_message
+    first, last = joined["structure"].get_ase(), outputs["structure"].get_ase()
+    assert last.get_chemical_formula() == first.get_chemical_formula()
+    assert survey(last).shortest_pair > 1.6
+    found = ancestors(outputs["structure"])
+    assert cif.uuid in found
+    without_creator = [n for n in found.values() if isinstance(n, orm.StructureData) and n.creator is None]
+    assert not without_creator
