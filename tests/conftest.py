@@ -226,6 +226,8 @@ def daemon_profile(aiida_config, aiida_profile_factory):
         pytest.fail("verdi is not on PATH: activate the environment the tests run in")
     from aiida.engine.daemon.client import DaemonException, get_daemon_client
 
+    from aiida_lpsgb.cli.quicksetup import wait_for_broker
+
     with aiida_profile_factory(aiida_config, broker_backend="core.zeromq") as profile:
         # The default of 2 s fails on a loaded machine.
         aiida_config.set_option("daemon.timeout", 60)
@@ -233,6 +235,7 @@ def daemon_profile(aiida_config, aiida_profile_factory):
         client = get_daemon_client(profile.name)
         client.start_daemon(1)
         try:
+            wait_for_broker()
             yield profile
         finally:
             with contextlib.suppress(DaemonException):

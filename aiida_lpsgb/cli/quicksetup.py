@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sysconfig
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 DEFAULT_PROFILE = "lpsgb"
 DAEMON_TIMEOUT_S = 30
 """AiiDA's own 2 s are not enough for a daemon on a loaded machine to answer."""
+BROKER_TIMEOUT_S = 90
+"""AiiDA's own 10 s are not enough for a broker on a loaded machine to start."""
 POLL_INTERVAL_S = 0.2
 """Seconds between looks at the job list; local jobs cost nothing to list."""
 
@@ -298,7 +301,34 @@ def setup_daemon(profile: str, workers: int) -> Step:
     if client.is_daemon_running:
         return Step("daemon", profile, "present", f"({_workers(client)} workers)")
     verdi("-p", profile, "daemon", "start", str(workers))
+    wait_for_broker()
     return Step("daemon", profile, "created", f"({workers} workers)")
+
+
+def wait_for_broker(timeout_s: float = BROKER_TIMEOUT_S) -> None:
+    """Wait until the broker of the loaded profile takes messages; the daemon starts it, which takes its time.
+
+    Parameters
+    ----------
+    timeout_s
+        When to give up.
+
+    Raises
+    ------
+    ConnectionError
+        If it does not come up in time.
+    """
+    from aiida.manage import get_manager
+
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            get_manager().get_communicator()
+        except ConnectionError:
+            if time.monotonic() > end:
+                raise
+        else:
+            return
 
 
 def _workers(client) -> int:

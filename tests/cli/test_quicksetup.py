@@ -181,3 +181,28 @@ def test_mlip2_must_be_a_program(run_in, tmp_path):
     result = run_in("aiida-lpsgb", "quicksetup", "--mlip2", str(tmp_path / "mlp"), ok=False)
     assert result.returncode != 0
     assert "does not exist" in result.stderr
+
+
+class SlowBroker:
+    """A manager whose broker is there at the third look."""
+
+    def __init__(self):
+        self.looks = 0
+
+    def get_communicator(self):
+        self.looks += 1
+        if self.looks < 3:
+            raise ConnectionError("not yet")
+
+
+def test_a_slow_broker_is_waited_for(monkeypatch):
+    manager = SlowBroker()
+    monkeypatch.setattr("aiida.manage.get_manager", lambda: manager)
+    quicksetup.wait_for_broker(timeout_s=60)
+    assert manager.looks == 3
+
+
+def test_a_broker_that_never_comes_is_an_error(monkeypatch):
+    monkeypatch.setattr("aiida.manage.get_manager", SlowBroker)
+    with pytest.raises(ConnectionError, match="not yet"):
+        quicksetup.wait_for_broker(timeout_s=0)

@@ -193,6 +193,7 @@ def _study(aiida_profile, broker_profile_factory):
         builder = build()
         client = get_daemon_client(profile.name)
         client.start_daemon(1)
+        quicksetup.wait_for_broker()
         node = submit(builder)
         wait_for(node, lambda: node.is_terminated)
         client.stop_daemon(wait=True)

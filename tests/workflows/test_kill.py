@@ -10,6 +10,8 @@ from aiida import orm
 from aiida.engine import submit
 from aiida.engine.daemon.client import get_daemon_client
 
+from aiida_lpsgb.cli import quicksetup
+
 pytestmark = [pytest.mark.daemon, pytest.mark.slow]
 
 EXPLORE_PS = 200
@@ -69,6 +71,7 @@ def undisturbed(miniature, broker_profile_factory):
 def run(profile, miniature, disturb=None):
     client = get_daemon_client(profile.name)
     client.start_daemon(1)
+    quicksetup.wait_for_broker()
     study = submit(miniature.build(explore_ps=EXPLORE_PS, boundary=None))
     if disturb is not None:
         disturb(study, miniature)
