@@ -183,17 +183,17 @@ def bench_persistence(quick: bool) -> dict[str, Any]:
         bars = ripser(distances, distance_matrix=True, maxdim=1, thresh=8.0)["dgms"][1]
         return bars[np.isfinite(bars[:, 1])]
 
-    every = max(1, n_frames // 20)
-    sample = range(0, n_frames, every)
+    sample = range(0, n_frames, max(1, n_frames // 20))
     theirs, bars = timed(lambda: [plain(i) for i in sample])
-    rips, own = timed(lambda: persistence(trajectory, "Li", filtration="rips", every=every, workers=CORES))
+    rips, own = timed(lambda: persistence(trajectory, "Li", filtration="rips", workers=CORES))
     for column, values in enumerate((own.birth_A, own.death_A)):
-        assert np.allclose(np.sort(values), np.sort(np.concatenate(bars)[:, column]), atol=1e-5)
+        wanted = np.sort(np.concatenate(bars)[:, column])
+        assert np.allclose(np.sort(values[np.isin(own.frame, sample)]), wanted, atol=1e-5)
     scale = n_frames / len(sample)
-    ratios = {"alpha": scale * theirs / ours, "rips": theirs / rips}
+    ratios = {"alpha": scale * theirs / ours, "rips": scale * theirs / rips}
     return result | {
         f"peers_seconds (from {len(sample)} frames)": {"ripser to 8 Å, a frame at a time": scale * theirs},
-        f"seconds_rips (from {len(sample)} frames)": scale * rips,
+        "seconds_rips": rips,
         "ratio_to_best_peer": ratios,
         "met": bool(ratios["alpha"] >= 10 and ours <= 120 and ratios["rips"] >= 2),
     }

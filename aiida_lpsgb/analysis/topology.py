@@ -39,6 +39,7 @@ FILTRATIONS = {"rips": "diameter", "alpha": "radius"}
 LONGEST_RING = 12
 """Rings of more ions than this have size 0."""
 
+_LONGEST_A = 8.0
 _JITTER_A = 1e-5
 _BOOTSTRAPS = 1000
 # Where a Rips filtration is cut: beyond the last birth, then further if loops are left. Most die soon after.
@@ -58,6 +59,8 @@ class Loops:
         Birth of loops that close only through the periodic boundary, ascending, Å.
     ring_size
         Points of the shortest ring that is closed at birth; 0 if not looked for or longer than :data:`LONGEST_RING`.
+    edge
+        Points of the edge that closes each loop, shape ``(n_loops, 2)``.
     filtration, scale
         ``rips`` or ``alpha``; ``diameter`` or ``radius``.
     """
@@ -66,6 +69,7 @@ class Loops:
     death_A: np.ndarray
     periodic_A: np.ndarray
     ring_size: np.ndarray
+    edge: np.ndarray
     filtration: str
     scale: str
 
@@ -119,7 +123,7 @@ def alpha_loops(
     birth, death = np.sqrt(found["birth"])[order], np.sqrt(found["death"])[order]
     # Loops that live only through the jitter are not there.
     keep = death - birth > 10 * _JITTER_A
-    return Loops(birth[keep], death[keep], essential, sizes[order][keep], "alpha", "radius")
+    return Loops(birth[keep], death[keep], essential, sizes[order][keep], found["edge"][order][keep], "alpha", "radius")
 
 
 def _jitter(number: int) -> np.ndarray:
@@ -205,7 +209,11 @@ def rips_loops(
             break
     bars = bars[np.isfinite(bars[:, 1])].astype(float)
     bars = bars[np.lexsort((bars[:, 1], bars[:, 0]))]
-    return Loops(bars[:, 0], bars[:, 1], np.empty(0), np.zeros(len(bars), int), "rips", "diameter")
+    # ripser does not tell which edge closes a loop, but its length does; it computes in single precision.
+    by_length = np.argsort(lengths)
+    closing = by_length[np.searchsorted(lengths[by_length].astype(np.float32), bars[:, 0].astype(np.float32))]
+    edge = np.stack([rows[closing], columns[closing]], axis=1)
+    return Loops(bars[:, 0], bars[:, 1], np.empty(0), np.zeros(len(bars), int), edge, "rips", "diameter")
 
 
 def _windings(edges: coo_matrix, scaled: np.ndarray, pbc: np.ndarray) -> int:
@@ -353,7 +361,7 @@ def persistence(
     filtration: str = "alpha",
     every: int = 1,
     region: Region | None = None,
-    longest_A: float = 8.0,
+    longest_A: float | None = None,
     rings: bool = True,
     workers: int | None = 1,
 ) -> PersistenceDiagram:
@@ -370,11 +378,11 @@ def persistence(
     every
         Take one frame in so many.
     region
-        Take only ions in this region. The diagram is then of these ions alone: slabs stay periodic along the
-        boundary, boxes are free.
+        Take only loops of this region: those whose closing edge has its middle there. The filtration is that of all
+        ions, as ions cut out of their surroundings would make loops around the void that is left.
     longest_A
-        Where the filtration ends, in its native scale (not used by a fully periodic alpha filtration, which runs to
-        its end).
+        Where the filtration ends, in its native scale; by default 8 Å, or as far as a smaller cell lets Rips go. Not
+        used by a fully periodic alpha filtration, which runs to its end.
     rings
         Whether to look for ring sizes (alpha).
     workers
@@ -382,13 +390,20 @@ def persistence(
     """
     if filtration not in FILTRATIONS:
         raise ValueError(f"filtration must be one of {', '.join(FILTRATIONS)}, found {filtration!r}")
-    if every < 1 or longest_A <= 0:
+    if every < 1 or (longest_A is not None and longest_A <= 0):
         raise ValueError(f"needed: every ≥ 1 and longest_A > 0, found {every} and {longest_A}")
     indices = trajectory.indices(species)
     frames = range(0, trajectory.n_frames, every)
-    pbc = tuple(bool(p) and _still_periodic(region, k) for k, p in enumerate(trajectory.pbc))
-    items = ((*_frame_points(trajectory, i, indices, region), pbc) for i in frames)
-    job = _Job(filtration, longest_A, rings)
+    items = (
+        (trajectory.scaled(None, i, i + 1, indices=indices)[0], trajectory.cells[i], tuple(trajectory.pbc))
+        for i in frames
+    )
+    if longest_A is None:
+        longest_A = _LONGEST_A
+        if filtration == "rips":
+            height = min(heights(c)[trajectory.pbc].min(initial=np.inf) for c in trajectory.cells[::every])
+            longest_A = min(longest_A, 0.4999 * height)
+    job = _Job(filtration, longest_A, rings, region)
     # The alpha route spends its time without Python's lock; ripser holds it.
     found = list(map_frames(job, items, workers, processes=filtration == "rips"))
     periodic = np.full((len(found), 3), np.nan)
@@ -409,29 +424,25 @@ def persistence(
     )
 
 
-def _still_periodic(region: Region | None, axis: int) -> bool:
-    """Whether a region's points still repeat along a cell vector."""
-    return region is None or getattr(region, "axis", axis) != axis
-
-
-def _frame_points(trajectory: Trajectory, index: int, indices: np.ndarray, region: Region | None):
-    scaled = trajectory.scaled(None, index, index + 1, indices=indices)[0]
-    cell = trajectory.cells[index]
-    if region is not None:
-        scaled = scaled[region.contains(scaled, cell)]
-    return scaled - np.floor(scaled), cell
-
-
 @dataclass(frozen=True)
 class _Job:
-    """One frame, in a process of its own."""
+    """Loops of one frame and how many ions they are of, in a process of its own."""
 
     filtration: str
     longest_A: float
     rings: bool
+    region: Region | None
 
     def __call__(self, item: tuple[np.ndarray, np.ndarray, tuple[bool, ...]]) -> tuple[Loops, int]:
         scaled, cell, pbc = item
         if self.filtration == "rips":
-            return rips_loops(scaled, cell, pbc, longest_distance_A=self.longest_A), len(scaled)
-        return alpha_loops(scaled, cell, pbc, longest_radius_A=self.longest_A, rings=self.rings), len(scaled)
+            found = rips_loops(scaled, cell, pbc, longest_distance_A=self.longest_A)
+        else:
+            found = alpha_loops(scaled, cell, pbc, longest_radius_A=self.longest_A, rings=self.rings)
+        if self.region is None:
+            return found, len(scaled)
+        start, end = scaled[found.edge[:, 0]], scaled[found.edge[:, 1]]
+        middle = start + 0.5 * (end - start - np.rint(end - start) * pbc)
+        here = self.region.contains(middle, cell)
+        kept = {name: getattr(found, name)[here] for name in ("birth_A", "death_A", "ring_size", "edge")}
+        return replace(found, **kept), int(self.region.contains(scaled, cell).sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from aiida.orm import ProcessNode
     from matplotlib.figure import Figure
 
+
+# Edges that differ by more are those of another cell, such as that of a grain boundary.
+_SAME_CELL = 0.06
 
 HEADER = ("quantity", "here", "published")
 
@@ -36,11 +39,11 @@ def characterisation_rows(
     summary
         The ``summary`` of `lpsgb.characterise`.
     references
-        By name of the number (``first_peaks_A``, ``whole_fraction``, ``mean_disorder``, ``f_pd``): ``values`` and a
-        ``note`` on why a run may differ.
+        By name of the number (``cell_A``, ``first_peaks_A``, ``whole_fraction``, ``mean_disorder``, ``f_pd``):
+        ``values`` and a ``note`` on why a run may differ.
     """
     references = references or {}
-    rows = []
+    rows = _cell_rows(summary.get("cell_A"), references.get("cell_A", {}).get("values"))
     peaks = references.get("first_peaks_A", {}).get("values", {})
     for pair, distance in summary.get("first_peaks_A", {}).items():
         published = next((peaks[p] for p in (pair, "-".join(reversed(pair.split("-")))) if p in peaks), None)
@@ -71,6 +74,20 @@ def characterisation_rows(
         here = _text(values["diffusivity_cm2_s"], values["uncertainty_cm2_s"], ".2e")
         rows.append((f"D in {label.replace('__', ', ')} (cm²/s)", here, ""))
     return rows
+
+
+def _cell_rows(lengths: Sequence[float] | None, unit: Sequence[float] | None) -> list[tuple[str, str, str]]:
+    """Edges of the unit cell, where the cell is a supercell of the published one."""
+    if lengths is None or unit is None:
+        return []
+    repeats = [max(1, round(length / edge)) for length, edge in zip(lengths, unit, strict=True)]
+    found = [length / number for length, number in zip(lengths, repeats, strict=True)]
+    if any(abs(a / b - 1) > _SAME_CELL for a, b in zip(found, unit, strict=True)):
+        return []
+    return [
+        (f"{name} (Å)", _text(a, None, ".2f"), _text(b, None, ".2f"))
+        for name, a, b in zip("abc", found, unit, strict=True)
+    ]
 
 
 def characterisation_table(summary: Mapping[str, Any], references: Mapping[str, Any] | None = None) -> str:

@@ -309,7 +309,7 @@ def msd(
         axes.set_ylim(positive.min() * 0.1, positive.max() * 2)
     axes.set_xlabel("lag  (ps)")
     axes.set_ylabel("mean-squared displacement  (Å²)")
-    axes.legend()
+    axes.legend(loc="upper left")
     return figure
 
 

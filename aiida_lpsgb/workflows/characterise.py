@@ -143,6 +143,7 @@ class CharacteriseWorkChain(ProtocolMixin):
             self._compute(f"topology.{label}", "lpsgb.topology", parameters)
 
     def _compute(self, name: str, entry_point: str, parameters: orm.Dict) -> None:
+        self.report(f"computing {name}")
         try:
             result = CalculationFactory(entry_point)(self.inputs.trajectory, parameters)
         except ValueError as error:

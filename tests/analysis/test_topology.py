@@ -221,14 +221,41 @@ def test_slab_against_the_torus():
     np.testing.assert_array_equal(*[x.ring_size[(x.lifetime_A > 0.01) & (x.death_A < 7.5)] for x in (torus, slab)])
 
 
-def test_regions(liquid):
-    slab = persistence(liquid, "Li", region=Slab(2, (0.5,), 10.0))
-    box = persistence(liquid, "Li", region=Box((0.2, 0.2, 0.2), (0.8, 0.8, 0.8)))
-    assert 30 < slab.n_points < 50
-    assert box.n_points < slab.n_points
-    # A slab fills its cell in two directions only: whatever percolates is not reported as a loop of the torus.
-    assert np.isnan(slab.periodic_A).all()
-    assert len(slab.birth_A) > 0
+@pytest.mark.parametrize("filtration", ["alpha", "rips"])
+def test_regions_share_the_loops_of_the_whole(liquid, filtration):
+    """Cut in three, a cell has each of its loops once, and none around the void that a cut would leave."""
+    if filtration == "rips":
+        pytest.importorskip("ripser")
+    whole = persistence(liquid, "Li", filtration=filtration)
+    thirds = [
+        persistence(liquid, "Li", filtration=filtration, region=Box((0, 0, low), (1, 1, low + 1 / 3)))
+        for low in (0, 1 / 3, 2 / 3)
+    ]
+    for name in ("birth_A", "death_A", "ring_size"):
+        together = np.concatenate([getattr(part, name) for part in thirds])
+        np.testing.assert_array_equal(np.sort(together), np.sort(getattr(whole, name)))
+    assert sum(part.n_points for part in thirds) == pytest.approx(120)
+    # Any part of a uniform liquid has the f_PD of the whole.
+    for part in thirds:
+        assert part.persistent_fraction(0.5).value == pytest.approx(whole.persistent_fraction(0.5).value, abs=0.08)
+
+
+@pytest.mark.parametrize("filtration", ["alpha", "rips"])
+def test_a_ring_belongs_where_it_closes(filtration):
+    """A square among distant ions is a loop of the slab that holds it only."""
+    if filtration == "rips":
+        pytest.importorskip("ripser")
+    square = np.array([[28, 28, 15.0], [31, 28, 15], [31, 31.1, 15.1], [28, 31, 15]])
+    others = np.array([[10, 10, 45], [50, 12, 46], [12, 50, 47], [48, 51, 44]])
+    atoms = Atoms("Li8", positions=np.vstack([square, others]), cell=[60, 60, 60], pbc=True)
+    run = Trajectory.from_ase([atoms], 1.0, unwrapped=True)
+    here, there = (
+        persistence(run, "Li", filtration=filtration, region=Slab(2, (z,), 10.0), longest_A=8.0) for z in (0.25, 0.75)
+    )
+    longest_lived = here.death_A - here.birth_A
+    assert longest_lived.max() > 0.5
+    assert (there.birth_A > 8).all()
+    assert here.n_points == there.n_points == 4
 
 
 def test_bad_input(liquid):

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -96,6 +98,22 @@ class Packed(io.BytesIO):
     def seek(self, *args):
         super().seek(*args)
         return 0
+
+
+def test_threads_share_a_packed_stream(tmp_path):
+    class Slow(Packed):
+        """Lets another thread in between a seek and the read that it is for."""
+
+        def seek(self, *arguments):
+            super().seek(*arguments)
+            time.sleep(1e-3)
+
+    positions = np.random.default_rng(0).random((60, 5, 3)).cumsum(axis=0)
+    whole = Trajectory(["Li"] * 5, positions, np.eye(3) * 9, np.arange(60.0))
+    packed = Trajectory.load(Slow(whole.save(tmp_path / "t").read_bytes()))
+    with ThreadPoolExecutor(4) as pool:
+        frames = list(pool.map(lambda i: packed.positions(None, i, i + 1)[0], range(60)))
+    np.testing.assert_array_equal(frames, whole.positions())
 
 
 def compare(again, trajectory):

@@ -95,6 +95,7 @@ def test_what_moves_is_said_once():
         "regions": "Na",
         "topology__alpha_radius": "Na",
         "topology__alpha_diameter": "Na",
+        "topology__rips_diameter": "Na",
     }
     assert analyses["diffusivity"]["charge"] == 1
     assert "rdf" not in analyses

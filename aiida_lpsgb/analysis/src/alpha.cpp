@@ -121,6 +121,7 @@ struct Triangle {
 struct Pairs {
   std::vector<double> birth, death, essential;
   std::vector<int> ring;
+  std::vector<std::array<int, 2>> edge;  // points of the edge that closes the ring
   long euler = 0;
   double largest = 0;
 };
@@ -164,6 +165,7 @@ public:
       if (death <= edge.value) continue;
       result.birth.push_back(edge.value);
       result.death.push_back(death);
+      result.edge.push_back({edge.a.point, edge.b.point});
       result.ring.push_back(longest_ring > 0 ? ring(edge, static_cast<int>(k), longest_ring) : 0);
     }
     return result;
@@ -654,6 +656,8 @@ py::dict to_dict(const Pairs &pairs)
   result["death"] = py::array_t<double>(pairs.death.size(), pairs.death.data());
   result["essential"] = py::array_t<double>(pairs.essential.size(), pairs.essential.data());
   result["ring"] = py::array_t<int>(pairs.ring.size(), pairs.ring.data());
+  result["edge"] = py::array_t<int>({static_cast<py::ssize_t>(pairs.edge.size()), static_cast<py::ssize_t>(2)},
+                                    pairs.edge.empty() ? nullptr : pairs.edge.front().data());
   result["euler"] = pairs.euler;
   result["largest"] = pairs.largest;
   return result;
@@ -717,7 +721,8 @@ PYBIND11_MODULE(_alpha, module)
 {
   module.doc() = "Persistent loops of the alpha filtration of periodic points.";
   module.def("loops", &loops, py::arg("points"), py::arg("images"), py::arg("corners"), py::arg("n_points"), py::arg("cap"),
-             py::arg("longest_ring"), "Squared radii at which loops are born and die, from one tetrahedron of each periodic class.");
+             py::arg("longest_ring"), "Squared radii at which loops are born and die, and the points of the edge that closes each, from one tetrahedron of each "
+             "periodic class.");
   module.def("torus_loops", &torus_loops, py::arg("scaled"), py::arg("cell"), py::arg("longest_ring"),
              "The same for points in a fully periodic cell, which is triangulated here; scaled positions in [0, 1).");
 }

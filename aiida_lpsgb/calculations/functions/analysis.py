@@ -402,9 +402,10 @@ def characterise_summary(**results: orm.Data) -> orm.Dict:
     Returns
     -------
     Dict
-        ``first_peaks_A``, ``whole_fraction``, ``units``, ``mean_disorder``, ``enrichment``, ``diffusivity_cm2_s``,
-        ``conductivity_s_cm``, ``isotropy``, ``haven_ratio``, ``topology`` (by name: f_PD with filtration, scale and
-        threshold) and ``regions`` (by region and estimator), each with its uncertainty; only what was computed.
+        ``first_peaks_A``, ``whole_fraction``, ``units``, ``mean_disorder``, ``cell_A`` (lengths of the mean cell's
+        vectors), ``enrichment``, ``diffusivity_cm2_s``, ``conductivity_s_cm``, ``isotropy``, ``haven_ratio``,
+        ``topology`` (by name: f_PD with filtration, scale and threshold) and ``regions`` (by region and estimator),
+        each with its uncertainty; only what was computed.
     """
     summary: dict[str, Any] = {}
     for name, node in sorted(results.items()):
@@ -485,8 +486,11 @@ def _motion(node: DiffusivityData) -> dict[str, Any]:
 _HEADLINES: dict[str, Callable[[Any], dict[str, Any]]] = {
     "rdf": lambda node: _pick({"first_peaks_A": "first_peaks_A"}, node.base.attributes.all),
     "speciation": lambda node: _pick({"whole_fraction": "whole_fraction_mean", "units": "units"}, node.get_dict()),
-    "density": lambda node: _pick(
-        {"enrichment": "enrichment", "enrichment_uncertainty": "enrichment_uncertainty"}, node.base.attributes.all
+    "density": lambda node: (
+        {"cell_A": np.linalg.norm(node.get_array("cell_A"), axis=1).tolist()}
+        | _pick(
+            {"enrichment": "enrichment", "enrichment_uncertainty": "enrichment_uncertainty"}, node.base.attributes.all
+        )
     ),
     "disorder": lambda node: _pick(
         {"mean_disorder": "mean", "mean_disorder_uncertainty": "mean_uncertainty", "disorder_form": "form"},

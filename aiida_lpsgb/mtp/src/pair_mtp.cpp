@@ -38,7 +38,7 @@ PairMTP::~PairMTP()
 
 void PairMTP::fail(const std::string &reason) const
 {
-  error->all(FLERR, "Pair style {}: {}", style(), reason);
+  error->all(FLERR, std::string("Pair style ") + style() + ": " + reason);
 }
 
 std::string PairMTP::read_file(const std::string &path) const

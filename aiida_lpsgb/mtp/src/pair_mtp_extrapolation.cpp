@@ -189,7 +189,7 @@ std::vector<PairMTPExtrapolation::Atom> PairMTPExtrapolation::own_atoms() const
 std::vector<PairMTPExtrapolation::Atom> PairMTPExtrapolation::all_atoms() const
 {
   constexpr int width = sizeof(Atom) / sizeof(double);
-  const std::vector<Atom> own = own_atoms();
+  std::vector<Atom> own = own_atoms();  // not const: see MPI_Gatherv of LAMMPS's STUBS
   int size = width * static_cast<int>(own.size());
   std::vector<int> sizes(comm->nprocs, 0), starts(comm->nprocs, 0);
   MPI_Gather(&size, 1, MPI_INT, sizes.data(), 1, MPI_INT, 0, world);
