@@ -51,8 +51,10 @@ def test_everything_by_protocol(trajectory):
     assert 1 < summary["mean_disorder"] < 2.5
     assert summary["disorder_form"] == "normalised"
     # Every node is found by what it was computed with, and made by a process.
-    query = orm.QueryBuilder().append(
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": node.pk}, tag="chain")
+    query.append(
         orm.ArrayData,
+        with_incoming="chain",
         filters={"attributes.filtration": "alpha", "attributes.scale": "radius"},
         project="attributes.f_pd",
     )
