@@ -33,7 +33,7 @@ A2_PS_TO_CM2_S = 1.0e-4
 _ATOMS_A_BATCH = 64
 _LAGS_FITTED = 24
 _CANDIDATES = 10
-_AGREEMENT = 2.0
+_AGREEMENT, _WIDE_AGREEMENT = 2.0, 3.0
 
 
 # ---- mean-squared displacements ------------------------------------------------------------------------------------
@@ -173,12 +173,17 @@ def excess_exponent(msd: np.ndarray, first: int, last: int) -> float:
 
 
 def diffusive_window(
-    msd: np.ndarray, block_msd: np.ndarray, n_frames: int, last: int, tolerance: float = 0.1
+    msd: np.ndarray,
+    block_msd: np.ndarray,
+    n_frames: int,
+    last: int,
+    tolerance: float = 0.1,
+    agreement: float = _AGREEMENT,
 ) -> Window:
     """Find the earliest lag from which the displacement grows linearly, as far as the data can tell.
 
     A lag qualifies if the log–log slope of the excess displacement beyond it is one within the tolerance, and if the
-    slope of the line fitted from there differs from those fitted from every later lag by no more than two standard
+    slope of the line fitted from there differs from those fitted from every later lag by no more than some standard
     errors of that difference (Lepski's rule: the bias of starting early is then below the noise of starting late).
 
     Parameters
@@ -194,6 +199,9 @@ def diffusive_window(
     tolerance
         Largest deviation of the log–log slope of the excess from one. If no lag meets it, the one that deviates least
         is taken and the window is marked as not diffusive.
+    agreement
+        How many standard errors. With two, a plain random walk begins late by chance in one run of five; with three, in
+        one of fifty.
     """
     starts = np.unique(np.rint(np.geomspace(1, max(1, last // 2), _CANDIDATES)).astype(int))
     windows, slopes, blocks = [], [], []
@@ -206,11 +214,42 @@ def diffusive_window(
     slopes, blocks = np.array(slopes), np.array(blocks)
     for k, window in enumerate(windows):
         spread = np.std(blocks[k:] - blocks[k], axis=1, ddof=1) / np.sqrt(len(block_msd))
-        if window.diffusive and np.all(np.abs(slopes[k:] - slopes[k]) <= _AGREEMENT * spread):
+        if window.diffusive and np.all(np.abs(slopes[k:] - slopes[k]) <= agreement * spread):
             # Twice the lag that qualifies: what is left of the early motion fades fast, and was just below the noise.
             safe = windows[int(np.searchsorted(starts, min(2 * window.first, starts[-1])))]
             return safe if safe.diffusive else window
     return min(windows, key=lambda w: abs(w.exponent - 1))
+
+
+def lateral_window(
+    trajectory: Trajectory,
+    species: str,
+    *,
+    longest_lag_share: float = 0.08,
+    n_blocks: int = 10,
+    drift: str | Iterable[str] | None = "framework",
+    frame: np.ndarray | None = None,
+) -> Window:
+    """The diffusive window of all ions along the first two directions of a frame.
+
+    Where diffusion depends on the place along the normal alone, the lateral displacement of all ions together grows
+    linearly nevertheless, while the normal one bends for as long as ions need to see all of the cell. As a late window
+    costs more than an early one there, three standard errors are allowed for where :func:`diffusivity` allows for two.
+
+    Parameters
+    ----------
+    trajectory, species, longest_lag_share, n_blocks, drift, frame
+        As for :func:`diffusivity`.
+    """
+    positions, _ = displacements(trajectory, species, drift)
+    if frame is not None:
+        positions = positions @ np.asarray(frame, float).T
+    _, last = _last_lag(len(positions), trajectory.interval_ps, None, longest_lag_share)
+    edges = _block_edges(len(positions), last, n_blocks)
+    whole, *blocks = (
+        mean_squared_displacement(positions[a:b])[:, :2].sum(axis=1) for a, b in [(0, len(positions)), *edges]
+    )
+    return diffusive_window(whole, np.stack(blocks), len(positions), last, agreement=_WIDE_AGREEMENT)
 
 
 def brownian_covariance(lags: Sequence[int], n_frames: int, noise: float = 0.0) -> np.ndarray:
