@@ -255,7 +255,8 @@ def fit_regimes(
     straight = _chi2(np.stack([np.ones(n), x], axis=1), y, e)
     best, where = np.inf, None
     for low, high in pairwise(levels[1:-1]):
-        for knee in np.linspace(1 / (K_B * high), 1 / (K_B * low), 9):
+        # Between two temperatures, not at one of them: each belongs to one side.
+        for knee in np.linspace(1 / (K_B * high), 1 / (K_B * low), 11)[1:-1]:
             design = np.stack([np.ones(n), x - knee, np.maximum(0.0, x - knee)], axis=1)
             chi2 = _chi2(design, y, e)
             if chi2 < best:
@@ -265,7 +266,7 @@ def fit_regimes(
     if second >= first:
         return Regimes((one,), None, (first, second))
     transition = 1.0 / (K_B * where)
-    lower = t <= transition + 1e-9
+    lower = t < transition
     fits = (fit(t[lower], d[lower], s[lower], limits[lower]), fit(t[~lower], d[~lower], s[~lower], limits[~lower]))
     return Regimes(fits, float(transition), (first, second))
 
