@@ -121,8 +121,8 @@ def characterisation_figures(node: ProcessNode, references: Mapping[str, Any] | 
     drawn: dict[str, Figure] = {}
     if "rdf" in outputs:
         drawn["rdf"] = _radial_distributions(outputs.rdf, (references or {}).get("first_peaks_A", {}).get("values", {}))
-    if "speciation" in outputs:
-        drawn["speciation"] = figures.units({"": outputs.speciation.get_dict()["units"]})
+    if "speciation" in outputs and len(found := outputs.speciation.get_dict()["units"]) > 1:
+        drawn["speciation"] = figures.units({"": found})
     if "density" in outputs:
         drawn |= _density(outputs.density)
     if "disorder" in outputs:

@@ -435,9 +435,9 @@ def density_map(
     image = axes.pcolormesh(first, second, projection.T, cmap="magma_r", vmin=0, vmax=top, rasterized=True)
     axes.set_aspect("equal")
     axes.grid(False)
-    for ends in regions_A:
-        for end in ends:
-            axes.axhline(end, color=COLOURS[0], ls="--", lw=1.2)
+    inner = {end for ends in regions_A for end in ends if second[0] < end < second[-1]}
+    for end in sorted(inner):
+        axes.axhline(end, color=COLOURS[0], ls="--", lw=1.2)
     axes.set_xlabel(f"{labels[0]}  (Å)")
     axes.set_ylabel(f"{labels[1]}  (Å)")
     figure.colorbar(image, ax=axes, label=f"{species} per Å²", shrink=0.9)

@@ -74,7 +74,7 @@ def test_everything_by_protocol(trajectory, tmp_path, monkeypatch):
     grid = outputs["density"].get_array("density_A3")
     assert grid.mean() * 18**3 == pytest.approx(60)
     drawn = characterisation_figures(node)
-    assert {"rdf", "speciation", "density", "profile", "disorder", "msd", "topology_rips_diameter"} <= set(drawn)
+    assert {"rdf", "density", "profile", "disorder", "msd", "topology_rips_diameter"} <= set(drawn)
     # The queries of the documentation find this run.
     monkeypatch.chdir(tmp_path)
     found = {}
