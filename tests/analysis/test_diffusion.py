@@ -113,6 +113,21 @@ def test_ballistic_start_is_left_out():
     assert result.value == pytest.approx(D, abs=3 * result.uncertainty)
 
 
+def test_hopping_to_and_fro_is_not_diffusion():
+    """Ions that relax among a few sites for 60 ps and then move on slowly: what 8 % of the run shows is too fast."""
+    rng = np.random.default_rng(12)
+    kept = np.exp(-1 / 60)
+    place = np.zeros((2000, 60, 3))
+    for t in range(1, 2000):
+        place[t] = kept * place[t - 1] + rng.normal(0, np.sqrt(1 - kept**2), (60, 3))
+    positions = place + 0.3 * steps(rng, 2000, 60).cumsum(axis=0)
+    result = diffusivity(run(positions), "Li")
+    assert result.window_ps[1] > 0.15 * 2000
+    assert result.value == pytest.approx(0.09 * D, rel=0.35)
+    # In the window of 8 % of the run nothing tells.
+    assert diffusivity(run(positions), "Li", window_ps=(20, 160)).value > 0.2 * D
+
+
 def test_framework_drift_is_removed():
     rng = np.random.default_rng(2)
     walk = steps(rng, 600, 30).cumsum(axis=0)
