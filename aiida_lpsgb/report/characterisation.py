@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _SAME_CELL = 0.06
 
 HEADER = ("quantity", "here", "published")
+RECOMMENDED = "occupancy"
+"""The estimator of diffusion in a region that is without bias along it."""
 
 
 def summary_of(pk: int) -> dict[str, Any]:
@@ -62,6 +64,8 @@ def characterisation_rows(
     ):
         if key in summary:
             published = references.get(key, {}).get("values")
+            if key == "diffusivity_cm2_s" and not summary.get("diffusive", True):
+                name += ", not yet diffusive"
             rows.append((name, _text(summary[key], _error(summary, key), form), _text(published, None, form)))
     for label, values in summary.get("topology", {}).items():
         name = f"f_PD, L > {values['threshold_A']:g} Å, {values['filtration']}, {values['scale']}"
@@ -74,8 +78,11 @@ def characterisation_rows(
             )
         )
     for label, values in summary.get("regions", {}).items():
+        where = label.replace("__", ", ")
         here = _text(values["diffusivity_cm2_s"], values["uncertainty_cm2_s"], ".2e")
-        rows.append((f"D in {label.replace('__', ', ')} (cm²/s)", here, ""))
+        rows.append((f"D in {where} (cm²/s)", here, ""))
+        if label.endswith(RECOMMENDED) and "isotropy" in values:
+            rows.append((f"ξ in {where}", _text(values["isotropy"], values["isotropy_uncertainty"], ".2f"), ""))
     return rows
 
 

@@ -638,7 +638,8 @@ def scatter(
         axes.set_yscale("log")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.legend()
+    # Points may be anywhere, so the names stand outside.
+    figure.legend(loc="outside upper center", ncols=min(4, len(points)))
     return figure
 
 

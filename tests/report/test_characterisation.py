@@ -108,7 +108,17 @@ def test_table_beside_references():
                 "scale": "diameter",
             }
         },
-        "regions": {"boundary__occupancy": {"diffusivity_cm2_s": 1e-6, "uncertainty_cm2_s": 1e-7}},
+        "diffusivity_cm2_s": 2e-7,
+        "diffusive": False,
+        "regions": {
+            "boundary__occupancy": {
+                "diffusivity_cm2_s": 1e-6,
+                "uncertainty_cm2_s": 1e-7,
+                "isotropy": 0.4,
+                "isotropy_uncertainty": 0.1,
+            },
+            "boundary__tagged": {"diffusivity_cm2_s": 1e-6, "uncertainty_cm2_s": 1e-7, "isotropy": 0.3},
+        },
     }
     references = {"first_peaks_A": {"values": {"Li-P": 3.05}, "note": "colder"}, "f_pd": {"values": 0.04}}
     text = characterisation_table(summary, references)
@@ -117,5 +127,8 @@ def test_table_beside_references():
     assert lines["first peak P-Li (Å)"].split()[-2:] == ["3.18", "3.05"]
     assert lines["f_PD, L > 1 Å, alpha, diameter"].endswith("0.04")
     assert "1.550 ± 0.010" in lines["mean site disorder, normalised"]
+    assert "D (cm²/s), not yet diffusive" in lines
     assert "D in boundary, occupancy (cm²/s)" in lines
+    assert lines["ξ in boundary, occupancy"].endswith("0.40 ± 0.10")
+    assert "ξ in boundary, tagged" not in lines
     assert "first_peaks_A: colder" in text

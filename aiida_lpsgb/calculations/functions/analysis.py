@@ -402,7 +402,8 @@ def characterise_summary(**results: orm.Data) -> orm.Dict:
     -------
     Dict
         ``first_peaks_A``, ``whole_fraction``, ``units``, ``mean_disorder``, ``cell_A`` (lengths of the mean cell's
-        vectors), ``enrichment``, ``diffusivity_cm2_s``, ``conductivity_s_cm``, ``isotropy``, ``haven_ratio``,
+        vectors), ``enrichment``, ``diffusivity_cm2_s``, ``conductivity_s_cm``, ``diffusive`` (whether the motion was
+        seen to be), ``isotropy``, ``haven_ratio``,
         ``topology`` (by name: f_PD with filtration, scale and threshold) and ``regions`` (by region and estimator),
         each with its uncertainty; only what was computed.
     """
@@ -478,7 +479,7 @@ def _motion(node: DiffusivityData) -> dict[str, Any]:
             "temperature_K",
         )
     }
-    more = ("isotropy", "isotropy_uncertainty", "haven_ratio", "haven_ratio_uncertainty")
+    more = ("diffusive", "isotropy", "isotropy_uncertainty", "haven_ratio", "haven_ratio_uncertainty")
     region = ("residence_ps", "still_there", "mean_ions")
     return own | _pick({name: name for name in (*more, *region)}, attributes["details"])
 
