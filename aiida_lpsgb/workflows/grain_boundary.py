@@ -11,7 +11,8 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
-from aiida_lpsgb.calculations.functions.structures import boundary_request_error
+from aiida_lpsgb.calculations.functions.structures import boundary_request_error, rattle_request_error
+from aiida_lpsgb.calculations.lammps import validate_parameters
 from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 from aiida_lpsgb.workflows.queue import QueueMixin
@@ -40,10 +41,20 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
             validator=validate_boundary,
             help="Parameters of `lpsgb.bicrystal`: axis, plane, kind, n_candidates, width …",
         )
-        spec.input("rattle", valid_type=orm.Dict, help="Parameters of `lpsgb.rattle`, applied to the crystal.")
+        spec.input(
+            "rattle",
+            valid_type=orm.Dict,
+            validator=validate_rattle,
+            help="Parameters of `lpsgb.rattle`, applied to the crystal.",
+        )
         spec.input("seed", valid_type=orm.Int, help="Seed of the rattle, and of velocities should a stage need some.")
-        spec.input("bulk", valid_type=orm.Dict, help="Parameters of `lpsgb.md` that relax the crystal.")
-        spec.input("relaxation", valid_type=orm.Dict, help="Parameters of `lpsgb.md` that relax the bicrystals.")
+        for name, relaxed in {"bulk": "crystal", "relaxation": "bicrystals"}.items():
+            spec.input(
+                name,
+                valid_type=orm.Dict,
+                validator=validate_relaxation,
+                help=f"Parameters of `lpsgb.md` that relax the {relaxed}.",
+            )
         spec.input("max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Runs at the same time.")
         spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.inputs.validator = validate_inputs
@@ -115,12 +126,16 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         return ToContext(bulk=run)
 
     def build_candidates(self) -> ExitCode | None:
-        """Cut and join the relaxed crystal where the potential is lowest, and queue the relaxations."""
-        if not self.ctx.bulk.is_finished_ok or not minimised(self.ctx.bulk):
+        """Cut and join the relaxed crystal where the potential is lowest, and queue the relaxations.
+
+        The crystal as given is its parent, so that angles and the equivalence of both boundaries are those of its full
+        symmetry.
+        """
+        if not self.ctx.bulk.is_finished_ok:
             return self.exit_codes.ERROR_BULK_FAILED.format(detail=how_it_ended(self.ctx.bulk))
         bulk = self.ctx.bulk.outputs.structure
         self.out("bulk", bulk)
-        built = bicrystal(bulk, self.inputs.boundary, self.inputs.potential)
+        built = bicrystal(bulk, self.inputs.boundary, self.inputs.potential, self.inputs.structure)
         candidates = {"candidate_0": built["structure"], **built.get("others", {})}
         self.ctx.descriptions = built["results"]
         first = built["results"]["candidates"][0]
@@ -134,7 +149,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
 
     def compare(self) -> ExitCode | None:
         """Compute the boundary energies and hand on the lowest."""
-        relaxed = {label: run for label, run in self.ctx.children.items() if run.is_finished_ok and minimised(run)}
+        relaxed = {label: run for label, run in self.ctx.children.items() if run.is_finished_ok}
         for label in sorted(set(self.ctx.children) - set(relaxed)):
             self.report(f"{label} was not relaxed: {how_it_ended(self.ctx.children[label])}")
         if not relaxed:
@@ -163,21 +178,28 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         return inputs
 
 
-def minimised(run: orm.ProcessNode) -> bool:
-    """Whether a run reports the energy of a minimum."""
-    return bool(run.outputs.results.get_dict().get("minimised_energies_eV"))
-
-
 def how_it_ended(node: orm.ProcessNode) -> str:
     """Name, exit status and message of a process."""
-    if node.is_finished_ok:
-        return f"{node.process_label}<{node.pk}> ran no minimisation; give it a stage with `ensemble: minimise`"
     return f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"
 
 
 def validate_boundary(node: orm.Dict, _: Any) -> str | None:
     """Axis and plane must be given and every key known."""
     return boundary_request_error(node.get_dict())
+
+
+def validate_rattle(node: orm.Dict, _: Any) -> str | None:
+    """The amplitude must be given."""
+    return rattle_request_error(node.get_dict())
+
+
+def validate_relaxation(node: orm.Dict, _: Any) -> str | None:
+    """Energies are compared at a minimum."""
+    if message := validate_parameters(node, _):
+        return message
+    if not any(stage["ensemble"] == "minimise" for stage in node["stages"]):
+        return "parameters: give a stage with `ensemble: minimise`, for energies are compared at a minimum"
+    return None
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

@@ -50,6 +50,8 @@ class TestGrainBoundary:
         assert outputs["structure"].uuid == outputs["relaxed"][lowest].uuid
         atoms = outputs["structure"].get_ase()
         assert len(atoms) == results["candidates"][lowest]["n_atoms"]
+        # The rattled crystal has no symmetry of its own; the angle is that of Σ5 all the same.
+        assert results["candidates"][lowest]["true_angle_deg"] == pytest.approx(36.87, abs=1.0)
         assert set(survey(atoms).formulas) == {"Li", "S"}
         run = node.base.links.get_outgoing(link_label_filter="candidate_0").first().node
         energy = run.outputs.results["minimised_energies_eV"][-1]
@@ -81,11 +83,20 @@ class TestGrainBoundary:
         with pytest.raises(ValueError, match=message):
             run_get_node(builder(boundary=boundary))
 
-    def test_relaxation_without_a_minimum_is_refused_clearly(self, builder):
+    @pytest.mark.parametrize("port", ["bulk", "relaxation"])
+    def test_relaxation_without_a_minimum_is_refused_before_submission(self, builder, port):
         stages = [{"ensemble": "nvt", "duration_ps": 0.01, "temperature_K": 10}]
-        _, node = run_get_node(builder(bulk={"stages": stages}))
+        with pytest.raises(ValueError, match="give a stage with `ensemble: minimise`"):
+            builder(**{port: {"stages": stages}})
+
+    def test_bulk_that_cannot_be_relaxed_is_told(self, builder):
+        builder = builder()
+        builder.md.md.code = orm.InstalledCode(
+            label="false", computer=builder.md.md.code.computer, filepath_executable="/bin/false"
+        ).store()
+        _, node = run_get_node(builder)
         assert node.exit_status == 401
-        assert "ran no minimisation" in node.exit_message
+        assert "The crystal could not be relaxed: MolecularDynamicsBaseWorkChain" in node.exit_message
 
     def test_protocols_are_valid(self, builder):
         process = WorkflowFactory("lpsgb.grain_boundary")
