@@ -23,7 +23,7 @@ from aiida_lpsgb.structures.validation import composition, require_ordered, tota
 __all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices"]
 
 #: A relaxed cell differs from its parent's by less than this share.
-MAX_CHANGE = 0.15
+MAX_CHANGE = 0.3
 
 
 def primitive_indices(indices: Sequence[int], name: str) -> np.ndarray:
@@ -176,7 +176,7 @@ class Crystal:
         if self.parent is None:
             return own
         wanted = _to_cartesian(_space_group(self.parent, self.symprec)[0], self.cell)
-        lost = [r for r in wanted if np.allclose(r @ r.T, np.eye(3), atol=1e-3) and not self.has(r)]
+        lost = [r for r in wanted if np.allclose(r @ r.T, np.eye(3), atol=1e-4) and not self.has(r)]
         return np.array([*own, *lost])
 
     def has(self, rotation: np.ndarray) -> bool:

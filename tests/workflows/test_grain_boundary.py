@@ -53,7 +53,13 @@ class TestGrainBoundary:
         # The rattled crystal has no symmetry of its own; the angle is that of Σ5 all the same.
         assert results["candidates"][lowest]["true_angle_deg"] == pytest.approx(36.87, abs=1.0)
         assert set(survey(atoms).formulas) == {"Li", "S"}
-        run = node.base.links.get_outgoing(link_label_filter="candidate_0").first().node
+        called = {link.link_label: link.node for link in node.base.links.get_outgoing().all()}
+        bulks = [called[f"bulk_copy_{i}"] for i in range(2)]
+        energies = [run.outputs.results["minimised_energies_eV"][-1] for run in bulks]
+        assert energies[0] != energies[1]
+        assert outputs["bulk"].uuid == bulks[energies.index(min(energies))].outputs.structure.uuid
+        assert results["bulk_energy_eV_per_atom"] == pytest.approx(min(energies) / len(outputs["bulk"].sites))
+        run = called["candidate_0"]
         energy = run.outputs.results["minimised_energies_eV"][-1]
         excess = energy - len(atoms) * results["bulk_energy_eV_per_atom"]
         area = results["candidates"]["candidate_0"]["total_area_A2"]

@@ -30,7 +30,7 @@ BUILD_KEYS = set(inspect.signature(bicrystals.grain_boundary).parameters) - {"cr
 BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
 AMORPHOUS_REQUIRED = ("centre", "unit")
 AMORPHOUS_KEYS = set(inspect.signature(amorphous.characterise).parameters) - {"atoms"}
-RATTLE_KEYS = ("amplitude",)
+RATTLE_REQUIRED = ("amplitude", "n")
 INTERFACE_KEYS = set(inspect.signature(interfaces.interface).parameters) - {"crystal", "glass"}
 
 
@@ -165,27 +165,26 @@ def bicrystal(
 
 
 @calcfunction
-def rattle(structure: orm.StructureData, parameters: orm.Dict, seed: orm.Int) -> orm.StructureData:
-    """Displace every atom of a structure by Gaussian noise.
+def rattle(structure: orm.StructureData, parameters: orm.Dict, seed: orm.Int) -> dict[str, orm.StructureData]:
+    """Displace every atom of a structure by Gaussian noise, in several copies.
 
     Parameters
     ----------
     structure : StructureData
         An ordered structure.
     parameters : Dict
-        ``amplitude``: standard deviation of each Cartesian component, in Å.
+        ``amplitude`` (standard deviation of each Cartesian component, in Å) and ``n``, how many copies.
     seed : Int
         Source of the noise.
 
     Returns
     -------
-    StructureData
-        The rattled structure.
+    dict
+        ``copy_0``, ``copy_1`` … (StructureData).
     """
-    options = parameters.get_dict()
-    _require_known(options, RATTLE_KEYS, RATTLE_KEYS)
-    (rattled,) = strain.rattle(_ordered(structure, "structure"), options["amplitude"], 1, seed.value)
-    return orm.StructureData(ase=rattled)
+    options = _options(parameters, strain.rattle, *RATTLE_REQUIRED)
+    copies = strain.rattle(_ordered(structure, "structure"), seed=seed.value, **options)
+    return {f"copy_{i}": orm.StructureData(ase=atoms) for i, atoms in enumerate(copies)}
 
 
 @calcfunction
@@ -306,10 +305,10 @@ def boundary_request_error(options: dict[str, Any], structure: orm.StructureData
 def rattle_request_error(options: dict[str, Any]) -> str | None:
     """Say what is wrong with the parameters of `lpsgb.rattle`, or None."""
     try:
-        _require_known(options, RATTLE_KEYS, RATTLE_KEYS)
+        _require_known(options, RATTLE_REQUIRED, RATTLE_REQUIRED)
     except ValueError as error:
         return f"rattle: {error}"
-    return None
+    return None if options["n"] >= 1 else f"rattle: n must be at least 1, not {options['n']}"
 
 
 def supercell_request_error(parameters: orm.Dict, structure: orm.StructureData) -> str | None:
@@ -393,9 +392,9 @@ def _options(parameters: orm.Dict, function: Callable[..., Any], *required: str)
 
 def _require_known(options: dict[str, Any], known: Collection[str], required: Collection[str] = ()) -> None:
     """Refuse unknown and missing parameters by name."""
-    unknown = sorted(set(options) - known)
+    unknown = sorted(set(options).difference(known))
     if unknown:
         raise ValueError(f"parameters: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    missing = sorted(set(required) - set(options))
+    missing = sorted(set(required).difference(options))
     if missing:
         raise ValueError(f"parameters: {', '.join(missing)} must be given")

@@ -58,7 +58,9 @@ BOUNDARY = {"axis": [0, 0, 1], "plane": [0, 0, 1], "kind": "twist", "convention"
 
 def test_bicrystal_of_a_rattled_crystal_and_its_parent(ordered):
     crystal = ordered["structure"]
-    rattled = CalculationFactory("lpsgb.rattle")(crystal, orm.Dict({"amplitude": 0.05}), orm.Int(4))
+    rattled = CalculationFactory("lpsgb.rattle")(crystal, orm.Dict({"amplitude": 0.05, "n": 2}), orm.Int(4))
+    assert set(rattled) == {"copy_0", "copy_1"}
+    rattled = rattled["copy_0"]
     parameters = orm.Dict({**BOUNDARY, "max_strain": 0.02, "width": 15, "region": 7.5, "n_candidates": 2})
     outputs = CalculationFactory("lpsgb.bicrystal")(rattled, parameters, parent=crystal)
     description = outputs["results"]["candidates"][0]
