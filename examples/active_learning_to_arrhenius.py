@@ -29,7 +29,7 @@ BOUNDARY = {"axis": [0, 0, 1], "plane": [1, 2, 0], "convention": "pseudo-cubic",
 
 
 # SevenNet-0 learned from PBE. The paper's functional holds the crystal together by dispersion, too.
-LABEL = {"dispersion": {"method": "PBE", "damping": "d3zero"}}
+LABEL = {"calculator": "sevennet", "dispersion": {"method": "PBE", "damping": "d3zero"}}
 
 
 def main() -> None:

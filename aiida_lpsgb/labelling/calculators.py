@@ -81,6 +81,8 @@ def check_dispersion(dispersion: Any) -> None:
     """
     if not isinstance(dispersion, Mapping) or set(dispersion) != {"method", "damping"}:
         raise ValueError(f'dispersion is {dispersion!r}, expected such as {{"method": "PBE", "damping": "d3zero"}}')
+    if not isinstance(dispersion["method"], str):
+        raise ValueError(f"dispersion: method is {dispersion['method']!r}, expected the name of a functional")
     if dispersion["damping"] not in DAMPINGS:
         raise ValueError(f"dispersion: damping is {dispersion['damping']!r}, expected one of {', '.join(DAMPINGS)}")
 
