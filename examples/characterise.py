@@ -2,7 +2,8 @@
 
 Run it with `verdi run examples/characterise.py PK`, where PK is that of an `lpsgb.trajectory` node, for example one
 of the trajectories of `examples/active_learning_to_arrhenius.py`. With `--region` structure, topology and motion are
-those of a boundary: `--region '{"axis": 2, "centres": [0.0, 0.5], "thickness_A": 10.0}'`.
+those of a boundary: `--region '{"axis": 2, "centres": [0.0, 0.5], "thickness_A": 10.0}'`. Figures are written as PNG
+and PDF, the density map for VESTA as XSF.
 """
 
 import argparse
@@ -26,7 +27,7 @@ def main() -> None:
     """Characterise, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("trajectory", type=int, help="PK of an lpsgb.trajectory node")
-    parser.add_argument("--protocol", default="moderate", help="fast, moderate or paper (Rips as well)")
+    parser.add_argument("--protocol", default="moderate", help="fast, moderate or paper: ever more frames")
     parser.add_argument("--region", type=json.loads, help="a slab or a box, as JSON")
     parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where the table and the figures are written")
     arguments = parser.parse_args()

@@ -18,7 +18,7 @@ The mean-squared displacement of eq. (1) of Jalem et al., Energy Adv. 2, 2029 (2
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -149,7 +149,7 @@ class Window:
     exponent
         Log–log slope of the excess displacement in the window; 1 for diffusion.
     diffusive
-        Whether the exponent is within the tolerance.
+        Whether the exponent is within the tolerance, and ions go on like this beyond the window.
     """
 
     first: int
@@ -223,37 +223,6 @@ def diffusive_window(
             safe = windows[int(np.searchsorted(starts, min(2 * window.first, starts[-1])))]
             return safe if safe.diffusive else window
     return min(windows, key=lambda w: abs(w.exponent - 1))
-
-
-def lateral_window(
-    trajectory: Trajectory,
-    species: str,
-    *,
-    longest_lag_share: float = 0.08,
-    n_blocks: int = 10,
-    drift: str | Iterable[str] | None = "framework",
-    frame: np.ndarray | None = None,
-) -> Window:
-    """The diffusive window of all ions along the first two directions of a frame.
-
-    Where diffusion depends on the place along the normal alone, the lateral displacement of all ions together grows
-    linearly nevertheless, while the normal one bends for as long as ions need to see all of the cell. As a late window
-    costs more than an early one there, three standard errors are allowed for where :func:`diffusivity` allows for two.
-
-    Parameters
-    ----------
-    trajectory, species, longest_lag_share, n_blocks, drift, frame
-        As for :func:`diffusivity`.
-    """
-    positions, _ = displacements(trajectory, species, drift)
-    if frame is not None:
-        positions = positions @ np.asarray(frame, float).T
-    _, last = _last_lag(len(positions), trajectory.interval_ps, None, longest_lag_share)
-    edges = _block_edges(len(positions), last, n_blocks)
-    whole, *blocks = (
-        mean_squared_displacement(positions[a:b])[:, :2].sum(axis=1) for a, b in [(0, len(positions)), *edges]
-    )
-    return diffusive_window(whole, np.stack(blocks), len(positions), last, agreement=_WIDE_AGREEMENT)
 
 
 def brownian_covariance(lags: Sequence[int], n_frames: int, noise: float = 0.0) -> np.ndarray:
@@ -338,6 +307,65 @@ def _slopes(msd: np.ndarray, block_msd: np.ndarray, window: Window, n_frames: in
     return Lines(
         weights[1] @ points, np.einsum("l,bl...->b...", block_weights[1], parts), float(intercept), float(gain)
     )
+
+
+def lateral_window(
+    trajectory: Trajectory,
+    species: str,
+    *,
+    longest_lag_share: float = 0.08,
+    n_blocks: int = 10,
+    drift: str | Iterable[str] | None = "framework",
+    frame: np.ndarray | None = None,
+) -> Window:
+    """The diffusive window of all ions along the first two directions of a frame.
+
+    Where diffusion depends on the place along the normal alone, the lateral displacement of all ions together grows
+    linearly nevertheless, while the normal one bends for as long as ions need to see all of the cell. As a late window
+    costs more than an early one there, three standard errors are allowed for where :func:`diffusivity` allows for two.
+
+    Parameters
+    ----------
+    trajectory, species, longest_lag_share, n_blocks, drift, frame
+        As for :func:`diffusivity`.
+    """
+    positions, _ = displacements(trajectory, species, drift)
+    if frame is not None:
+        positions = positions @ np.asarray(frame, float).T
+    options = {"agreement": _WIDE_AGREEMENT, "directions": slice(0, 2)}
+    return _fit_window(positions, trajectory.interval_ps, None, longest_lag_share, n_blocks, **options)[0]
+
+
+def _fit_window(
+    positions: np.ndarray,
+    interval: float,
+    window_ps: tuple[float, float] | None,
+    longest_lag_share: float,
+    n_blocks: int,
+    *,
+    tolerance: float = 0.1,
+    agreement: float = _AGREEMENT,
+    directions: slice = slice(None),
+    workers: int = 1,
+) -> tuple[Window, Lines, np.ndarray, np.ndarray]:
+    """Find the window, unless it is given, and fit it; with the displacements of the whole and of the blocks."""
+    n_frames = len(positions)
+    msd = mean_squared_displacement(positions, workers)[:, directions]
+    for factor in (1, 2, 4):
+        share = min(factor * longest_lag_share, max(longest_lag_share, _LONGEST_SHARE))
+        first, last = _last_lag(n_frames, interval, window_ps, share)
+        edges = _block_edges(n_frames, last, n_blocks)
+        block_msd = np.stack([mean_squared_displacement(positions[a:b], workers)[:, directions] for a, b in edges])
+        if first is None:
+            window = diffusive_window(msd.sum(axis=1), block_msd.sum(axis=2), n_frames, last, tolerance, agreement)
+        else:
+            exponent = excess_exponent(msd.sum(axis=1), first, last)
+            window = Window(first, last, exponent, abs(exponent - 1) <= tolerance)
+        lines = _slopes(msd, block_msd, window, n_frames)
+        lasting = _goes_on(positions[..., directions], last, lines)
+        if lasting or first is not None:
+            break
+    return replace(window, diffusive=window.diffusive and lasting), lines, msd, block_msd
 
 
 def _goes_on(positions: np.ndarray, last: int, lines: Lines) -> bool:
@@ -562,22 +590,9 @@ def diffusivity(
     if not np.array_equal(frame, np.eye(3)):
         positions = positions @ frame.T
     interval = trajectory.interval_ps
-    msd = mean_squared_displacement(positions, workers)
-    total = msd.sum(axis=1)
-    for factor in (1, 2, 4):
-        share = min(factor * longest_lag_share, max(longest_lag_share, _LONGEST_SHARE))
-        first, last = _last_lag(len(positions), interval, window_ps, share)
-        edges = _block_edges(len(positions), last, n_blocks)
-        block_msd = np.stack([mean_squared_displacement(positions[a:b], workers) for a, b in edges])
-        if first is None:
-            window = diffusive_window(total, block_msd.sum(axis=2), len(positions), last, tolerance)
-        else:
-            exponent = excess_exponent(total, first, last)
-            window = Window(first, last, exponent, abs(exponent - 1) <= tolerance)
-        lines = _slopes(msd, block_msd, window, len(positions))
-        lasting = _goes_on(positions, last, lines)
-        if lasting or first is not None:
-            break
+    options = {"tolerance": tolerance, "workers": workers}
+    window, lines, msd, block_msd = _fit_window(positions, interval, window_ps, longest_lag_share, n_blocks, **options)
+    edges = _block_edges(len(positions), window.last, n_blocks)
     charge = positions.sum(axis=1, keepdims=True) / np.sqrt(positions.shape[1])
     charge_msd = mean_squared_displacement(charge)
     charge_blocks = np.stack([mean_squared_displacement(charge[a:b]) for a, b in edges])
@@ -605,7 +620,7 @@ def diffusivity(
         number_density_A3=n_ions / trajectory.mean_volume_A3,
         window_ps=(window.first * interval, window.last * interval),
         exponent=window.exponent,
-        diffusive=window.diffusive and lasting,
+        diffusive=window.diffusive,
         jump_limit_cm2_s=3 * jump_length_A**2 / (6 * n_ions * trajectory.duration_ps) * A2_PS_TO_CM2_S,
         n_blocks=len(edges),
         drift=reference,
