@@ -417,9 +417,13 @@ def test_grades_under_hybrid(lammps, graded):
     assert_close(thermo(lammps.run(HEADER + style + coeff + GRADE + "run 0\n"))["c_g[1]"][0], graded["configuration"])
 
 
-@pytest.mark.parametrize("active", ["neighbourhoods.als", "configurations.als"])
-def test_atoms_in_one_place_end_the_run(lammps, graded, active):
-    style = f"pair_style mtp/extrapolation p.mtp {active} 1 2 10 out.cfg\npair_coeff * *\n"
+@pytest.mark.parametrize("neighbourhoods", [True, False])
+def test_grades_that_are_not_numbers_end_the_run(lammps, neighbourhoods):
+    """Of two atoms in one place; the others are well known to the active set."""
+    mtp, atoms = random_potential(6), random_atoms()
+    lammps.write(mtp, atoms)
+    write_active_set(lammps.folder / "a.als", mtp, 1e9 * np.eye(mtp.n_parameters), neighbourhoods=neighbourhoods)
+    style = "pair_style mtp/extrapolation p.mtp a.als 1 2 10 out.cfg\npair_coeff * *\n"
     output = lammps.run(f"{HEADER}{style}set atom 1*2 x 0.1 y 0.1 z 0.1\nrun 0\n", ranks=2, fails=True)
     assert "exceeds the break threshold 10" in output
     assert not (lammps.folder / "out.cfg").read_text()
