@@ -324,7 +324,7 @@ def _add_train(commands) -> None:
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
     parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
     parser.add_argument(
-        "--l2", type=_not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares"
+        "--l2", type=_not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares, default 0"
     )
     parser.add_argument("--init-params", choices=("random", "same"), default="same", help="default same")
     parser.add_argument("--skip-preinit", action="store_true", help="accepted for compatibility; there is none")
