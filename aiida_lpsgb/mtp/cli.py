@@ -210,6 +210,10 @@ def _select_add(args: argparse.Namespace) -> None:
     from aiida_lpsgb.mtp.configurations import write_cfg
     from aiida_lpsgb.mtp.selection import select_add
 
+    for read in (args.train_set, args.candidates):
+        for written in (args.output, args.selected_filename, args.als_filename):
+            if os.path.realpath(read) == os.path.realpath(written):
+                raise ValueError(f"{read} would be overwritten; see --selected-filename")
     mtp, species = _potential(args.potential)
     _say(f"MTPR from {args.potential}, traning set: {args.train_set}, add from set: {args.candidates}")
     train, candidates = _read(args.train_set, species), _read(args.candidates, species)

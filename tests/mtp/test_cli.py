@@ -156,6 +156,7 @@ def test_efs_and_mindist(folder, species, capsys):
         (["train", "one.mtp", "train.cfg"], "but there are 1 species"),
         (["init", "9", "3", "o.mtp"], "even number"),
         (["select-add", "pot.mtp", "train.cfg", "test.cfg", "o.cfg", "--energy-weight=0"], "--nbh-weight=1"),
+        (["select-add", "pot.mtp", "train.cfg", "selected.cfg", "o.cfg"], "selected.cfg would be overwritten"),
         (["train", "pot.mtp", "train.cfg", "--valid-cfgs=nothing.cfg"], "nothing.cfg"),
     ],
 )
