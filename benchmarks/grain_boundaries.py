@@ -6,9 +6,10 @@
 Every boundary of examples/data/grain_boundaries.yaml is built, with --compare also by aimsgb and pymatgen. These bring
 the crystal into the standard setting a < b < c, so the crystal and the indices are permuted for them first.
 
-With a potential, the densest candidate and the ones whose unrelaxed energies are lowest are relaxed by LAMMPS (all
-atoms, and the cell along the normal), and the lowest is kept: its energy, the difference between the two boundaries of
-its cell, and with --sevennet the energy that SevenNet-0 gives the same structure.
+With a potential, the crystal is relaxed from several rattled copies and the lowest is taken; the ordered crystal is its
+parent. Of each boundary the densest candidate and the ones whose unrelaxed energies are lowest are relaxed by LAMMPS
+(all atoms, and the cell along the normal), and the lowest is kept: its energy against that crystal, the difference
+between the two boundaries of its cell, and with --sevennet the energy that SevenNet-0 gives the same structures.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -47,20 +50,20 @@ def main() -> None:
     crystal = ordering.order(ordering.read_cif(DATA / "beta-li3ps4.cif"), CHARGES, rank_by="occupancy")[0]
     table = yaml.safe_load((DATA / "grain_boundaries.yaml").read_text(encoding="utf-8"))
     rows = []
-    bulk = relaxed_bulk(crystal, arguments) if arguments.potential else None
     engine = sevennet() if arguments.sevennet else None
+    bulk = relaxed_bulk(crystal, arguments, engine) if arguments.potential else None
     for name, request in table.items():
         if arguments.only and name not in arguments.only:
             continue
         row = {"name": name, "kind": request["kind"], **own(Crystal(crystal), request, arguments.width)}
         if bulk is not None:
-            row.update(relaxed(bulk, request, arguments, engine))
+            row.update(relaxed(Crystal(bulk, parent=crystal), request, arguments, engine))
         if arguments.compare:
             row["aimsgb"] = attempt(aimsgb, crystal, request)
             row["pymatgen"] = attempt(pymatgen, crystal, request, row["nominal_angle_deg"])
         rows.append(row)
         print(json.dumps(row, ensure_ascii=False), flush=True)
-    text = markdown(rows) + deviation(rows)
+    text = "\n".join([built_table(rows), *compared_table(rows), *relaxed_table(rows)])
     if arguments.output:
         arguments.output.write_text(text, encoding="utf-8")
     print(text)
@@ -72,6 +75,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--species", nargs="+", default=["Li", "P", "S"], help="what its types stand for")
     parser.add_argument("--sevennet", action="store_true", help="energies of the relaxed cells with SevenNet-0 as well")
     parser.add_argument("--sevennet-atoms", type=int, default=700, help="for cells of at most so many atoms")
+    parser.add_argument("--rattles", type=int, default=8, help="how many rattled copies of the crystal are relaxed")
     parser.add_argument("--candidates", type=int, default=3, help="how many of lowest unrelaxed energy are relaxed")
     parser.add_argument("--only", nargs="+", help="labels of the boundaries to look at, by default all")
     parser.add_argument("--width", type=float, default=15.0, help="least thickness of a grain that is relaxed, Å")
@@ -109,18 +113,29 @@ def own(crystal: Crystal, request: dict, width: float) -> dict:
     }
 
 
-def relaxed_bulk(crystal: Atoms, arguments: argparse.Namespace) -> Atoms:
-    """Relax the crystal off its symmetry."""
-    (rattled,) = strain.rattle(crystal, 0.05, 1, 3)
-    return minimise(rattled, arguments, "aniso")
+def relaxed_bulk(crystal: Atoms, arguments: argparse.Namespace, engine) -> Atoms:
+    """Relax the crystal off its symmetry, and say how much lower than in its symmetry it is then."""
+    symmetric = minimise(crystal, arguments, "aniso")
+    found = [minimise(copy, arguments, "aniso") for copy in strain.rattle(crystal, 0.05, arguments.rattles, 3)]
+    found.sort(key=lambda atoms: atoms.info["energy_eV"])
+
+    def below(energies: Sequence[float]) -> list[float]:
+        return [round(1000 * (energy - energies[0]) / len(crystal), 3) for energy in energies[1:]]
+
+    energies = {"potential": below([atoms.info["energy_eV"] for atoms in (symmetric, *found)])}
+    if engine is not None:
+        energies["SevenNet-0"] = below([potential_energy(atoms, engine) for atoms in (symmetric, found[0])])
+    row = {"bulk_against_symmetric_meV_atom": energies, "cell_A": found[0].cell.lengths().round(3).tolist()}
+    print(json.dumps(row), flush=True)
+    return found[0]
 
 
-def relaxed(bulk: Atoms, request: dict, arguments: argparse.Namespace, engine) -> dict:
+def relaxed(crystal: Crystal, request: dict, arguments: argparse.Namespace, engine) -> dict:
     """Build candidates from the relaxed crystal, relax them, and describe the one of lowest energy."""
     options = {"convention": "pseudo-cubic", "max_strain": MAX_STRAIN[request["kind"]]}
     options |= {"width": arguments.width, "region": arguments.width / 2}
     calculator = MTPCalculator(MTP.read(arguments.potential), arguments.species)
-    crystal = Crystal(bulk)
+    bulk = crystal.atoms
     candidates = bicrystal.grain_boundary(crystal, **request, **options)
     candidates += bicrystal.grain_boundary(
         crystal, **request, **options, calculator=calculator, n_candidates=arguments.candidates
@@ -140,6 +155,7 @@ def relaxed(bulk: Atoms, request: dict, arguments: argparse.Namespace, engine) -
             "shortest_P_S_between_units_A": report.shortest_inter_unit["P-S"],
             "whole_of_all": min(describe(item[2])["whole"] for item in found),
             "equivalent_by": built.info["grain_boundary"]["equivalent_by"],
+            "variant": built.info["grain_boundary"]["variant"],
             "difference_meV_atom": difference(built, atoms, calculator),
         },
     }
@@ -155,14 +171,12 @@ def gamma(atoms: Atoms, energy: float, built: Atoms, bulk: Atoms, bulk_energy: f
     return bicrystal.boundary_energy(energy, len(atoms), bulk_energy / len(bulk), area)
 
 
-def difference(built: Atoms, relaxed: Atoms, calculator: MTPCalculator) -> float | None:
+def difference(built: Atoms, relaxed: Atoms, calculator: MTPCalculator) -> float:
     """Difference in energy between the regions of both boundaries after relaxation, in meV an atom.
 
     The regions are the atoms that were near the boundaries when these were built, when symmetry made the sets alike.
     They end where atoms leave most room, 5 to 7 Å away, so that no atom lies on the edge.
     """
-    if built.info["grain_boundary"]["equivalent_by"] == "none":
-        return None  # a crystal that has relaxed off its mirror makes no two equivalent twists
     energies = calculator.get_potential_energies(relaxed)
     height = built.cell.array[2, 2]
     regions = built.info["grain_boundary"]["regions"]
@@ -270,64 +284,78 @@ def pymatgen(crystal: Atoms, request: dict, angle: float) -> Atoms:
     return AseAtomsAdaptor.get_atoms(boundary, msonable=False)
 
 
-def markdown(rows: list[dict]) -> str:
-    """Tabulate what was found."""
-    head = [
-        "boundary",
-        "nominal °",
-        "true °",
-        "area Å²",
-        "strain %",
-        "atoms",
-        "gap Å",
-        "shortest Å",
-        "10 000 atoms in s",
-    ]
-    with_gamma = "gamma_J_m2" in rows[0]
-    if with_gamma:
-        head += ["γ J/m²", "γ SevenNet", "whole, relaxed", "P–S ≤", "next S ≥", "boundaries differ by meV/atom"]
-    if "aimsgb" in rows[0]:
-        head += ["aimsgb: whole, shortest", "pymatgen: whole, shortest"]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for row in rows:
-        cells = [
-            row["name"] + (" twist" if row["kind"] == "twist" else ""),
-            f"{row['nominal_angle_deg']:.2f}",
-            f"{row['true_angle_deg']:.2f}",
+def built_table(rows: list[dict]) -> str:
+    """Tabulate what this package builds."""
+    head = ["boundary", "nominal", "true", "area (Å²)", "strain of a grain", "atoms", "PS₄ whole", "shortest pair (Å)"]
+    lines = [
+        [
+            title(row),
+            f"{row['nominal_angle_deg']:.2f}°",
+            f"{row['true_angle_deg']:.2f}°",
             f"{row['area_A2']:.0f}",
-            f"{100 * row['max_strain']:.2f}",
-            str(row["n_atoms"]),
-            f"{row['gap_A']:.2f}",
+            f"{row['max_strain']:.2%}" if row["max_strain"] > 1e-9 else "0",
+            row["n_atoms"],
+            f"{row['whole']:.0%}",
             f"{row['shortest_pair_A']:.2f}",
-            f"{row['large']['seconds']:.1f}",
+            row["equivalent_by"],
+            f"{row['large']['seconds']:.1f} s",
         ]
-        if with_gamma:
-            seven = row.get("gamma_sevennet_J_m2")
-            cells += [
+        for row in rows
+    ]
+    return markdown([*head, "boundaries equivalent by", "10 000 atoms"], lines)
+
+
+def compared_table(rows: list[dict]) -> list[str]:
+    """Tabulate what the other tools build, if they were asked."""
+    if "aimsgb" not in rows[0]:
+        return []
+    tools = ("aimsgb", "pymatgen")
+    head = ["boundary", "this package", *(f"{tool} {version(tool)}" for tool in tools)]
+    lines = [[title(row), other(row), *(other(row[tool]) for tool in tools)] for row in rows]
+    return [markdown(head, lines)]
+
+
+def relaxed_table(rows: list[dict]) -> list[str]:
+    """Tabulate the relaxed boundaries, if there are any, and how far their energies are from SevenNet's."""
+    if "gamma_J_m2" not in rows[0]:
+        return []
+    head = ["boundary", "atoms", "γ (J/m²)", "γ, SevenNet-0", "PS₄ whole", "longest P–S, next S (Å)"]
+    lines = []
+    for row in rows:
+        after = row["relaxed"]
+        lines.append(
+            [
+                title(row),
+                after["n_atoms"],
                 f"{row['gamma_J_m2']:.3f}",
-                "" if seven is None else f"{seven:.3f}",
-                f"{row['relaxed']['whole']:.0%}",
-                f"{row['relaxed']['longest_bond_A']:.2f}",
-                f"{row['relaxed']['shortest_P_S_between_units_A']:.2f}",
-                "" if row["relaxed"]["difference_meV_atom"] is None else f"{row['relaxed']['difference_meV_atom']:.3f}",
+                f"{row['gamma_sevennet_J_m2']:.3f}" if "gamma_sevennet_J_m2" in row else "",
+                f"{after['whole_of_all']:.0%}",
+                f"{after['longest_bond_A']:.2f}, {after['shortest_P_S_between_units_A']:.2f}",
+                f"{after['difference_meV_atom']:.0e}",
             ]
-        if "aimsgb" in row:
-            cells += [other(row["aimsgb"]), other(row["pymatgen"])]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def deviation(rows: list[dict]) -> str:
-    """Say how far the energies are from SevenNet's, where there are both."""
+        )
+    tables = [markdown([*head, "boundaries differ by (meV/atom)"], lines)]
     both = [abs(row["gamma_J_m2"] - row["gamma_sevennet_J_m2"]) for row in rows if "gamma_sevennet_J_m2" in row]
-    return f"\nMAE of {len(both)} boundaries against SevenNet-0: {np.mean(both):.3f} J/m²\n" if both else ""
+    if both:
+        tables.append(f"MAE of {len(both)} boundaries against SevenNet-0: {np.mean(both):.3f} J/m²\n")
+    return tables
+
+
+def title(row: dict) -> str:
+    return row["name"] + (" twist" if row["kind"] == "twist" else "")
+
+
+def markdown(head: list[str], lines: list[list]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "".join("| " + " | ".join(str(cell) for cell in row) + " |\n" for row in rows)
 
 
 def other(result: dict) -> str:
+    """What a tool has built, in a few words."""
     if "error" in result:
         return "refused" if "ValueError" in result["error"] else "failed"
     note = "" if result["stoichiometric"] else ", not Li₃PS₄"
-    return f"{result['whole']:.0%}, {result['shortest_pair_A']:.2f}{note}"
+    return f"{result['whole']:.0%}, {result['shortest_pair_A']:.2f} Å{note}"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.plugins import WorkflowFactory
 
-from aiida_lpsgb.report.characterisation import characterisation_figures, characterisation_table
+from aiida_lpsgb.report.characterisation import characterisation_figures, characterisation_table, density_of
 from aiida_lpsgb.report.figures import save
 
 # `verdi run` sets __file__ to the bare file name, but argv[0] to the path.
@@ -36,14 +36,16 @@ def main() -> None:
     )
     outputs, node = run_get_node(builder)
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
     if "summary" in outputs:
-        table = characterisation_table(
-            outputs["summary"].get_dict(), yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
-        )
+        table = characterisation_table(outputs["summary"].get_dict(), published)
         (arguments.folder / "characterisation.txt").write_text(table + "\n", encoding="utf-8")
         print(f"{table}\n")
-    for name, figure in characterisation_figures(node).items():
-        print(*save(figure, arguments.folder / name, ("png",)))
+    for name, figure in characterisation_figures(node, published).items():
+        print(*save(figure, arguments.folder / name))
+    if "density" in outputs:
+        density_of(outputs["density"]).write_xsf(arguments.folder / "density.xsf")
+        print(arguments.folder / "density.xsf")
     print(f"PK of the characterisation: {node.pk}")
     if not node.is_finished_ok:
         raise SystemExit(f"it ended with [{node.exit_status}] {node.exit_message}")

@@ -47,9 +47,9 @@ def melt(hold_ps: float, cool_ps: float) -> dict:
     }
 
 
-# From the crystal to its melt …
+# From the crystal to its melt, as far as ten iterations go …
 LEARNING = {
-    "settings": {"temperatures_K": [600, 1000, 1500], "max_iterations": 25, "max_labels": 1000},
+    "settings": {"temperatures_K": [600, 1000, 1500], "max_iterations": 10, "max_labels": 1000},
     "exploration": melt(hold_ps=15, cool_ps=7),
 }
 # … and the melt itself. A big cell meets rarer neighbourhoods than a small one, so small ones are run often; compressed
@@ -60,6 +60,7 @@ MELT_LEARNING = {
     "exploration": melt(hold_ps=40, cool_ps=10),
     "selection": {"selection_limit": 20},
 }
+SOME_LABELS_FAILED, STILL_EXTRAPOLATES = 402, 410  # exit statuses that leave something to go on with
 DEPTH = 14.0  # of what the pictures show, in Å
 INTERFACE = {"plane": [0, 0, 1], "max_strain": 0.05, "max_area": 2500, "shift_step": 4.0, "n_cuts": 3}
 RUN = {
@@ -128,7 +129,7 @@ def start_set(parameters: dict, structure: orm.StructureData) -> orm.Data:
     """Strain and rattle a structure, and label the set, but for what has forces beyond use."""
     images = CalculationFactory("lpsgb.start_set")(orm.Dict(parameters), orm.Int(SEED), structure=structure)
     label = WorkflowFactory("lpsgb.label").get_builder_from_protocol(orm.load_code("lpsgb-label@localhost"), images)
-    return run(label, also=402).outputs.configurations
+    return run(label, SOME_LABELS_FAILED).outputs.configurations
 
 
 def actively(potential: orm.Data, training_sets: dict, structures: dict, overrides: dict) -> orm.NodeLinksManager:
@@ -145,7 +146,7 @@ def actively(potential: orm.Data, training_sets: dict, structures: dict, overrid
         overrides=overrides,
         seed=orm.Int(SEED),
     )
-    return run(builder).outputs
+    return run(builder, STILL_EXTRAPOLATES).outputs
 
 
 def melt_and_quench(crystal: orm.StructureData, potential: orm.Data, protocol: str) -> orm.NodeLinksManager:
@@ -185,11 +186,11 @@ def phosphorus_order(trajectories: dict[str, orm.Data]) -> dict[str, tuple]:
     return curves
 
 
-def run(builder, also: int = 0) -> orm.ProcessNode:
-    """Submit a process to the daemon, follow it to its end, and stop here if it did not end well (or as `also`)."""
+def run(builder, *accepted: int) -> orm.ProcessNode:
+    """Submit a process to the daemon, follow it to its end, and stop here if it ended neither well nor as accepted."""
     node = submit(builder)
     follow(node)
-    if node.exit_status not in (0, also):
+    if node.exit_status not in (0, *accepted):
         raise SystemExit(f"{node.process_label}<{node.pk}> ended with [{node.exit_status}] {node.exit_message}")
     return node
 

@@ -1,5 +1,7 @@
 """Build the published grain boundaries of β-Li₃PS₄ from one table: structures, pictures and a summary.
 
+The extended XYZ files hold what is known of each boundary, its regions included, in their comment line.
+
     python examples/grain_boundaries.py [FOLDER] [--n-atoms 10000]
 
 No AiiDA profile is needed.
@@ -45,7 +47,6 @@ def main() -> None:
             f"strain {info['max_strain']:.2%}  "
             f"units {report.formulas}  shortest {report.shortest_pair:.2f} Å"
         )
-        built.info = {}
         write(arguments.folder / f"{stem}.extxyz", built)
 
 

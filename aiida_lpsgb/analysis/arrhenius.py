@@ -8,11 +8,11 @@ the covariance is widened by the reduced :math:`\chi^2` (Birge ratio); it is nev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import constants, optimize, special, stats
+from scipy import constants, optimize, special
 
 from aiida_lpsgb.analysis.diffusion import nernst_einstein
 from aiida_lpsgb.analysis.estimates import Estimate
@@ -42,8 +42,6 @@ class ArrheniusFit:
         What was fitted.
     limits
         Which points were taken as upper limits.
-    log_likelihood
-        Of the fit, for comparing models.
     """
 
     activation_energy_eV: float
@@ -55,7 +53,6 @@ class ArrheniusFit:
     d_cm2_s: np.ndarray
     errors_cm2_s: np.ndarray
     limits: np.ndarray
-    log_likelihood: float = field(repr=False, default=np.nan)
 
     @property
     def activation_energy_error_eV(self) -> float:
@@ -157,7 +154,6 @@ def fit(
         d_cm2_s=d,
         errors_cm2_s=s,
         limits=limits,
-        log_likelihood=float(np.sum(stats.norm.logpdf(residual) - np.log(e))),
     )
 
 
@@ -236,6 +232,10 @@ def fit_regimes(
 ) -> Regimes:
     """Decide between one and two regimes by the corrected Akaike information criterion.
 
+    Where even the second model scatters more than the errors allow, they are too small, and χ² of both models is
+    divided by its reduced χ² (quasi-likelihood; Burnham & Anderson, Model Selection and Multimodel Inference, 2002,
+    ch. 2.5): scatter alone makes no bend.
+
     The second model is a broken line that is continuous at the transition: four parameters (E_a below and above, D₀,
     transition temperature), searched over the gaps between temperatures with two temperatures or more on either side.
     The fits reported for the two regimes are of their own points, so that the low-temperature slope does not lean on
@@ -252,19 +252,21 @@ def fit_regimes(
     x, y, e = 1.0 / (K_B * t[seen]), np.log(d[seen]), s[seen] / d[seen]
     levels = np.unique(t[seen])
     n = len(seen)
-    first = _aicc(_chi2(np.stack([np.ones(n), x], axis=1), y, e), n, 2)
+    straight = _chi2(np.stack([np.ones(n), x], axis=1), y, e)
     best, where = np.inf, None
     for low, high in pairwise(levels[1:-1]):
-        for knee in np.linspace(1 / (K_B * high), 1 / (K_B * low), 9):
+        # Between two temperatures, not at one of them: each belongs to one side.
+        for knee in np.linspace(1 / (K_B * high), 1 / (K_B * low), 11)[1:-1]:
             design = np.stack([np.ones(n), x - knee, np.maximum(0.0, x - knee)], axis=1)
             chi2 = _chi2(design, y, e)
             if chi2 < best:
                 best, where = chi2, knee
-    second = _aicc(best, n, 4) if where is not None else np.inf
+    inflation = max(1.0, best / (n - 4)) if where is not None and n > 4 else 1.0
+    first, second = _aicc(straight / inflation, n, 2), _aicc(best / inflation, n, 4)
     if second >= first:
         return Regimes((one,), None, (first, second))
     transition = 1.0 / (K_B * where)
-    lower = t <= transition + 1e-9
+    lower = t < transition
     fits = (fit(t[lower], d[lower], s[lower], limits[lower]), fit(t[~lower], d[~lower], s[~lower], limits[~lower]))
     return Regimes(fits, float(transition), (first, second))
 

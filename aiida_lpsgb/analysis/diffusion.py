@@ -7,7 +7,8 @@ The mean-squared displacement of eq. (1) of Jalem et al., Energy Adv. 2, 2029 (2
   :math:`(\tau-\tau_0)^\beta` with :math:`|\beta-1|` within a tolerance (the log–log slope of the *excess*, so that
   the plateau of the vibrations, which keeps the plain log–log slope below one for very long, does not matter), and
   from which the fitted slope agrees with those from all later lags within the error of the difference. It ends at a
-  stated share of the run.
+  stated share of the run; at twice or four times that share where ions, one by one, go on more slowly or faster
+  beyond it: those that hop to and fro between neighbouring sites do.
 * **Slope.** Generalised least squares of a line with intercept, with the covariance of overlapping displacements of
   Brownian motion with white noise of the vibrations on top (Michalet, Phys. Rev. E 82, 041914 (2010)).
 * **Uncertainty.** The spread of the slope over blocks of time, each with all its ions: it makes no assumption about
@@ -33,7 +34,10 @@ A2_PS_TO_CM2_S = 1.0e-4
 _ATOMS_A_BATCH = 64
 _LAGS_FITTED = 24
 _CANDIDATES = 10
-_AGREEMENT = 2.0
+_AGREEMENT, _WIDE_AGREEMENT = 2.0, 3.0
+_LONGEST_SHARE = 0.4
+_BEYOND = 4  # times the last lag of a window: how far the displacement is compared with the fit
+_IONS_THAT_TELL = 8
 
 
 # ---- mean-squared displacements ------------------------------------------------------------------------------------
@@ -173,12 +177,17 @@ def excess_exponent(msd: np.ndarray, first: int, last: int) -> float:
 
 
 def diffusive_window(
-    msd: np.ndarray, block_msd: np.ndarray, n_frames: int, last: int, tolerance: float = 0.1
+    msd: np.ndarray,
+    block_msd: np.ndarray,
+    n_frames: int,
+    last: int,
+    tolerance: float = 0.1,
+    agreement: float = _AGREEMENT,
 ) -> Window:
     """Find the earliest lag from which the displacement grows linearly, as far as the data can tell.
 
     A lag qualifies if the log–log slope of the excess displacement beyond it is one within the tolerance, and if the
-    slope of the line fitted from there differs from those fitted from every later lag by no more than two standard
+    slope of the line fitted from there differs from those fitted from every later lag by no more than some standard
     errors of that difference (Lepski's rule: the bias of starting early is then below the noise of starting late).
 
     Parameters
@@ -194,6 +203,9 @@ def diffusive_window(
     tolerance
         Largest deviation of the log–log slope of the excess from one. If no lag meets it, the one that deviates least
         is taken and the window is marked as not diffusive.
+    agreement
+        How many standard errors. With two, a plain random walk begins late by chance in one run of five; with three, in
+        one of fifty.
     """
     starts = np.unique(np.rint(np.geomspace(1, max(1, last // 2), _CANDIDATES)).astype(int))
     windows, slopes, blocks = [], [], []
@@ -206,11 +218,42 @@ def diffusive_window(
     slopes, blocks = np.array(slopes), np.array(blocks)
     for k, window in enumerate(windows):
         spread = np.std(blocks[k:] - blocks[k], axis=1, ddof=1) / np.sqrt(len(block_msd))
-        if window.diffusive and np.all(np.abs(slopes[k:] - slopes[k]) <= _AGREEMENT * spread):
+        if window.diffusive and np.all(np.abs(slopes[k:] - slopes[k]) <= agreement * spread):
             # Twice the lag that qualifies: what is left of the early motion fades fast, and was just below the noise.
             safe = windows[int(np.searchsorted(starts, min(2 * window.first, starts[-1])))]
             return safe if safe.diffusive else window
     return min(windows, key=lambda w: abs(w.exponent - 1))
+
+
+def lateral_window(
+    trajectory: Trajectory,
+    species: str,
+    *,
+    longest_lag_share: float = 0.08,
+    n_blocks: int = 10,
+    drift: str | Iterable[str] | None = "framework",
+    frame: np.ndarray | None = None,
+) -> Window:
+    """The diffusive window of all ions along the first two directions of a frame.
+
+    Where diffusion depends on the place along the normal alone, the lateral displacement of all ions together grows
+    linearly nevertheless, while the normal one bends for as long as ions need to see all of the cell. As a late window
+    costs more than an early one there, three standard errors are allowed for where :func:`diffusivity` allows for two.
+
+    Parameters
+    ----------
+    trajectory, species, longest_lag_share, n_blocks, drift, frame
+        As for :func:`diffusivity`.
+    """
+    positions, _ = displacements(trajectory, species, drift)
+    if frame is not None:
+        positions = positions @ np.asarray(frame, float).T
+    _, last = _last_lag(len(positions), trajectory.interval_ps, None, longest_lag_share)
+    edges = _block_edges(len(positions), last, n_blocks)
+    whole, *blocks = (
+        mean_squared_displacement(positions[a:b])[:, :2].sum(axis=1) for a, b in [(0, len(positions)), *edges]
+    )
+    return diffusive_window(whole, np.stack(blocks), len(positions), last, agreement=_WIDE_AGREEMENT)
 
 
 def brownian_covariance(lags: Sequence[int], n_frames: int, noise: float = 0.0) -> np.ndarray:
@@ -297,6 +340,25 @@ def _slopes(msd: np.ndarray, block_msd: np.ndarray, window: Window, n_frames: in
     )
 
 
+def _goes_on(positions: np.ndarray, last: int, lines: Lines) -> bool:
+    """Whether ions move on beyond the last lag as fitted, as far as their differing among each other can tell."""
+    late = min(_BEYOND * last, len(positions) // 2)
+    if late <= last or positions.shape[1] < _IONS_THAT_TELL:
+        return True
+    slopes = (_squares_by_ion(positions, late) - _squares_by_ion(positions, last)) / (late - last)
+    error = slopes.std(ddof=1) / np.sqrt(len(slopes))
+    fitted = lines.blocks.sum(axis=1)
+    fit_error = lines.gain * fitted.std(ddof=1) / np.sqrt(len(fitted))
+    return bool(abs(slopes.mean() - lines.whole.sum()) <= _WIDE_AGREEMENT * np.hypot(error, fit_error))
+
+
+def _squares_by_ion(positions: np.ndarray, lag: int) -> np.ndarray:
+    """Mean-squared displacement of each ion at one lag, from time origins an eighth of it apart."""
+    apart = max(1, lag // 8)
+    moved = positions[lag::apart] - positions[:-lag:apart]
+    return np.einsum("fik,fik->i", moved, moved) / len(moved)
+
+
 # ---- results -------------------------------------------------------------------------------------------------------
 
 
@@ -323,7 +385,8 @@ class Diffusivity:
     window_ps
         First and last lag of the fit, ps.
     exponent, diffusive
-        Log–log slope of the excess displacement in the window and whether it is within the tolerance of one.
+        Log–log slope of the excess displacement in the window; whether it is within the tolerance of one and ions go on
+        like this beyond the window.
     jump_limit_cm2_s
         Upper 95 % limit of D had no ion jumped at all (three jumps of the stated length).
     lags_ps, msd_A2, msd_error_A2
@@ -465,7 +528,8 @@ def diffusivity(
     window_ps
         First and last lag of the fit; by default the diffusive regime is looked for (see the module's description).
     longest_lag_share
-        Last lag as a share of the run, where ``window_ps`` is not given.
+        Last lag as a share of the run, where ``window_ps`` is not given. It is doubled, up to twice, as long as the
+        displacement of the ions beyond it does not go on as fitted.
     tolerance
         Of the log–log slope of the excess, where ``window_ps`` is not given.
     n_blocks
@@ -500,16 +564,21 @@ def diffusivity(
     interval = trajectory.interval_ps
     msd = mean_squared_displacement(positions, workers)
     total = msd.sum(axis=1)
-    first, last = _last_lag(len(positions), interval, window_ps, longest_lag_share)
-    edges = _block_edges(len(positions), last, n_blocks)
+    for factor in (1, 2, 4):
+        share = min(factor * longest_lag_share, max(longest_lag_share, _LONGEST_SHARE))
+        first, last = _last_lag(len(positions), interval, window_ps, share)
+        edges = _block_edges(len(positions), last, n_blocks)
+        block_msd = np.stack([mean_squared_displacement(positions[a:b], workers) for a, b in edges])
+        if first is None:
+            window = diffusive_window(total, block_msd.sum(axis=2), len(positions), last, tolerance)
+        else:
+            exponent = excess_exponent(total, first, last)
+            window = Window(first, last, exponent, abs(exponent - 1) <= tolerance)
+        lines = _slopes(msd, block_msd, window, len(positions))
+        lasting = _goes_on(positions, last, lines)
+        if lasting or first is not None:
+            break
     charge = positions.sum(axis=1, keepdims=True) / np.sqrt(positions.shape[1])
-    block_msd = np.stack([mean_squared_displacement(positions[a:b], workers) for a, b in edges])
-    if first is None:
-        window = diffusive_window(total, block_msd.sum(axis=2), len(positions), last, tolerance)
-    else:
-        exponent = excess_exponent(total, first, last)
-        window = Window(first, last, exponent, abs(exponent - 1) <= tolerance)
-    lines = _slopes(msd, block_msd, window, len(positions))
     charge_msd = mean_squared_displacement(charge)
     charge_blocks = np.stack([mean_squared_displacement(charge[a:b]) for a, b in edges])
     charge_lines = _slopes(charge_msd, charge_blocks, window, len(positions))
@@ -536,7 +605,7 @@ def diffusivity(
         number_density_A3=n_ions / trajectory.mean_volume_A3,
         window_ps=(window.first * interval, window.last * interval),
         exponent=window.exponent,
-        diffusive=window.diffusive,
+        diffusive=window.diffusive and lasting,
         jump_limit_cm2_s=3 * jump_length_A**2 / (6 * n_ions * trajectory.duration_ps) * A2_PS_TO_CM2_S,
         n_blocks=len(edges),
         drift=reference,
@@ -561,8 +630,8 @@ def _last_lag(
 ) -> tuple[int | None, int]:
     """First (None: to be found) and last lag in frames."""
     if window_ps is None:
-        if not 0 < share <= 0.4:
-            raise ValueError(f"longest_lag_share must lie between 0 and 0.4, found {share}")
+        if not 0 < share <= _LONGEST_SHARE:
+            raise ValueError(f"longest_lag_share must lie between 0 and {_LONGEST_SHARE}, found {share}")
         return None, max(4, int(share * n_frames))
     first, last = (round(float(w) / interval) for w in window_ps)
     if not 1 <= first < last < n_frames:

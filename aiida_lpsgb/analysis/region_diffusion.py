@@ -18,8 +18,8 @@ values treat it. The estimators differ in which displacements they count:
     *r* has spent in *s*, which is counted from the same run. Along the boundary this holds at every lag, as
     :math:`dM/d\tau` is twice the mean of the local D; along the normal it is exact only while no ion has felt the edge.
 
-Use ``occupancy`` for the motion along a boundary. Along the normal all estimators know only what happens within the
-thickness: take short lags, and compare thicknesses.
+Use ``occupancy``. Along the boundary it is right at any lag; along the normal, and so in the mean over directions, an
+estimator is right only at lags within which few ions have left. A window that is not given ends there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from aiida_lpsgb.analysis.diffusion import (
     A2_PS_TO_CM2_S,
     Window,
     brownian_covariance,
-    diffusivity,
+    lateral_window,
     nernst_einstein,
     reference_drift,
 )
@@ -49,6 +49,10 @@ ELSEWHERE = "elsewhere"
 
 _IONS_A_BATCH = 128
 _DENSE_LAGS = 40
+# A window that is not given ends where fewer ions of a region are in it again than this share of those at its first
+# lag, yet not before this many times the first lag.
+_STILL_THERE = 0.97
+_SHORTEST_WINDOW = 4
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,10 @@ class RegionDiffusivity:
     mean_ions
         Ions in the region at a time.
     residence_ps
-        Mean time between entering and leaving.
+        Mean time between entering and leaving; ions that vibrate across the edge enter and leave.
+    still_there
+        Share of the ions of the region that are in it again at the end of the window; the more have left, the further
+        too low is D along the normal.
     number_density_A3
         Ions per Å³ of the region.
     window_ps
@@ -89,6 +96,7 @@ class RegionDiffusivity:
     isotropy: Estimate
     mean_ions: float
     residence_ps: float
+    still_there: float
     number_density_A3: float
     window_ps: tuple[float, float]
     lags_ps: np.ndarray
@@ -144,7 +152,8 @@ def region_diffusivity(
     estimators
         Some of :data:`ESTIMATORS`; see the module's description for when to trust which.
     window_ps, longest_lag_share, n_blocks, drift
-        As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to the diffusive one of all ions.
+        As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to the lateral one of all ions,
+        up to the lag at which some region's ions have begun to leave.
     frame
         Three orthonormal directions in rows, the third the normal of the boundary; x, y, z if None.
     workers
@@ -165,23 +174,25 @@ def region_diffusivity(
     if not regions or ELSEWHERE in regions:
         raise ValueError(f"name one region or more, none of them {ELSEWHERE!r}")
     if window_ps is None:
-        window_ps = diffusivity(
-            trajectory, species, longest_lag_share=longest_lag_share, n_blocks=n_blocks, drift=drift
-        ).window_ps
-    interval = trajectory.interval_ps
-    first, last = (max(1, round(w / interval)) for w in window_ps)
+        options = {"longest_lag_share": longest_lag_share, "n_blocks": n_blocks, "drift": drift, "frame": frame}
+        window = lateral_window(trajectory, species, **options)
+        first, last = window.first, window.last
+    else:
+        first, last = (max(1, round(w / trajectory.interval_ps)) for w in window_ps)
     if not first < last < trajectory.n_frames // 2:
-        raise ValueError(f"window_ps {tuple(window_ps)} must hold two lags within half of the run")
-    fitted = Window(first, last, np.nan, True).lags()
-    lags = fitted
+        raise ValueError(f"window_ps {window_ps} must hold two lags within half of the run")
+    lags = Window(first, last, np.nan, True).lags()
     if "occupancy" in estimators:
         # The time spent in each region is an integral over lags, from the shortest on.
-        lags = np.union1d(fitted, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))
+        lags = np.union1d(lags, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))
     sums = _accumulate(trajectory, species, regions, lags, "occupancy" in estimators, n_blocks, drift, frame, workers)
+    if window_ps is None:
+        last = _before_they_leave(sums, lags, first, last)
+    fitted = (lags >= first) & (lags <= last)
     names = [*regions, ELSEWHERE][: len(sums.present)]
     results = {}
     for estimator in estimators:
-        slopes, blocks = _ESTIMATE[estimator](sums, lags, np.isin(lags, fitted), trajectory.n_frames)
+        slopes, blocks = _ESTIMATE[estimator](sums, lags, fitted, trajectory.n_frames)
         for r, name in enumerate(names):
             results[name, estimator] = _result(
                 trajectory, name, estimator, regions, slopes[r], blocks[:, r], sums, r, lags, (first, last)
@@ -217,6 +228,19 @@ def _accumulate(trajectory, species, regions, lags, elsewhere: bool, n_blocks: i
     both = np.einsum("lrrbk->lrbk", ended)
     pairs = [part for x in (tagged, both, stayed) for part in (x[..., :3], x[..., 3])]
     return _Sums(*pairs, ended[..., 3], present[:keep], leaves[:keep])
+
+
+def _still_there(sums: _Sums) -> np.ndarray:
+    """Share of the ions of each region that are in it again after each lag, ``(n_lags, n_regions)``."""
+    return sums.n_both.sum(axis=2) / np.maximum(sums.n_tagged.sum(axis=2), 1)
+
+
+def _before_they_leave(sums: _Sums, lags: np.ndarray, first: int, last: int) -> int:
+    """The longest lag, up to ``last``, at which few ions of any region have left; vibrations across the edge aside."""
+    share = _still_there(sums)
+    stay = np.all(share >= _STILL_THERE * share[lags == first], axis=1)
+    limit = max(lags[stay].max(initial=0), _SHORTEST_WINDOW * first)
+    return int(lags[lags <= min(limit, last)].max())
 
 
 def _labels(scaled: np.ndarray, regions: Mapping[str, Region], cell: np.ndarray) -> np.ndarray:
@@ -339,6 +363,7 @@ def _result(trajectory, name, estimator, regions, slope, blocks, sums, r, lags, 
         isotropy=isotropy,
         mean_ions=float(mean_ions),
         residence_ps=float(sums.present[r] / leaves * interval) if leaves else np.inf,
+        still_there=float(_still_there(sums)[lags <= window[1], r][-1]),
         number_density_A3=mean_ions / (share * trajectory.mean_volume_A3),
         window_ps=(window[0] * interval, window[1] * interval),
         lags_ps=lags * interval,

@@ -11,7 +11,7 @@ Two filtrations are offered, and every result names which it is of, and its scal
     covered.
 
 In a periodic cell some loops close only through the boundary: the network of ions percolates. They never die, and are
-kept apart as ``periodic`` (alpha) or cannot be told from what outlives the threshold and are dropped (rips).
+kept apart as ``periodic`` (alpha) or dropped (rips, which tells how many there are, not which).
 """
 
 from __future__ import annotations
@@ -330,19 +330,6 @@ class PersistenceDiagram:
         error = float(fractions.std() * np.sqrt(len(blocks) / (len(blocks) - 1)))
         return Estimate(value, error, len(blocks) - 1)
 
-    def heatmap(
-        self,
-        birth_range: tuple[float, float],
-        death_range: tuple[float, float],
-        bin_A: float = 0.05,
-        smooth_A: float = 0.1,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Loops per frame and Å², smoothed by a Gaussian: values ``(n_birth, n_death)`` and the edges of both axes."""
-        edges = [np.arange(low, high + bin_A / 2, bin_A) for low, high in (birth_range, death_range)]
-        counts, *_ = np.histogram2d(self.birth_A, self.death_A, edges)
-        density = counts / (self.n_frames * bin_A**2)
-        return gaussian_filter(density, smooth_A / bin_A) if smooth_A else density, edges[0], edges[1]
-
     def ring_statistics(self) -> dict[int, tuple[float, float]]:
         """By ring size: rings a frame, and their mean lifetime, Å. Size 0 holds what was longer than looked for."""
         return {
@@ -352,6 +339,34 @@ class PersistenceDiagram:
             )
             for size in np.unique(self.ring_size)
         }
+
+
+def heatmap(
+    birth_A: np.ndarray, death_A: np.ndarray, n_frames: int = 1, bin_A: float = 0.05, smooth_A: float = 0.1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Density of pooled loops over birth and death, smoothed by a Gaussian.
+
+    Parameters
+    ----------
+    birth_A, death_A
+        Loops, Å, shape ``(n_loops,)``.
+    n_frames
+        Frames that were pooled.
+    bin_A, smooth_A
+        Bin and standard deviation of the Gaussian, Å.
+
+    Returns
+    -------
+    density : numpy.ndarray
+        Loops per frame and Å², shape ``(n_bins, n_bins)``, birth first.
+    edges : numpy.ndarray
+        Of the bins of both axes, Å.
+    """
+    low, high = float(np.min(birth_A, initial=np.inf)), float(np.max(death_A, initial=0.0))
+    low, high = (low - 3 * smooth_A, high + 3 * smooth_A) if np.isfinite(low) else (0.0, 1.0)
+    edges = np.arange(low, high + bin_A, bin_A)
+    counts, *_ = np.histogram2d(birth_A, death_A, [edges, edges])
+    return gaussian_filter(counts / (n_frames * bin_A**2), smooth_A / bin_A), edges
 
 
 def persistence(

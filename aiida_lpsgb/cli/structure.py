@@ -75,6 +75,10 @@ CHARGES = click.option(
     metavar="ELEMENT=CHARGE",
     help="Formal charge, such as Li=1; repeat.",
 )
+POTENTIAL = click.option(
+    "--potential", type=click.Path(exists=True, dir_okay=False), help="Trained .mtp file whose energies rank them."
+)
+SPECIES = click.option("--species", help="What the types of the potential stand for, such as Li,P,S.")
 CUTOFFS = click.option(
     "--cutoff",
     "cutoffs",
@@ -99,6 +103,8 @@ def structure() -> None:
 @click.option("--supercell", nargs=3, type=int, default=(1, 1, 1), show_default=True, help="Repeats before filling.")
 @click.option("--rank-by", type=click.Choice(["ewald", "occupancy"]), default="ewald", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling of large cells.")
+@POTENTIAL
+@SPECIES
 @_plain_errors
 def order(
     crystal: Path,
@@ -108,6 +114,8 @@ def order(
     supercell: tuple[int, int, int],
     rank_by: str,
     seed: int,
+    potential: str | None,
+    species: str | None,
 ) -> None:
     """Fill the partially occupied sites of the CIF file CRYSTAL."""
     from ase.io import write
@@ -122,12 +130,14 @@ def order(
         rank_by=rank_by,
         seed=seed,
     )
+    if calculator := _calculator(potential, species):
+        found = ordering.rank(found, calculator)
     for i, atoms in enumerate(found):
         path = _numbered(output, i, candidates)
-        energy = atoms.info["ewald_energy_eV"]
+        described = f"{path}: {atoms.get_chemical_formula()}, Ewald energy {atoms.info['ewald_energy_eV']:.3f} eV"
+        click.echo(described + (f", energy {atoms.info['energy_eV']:.3f} eV" if calculator else ""))
         atoms.info = {}
         write(path, atoms)
-        click.echo(f"{path}: {atoms.get_chemical_formula()}, Ewald energy {energy:.3f} eV")
 
 
 @structure.command()
@@ -191,8 +201,13 @@ def strain(
 @click.option("--n-atoms", type=int, default=1, show_default=True, help="Least number of atoms.")
 @click.option("--vacuum", type=float, default=0.0, show_default=True, help="Open the second boundary by this, Å.")
 @click.option("-n", "--candidates", type=int, default=1, show_default=True, help="Bicrystals; files get a number.")
-@click.option("--potential", type=click.Path(exists=True, dir_okay=False), help="Trained .mtp file that ranks them.")
-@click.option("--species", help="What the types of the potential stand for, such as Li,P,S.")
+@POTENTIAL
+@SPECIES
+@click.option(
+    "--parent",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The crystal before it was relaxed, whose symmetry counts.",
+)
 @CHARGES
 @CUTOFFS
 @click.option("--list", "list_only", is_flag=True, help="List the coincidences found and build nothing.")
@@ -209,6 +224,7 @@ def boundary(
     candidates: int,
     potential: str | None,
     species: str | None,
+    parent: Path | None,
     charges: dict[str, float] | None,
     cutoffs: dict[str, float] | None,
     width: float,
@@ -223,7 +239,7 @@ def boundary(
     from aiida_lpsgb.structures import bicrystal, grain_boundary
     from aiida_lpsgb.structures.crystal import Crystal
 
-    setting = Crystal(read(crystal), cutoffs=cutoffs, charges=charges)
+    setting = Crystal(read(crystal), cutoffs=cutoffs, charges=charges, parent=read(parent) if parent else None)
     request["convention"] = "pseudo-cubic" if pseudo_cubic else "lattice"
     if list_only:
         for found in grain_boundary.boundaries(setting, **request):
@@ -275,6 +291,7 @@ def _numbered(path: Path, i: int, count: int) -> Path:
 @MAX_AREA
 @WIDTH
 @REGION
+@CUTOFFS
 @PICTURE
 @JSON
 @_plain_errors
@@ -287,6 +304,7 @@ def interface(
     max_area: float,
     width: float,
     region: float,
+    cutoffs: dict[str, float] | None,
     picture: Path | None,
     as_json: bool,
 ) -> None:
@@ -297,7 +315,7 @@ def interface(
     from aiida_lpsgb.structures.interface import interface as join
 
     atoms = join(
-        Crystal(read(crystal)),
+        Crystal(read(crystal), cutoffs=cutoffs),
         read(glass),
         plane,
         max_strain=max_strain,
@@ -310,14 +328,15 @@ def interface(
 
 @structure.command()
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@CUTOFFS
 @_plain_errors
-def check(path: Path) -> None:
+def check(path: Path, cutoffs: dict[str, float] | None) -> None:
     """Say what molecular units the structure in PATH is made of, and how close its atoms come."""
     from ase.io import read
 
     from aiida_lpsgb.structures.units import survey
 
-    report = survey(read(path))
+    report = survey(read(path), cutoffs)
     click.echo("units: " + ", ".join(f"{count} {formula}" for formula, count in report.formulas.items()))
     click.echo(f"longest bond: {report.longest_bond:.3f} Å")
     click.echo(f"shortest distance: {report.shortest_pair:.3f} Å")
@@ -329,19 +348,21 @@ def check(path: Path) -> None:
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("picture", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--title", default="", help="Heading.")
+@click.option("--depth", type=float, help="Show only what is within this of the front, Å.")
+@CUTOFFS
 @_plain_errors
-def draw(path: Path, picture: Path, title: str) -> None:
+def draw(path: Path, picture: Path, title: str, depth: float | None, cutoffs: dict[str, float] | None) -> None:
     """Draw the structure in PATH along x and y to the file PICTURE."""
     from ase.io import read
 
     from aiida_lpsgb.structures.picture import draw as draw_figure
     from aiida_lpsgb.structures.picture import save
 
-    save(draw_figure(read(path), title=title), picture)
+    save(draw_figure(read(path), title=title, depth=depth, cutoffs=cutoffs), picture)
 
 
 def _finish(atoms: Any, description: dict[str, Any], output: Path, picture: Path | None, as_json: bool) -> None:
-    """Write, draw and describe a structure."""
+    """Draw, write and describe a structure; extended XYZ files keep the description."""
     from ase.io import write
 
     from aiida_lpsgb.structures.picture import draw as draw_figure
@@ -349,7 +370,6 @@ def _finish(atoms: Any, description: dict[str, Any], output: Path, picture: Path
 
     if picture:
         save(draw_figure(atoms, title=output.stem), picture)
-    atoms.info = {}
     write(output, atoms)
     if as_json:
         click.echo(json.dumps({**description, "n_atoms": len(atoms)}))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
+from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
 
@@ -36,6 +37,9 @@ ENGINES = {
     "chgnet": Engine("chgnet.model.dynamics:CHGNetCalculator", "CHGNet", {"use_device": "cpu"}),
 }
 
+#: DFT-D3's forms of damping at short distances.
+DAMPINGS = ("d3bj", "d3mbj", "d3mzero", "d3op", "d3zero")
+
 
 def engine_of(calculator: str) -> Engine:
     """Return the engine of a name, or of the import path of any ASE calculator.
@@ -61,14 +65,36 @@ def engine_of(calculator: str) -> Engine:
     return Engine(calculator, calculator)
 
 
+def check_dispersion(dispersion: Any) -> None:
+    """Refuse what is not the name of a functional and of a damping.
+
+    Parameters
+    ----------
+    dispersion
+        ``{"method": "PBE", "damping": "d3zero"}``: the functional that the calculator stands for, and one of
+        `DAMPINGS`.
+
+    Raises
+    ------
+    ValueError
+        Which says what is expected.
+    """
+    if not isinstance(dispersion, Mapping) or set(dispersion) != {"method", "damping"}:
+        raise ValueError(f'dispersion is {dispersion!r}, expected such as {{"method": "PBE", "damping": "d3zero"}}')
+    if not isinstance(dispersion["method"], str):
+        raise ValueError(f"dispersion: method is {dispersion['method']!r}, expected the name of a functional")
+    if dispersion["damping"] not in DAMPINGS:
+        raise ValueError(f"dispersion: damping is {dispersion['damping']!r}, expected one of {', '.join(DAMPINGS)}")
+
+
 def level_of_theory(parameters: Mapping[str, Any]) -> str:
     """Return the name that labels by these parameters go by.
 
     Parameters
     ----------
     parameters
-        ``calculator``, and optionally ``keywords`` and ``level_of_theory``, which overrules the name made from the
-        other two.
+        ``calculator``, and optionally ``keywords``, ``dispersion`` and ``level_of_theory``, which overrules the name
+        made from the others.
 
     Raises
     ------
@@ -81,7 +107,9 @@ def level_of_theory(parameters: Mapping[str, Any]) -> str:
     engine = engine_of(parameters["calculator"])
     changed = {key: value for key, value in parameters.get("keywords", {}).items() if engine.keywords.get(key) != value}
     arguments = ", ".join(f"{key}={value!r}" for key, value in sorted(changed.items()))
-    return f"{engine.level_of_theory}({arguments})" if arguments else engine.level_of_theory
+    name = f"{engine.level_of_theory}({arguments})" if arguments else engine.level_of_theory
+    dispersion = parameters.get("dispersion")
+    return f"{name} + {dispersion['damping']}({dispersion['method']})" if dispersion else name
 
 
 def build(parameters: Mapping[str, Any]) -> BaseCalculator:
@@ -90,13 +118,34 @@ def build(parameters: Mapping[str, Any]) -> BaseCalculator:
     Parameters
     ----------
     parameters
-        ``calculator``, a name or an import path, and optionally ``keywords``, its arguments.
+        ``calculator``, a name or an import path, and optionally ``keywords``, its arguments, and ``dispersion``, the
+        DFT-D3 correction (Grimme et al., J. Chem. Phys. 132, 154104, 2010) to add.
 
     Raises
     ------
     ValueError
         If it cannot be imported or does not take the arguments.
     """
+    base = _base(parameters)
+    dispersion = parameters.get("dispersion")
+    return _correction(dispersion).add_calculator(base) if dispersion else base
+
+
+def _correction(dispersion: Mapping[str, str]) -> BaseCalculator:
+    try:
+        from dftd3.ase import DFTD3
+    except ImportError as error:
+        raise ValueError(f"dispersion: {error}; pip install 'aiida-lpsgb[labels]'") from error
+    calculator = DFTD3(**dispersion)
+    try:
+        # It looks for the functional only when it is used.
+        calculator.get_potential_energy(Atoms("H"))
+    except RuntimeError as error:
+        raise ValueError(f"dispersion: {dispersion['damping']} of {dispersion['method']}: {error}") from error
+    return calculator
+
+
+def _base(parameters: Mapping[str, Any]) -> BaseCalculator:
     engine = engine_of(parameters["calculator"])
     module, _, name = engine.path.partition(":")
     try:
@@ -114,7 +163,9 @@ def build(parameters: Mapping[str, Any]) -> BaseCalculator:
 
 
 def versions(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the versions of ASE and of the distribution that holds the calculator."""
+    """Return the versions of ASE and of the distributions that hold the calculator."""
     package = engine_of(parameters["calculator"]).path.partition(":")[0].partition(".")[0]
     distributions = {"ase", *metadata.packages_distributions().get(package, [])}
+    if parameters.get("dispersion"):
+        distributions.add("dftd3")
     return {name: metadata.version(name) for name in sorted(distributions)}

@@ -17,7 +17,7 @@ from ase import Atoms
 from aiida_lpsgb.labelling import calculators, labels
 from aiida_lpsgb.labelling.container import Reader
 
-KEYS = {"calculator", "keywords", "level_of_theory", "max_force_ev_angstrom"}
+KEYS = {"calculator", "dispersion", "keywords", "level_of_theory", "max_force_ev_angstrom"}
 ALL_LABELLED, BAD_INPUT, SOME_FAILED, OUT_OF_TIME = 0, 1, 2, 3
 
 
@@ -28,8 +28,8 @@ def check_parameters(parameters: Any) -> None:
     ----------
     parameters
         ``calculator`` (``sevennet``, ``chgnet`` or ``module:Class``), and optionally ``keywords``, arguments of the
-        calculator, ``level_of_theory``, the name its labels go by, and ``max_force_ev_angstrom``, above which a label
-        counts as failed.
+        calculator, ``dispersion``, a DFT-D3 correction to add, ``level_of_theory``, the name its labels go by, and
+        ``max_force_ev_angstrom``, above which a label counts as failed.
 
     Raises
     ------
@@ -45,6 +45,8 @@ def check_parameters(parameters: Any) -> None:
         raise ValueError("calculator is missing; it is a name such as sevennet, or module:Class")
     if not isinstance(parameters.get("keywords", {}), dict):
         raise ValueError("keywords must be a dictionary of the calculator's arguments")
+    if parameters.get("dispersion") is not None:
+        calculators.check_dispersion(parameters["dispersion"])
     max_force = parameters.get("max_force_ev_angstrom", labels.MAX_FORCE)
     if isinstance(max_force, bool) or not isinstance(max_force, (int, float)) or not max_force > 0:
         raise ValueError(f"max_force_ev_angstrom is {max_force!r}, expected a positive number")
@@ -152,7 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "parameters",
         type=Path,
-        help='JSON file such as {"calculator": "sevennet"}: sevennet, chgnet or module:Class, and its "keywords"',
+        help='JSON file such as {"calculator": "sevennet"}: sevennet, chgnet or module:Class, its "keywords" '
+        'and a "dispersion" to add',
     )
     parser.add_argument("labels", type=Path, help="file to add labels to, a JSON line each")
     parser.add_argument("--max-seconds", type=float, help="begin no configuration that would not be done by then")

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ase import Atoms
 
+from aiida_lpsgb.analysis.density import DensityMap, grid_axes
+from aiida_lpsgb.analysis.neighbours import heights
 from aiida_lpsgb.report import figures
 from aiida_lpsgb.report.text import columns
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 _SAME_CELL = 0.06
 
 HEADER = ("quantity", "here", "published")
+RECOMMENDED = "occupancy"
+"""The estimator of diffusion in a region that is without bias along it."""
 
 
 def summary_of(pk: int) -> dict[str, Any]:
@@ -46,7 +51,7 @@ def characterisation_rows(
     rows = _cell_rows(summary.get("cell_A"), references.get("cell_A", {}).get("values"))
     peaks = references.get("first_peaks_A", {}).get("values", {})
     for pair, distance in summary.get("first_peaks_A", {}).items():
-        published = next((peaks[p] for p in (pair, "-".join(reversed(pair.split("-")))) if p in peaks), None)
+        published = _published_peak(pair, peaks)
         rows.append((f"first peak {pair} (Å)", _text(distance, None, ".2f"), _text(published, None, ".2f")))
     for key, name, form in (
         ("whole_fraction", "whole units", ".1%"),
@@ -59,6 +64,8 @@ def characterisation_rows(
     ):
         if key in summary:
             published = references.get(key, {}).get("values")
+            if key == "diffusivity_cm2_s" and not summary.get("diffusive", True):
+                name += ", not yet diffusive"
             rows.append((name, _text(summary[key], _error(summary, key), form), _text(published, None, form)))
     for label, values in summary.get("topology", {}).items():
         name = f"f_PD, L > {values['threshold_A']:g} Å, {values['filtration']}, {values['scale']}"
@@ -71,9 +78,17 @@ def characterisation_rows(
             )
         )
     for label, values in summary.get("regions", {}).items():
+        where = label.replace("__", ", ")
         here = _text(values["diffusivity_cm2_s"], values["uncertainty_cm2_s"], ".2e")
-        rows.append((f"D in {label.replace('__', ', ')} (cm²/s)", here, ""))
+        rows.append((f"D in {where} (cm²/s)", here, ""))
+        if label.endswith(RECOMMENDED) and "isotropy" in values:
+            rows.append((f"ξ in {where}", _text(values["isotropy"], values["isotropy_uncertainty"], ".2f"), ""))
     return rows
+
+
+def _published_peak(pair: str, peaks: Mapping[str, float]) -> float | None:
+    """A pair is found whichever way round it is named."""
+    return next((peaks[name] for name in (pair, "-".join(reversed(pair.split("-")))) if name in peaks), None)
 
 
 def _cell_rows(lengths: Sequence[float] | None, unit: Sequence[float] | None) -> list[tuple[str, str, str]]:
@@ -99,18 +114,22 @@ def characterisation_table(summary: Mapping[str, Any], references: Mapping[str, 
     return "\n".join([columns(header, rows), *([""] if notes else []), *notes])
 
 
-def characterisation_figures(node: ProcessNode) -> dict[str, Figure]:
+def characterisation_figures(node: ProcessNode, references: Mapping[str, Any] | None = None) -> dict[str, Figure]:
     """The figures of a finished characterisation, by name.
 
     Parameters
     ----------
     node
         A `lpsgb.characterise` process.
+    references
+        As of `characterisation_rows`; first peaks are marked.
     """
     outputs = node.outputs
     drawn: dict[str, Figure] = {}
     if "rdf" in outputs:
-        drawn["rdf"] = _radial_distributions(outputs.rdf)
+        drawn["rdf"] = _radial_distributions(outputs.rdf, (references or {}).get("first_peaks_A", {}).get("values", {}))
+    if "speciation" in outputs and len(found := outputs.speciation.get_dict()["units"]) > 1:
+        drawn["speciation"] = figures.units({"": found})
     if "density" in outputs:
         drawn |= _density(outputs.density)
     if "disorder" in outputs:
@@ -129,26 +148,62 @@ def characterisation_figures(node: ProcessNode) -> dict[str, Figure]:
     return drawn
 
 
-def _radial_distributions(node: Any) -> Figure:
+def _radial_distributions(node: Any, published: Mapping[str, float]) -> Figure:
     pairs = node.base.attributes.get("first_peaks_A")
     r = node.get_array("r_A")
-    return figures.radial_distributions({pair: (r, node.get_array(f"g_{pair.replace('-', '_')}")) for pair in pairs})
+    curves = {pair: (r, node.get_array(f"g_{pair.replace('-', '_')}")) for pair in pairs}
+    peaks = {pair: _published_peak(pair, published) for pair in pairs}
+    return figures.radial_distributions(curves, references_A={k: v for k, v in peaks.items() if v is not None})
+
+
+def density_of(node: Any) -> DensityMap:
+    """The map of an output `density` of `lpsgb.characterise`, to project, smooth or write for VESTA.
+
+    Parameters
+    ----------
+    node
+        The array node.
+    """
+    cell = node.get_array("cell_A")
+    atoms = Atoms(node.get_array("numbers"), positions=node.get_array("positions_A"), cell=cell, pbc=True)
+    return DensityMap(node.get_array("density_A3"), cell, atoms, node.base.attributes.get("species"))
 
 
 def _density(node: Any) -> dict[str, Figure]:
-    grid, cell = node.get_array("density_A3"), node.get_array("cell_A")
-    species = node.base.attributes.get("species")
-    lengths = np.linalg.norm(cell, axis=1)
-    edges = tuple(np.linspace(0, lengths[k], grid.shape[k] + 1) for k in (0, 2))
-    height = abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[2], cell[0]))
-    drawn = {"density": figures.density_map(grid.mean(axis=1) * height, edges, species=species)}
-    drawn["profile"] = figures.profile(
-        node.get_array("profile_position_A_2"),
-        node.get_array("profile_A3_2"),
-        smooth_A3=node.get_array("profile_smooth_A3_2"),
-        species=species,
-    )
-    return drawn
+    density = density_of(node)
+    region = node.base.attributes.get("region")
+    # Map and profile show the third vector, on which a bicrystal's boundaries stand.
+    slab = region if region and region.get("axis") == 2 else None
+    first, third, _ = grid_axes(density, 1)
+    return {
+        "density": figures.density_map(
+            density.projection(1),
+            (first, third),
+            species=density.species,
+            regions_A=_ranges(slab, density.cell, third[-1]),
+        ),
+        "profile": figures.profile(
+            node.get_array("profile_position_A_2"),
+            node.get_array("profile_A3_2"),
+            smooth_A3=node.get_array("profile_smooth_A3_2"),
+            error_A3=node.get_array("profile_error_A3_2"),
+            species=density.species,
+            regions_A=_ranges(slab, density.cell, heights(density.cell)[2]),
+        ),
+    }
+
+
+def _ranges(slab: Mapping[str, Any] | None, cell: np.ndarray, length: float) -> list[tuple[float, float]]:
+    """Where slabs lie on an axis of some length along the third cell vector, split where they cross its end."""
+    if slab is None:
+        return []
+    half = 0.5 * slab["thickness_A"] / heights(cell)[2]
+    ranges = []
+    for centre in np.atleast_1d(slab["centres"]):
+        low = (centre - half) % 1.0
+        high = low + 2 * half
+        ranges += [(low, min(high, 1.0))] + ([(0.0, high - 1.0)] if high > 1 else [])
+    return [(low * length, high * length) for low, high in ranges]
 
 
 def _motion(node: Any) -> Figure:

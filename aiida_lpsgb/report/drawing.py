@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiida_lpsgb.report import figures
-from aiida_lpsgb.report.characterisation import characterisation_figures
+from aiida_lpsgb.report.characterisation import RECOMMENDED, characterisation_figures
 from aiida_lpsgb.report.results import Run, StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RECOMMENDED = "occupancy"
 A2_PS_PER_CM2_S = 1e4
 DIMENSIONS = 3
 

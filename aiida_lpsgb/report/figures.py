@@ -6,6 +6,7 @@ Every function takes plain numbers and returns a matplotlib ``Figure``; nothing 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from itertools import cycle
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_lpsgb.analysis.arrhenius import ArrheniusFit
+from aiida_lpsgb.analysis.topology import heatmap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -381,7 +383,7 @@ def radial_distributions(
     curves
         By name of the pair: r (Å) and g.
     references_A
-        Published or expected first peaks by pair, drawn as dotted lines.
+        Published or expected first peaks by pair, drawn as dotted lines and told above the panel.
     longest_A
         End of the axis.
     """
@@ -391,10 +393,8 @@ def radial_distributions(
         panel.plot(r, g, color=COLOURS[k % 6])
         panel.axhline(1, color="0.6", lw=0.6)
         if references_A and name in references_A:
-            panel.axvline(
-                references_A[name], color=COLOURS[6], ls=":", lw=1, label=f"reference {references_A[name]:.2f} Å"
-            )
-            panel.legend(loc="upper right")
+            panel.axvline(references_A[name], color=COLOURS[6], ls=":", lw=1)
+            panel.set_title(f"dotted: reference {references_A[name]:.2f} Å", loc="right", pad=2, fontsize=8)
         panel.set_ylim(bottom=0)
         panel.set_title(name, loc="left", pad=2)
     axes[-1, 0].set_xlim(0, longest_A or max(float(r[-1]) for r, _ in curves.values()))
@@ -411,9 +411,8 @@ def density_map(
     labels: tuple[str, str] = ("a", "c"),
     species: str = "Li",
     regions_A: Sequence[tuple[float, float]] = (),
-    bar_A: float = 10.0,
 ) -> Figure:
-    """Projected density with a scale bar.
+    """Projected density.
 
     Parameters
     ----------
@@ -427,8 +426,6 @@ def density_map(
         Whose density.
     regions_A
         Ranges along the second direction to mark, such as the boundary.
-    bar_A
-        Length of the scale bar.
     """
     first, second = edges_A
     width, height = first[-1] - first[0], second[-1] - second[0]
@@ -438,13 +435,9 @@ def density_map(
     image = axes.pcolormesh(first, second, projection.T, cmap="magma_r", vmin=0, vmax=top, rasterized=True)
     axes.set_aspect("equal")
     axes.grid(False)
-    for low, high in regions_A:
-        axes.axhline(low, color=COLOURS[0], ls="--", lw=0.8)
-        axes.axhline(high, color=COLOURS[0], ls="--", lw=0.8)
-    start = first[0] + 0.05 * width
-    level = second[0] + 0.04 * height
-    axes.plot([start, start + bar_A], [level, level], color="k", lw=2.5, solid_capstyle="butt")
-    axes.text(start + bar_A / 2, level + 0.015 * height, f"{bar_A:g} Å", ha="center", va="bottom", fontsize=8)
+    inner = {end for ends in regions_A for end in ends if second[0] < end < second[-1]}
+    for end in sorted(inner):
+        axes.axhline(end, color=COLOURS[0], ls="--", lw=1.2)
     axes.set_xlabel(f"{labels[0]}  (Å)")
     axes.set_ylabel(f"{labels[1]}  (Å)")
     figure.colorbar(image, ax=axes, label=f"{species} per Å²", shrink=0.9)
@@ -491,7 +484,8 @@ def profile(
         axes.plot(position_A, smooth_A3 / mean, color=COLOURS[0], label="smoothed")
     axes.axhline(1, color=COLOURS[6], lw=0.7, ls=":")
     axes.set_xlim(0, position_A[-1])
-    axes.set_ylim(bottom=0)
+    # Room for the legend above the peaks.
+    axes.set_ylim(0, 1.2 * float(np.max(density_A3)) / mean)
     axes.set_xlabel("position along the normal  (Å)")
     axes.set_ylabel(f"{species} concentration / mean")
     axes.legend(ncols=2)
@@ -526,16 +520,14 @@ def persistence_diagram(
         Bin and standard deviation of the Gaussian, Å.
     """
     from matplotlib.colors import LogNorm
-    from scipy.ndimage import gaussian_filter
 
     figure, axes = _figure(4.4, 3.6)
-    low, high = float(np.min(birth_A, initial=np.inf)), float(np.max(death_A, initial=0.0))
-    low, high = (low - 3 * smooth_A, high + 3 * smooth_A) if np.isfinite(low) else (0.0, 1.0)
-    edges = np.arange(low, high + bin_A, bin_A)
-    counts, *_ = np.histogram2d(birth_A, death_A, [edges, edges])
-    density = gaussian_filter(counts / (n_frames * bin_A**2), smooth_A / bin_A)
+    density, edges = heatmap(birth_A, death_A, n_frames, bin_A, smooth_A)
+    low, high = edges[0], edges[-1]
     top = density.max() or 1.0
     shown = np.ma.masked_less(density.T, 1e-3 * top)
+    # Nothing dies before it is born: what the Gaussian carries over the diagonal is not shown.
+    shown[np.triu_indices(len(shown), 1)] = np.ma.masked
     image = axes.pcolormesh(edges, edges, shown, cmap="viridis_r", norm=LogNorm(1e-3 * top, top), rasterized=True)
     axes.plot([low, high], [low, high], color="0.4", lw=0.8)
     if threshold_A is not None:
@@ -555,6 +547,36 @@ def persistence_diagram(
     axes.set_ylabel(f"death, {scale}  (Å)")
     axes.set_title(f"{filtration} filtration", loc="left")
     figure.colorbar(image, ax=axes, label="loops per frame and Å²")
+    return figure
+
+
+@styled
+def units(numbers: Mapping[str, Mapping[str, float]]) -> Figure:
+    """How many polyanions of each kind there are, on a logarithmic scale.
+
+    Parameters
+    ----------
+    numbers
+        By structure: mean number of units in the cell by formula, such as ``PS4``.
+    """
+    largest = {
+        formula: max(n.get(formula, 0.0) for n in numbers.values()) for found in numbers.values() for formula in found
+    }
+    formulas = sorted(largest, key=largest.get)
+    height = 0.8 / len(numbers)
+    figure, axes = _figure(4.4, 1.0 + (0.12 + 0.22 * len(numbers)) * len(formulas))
+    for k, (name, found) in enumerate(numbers.items()):
+        places = np.arange(len(formulas)) + (0.5 * (len(numbers) - 1) - k) * height
+        values = [found.get(formula, 0.0) for formula in formulas]
+        bars = axes.barh(places, values, height, color=COLOURS[k % len(COLOURS)], label=name)
+        axes.bar_label(bars, [f"{v:.3g}" if v else "" for v in values], padding=2, fontsize=8)
+    axes.set_yticks(range(len(formulas)), [re.sub(r"(\d+)", r"$_{\1}$", formula) for formula in formulas])
+    axes.set_xscale("log")
+    axes.set_xlim(0.3 * min(1.0, *largest.values()), 4 * max(largest.values()))
+    axes.set_xlabel("units in the cell")
+    axes.grid(axis="y", visible=False)
+    if len(numbers) > 1:
+        axes.legend(loc="lower right")
     return figure
 
 
@@ -616,7 +638,8 @@ def scatter(
         axes.set_yscale("log")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.legend()
+    # Points may be anywhere, so the names stand outside.
+    figure.legend(loc="outside upper center", ncols=min(4, len(points)))
     return figure
 
 

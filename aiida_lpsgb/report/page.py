@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CAPTIONS = {
     "rdf": "Partial radial distribution functions.",
+    "speciation": "Polyanions in the cell, mean numbers.",
     "density": "Density of the mobile ions, projected.",
     "profile": "Concentration of the mobile ions along the third cell vector.",
     "disorder": "Distribution of the site disorder parameter.",

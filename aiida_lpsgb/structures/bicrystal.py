@@ -4,9 +4,10 @@ Grain 1 lies below the first boundary and grain 2 above it, the plane's normal a
 of the cell. A symmetric boundary's second grain is the first one turned by 180° about the normal, which brings any
 lattice plane into exact coincidence with itself; for a centrosymmetric crystal that is the mirror twin. Where one grain
 is the image of the other under a half turn about the normal, or a mirror along it (most twists), the bicrystal keeps a
-screw axis or glide plane, and both boundaries of the cell are equivalent whatever the cut and the shift. Other
-boundaries are equivalent where the crystal has an inversion centre or a mirror between two layers of units to cut at.
-What holds is reported.
+screw axis or glide plane, and both boundaries of the cell are equivalent whatever the cut and the shift. A crystal that
+has lost its mirror when it was relaxed, but knows its parent, is joined to its mirrored variant. Other boundaries are
+equivalent where the crystal has an inversion centre or a mirror between two layers of units to cut at. What holds is
+reported.
 """
 
 from __future__ import annotations
@@ -263,8 +264,9 @@ def build(
     -------
     ase.Atoms
         Atoms grouped by element in the crystal's order, with ``arrays["grain"]`` (1 or 2) and
-        ``info["grain_boundary"]``: the description of boundary and candidate, and ``regions`` (centre and thickness
-        along the normal in Å, and the centre as a fraction of the third cell vector).
+        ``info["grain_boundary"]``: the description of boundary and candidate, ``variant`` (whether grain 2 is a variant
+        of the crystal by symmetry of its parent only) and ``regions`` (centre and thickness along the normal in Å, and
+        the centre as a fraction of the third cell vector).
 
     Raises
     ------
@@ -291,9 +293,18 @@ def build(
         "repeats": list(repeats),
         "vacuum_A": vacuum,
         "total_area_A2": round(boundary.area * math.prod(repeats), 4),
+        "variant": _is_variant(crystal, boundary, candidate),
         "regions": [region_record(centre, region, top) for centre in ([middle] if vacuum else [middle, top])],
     }
     return atoms
+
+
+def _is_variant(crystal: Crystal, boundary: Boundary, candidate: Candidate) -> bool:
+    """Whether grain 2 is not the crystal itself, turned, but its variant by an operation that only its parent has."""
+    if candidate.twin is None:
+        return False
+    first, second = boundary.grains
+    return not crystal.has(second.frame.T @ candidate.twin @ first.frame)
 
 
 def check_sizes(width: float = 25.0, region: float = 10.0, n_atoms: int = 1, vacuum: float = 0.0) -> None:

@@ -33,7 +33,14 @@ def contact_table(crystal: Crystal, contact: float) -> dict[tuple[str, str], flo
     -------
     dict of (str, str) to float
         Distances in Å; never one at which units would bond.
+
+    Raises
+    ------
+    ValueError
+        If the share is not positive.
     """
+    if not contact > 0:
+        raise ValueError(f"contact must be a positive share of the crystal's own distances, not {contact}")
     elements = sorted(set(crystal.atoms.get_chemical_symbols()))
     table = {}
     for a, b in itertools.product(elements, repeat=2):

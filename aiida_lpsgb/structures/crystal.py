@@ -18,9 +18,12 @@ import spglib
 from ase import Atoms
 
 from aiida_lpsgb.structures.units import Unit, as_pairs, bond_cutoffs, find_units, inter_unit_distances
-from aiida_lpsgb.structures.validation import require_ordered, total_charge
+from aiida_lpsgb.structures.validation import composition, require_ordered, total_charge
 
 __all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices"]
+
+#: A relaxed cell differs from its parent's by less than this share.
+MAX_CHANGE = 0.3
 
 
 def primitive_indices(indices: Sequence[int], name: str) -> np.ndarray:
@@ -115,17 +118,23 @@ class Crystal:
         Formal charges; if given, the crystal must be neutral.
     symprec : float
         Tolerance of the symmetry search, in Å.
+    parent : ase.Atoms, optional
+        The crystal before it was relaxed, in the same setting. Ions that leave special positions break some of its
+        symmetry; a lost operation then carries the crystal into a variant of equal energy. The parent's point group
+        says which orientations are equivalent, and grains may be variants of each other.
 
     Raises
     ------
     ValueError
-        If the crystal is partially occupied, not periodic in three dimensions, charged, or made of endless networks.
+        If the crystal is partially occupied, not periodic in three dimensions, charged, or made of endless networks,
+        or if its parent is another crystal or in another setting.
     """
 
     atoms: Atoms
     cutoffs: Mapping[tuple[str, str] | str, float] | None = None
     charges: Mapping[str, float] | None = None
     symprec: float = 0.01
+    parent: Atoms | None = None
     units: tuple[Unit, ...] = field(init=False, repr=False)
 
     def __post_init__(self):
@@ -140,6 +149,8 @@ class Crystal:
                 raise ValueError(
                     f"crystal is charged: its cell has {charge:+g} e with the charges {dict(self.charges)}"
                 )
+        if self.parent is not None:
+            _check_parent(self.parent, self.atoms)
         object.__setattr__(self, "units", self._primitive_units())
 
     @cached_property
@@ -155,23 +166,27 @@ class Crystal:
     @cached_property
     def _symmetry(self) -> tuple[np.ndarray, np.ndarray]:
         """Cartesian rotations and translations (Å) of the space group of the given cell."""
-        data = (self.cell, self.atoms.get_scaled_positions(), self.atoms.numbers)
-        found = spglib.get_symmetry(data, symprec=self.symprec)
-        if found is None:
-            return np.eye(3)[None], np.zeros((1, 3))
-        to_cartesian = self.cell.T
-        rotations = to_cartesian @ found["rotations"] @ np.linalg.inv(to_cartesian)
-        return rotations, found["translations"] @ self.cell
+        rotations, translations = _space_group(self.atoms, self.symprec)
+        return _to_cartesian(rotations, self.cell), translations @ self.cell
 
-    @property
+    @cached_property
     def point_group(self) -> np.ndarray:
-        """Rotation parts of the space group, Cartesian, shape (n, 3, 3)."""
-        return self._symmetry[0]
+        """Rotation parts of the space group, Cartesian, then what only the parent has of them; shape (n, 3, 3)."""
+        own = self._symmetry[0]
+        if self.parent is None:
+            return own
+        wanted = _to_cartesian(_space_group(self.parent, self.symprec)[0], self.cell)
+        lost = [r for r in wanted if np.allclose(r @ r.T, np.eye(3), atol=1e-4) and not self.has(r)]
+        return np.array([*own, *lost])
+
+    def has(self, rotation: np.ndarray) -> bool:
+        """Whether a Cartesian rotation, shape (3, 3), is one of the crystal's own, not of its parent's only."""
+        return any(np.allclose(rotation, own, atol=1e-3) for own in self._symmetry[0])
 
     @cached_property
     def rotations(self) -> np.ndarray:
         """Proper rotations of the Laue group, Cartesian, shape (n, 3, 3)."""
-        proper = [rotation * np.sign(np.linalg.det(rotation)) for rotation in self._symmetry[0]]
+        proper = [rotation * np.sign(np.linalg.det(rotation)) for rotation in self.point_group]
         return np.unique(np.round(proper, 10) + 0.0, axis=0)
 
     @cached_property
@@ -300,6 +315,34 @@ class Crystal:
             if gap > tolerance
         ]
         return [cut for gap, cut in sorted(cuts, key=lambda item: (-round(item[0], 6), item[1]))]
+
+
+def _space_group(atoms: Atoms, symprec: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations and translations of the space group, in fractions of the cell."""
+    found = spglib.get_symmetry((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=symprec)
+    if found is None:
+        return np.eye(3)[None], np.zeros((1, 3))
+    return found["rotations"], found["translations"]
+
+
+def _to_cartesian(rotations: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    return cell.T @ rotations @ np.linalg.inv(cell.T)
+
+
+def _check_parent(parent: Atoms, atoms: Atoms) -> None:
+    """Refuse a parent of another composition, or whose cell is far from the crystal's."""
+    require_ordered(parent, "parent")
+    if composition(parent) != composition(atoms):
+        raise ValueError(
+            f"parent {parent.get_chemical_formula()} is not the crystal before relaxation: that is "
+            f"{atoms.get_chemical_formula()}"
+        )
+    change = np.abs(np.linalg.solve(parent.cell.array, atoms.cell.array) - np.eye(3)).max()
+    if change > MAX_CHANGE:
+        raise ValueError(
+            f"parent must be in the crystal's own setting: its cell {parent.cell.cellpar().round(2).tolist()} is not "
+            f"that of the crystal, {atoms.cell.cellpar().round(2).tolist()}"
+        )
 
 
 def fold(value: float, period: float) -> float:

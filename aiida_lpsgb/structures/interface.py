@@ -76,11 +76,13 @@ def interface(
     Raises
     ------
     ValueError
-        If elements differ, the glass does not lie flat, or sizes are impossible.
+        If elements differ, the glass does not lie flat, or sizes and limits are impossible.
     NoCoincidence
         If no supercells fit within the limits.
     """
     check_sizes(width, region)
+    if not (max_strain > 0 and max_area > 0 and n_cuts >= 1):
+        raise ValueError(f"max_strain ({max_strain}), max_area ({max_area} Å²) and n_cuts ({n_cuts}) must be positive")
     _check_glass(crystal, glass)
     surface = crystal.plane(plane)
     fit = _lateral_fit(surface, glass, max_strain, max_area)

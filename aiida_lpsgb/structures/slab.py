@@ -139,7 +139,14 @@ def planar_grid(basis: np.ndarray, step: float, limit: int | None = None) -> lis
     -------
     list of numpy.ndarray, shape (2,)
         The points, the origin first, in Å.
+
+    Raises
+    ------
+    ValueError
+        If the step is not positive, or no point is allowed.
     """
+    if not step > 0 or (limit is not None and limit < 1):
+        raise ValueError(f"shifts need a positive step (shift_step is {step} Å) and at least one point, not {limit}")
     counts = np.maximum(1, np.ceil(np.linalg.norm(basis, axis=1) / step)).astype(int)
     while limit is not None and counts.prod() > limit:
         counts[np.argmax(counts)] -= 1

@@ -7,11 +7,12 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
+from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
-from aiida_lpsgb.calculations.functions.structures import boundary_request_error
+from aiida_lpsgb.calculations.functions.structures import boundary_request_error, rattle_request_error
+from aiida_lpsgb.calculations.lammps import validate_parameters
 from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 from aiida_lpsgb.workflows.queue import QueueMixin
@@ -40,22 +41,35 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
             validator=validate_boundary,
             help="Parameters of `lpsgb.bicrystal`: axis, plane, kind, n_candidates, width …",
         )
-        spec.input("rattle", valid_type=orm.Dict, help="Parameters of `lpsgb.rattle`, applied to the crystal.")
+        spec.input(
+            "rattle",
+            valid_type=orm.Dict,
+            validator=validate_rattle,
+            help="Parameters of `lpsgb.rattle`: amplitude and number of the copies of the crystal that are relaxed.",
+        )
         spec.input("seed", valid_type=orm.Int, help="Seed of the rattle, and of velocities should a stage need some.")
-        spec.input("bulk", valid_type=orm.Dict, help="Parameters of `lpsgb.md` that relax the crystal.")
-        spec.input("relaxation", valid_type=orm.Dict, help="Parameters of `lpsgb.md` that relax the bicrystals.")
+        for name, relaxed in {"bulk": "crystal", "relaxation": "bicrystals"}.items():
+            spec.input(
+                name,
+                valid_type=orm.Dict,
+                validator=validate_relaxation,
+                help=f"Parameters of `lpsgb.md` that relax the {relaxed}.",
+            )
         spec.input("max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Runs at the same time.")
         spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.inputs.validator = validate_inputs
 
         spec.outline(
-            cls.relax_bulk,
+            cls.rattle_bulk,
+            while_(cls.queue_waits)(cls.run_batch),
             cls.build_candidates,
             while_(cls.queue_waits)(cls.run_batch),
             cls.compare,
         )
 
-        spec.output("bulk", valid_type=orm.StructureData, required=False, help="The relaxed crystal.")
+        spec.output(
+            "bulk", valid_type=orm.StructureData, required=False, help="The relaxed crystal, the lowest of its copies."
+        )
         spec.output("structure", valid_type=orm.StructureData, help="The relaxed bicrystal of lowest energy.")
         spec.output(
             "results",
@@ -108,19 +122,27 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         builder.md.md.metadata.options = values["options"]
         return builder
 
-    def relax_bulk(self) -> ToContext:
-        """Relax the crystal, off its symmetry: ordered sites may be a saddle point that a boundary would relieve."""
-        rattled = rattle(self.inputs.structure, self.inputs.rattle, self.inputs.seed)
-        run = self.submit(MolecularDynamicsBaseWorkChain, **self._run(rattled, self.inputs.bulk))
-        return ToContext(bulk=run)
+    def rattle_bulk(self) -> None:
+        """Queue relaxations of the crystal off its symmetry.
+
+        Ordered sites may be a saddle point that a boundary would relieve, and there may be several minima around it.
+        """
+        copies = rattle(self.inputs.structure, self.inputs.rattle, self.inputs.seed)
+        self._queue({f"bulk_{name}": copy for name, copy in copies.items()}, self.inputs.bulk)
 
     def build_candidates(self) -> ExitCode | None:
-        """Cut and join the relaxed crystal where the potential is lowest, and queue the relaxations."""
-        if not self.ctx.bulk.is_finished_ok or not minimised(self.ctx.bulk):
-            return self.exit_codes.ERROR_BULK_FAILED.format(detail=how_it_ended(self.ctx.bulk))
+        """Cut and join the lowest crystal where the potential is lowest, and queue the relaxations.
+
+        The crystal as given is its parent, so that angles and the equivalence of both boundaries are those of its full
+        symmetry.
+        """
+        relaxed = self._relaxed()
+        if not relaxed:
+            return self.exit_codes.ERROR_BULK_FAILED.format(detail=self._last_end())
+        self.ctx.bulk = min(relaxed.values(), key=minimum)
         bulk = self.ctx.bulk.outputs.structure
         self.out("bulk", bulk)
-        built = bicrystal(bulk, self.inputs.boundary, self.inputs.potential)
+        built = bicrystal(bulk, self.inputs.boundary, self.inputs.potential, self.inputs.structure)
         candidates = {"candidate_0": built["structure"], **built.get("others", {})}
         self.ctx.descriptions = built["results"]
         first = built["results"]["candidates"][0]
@@ -128,18 +150,14 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
             f"{len(candidates)} candidates of {first['n_atoms']} atoms, true angle {first['true_angle_deg']:.2f}°, "
             f"area {first['area_A2']:.0f} Å², strain {first['max_strain']:.2%}"
         )
-        runs = {name: self._run(structure, self.inputs.relaxation) for name, structure in candidates.items()}
-        self.fill_queue(MolecularDynamicsBaseWorkChain, runs, self.inputs.max_concurrent.value)
+        self._queue(candidates, self.inputs.relaxation)
         return None
 
     def compare(self) -> ExitCode | None:
         """Compute the boundary energies and hand on the lowest."""
-        relaxed = {label: run for label, run in self.ctx.children.items() if run.is_finished_ok and minimised(run)}
-        for label in sorted(set(self.ctx.children) - set(relaxed)):
-            self.report(f"{label} was not relaxed: {how_it_ended(self.ctx.children[label])}")
+        relaxed = self._relaxed()
         if not relaxed:
-            last = list(self.ctx.children.values())[-1]
-            return self.exit_codes.ERROR_ALL_FAILED.format(detail=how_it_ended(last))
+            return self.exit_codes.ERROR_ALL_FAILED.format(detail=self._last_end())
         for label, run in relaxed.items():
             self.out(f"relaxed.{label}", run.outputs.structure)
         results = boundary_energies(
@@ -154,30 +172,56 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         self.report(f"{lowest} is lowest: {results['energies_J_m2'][lowest]:.3f} J/m²")
         return None
 
-    def _run(self, structure: orm.StructureData, parameters: orm.Dict) -> AttributeDict:
-        inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
-        inputs.md.structure = structure
-        inputs.md.potential = self.inputs.potential
-        inputs.md.parameters = parameters
-        inputs.md.seed = self.inputs.seed
-        return inputs
+    def _queue(self, structures: Mapping[str, orm.StructureData], parameters: orm.Dict) -> None:
+        """Queue a relaxation of each structure."""
+        runs = {}
+        for label, structure in structures.items():
+            inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
+            inputs.md.structure = structure
+            inputs.md.potential = self.inputs.potential
+            inputs.md.parameters = parameters
+            inputs.md.seed = self.inputs.seed
+            runs[label] = inputs
+        self.fill_queue(MolecularDynamicsBaseWorkChain, runs, self.inputs.max_concurrent.value)
+
+    def _relaxed(self) -> dict[str, orm.ProcessNode]:
+        """Relaxations of the queue that ended well; the others are reported."""
+        for label, run in self.ctx.children.items():
+            if not run.is_finished_ok:
+                self.report(f"{label} was not relaxed: {how_it_ended(run)}")
+        return {label: run for label, run in self.ctx.children.items() if run.is_finished_ok}
+
+    def _last_end(self) -> str:
+        return how_it_ended(list(self.ctx.children.values())[-1])
 
 
-def minimised(run: orm.ProcessNode) -> bool:
-    """Whether a run reports the energy of a minimum."""
-    return bool(run.outputs.results.get_dict().get("minimised_energies_eV"))
+def minimum(run: orm.ProcessNode) -> float:
+    """Energy that a relaxation has reached, in eV."""
+    return run.outputs.results["minimised_energies_eV"][-1]
 
 
 def how_it_ended(node: orm.ProcessNode) -> str:
     """Name, exit status and message of a process."""
-    if node.is_finished_ok:
-        return f"{node.process_label}<{node.pk}> ran no minimisation; give it a stage with `ensemble: minimise`"
     return f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"
 
 
 def validate_boundary(node: orm.Dict, _: Any) -> str | None:
     """Axis and plane must be given and every key known."""
     return boundary_request_error(node.get_dict())
+
+
+def validate_rattle(node: orm.Dict, _: Any) -> str | None:
+    """The amplitude must be given."""
+    return rattle_request_error(node.get_dict())
+
+
+def validate_relaxation(node: orm.Dict, _: Any) -> str | None:
+    """Energies are compared at a minimum."""
+    if message := validate_parameters(node, _):
+        return message
+    if not any(stage["ensemble"] == "minimise" for stage in node["stages"]):
+        return "parameters: give a stage with `ensemble: minimise`, for energies are compared at a minimum"
+    return None
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

@@ -11,6 +11,8 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.functions.structures import amorphous_request_error, supercell_request_error
+from aiida_lpsgb.calculations.lammps import validate_parameters
 from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 
@@ -33,7 +35,12 @@ class MeltQuenchWorkChain(ProtocolMixin):
         spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered.")
         spec.input("potential", valid_type=PotentialData, help="Trained potential, trusted at the melt's temperature.")
         spec.input("supercell", valid_type=orm.Dict, help="Parameters of `lpsgb.supercell`: the size of the glass.")
-        spec.input("parameters", valid_type=orm.Dict, help="Parameters of `lpsgb.md`: heat, hold, cool, hold, produce.")
+        spec.input(
+            "parameters",
+            valid_type=orm.Dict,
+            validator=validate_parameters,
+            help="Parameters of `lpsgb.md`: heat, hold, cool, hold, produce.",
+        )
         spec.input("seed", valid_type=orm.Int, help="Seed of the initial velocities.")
         spec.input(
             "amorphous",
@@ -123,14 +130,12 @@ class MeltQuenchWorkChain(ProtocolMixin):
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
-    """The potential must know the crystal, and the framework's element must be there."""
-    if any(key not in inputs for key in ("structure", "potential", "amorphous")):
+    """The potential must know the crystal, and what is asked of the glass must be there before hours are spent."""
+    if any(key not in inputs for key in ("structure", "potential", "supercell", "amorphous")):
         return None  # the ports themselves complain
-    if message := validation.md_inputs_error(inputs["structure"], inputs["potential"]):
-        return message
-    options = inputs["amorphous"].get_dict()
-    if missing := [key for key in ("centre", "unit") if key not in options]:
-        return f"amorphous: {', '.join(missing)} must be given"
-    if options["centre"] not in inputs["structure"].get_symbols_set():
-        return f"amorphous: the structure has no {options['centre']}, which `centre` names"
-    return None
+    structure = inputs["structure"]
+    return (
+        validation.md_inputs_error(structure, inputs["potential"])
+        or supercell_request_error(inputs["supercell"], structure)
+        or amorphous_request_error(inputs["amorphous"].get_dict(), structure)
+    )

@@ -73,6 +73,16 @@ def test_two_regimes_are_found_and_one_is_not_split():
     assert split <= 12
 
 
+def test_errors_that_are_too_small_do_not_make_a_bend():
+    rng = np.random.default_rng(3)
+    t = np.linspace(300, 1200, 10)
+    split = 0
+    for _ in range(100):
+        d = np.exp(np.log(line(t)) + rng.normal(size=10) * 0.2)
+        split += len(fit_regimes(t, d, 0.05 * d).fits) == 2
+    assert split <= 20
+
+
 def test_few_points_stay_one_regime():
     result = fit_regimes(T[:3], line(T[:3]), 0.1 * line(T[:3]))
     assert len(result.fits) == 1

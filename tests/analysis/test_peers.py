@@ -1,4 +1,4 @@
-"""The same numbers from kinisi and pymatgen-analysis-diffusion, where they compute the same."""
+"""The same numbers from kinisi, pymatgen-analysis-diffusion and MDAnalysis, where they compute the same."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from ase import Atoms
 
 from aiida_lpsgb.analysis import arrhenius
 from aiida_lpsgb.analysis.diffusion import diffusivity, mean_squared_displacement, nernst_einstein
+from aiida_lpsgb.analysis.rdf import radial_distributions
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
 D, EDGE, N_FRAMES, N_IONS = 1.0e-6, 20.0, 600, 24  # cm²/s, Å; frames 1 ps apart
@@ -43,6 +44,33 @@ def test_pymatgen(positions, ours):
     assert ours.value == pytest.approx(theirs.diffusivity, rel=0.08)
     sigma = nernst_einstein(theirs.diffusivity, N_IONS / EDGE**3, 300.0)
     assert sigma * 1000 == pytest.approx(theirs.conductivity, rel=1e-3)  # mS/cm
+
+
+def test_mdanalysis_msd(positions):
+    msd = pytest.importorskip("MDAnalysis.analysis.msd")
+    import MDAnalysis
+
+    universe = MDAnalysis.Universe.empty(N_IONS, trajectory=True)
+    universe.load_new(positions[:, :N_IONS].astype(np.float32))
+    theirs = msd.EinsteinMSD(universe, msd_type="xyz", fft=True).run().results.timeseries
+    np.testing.assert_allclose(
+        mean_squared_displacement(positions[:, :N_IONS]).sum(axis=1), theirs, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_mdanalysis_rdf():
+    inter_rdf = pytest.importorskip("MDAnalysis.analysis.rdf").InterRDF
+    rng = np.random.default_rng(2)
+    cell = np.array([[22.0, 0, 0], [3.0, 23.0, 0], [-2.0, 4.0, 24.0]])
+    images = [Atoms("Li150S100", scaled_positions=rng.random((250, 3)), cell=cell, pbc=True) for _ in range(3)]
+    trajectory = Trajectory.from_ase(images, 1.0, unwrapped=True)
+    universe = trajectory.to_mdanalysis()
+    lithium, sulphur = (universe.select_atoms(f"name {s}") for s in ("Li", "S"))
+    theirs = inter_rdf(lithium, sulphur, nbins=40, range=(0.0, 10.0)).run().results
+    ours = radial_distributions(trajectory, [("Li", "S")], cutoff_A=10.0, bin_A=0.25)["Li", "S"]
+    np.testing.assert_allclose(ours.r_A, theirs.bins)
+    # Its positions are of single precision, ours of 1e-3 Å: a pair or two in the bin next door.
+    np.testing.assert_allclose(ours.g[4:], theirs.rdf[4:], rtol=0.02, atol=0.01)
 
 
 @pytest.mark.slow

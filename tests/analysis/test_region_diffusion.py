@@ -55,6 +55,22 @@ def test_recommended_estimator_is_right_along_the_boundary(results, window, name
     assert ratio(results[window][name, "occupancy"], name) == pytest.approx(1, abs=0.05)
 
 
+def test_default_window_ends_before_ions_leave(layered):
+    """So that the mean over directions, whose normal part falls with time, is right as well."""
+    found = region_diffusivity(layered, "Li", {"boundary": Slab(2, (0.5,), THICKNESS)}, estimators=["occupancy"])
+    for name in ("boundary", ELSEWHERE):
+        result = found[name, "occupancy"]
+        assert ratio(found[name, "occupancy"], name, "total") == pytest.approx(1, abs=0.05)
+        assert result.window_ps[1] < 20
+    assert found["boundary", "occupancy"].still_there > 0.93
+
+
+def test_lags_at_which_ions_have_left_are_wrong_along_the_normal(results):
+    long = results[10, 120]["boundary", "occupancy"]
+    assert long.still_there < 0.85
+    assert ratio(long, "boundary", "total") < 0.95
+
+
 def test_biases_of_the_others(results):
     long = results[10, 120]
     # Tagged ions carry the slow grain's motion into the boundary's displacement, and the other way round.

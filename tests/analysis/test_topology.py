@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 
 from aiida_lpsgb.analysis.regions import Box, Slab
-from aiida_lpsgb.analysis.topology import Loops, alpha_loops, persistence, rips_loops
+from aiida_lpsgb.analysis.topology import Loops, alpha_loops, heatmap, persistence, rips_loops
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
 FREE = (False, False, False)
@@ -71,6 +71,30 @@ def test_periodic_cubic_lattice():
     assert real.sum() == 2 * n**3 - 2
     # And three loops around the torus, born with the lattice's bonds.
     np.testing.assert_allclose(loops.periodic_A, [edge / 2] * 3, atol=0.1)
+
+
+def test_periodic_cubic_lattice_rips():
+    pytest.importorskip("ripser")
+    edge, n = 4.0, 5
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    loops = rips_loops((grid + 0.5 + rng.normal(0, 0.005, grid.shape)) / n, np.eye(3) * edge * n)
+    # Squares close with their fourth side and fill with a diagonal.
+    real = loops.lifetime_A > 0.5
+    np.testing.assert_allclose(loops.birth_A[real], edge, atol=0.15)
+    np.testing.assert_allclose(loops.death_A[real], edge * np.sqrt(2), atol=0.15)
+    # Two of three of a cube's faces, less the two relations of the torus; its own three loops never die.
+    assert real.sum() == 2 * n**3 - 2
+
+
+def test_periodic_loop_is_no_ring_for_rips():
+    """A straight row of ions through the boundary closes, but is no ring."""
+    pytest.importorskip("ripser")
+    row = np.stack([np.arange(8) + 0.5, np.full(8, 12.0), np.full(8, 12.0)], axis=1) * [3, 1, 1] / 24
+    assert len(rips_loops(row, np.eye(3) * 24, longest_distance_A=7.9).birth_A) == 0
+    # Curled up into an octagon of the same sides it is one.
+    octagon = polygon(8, 1.5 / np.sin(np.pi / 8)) / 24
+    assert len(rips_loops(octagon, np.eye(3) * 24, longest_distance_A=7.9).birth_A) == 1
 
 
 def test_periodic_loop_of_a_chain():
@@ -181,9 +205,11 @@ def test_pooled_diagram(liquid, filtration):
     other = "diameter" if diagram.scale == "radius" else "radius"
     factor = 2.0 if other == "diameter" else 0.5
     assert diagram.in_scale(other).persistent_fraction(0.5 * factor).value == share.value
-    values, births, deaths = diagram.heatmap((0, 10), (0, 10), 0.1, 0.2)
+    values, edges = heatmap(diagram.birth_A, diagram.death_A, diagram.n_frames, 0.1, 0.2)
     assert values.sum() * 0.01 * 6 == pytest.approx(len(diagram.birth_A), rel=0.02)
-    assert values.shape == (len(births) - 1, len(deaths) - 1)
+    birth, death = np.unravel_index(np.argmax(values), values.shape)
+    near = np.hypot(diagram.birth_A - edges[birth], diagram.death_A - edges[death]) < 0.5
+    assert near.sum() > 0.02 * len(near)
     if filtration == "alpha":
         assert np.isfinite(diagram.periodic_A).all()
         assert sum(number for number, _ in diagram.ring_statistics().values()) * 6 == pytest.approx(

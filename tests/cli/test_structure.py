@@ -36,11 +36,15 @@ def test_boundary(call, crystal):
     assert result.exit_code == 0, result.output
     description = json.loads(result.output)
     assert description["plane_1"] == [1, -2, 0]
-    assert len(read("gb.extxyz")) == description["n_atoms"]
+    written = read("gb.extxyz")
+    assert len(written) == description["n_atoms"]
+    assert written.info["grain_boundary"]["regions"] == description["regions"]
+    assert set(written.arrays["grain"]) == {1, 2}
     assert Path("gb.png").read_bytes().startswith(b"\x89PNG")
     checked = call("check", "gb.extxyz")
     assert "PS4" in checked.output
     assert "longest bond: 2.102" in checked.output
+    assert "PS4" not in call("check", "gb.extxyz", "--cutoff", "P-S=2.0").output
 
 
 def test_listing_builds_nothing(call, crystal):
@@ -58,6 +62,24 @@ def test_candidates_ranked_by_a_potential(call, crystal):
     assert result.output.count("rigid_energy_J_m2: 0.") == 2
     assert len(read("gb-0.extxyz")) == len(read("gb-1.extxyz"))
     assert "needs --species" in call("boundary", crystal, "-o", "x.xyz", *words, "--potential", POTENTIAL).output
+
+
+def test_twist_of_a_relaxed_crystal_with_its_parent(call, crystal):
+    assert call("strain", crystal, "-o", "relaxed.extxyz", "--rattle", 0.05).exit_code == 0
+    words = ("--axis", "001", "--plane", "001", "--kind", "twist", "--pseudo-cubic", "--sigma", 5, "--json")
+    result = call("boundary", "relaxed.extxyz", "-o", "gb.extxyz", *words, "--parent", crystal)
+    assert json.loads(result.output)["equivalent_by"] == "glide", result.output
+    wrong = call("boundary", "relaxed.extxyz", "-o", "gb.extxyz", *words, "--parent", "gb.extxyz")
+    assert "is not the crystal before relaxation" in wrong.output
+
+
+def test_order_ranked_by_a_potential(call):
+    words = ("--charge", "Li=1", "--charge", "P=5", "--charge", "S=-2", "-n", 3, "--potential", POTENTIAL)
+    result = call("order", CIF, "-o", "ranked.cif", *words, "--species", "Li,P,S")
+    assert result.exit_code == 0, result.output
+    energies = [float(line.split(", energy ")[1].split()[0]) for line in result.output.splitlines()]
+    assert len(energies) == 3
+    assert energies == sorted(energies)
 
 
 def test_charged_crystal_is_refused(call, crystal):
@@ -83,7 +105,7 @@ def test_interface_and_drawing(call, crystal):
     result = call("interface", crystal, "glass.extxyz", "-o", "if.extxyz", "--plane", "1,0,0", "--width", 20)
     assert result.exit_code == 0, result.output
     assert "glass_strain" in result.output
-    assert call("draw", "if.extxyz", "if.png").exit_code == 0
+    assert call("draw", "if.extxyz", "if.png", "--depth", 8).exit_code == 0
     assert Path("if.png").exists()
 
 

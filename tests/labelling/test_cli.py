@@ -181,6 +181,7 @@ def test_a_kill_loses_nothing(files, moody):
         ({"calculator": "ase.calculators.emt:EMT", "keywords": {"nothing": 1, "directory": 3}}, "does not start"),
         ({"calculator": "sevennet", "device": "cpu"}, "unknown keys ['device']"),
         ({"calculator": "sevennet", "keywords": []}, "keywords must be a dictionary"),
+        ({"calculator": "sevennet", "dispersion": "d3bj"}, "dispersion is 'd3bj', expected such as"),
         ({"calculator": "chgnet", "max_force_ev_angstrom": 0}, "max_force_ev_angstrom is 0, expected a positive"),
         ([], "parameters must be a dictionary"),
     ],

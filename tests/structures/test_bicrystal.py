@@ -1,6 +1,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
@@ -45,7 +46,9 @@ def environments(atoms, region, reach=7.0, half_width=6.0):
 def test_published_boundaries(crystal, name):
     request = TABLE[name]
     limit = 0.02 if request["kind"] == "twist" else 0.01
+    start = process_time()
     (atoms,) = bicrystal.grain_boundary(crystal, **request, convention="pseudo-cubic", max_strain=limit, n_atoms=10_000)
+    assert process_time() - start < 10
     info = atoms.info["grain_boundary"]
     n = len(atoms) // 8
     assert len(atoms) >= 10_000
@@ -70,6 +73,28 @@ def test_both_boundaries_are_equivalent(crystal, name):
     first, second = (environments(atoms, region) for region in atoms.info["grain_boundary"]["regions"])
     assert [k for k, _ in first] == [k for k, _ in second]
     assert np.allclose([s for _, s in first], [s for _, s in second], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_both_are_equivalent_in_a_crystal_that_has_lost_its_symmetry(lps, crystal, name):
+    """Lithium off its special positions, as after relaxation: the mirror that twists need is the parent's alone."""
+    relaxed = lps.copy()
+    relaxed.rattle(0.1, seed=3)
+    options = {"convention": "pseudo-cubic", "max_strain": 0.02, "width": 15, "region": 7.5, "shift_step": 4.0}
+    (atoms,) = bicrystal.grain_boundary(Crystal(relaxed, parent=lps), **TABLE[name], **options)
+    info = atoms.info["grain_boundary"]
+    twist = TABLE[name]["kind"] == "twist"
+    assert (info["equivalent_by"], info["variant"]) == (("glide", True) if twist else ("screw", False))
+    first, second = (environments(atoms, region) for region in info["regions"])
+    assert [k for k, _ in first] == [k for k, _ in second]
+    assert np.allclose([s for _, s in first], [s for _, s in second], atol=1e-5)
+
+    (orderly,) = bicrystal.grain_boundary(crystal, **TABLE[name], **options)
+    for key in ("true_angle_deg", "nominal_angle_deg", "area_A2"):
+        assert info[key] == pytest.approx(orderly.info["grain_boundary"][key], abs=1e-3)
+    if twist:
+        (alone,) = bicrystal.grain_boundary(Crystal(relaxed), **TABLE[name], **options)
+        assert alone.info["grain_boundary"]["equivalent_by"] == "none"
 
 
 def test_every_termination_and_shift_is_equivalent_too(crystal):
@@ -108,6 +133,12 @@ def test_gap_is_contact(crystal):
         for a, b, length in zip(symbols[i][across], symbols[j][across], d[across], strict=True)
     ]
     assert min(ratios) == pytest.approx(0.85, abs=1e-6)
+
+
+def test_impossible_scans_are_refused(crystal):
+    for options, message in (({"shift_step": 0}, "shift_step is 0 Å"), ({"contact": -1}, "positive share")):
+        with pytest.raises(ValueError, match=message):
+            bicrystal.grain_boundary(crystal, (0, 0, 1), (1, 2, 0), **options)
 
 
 def test_scan_finds_the_lowest_gap_of_every_candidate():
@@ -217,48 +248,67 @@ def lithium_nitride():
     )
 
 
+SALT, HEXAGON = 5.64**2 / 2, 3.65**2 * np.sqrt(3) / 2
+
+
 @pytest.mark.parametrize(
     ("atoms", "formula", "requests"),
     [
+        # What each must give: true angle, area of the cell, distance of its lattice planes.
         (
             bulk("NaCl", "rocksalt", a=5.64, cubic=True),
             {"Na": 1, "Cl": 1},
             [
-                {"axis": (0, 0, 1), "plane": (2, 1, 0)},
-                {"axis": (0, 0, 1), "plane": (3, 1, 0)},
-                {"axis": (1, -1, 0), "plane": (1, 1, 1)},
-                {"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "convention": "pseudo-cubic", "sigma": 13},
+                ({"axis": (0, 0, 1), "plane": (2, 1, 0)}, 36.87, np.sqrt(5) * SALT, 5.64 / np.sqrt(20)),
+                ({"axis": (0, 0, 1), "plane": (3, 1, 0)}, 36.87, np.sqrt(10) * SALT, 5.64 / np.sqrt(40)),
+                ({"axis": (1, -1, 0), "plane": (1, 1, 1)}, 70.53, np.sqrt(3) / 2 * SALT, 5.64 / np.sqrt(3)),
+                ({"axis": (0, 0, 1), "plane": (3, 2, 0)}, 22.62, np.sqrt(13) * SALT, 5.64 / np.sqrt(52)),
+                ({"axis": (0, 0, 1), "plane": (5, 1, 0)}, 22.62, np.sqrt(26) * SALT, 5.64 / np.sqrt(104)),
+                ({"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "sigma": 5}, 36.87, 5 * SALT, 5.64 / 2),
+                ({"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "sigma": 13}, 22.62, 13 * SALT, 5.64 / 2),
             ],
         ),
         (
             argyrodite(),
             {"Li": 6, "PS4": 1, "S": 1, "Cl": 1},
             [
-                {"axis": (0, 0, 1), "plane": (1, 2, 0)},
-                {"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "convention": "pseudo-cubic", "sigma": 5},
+                ({"axis": (0, 0, 1), "plane": (1, 2, 0)}, 36.87, np.sqrt(5) / 2 * 9.86**2, 9.86 / np.sqrt(20)),
+                (
+                    {"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "sigma": 5},
+                    *(36.87, 5 / 2 * 9.86**2, 9.86 / 2),
+                ),
             ],
         ),
         (
             lithium_nitride(),
             {"Li": 3, "N": 1},
             [
-                {"axis": (0, 0, 1), "plane": (1, 2, 0)},
-                {"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "angle": 21.79},
+                # A hexagonal plane (hk0) has the area a·c·√(h²+k²+hk); the twist of 21.79° is Σ7.
+                ({"axis": (0, 0, 1), "plane": (1, 2, 0)}, 21.79, 3.65 * 3.88 * np.sqrt(7), HEXAGON / 3.65 / np.sqrt(7)),
+                ({"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "angle": 21.79}, 21.79, 7 * HEXAGON, 3.88),
             ],
         ),
     ],
     ids=["rock salt", "argyrodite", "lithium nitride"],
 )
 def test_other_crystals(atoms, formula, requests):
+    """Units, coincidence and density of three other crystals, against what is known of their lattices."""
     crystal = Crystal(atoms)
-    for request in requests:
-        (built,) = bicrystal.grain_boundary(crystal, **request, n_atoms=1000)
-        report = survey(built)
-        n = min(report.formulas.values()) // min(formula.values())
-        assert report.formulas == {unit: n * count for unit, count in sorted(formula.items())}
+    for request, angle, area, spacing in requests:
+        options = {"convention": "pseudo-cubic"} if "sigma" in request else {}
+        (built,) = bicrystal.grain_boundary(crystal, **request, **options, n_atoms=1000)
         info = built.info["grain_boundary"]
+        assert info["true_angle_deg"] == pytest.approx(angle, abs=0.01)
+        assert info["area_A2"] == pytest.approx(area, abs=1e-4)
+        assert info["max_strain"] < 1e-9
+        # Every lattice plane of either grain holds one primitive cell an area · spacing.
+        planes = [width / spacing for width in info["grain_widths_A"]]
+        assert planes == pytest.approx(np.round(planes), abs=1e-4)
+        report = survey(built)
+        cells = info["total_area_A2"] * sum(info["grain_widths_A"]) / atoms.cell.volume
+        n = round(cells * survey(atoms).formulas["Li" if "Li" in formula else "Na"] / formula.get("Li", 1))
+        assert report.formulas == {unit: n * count for unit, count in sorted(formula.items())}
         assert info["equivalent_by"] in ("screw", "glide")
-        assert info["max_strain"] < 0.01
         first, second = (environments(built, region, half_width=5.003) for region in info["regions"])
         assert np.allclose([s for _, s in first], [s for _, s in second], atol=1e-4)
 
@@ -293,6 +343,17 @@ def test_random_molecular_crystals_stay_whole(cellpar, plane, seed):
     for pair, distance in report.shortest_inter_unit.items():
         own = crystal.distances.get(tuple(pair.split("-")), FAR)
         assert distance > min(0.8 * own, base.shortest_inter_unit.get(pair, np.inf)) - 1e-6
+    # Away from the boundaries every atom has the crystal's surroundings, also across the faces of the cell.
+    reach = 5.0
+    i, d = neighbor_list("id", built, reach)
+    away = np.abs(
+        built.positions[:, 2] % built.cell.array[2, 2] - built.info["grain_boundary"]["regions"][0]["centre_A"]
+    )
+    inside = np.flatnonzero((away > 8) & (away < 9))
+    j, own = neighbor_list("id", atoms, reach)
+    known = np.array([np.sum((1 - own[j == k] / reach) ** 2) for k in range(len(atoms))])
+    for k in inside:
+        assert np.abs(known - np.sum((1 - d[i == k] / reach) ** 2)).min() < 1e-6
     volume = atoms.cell.volume * n
     gaps = sum(built.info["grain_boundary"]["gaps_A"]) * built.info["grain_boundary"]["area_A2"]
     assert built.cell.volume == pytest.approx(volume + gaps, rel=1e-4)

@@ -86,6 +86,36 @@ def test_flips_are_symmetries(lps):
             assert nearest.max() < 1e-6
 
 
+def test_relaxed_crystal_has_the_symmetry_of_its_parent(lps):
+    relaxed = lps.copy()
+    relaxed.set_cell(lps.cell.array * np.array([[0.98], [1.01], [1.03]]), scale_atoms=True)
+    relaxed.rattle(0.05, seed=2)
+    assert len(Crystal(relaxed).point_group) == 1
+    crystal = Crystal(relaxed, parent=lps)
+    assert len(crystal.point_group) == 8
+    assert len(crystal.rotations) == 4
+    assert [crystal.has(rotation) for rotation in crystal.point_group] == [True] + 7 * [False]
+    assert len(crystal.units) == len(Crystal(relaxed).units)
+    assert crystal.flips(crystal.plane((0, 0, 1))) == []
+
+
+def test_parent_lends_no_symmetry_that_the_relaxed_cell_cannot_have():
+    cubic = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+    tetragonal = cubic.copy()
+    tetragonal.set_cell([5.64, 5.64, 5.9], scale_atoms=True)
+    tetragonal.rattle(0.02, seed=1)
+    crystal = Crystal(tetragonal, parent=cubic)
+    assert len(crystal.rotations) == 8
+    assert all(np.allclose(rotation @ rotation.T, np.eye(3)) for rotation in crystal.rotations)
+
+
+def test_parent_must_be_the_same_crystal_in_the_same_setting(lps):
+    with pytest.raises(ValueError, match="parent Li12P4S15 is not the crystal before relaxation"):
+        Crystal(lps, parent=lps[:-1])
+    with pytest.raises(ValueError, match="parent must be in the crystal's own setting"):
+        Crystal(lps, parent=Atoms(lps, cell=lps.cell.array[[1, 2, 0]]))
+
+
 def test_bad_crystals_and_indices(lps):
     with pytest.raises(ValueError, match=r"common divisor 2: give \[1, 2, 0\]"):
         primitive_indices((2, 4, 0), "plane")

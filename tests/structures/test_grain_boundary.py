@@ -43,6 +43,25 @@ def test_symmetric_tilts_of_a_cubic_metal(copper, axis, plane, sigma, angle, are
     assert found.max_strain < 1e-9
 
 
+@pytest.mark.parametrize(
+    ("request_", "sigma"),
+    [
+        ({"axis": (0, 0, 1), "plane": (2, 1, 0)}, 5),
+        ({"axis": (1, -1, 0), "plane": (1, 1, 1)}, 3),
+        ({"axis": (0, 0, 1), "plane": (3, 2, 0)}, 13),
+        ({"axis": (0, 0, 1), "plane": (0, 0, 1), "kind": "twist", "sigma": 13}, 13),
+    ],
+)
+def test_one_site_of_sigma_coincides(copper, request_, sigma):
+    """Count the sites of one grain's cubic lattice that fall on sites of the other's, over a period of both."""
+    (found, *_) = boundaries(copper, **request_, convention="pseudo-cubic")
+    sites = np.stack(np.meshgrid(*[np.arange(sigma)] * 3), axis=-1).reshape(-1, 3)
+    lower, upper = (grain.frame for grain in found.grains)
+    on_other = sites @ lower.T @ upper
+    coincident = np.all(np.abs(on_other - np.round(on_other)) < 1e-6, axis=1)
+    assert coincident.sum() == sigma**2
+
+
 @pytest.mark.parametrize(("sigma", "angle"), [(5, 36.87), (13, 22.62), (17, 28.07), (25, 16.26), (29, 43.60)])
 def test_twists_of_a_cubic_metal(copper, sigma, angle):
     found = boundaries(copper, (0, 0, 1), (0, 0, 1), "twist", convention="pseudo-cubic", sigma=sigma)[0]

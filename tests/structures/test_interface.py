@@ -45,6 +45,19 @@ def test_interface_keeps_units_and_stoichiometry(crystal, glass, plane):
     )
 
 
+def test_glass_quenched_in_a_commensurate_cell_fits_a_high_index_plane(crystal, lps):
+    """Its cell begins with vectors of the plane; LAMMPS turns the first to x and the second into the xy plane."""
+    cell = supercell(lps, [[0, 0, 4], [4, -2, 0], [1, 2, 0]])
+    length, angles = cell.cell.cellpar()[:3] * 1.01, cell.cell.cellpar()[3:]
+    cell.set_cell([*length, *angles], scale_atoms=True)
+    cell.rattle(0.02, seed=4)
+    atoms = interface(crystal, cell, (1, 2, 0), max_strain=0.015, shift_step=8.0, n_cuts=2)
+    assert atoms.info["interface"]["max_strain"] == pytest.approx(0.01, abs=1e-3)
+    assert atoms.info["interface"]["area_A2"] == pytest.approx(
+        abs(np.linalg.det(cell.cell[:2, :2])) / 1.01**2, rel=1e-4
+    )
+
+
 def test_regions_are_where_crystal_meets_glass(crystal, glass):
     atoms = interface(crystal, glass, (0, 0, 1), max_strain=0.05, shift_step=6.0, n_cuts=2)
     height = atoms.cell.array[2, 2]
@@ -67,6 +80,9 @@ def test_refusals(crystal, glass):
         interface(crystal, other, (0, 0, 1))
     with pytest.raises(ValueError, match="thinner than two regions"):
         interface(crystal, glass, (0, 0, 1), width=10)
+    for options in ({"n_cuts": 0}, {"max_strain": 0.0}, {"max_area": -1.0}):
+        with pytest.raises(ValueError, match="must be positive"):
+            interface(crystal, glass, (0, 0, 1), **options)
     tilted = Atoms(glass, cell=glass.cell.array[[2, 0, 1]])
     with pytest.raises(ValueError, match="normal to z"):
         interface(crystal, tilted, (0, 0, 1))

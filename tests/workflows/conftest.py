@@ -178,8 +178,10 @@ def broker_profile_factory(aiida_config, aiida_profile, aiida_profile_factory):
             try:
                 yield profile
             finally:
-                with contextlib.suppress(DaemonException):
-                    get_daemon_client(profile.name).stop_daemon(wait=True)
+                client = get_daemon_client(profile.name)
+                if client.is_daemon_running:
+                    with contextlib.suppress(DaemonException):
+                        client.stop_daemon(wait=True)
 
     return factory
 

@@ -1,5 +1,8 @@
 """A short made-up run through the whole characterisation, and what is refused."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from aiida import orm
@@ -7,6 +10,7 @@ from aiida.engine import run_get_node
 from aiida.plugins import DataFactory, WorkflowFactory
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
+from aiida_lpsgb.report.characterisation import characterisation_figures
 
 pytestmark = pytest.mark.usefixtures("aiida_profile")
 
@@ -26,7 +30,13 @@ def trajectory(aiida_profile):
     return DataFactory("lpsgb.trajectory")(run, "nvt", 600.0, 2.0)
 
 
-def test_everything_by_protocol(trajectory):
+def documented(page, word):
+    """The Python block of a page of the documentation that holds a word."""
+    text = (Path(__file__).parents[2] / "docs" / "topics" / "analysis" / page).read_text(encoding="utf-8")
+    return next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if word in block)
+
+
+def test_everything_by_protocol(trajectory, tmp_path, monkeypatch):
     builder = WorkflowFactory("lpsgb.characterise").get_builder_from_protocol(
         trajectory,
         "fast",
@@ -63,6 +73,19 @@ def test_everything_by_protocol(trajectory):
     assert outputs["rdf"].base.attributes.get("region")["thickness_A"] == 9.0
     grid = outputs["density"].get_array("density_A3")
     assert grid.mean() * 18**3 == pytest.approx(60)
+    drawn = characterisation_figures(node)
+    assert {"rdf", "density", "profile", "disorder", "msd", "topology_rips_diameter"} <= set(drawn)
+    # The queries of the documentation find this run.
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(documented("index.md", "f_pd"), found)
+    motion, diagram = summary["regions"]["boundary__occupancy"], summary["topology"]["rips_diameter"]
+    row = [diagram["f_pd"], diagram["f_pd_uncertainty"], motion["conductivity_s_cm"], "boundary", 600.0]
+    assert row in found["rows"]
+    exec(documented("isotropy.md", "isotropy_uncertainty"), found)
+    row = [motion[k] for k in ("isotropy", "isotropy_uncertainty", "diffusivity_cm2_s", "uncertainty_cm2_s")]
+    assert row in found["points"]
+    assert (tmp_path / "isotropy.pdf").exists()
 
 
 def test_what_fails_is_named_and_the_rest_kept(trajectory):

@@ -50,8 +50,16 @@ class TestGrainBoundary:
         assert outputs["structure"].uuid == outputs["relaxed"][lowest].uuid
         atoms = outputs["structure"].get_ase()
         assert len(atoms) == results["candidates"][lowest]["n_atoms"]
+        # The rattled crystal has no symmetry of its own; the angle is that of Σ5 all the same.
+        assert results["candidates"][lowest]["true_angle_deg"] == pytest.approx(36.87, abs=1.0)
         assert set(survey(atoms).formulas) == {"Li", "S"}
-        run = node.base.links.get_outgoing(link_label_filter="candidate_0").first().node
+        called = {link.link_label: link.node for link in node.base.links.get_outgoing().all()}
+        bulks = [called[f"bulk_copy_{i}"] for i in range(2)]
+        energies = [run.outputs.results["minimised_energies_eV"][-1] for run in bulks]
+        assert energies[0] != energies[1]
+        assert outputs["bulk"].uuid == bulks[energies.index(min(energies))].outputs.structure.uuid
+        assert results["bulk_energy_eV_per_atom"] == pytest.approx(min(energies) / len(outputs["bulk"].sites))
+        run = called["candidate_0"]
         energy = run.outputs.results["minimised_energies_eV"][-1]
         excess = energy - len(atoms) * results["bulk_energy_eV_per_atom"]
         area = results["candidates"]["candidate_0"]["total_area_A2"]
@@ -81,11 +89,20 @@ class TestGrainBoundary:
         with pytest.raises(ValueError, match=message):
             run_get_node(builder(boundary=boundary))
 
-    def test_relaxation_without_a_minimum_is_refused_clearly(self, builder):
+    @pytest.mark.parametrize("port", ["bulk", "relaxation"])
+    def test_relaxation_without_a_minimum_is_refused_before_submission(self, builder, port):
         stages = [{"ensemble": "nvt", "duration_ps": 0.01, "temperature_K": 10}]
-        _, node = run_get_node(builder(bulk={"stages": stages}))
+        with pytest.raises(ValueError, match="give a stage with `ensemble: minimise`"):
+            builder(**{port: {"stages": stages}})
+
+    def test_bulk_that_cannot_be_relaxed_is_told(self, builder):
+        builder = builder()
+        builder.md.md.code = orm.InstalledCode(
+            label="false", computer=builder.md.md.code.computer, filepath_executable="/bin/false"
+        ).store()
+        _, node = run_get_node(builder)
         assert node.exit_status == 401
-        assert "ran no minimisation" in node.exit_message
+        assert "The crystal could not be relaxed: MolecularDynamicsBaseWorkChain" in node.exit_message
 
     def test_protocols_are_valid(self, builder):
         process = WorkflowFactory("lpsgb.grain_boundary")

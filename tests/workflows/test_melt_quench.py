@@ -75,11 +75,27 @@ class TestMeltQuench:
         assert "Bragg order" in node.exit_message
         assert "structure" in outputs
 
-    def test_missing_framework_is_refused(self, builder):
-        with pytest.raises(ValueError, match="unit must be given"):
-            run_get_node(builder(0.1, {"centre": "S"}))
-        with pytest.raises(ValueError, match="has no P"):
-            run_get_node(builder(0.1, {"centre": "P", "unit": "PS4"}))
+    @pytest.mark.parametrize(
+        ("amorphous", "message"),
+        [
+            ({"centre": "S"}, "unit must be given"),
+            ({"centre": "P", "unit": "S", "cutoffs": {}}, "has no P"),
+            ({"centre": "S", "unit": "PS4", "cutoffs": {}}, "has no unit PS4, only Li, S"),
+            ({"centre": "S", "unit": "S", "max_order": 0.1}, "unknown max_order"),
+            ({"centre": "S", "unit": "S", "cutoffs": {"S": 2.0}}, "a bond cut-off must be named by two elements"),
+        ],
+    )
+    def test_impossible_reports_are_refused_before_melting(self, builder, amorphous, message):
+        with pytest.raises(ValueError, match=message):
+            run_get_node(builder(0.1, amorphous))
+
+    def test_impossible_sizes_and_stages_are_refused_before_melting(self, builder):
+        inputs = builder(0.1)
+        inputs.supercell = orm.Dict({"matrix": [2, 2]})
+        with pytest.raises(ValueError, match="supercell must be three integers"):
+            run_get_node(inputs)
+        with pytest.raises(ValueError, match="parameters: stage 0"):
+            inputs.parameters = orm.Dict({"stages": [{"ensemble": "npt", "temperature_K": 300}]})
 
     def test_paper_has_the_published_stages(self):
         values = WorkflowFactory("lpsgb.melt_quench").get_protocol_inputs("paper")

@@ -43,9 +43,9 @@ def diffusivity(trajectory: TrajectoryData, parameters: orm.Dict) -> Diffusivity
         ``temperature_K`` (else that of the trajectory), ``skip_ps``, ``window_ps``, ``longest_lag_share``,
         ``tolerance``, ``n_blocks``, ``drift``, ``frame``, ``jump_length_A``.
     """
-    options = _options(parameters, diffusion.diffusivity, {"charge"}, without={"trajectory", "workers"})
-    charge = options.pop("charge", _CHARGE)
-    options["temperature_K"] = options.get("temperature_K") or trajectory.base.attributes.get("temperature_K", None)
+    options = _options(parameters, diffusion.diffusivity, {"charge": _CHARGE})
+    charge = options.pop("charge")
+    options["temperature_K"] = options["temperature_K"] or trajectory.base.attributes.get("temperature_K", None)
     if options["temperature_K"] is None:
         raise ValueError("the trajectory does not tell its temperature: give temperature_K in parameters")
     with trajectory.open_trajectory() as run:
@@ -137,10 +137,10 @@ def speciation(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.Dict:
     -------
     Dict
         ``whole_fraction_mean``, ``whole_fraction_min``, ``intact_fraction_mean``, ``intact_fraction_min``,
-        ``isolated_fraction_mean``, ``coordination`` (share by number of ligands), ``units`` (mean number by formula),
-        ``n_frames`` and the parameters.
+        ``isolated_fraction_mean``, ``shares_by_coordination`` (of centres, by number of ligands), ``units`` (mean
+        number by formula), ``n_frames`` and the parameters.
     """
-    options = _options(parameters, polyanions.speciation, without={"trajectory"})
+    options = _options(parameters, polyanions.speciation)
     with trajectory.open_trajectory() as run:
         found = polyanions.speciation(run, **options)
     return orm.Dict(
@@ -150,7 +150,7 @@ def speciation(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.Dict:
             "intact_fraction_mean": float(found.intact_fraction.mean()),
             "intact_fraction_min": float(found.intact_fraction.min()),
             "isolated_fraction_mean": float(found.isolated_fraction.mean()),
-            "coordination": {str(k): v for k, v in found.coordination.items()},
+            "shares_by_coordination": {str(k): v for k, v in found.coordination.items()},
             "units": found.units,
             "n_frames": len(found.frames),
             **options,
@@ -177,9 +177,9 @@ def region_diffusivity(trajectory: TrajectoryData, parameters: orm.Dict) -> dict
     dict
         A DiffusivityData for each region and estimator, named ``<region>__<estimator>``.
     """
-    options = _options(parameters, regional.region_diffusivity, {"charge", "temperature_K"}, without={"trajectory"})
-    charge = options.pop("charge", _CHARGE)
-    temperature = options.pop("temperature_K", None) or trajectory.base.attributes.get("temperature_K", None)
+    options = _options(parameters, regional.region_diffusivity, {"charge": _CHARGE, "temperature_K": None})
+    charge = options.pop("charge")
+    temperature = options.pop("temperature_K") or trajectory.base.attributes.get("temperature_K", None)
     if temperature is None:
         raise ValueError("the trajectory does not tell its temperature: give temperature_K in parameters")
     definitions = options["regions"]
@@ -214,6 +214,7 @@ def region_diffusivity(trajectory: TrajectoryData, parameters: orm.Dict) -> dict
                 "isotropy_uncertainty": _finite(result.isotropy.error),
                 "mean_ions": result.mean_ions,
                 "residence_ps": _finite(result.residence_ps),
+                "still_there": result.still_there,
                 "number_density_A3": result.number_density_A3,
                 "interval95_cm2_s": list(result.total.interval()),
                 "upper_limit_cm2_s": result.total.upper_limit(),
@@ -243,9 +244,9 @@ def radial_distributions(trajectory: TrajectoryData, parameters: orm.Dict) -> or
         Arrays ``r_A``, ``edges_A`` and, for each pair, ``g_Li_S``, ``g_error_Li_S``, ``coordination_Li_S``; attributes
         ``first_peaks_A`` by pair and the parameters.
     """
-    options = _options(parameters, rdf.radial_distributions, without={"trajectory"})
+    options = _options(parameters, rdf.radial_distributions)
     arguments = _with_region(options)
-    if "pairs" in arguments:
+    if arguments["pairs"] is not None:
         arguments["pairs"] = [tuple(pair.split("-")) for pair in arguments["pairs"]]
     with trajectory.open_trajectory() as run:
         found = rdf.radial_distributions(run, **arguments)
@@ -275,13 +276,14 @@ def density(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.ArrayData:
     Returns
     -------
     ArrayData
-        Arrays ``density_A3`` (three-dimensional), ``cell_A``, ``profile_position_A_<k>``, ``profile_A3_<k>``,
-        ``profile_error_A3_<k>``, ``profile_smooth_A3_<k>`` for the cell vectors k = 0, 1, 2; attributes
-        ``enrichment`` and its uncertainty, and the parameters.
+        Arrays ``density_A3`` (three-dimensional), ``cell_A``, ``numbers`` and ``positions_A`` (atoms of the first frame
+        in the mean cell, to show beside the map), ``profile_position_A_<k>``, ``profile_A3_<k>``,
+        ``profile_error_A3_<k>``, ``profile_smooth_A3_<k>`` for the cell vectors k = 0, 1, 2; attributes ``enrichment``
+        and its uncertainty, and the parameters.
     """
-    options = _options(parameters, densities.density_map, {"region"}, without={"trajectory"})
+    options = _options(parameters, densities.density_map, {"region": None})
     arguments = _with_region(options)
-    region = arguments.pop("region", None)
+    region = arguments.pop("region")
     gain = None
     with trajectory.open_trajectory() as run:
         grid = densities.density_map(run, **arguments)
@@ -289,6 +291,7 @@ def density(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.ArrayData:
         if region is not None:
             gain = densities.enrichment(run, options["species"], region)
     arrays = {"density_A3": grid.density_A3, "cell_A": grid.cell}
+    arrays |= {"numbers": grid.atoms.numbers, "positions_A": grid.atoms.positions}
     for k, line in enumerate(profiles):
         arrays |= {f"profile_position_A_{k}": line.position_A, f"profile_A3_{k}": line.density_A3}
         arrays |= {
@@ -324,9 +327,9 @@ def topology(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.ArrayData:
         ``scale``, ``f_pd``, ``f_pd_uncertainty``, ``threshold_A``, ``loops_per_frame``, ``ring_statistics`` and the
         parameters.
     """
-    options = _options(parameters, persistent.persistence, {"threshold_A", "scale"}, without={"trajectory"})
+    options = _options(parameters, persistent.persistence, {"threshold_A": 1.0, "scale": None})
     arguments = _with_region(options)
-    threshold, scale = arguments.pop("threshold_A", 1.0), arguments.pop("scale", None)
+    threshold, scale = arguments.pop("threshold_A"), arguments.pop("scale")
     with trajectory.open_trajectory() as run:
         diagram = persistent.persistence(run, **arguments)
     if scale is not None:
@@ -338,9 +341,7 @@ def topology(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.ArrayData:
         arrays,
         options,
         observable="topology",
-        filtration=diagram.filtration,
         scale=diagram.scale,
-        threshold_A=threshold,
         f_pd=_finite(share.value),
         f_pd_uncertainty=_finite(share.error),
         n_frames=diagram.n_frames,
@@ -370,7 +371,7 @@ def disorder(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.ArrayData:
         Arrays ``distribution``, ``edges``, ``site_means`` (-1 for ions never in the region); attributes ``mean``,
         ``mean_uncertainty``, ``form``, ``neighbours`` and the parameters.
     """
-    options = _options(parameters, sites.disorder, without={"trajectory"})
+    options = _options(parameters, sites.disorder)
     with trajectory.open_trajectory() as run:
         found = sites.disorder(run, **_with_region(options))
     distribution, edges = found.distribution()
@@ -382,8 +383,6 @@ def disorder(trajectory: TrajectoryData, parameters: orm.Dict) -> orm.ArrayData:
         mean=found.mean,
         mean_uncertainty=_finite(found.error),
         form=found.form,
-        cutoff_A=found.cutoff_A,
-        degree=found.degree,
         neighbours=list(found.neighbours),
         n_frames=len(found.frames),
     )
@@ -403,7 +402,8 @@ def characterise_summary(**results: orm.Data) -> orm.Dict:
     -------
     Dict
         ``first_peaks_A``, ``whole_fraction``, ``units``, ``mean_disorder``, ``cell_A`` (lengths of the mean cell's
-        vectors), ``enrichment``, ``diffusivity_cm2_s``, ``conductivity_s_cm``, ``isotropy``, ``haven_ratio``,
+        vectors), ``enrichment``, ``diffusivity_cm2_s``, ``conductivity_s_cm``, ``diffusive`` (whether the motion was
+        seen to be), ``isotropy``, ``haven_ratio``,
         ``topology`` (by name: f_PD with filtration, scale and threshold) and ``regions`` (by region and estimator),
         each with its uncertainty; only what was computed.
     """
@@ -479,8 +479,9 @@ def _motion(node: DiffusivityData) -> dict[str, Any]:
             "temperature_K",
         )
     }
-    more = ("isotropy", "isotropy_uncertainty", "haven_ratio", "haven_ratio_uncertainty", "residence_ps", "mean_ions")
-    return own | _pick({name: name for name in more}, attributes["details"])
+    more = ("diffusive", "isotropy", "isotropy_uncertainty", "haven_ratio", "haven_ratio_uncertainty")
+    region = ("residence_ps", "still_there", "mean_ions")
+    return own | _pick({name: name for name in (*more, *region)}, attributes["details"])
 
 
 _HEADLINES: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -507,7 +508,7 @@ _HEADLINES: dict[str, Callable[[Any], dict[str, Any]]] = {
 
 def _with_region(options: dict[str, Any]) -> dict[str, Any]:
     """The options with the region, if any, as an object."""
-    return options | {"region": region_from_dict(options["region"])} if options.get("region") else dict(options)
+    return options | {"region": region_from_dict(options["region"])} if options["region"] else dict(options)
 
 
 def _array_node(arrays: dict[str, np.ndarray], options: dict[str, Any], **attributes: Any) -> orm.ArrayData:
@@ -515,7 +516,9 @@ def _array_node(arrays: dict[str, np.ndarray], options: dict[str, Any], **attrib
     node = orm.ArrayData()
     for name, array in sorted(arrays.items()):
         node.set_array(name, np.ascontiguousarray(array))
-    node.base.attributes.set_many({**options, **attributes})
+    # How many cores worked on it says nothing about a result.
+    settings = {name: value for name, value in options.items() if name != "workers"}
+    node.base.attributes.set_many(settings | attributes)
     return node
 
 
@@ -567,15 +570,17 @@ def _fit_results(fit: arrhenius.ArrheniusFit, density: float, charge: float) -> 
 
 
 def _options(
-    parameters: orm.Dict, function: Callable[..., Any], more: set[str] = frozenset(), without: set[str] = frozenset()
+    parameters: orm.Dict, function: Callable[..., Any], more: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Keywords for a function; unknown and missing ones are refused by name."""
-    options = parameters.get_dict()
-    signature = inspect.signature(function).parameters
-    allowed = (set(signature) - without) | more
-    if unknown := sorted(set(options) - allowed):
-        raise ValueError(f"parameters: unknown {', '.join(unknown)}; known are {', '.join(sorted(allowed))}")
-    needed = {name for name, p in signature.items() if p.default is inspect.Parameter.empty} - without
-    if missing := sorted(needed - set(options)):
+    """Keywords for a function of a trajectory and ``more``, defaults filled in; unknown and missing ones are refused by
+    name.
+    """
+    given = parameters.get_dict()
+    keywords = {name: p.default for name, p in inspect.signature(function).parameters.items() if name != "trajectory"}
+    keywords |= more or {}
+    if unknown := sorted(set(given) - set(keywords)):
+        raise ValueError(f"parameters: unknown {', '.join(unknown)}; known are {', '.join(sorted(keywords))}")
+    options = keywords | given
+    if missing := sorted(name for name, value in options.items() if value is inspect.Parameter.empty):
         raise ValueError(f"parameters: {', '.join(missing)} missing")
-    return options
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from aiida import orm
@@ -19,6 +19,7 @@ from aiida_lpsgb.structures import grain_boundary as grain_boundaries
 from aiida_lpsgb.structures import interface as interfaces
 from aiida_lpsgb.structures import supercell as supercells
 from aiida_lpsgb.structures.crystal import Crystal
+from aiida_lpsgb.structures.units import survey
 from aiida_lpsgb.structures.validation import require_ordered
 
 CRYSTAL_KEYS = ("cutoffs", "charges")
@@ -27,11 +28,16 @@ BOUNDARY_REQUIRED = ("axis", "plane")
 REQUEST_KEYS = set(inspect.signature(grain_boundaries.boundaries).parameters) - {"crystal"}
 BUILD_KEYS = set(inspect.signature(bicrystals.grain_boundary).parameters) - {"crystal", "calculator", "request"}
 BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
+AMORPHOUS_REQUIRED = ("centre", "unit")
+AMORPHOUS_KEYS = set(inspect.signature(amorphous.characterise).parameters) - {"atoms"}
+RATTLE_REQUIRED = ("amplitude", "n")
 INTERFACE_KEYS = set(inspect.signature(interfaces.interface).parameters) - {"crystal", "glass"}
 
 
 @calcfunction
-def order(structure: orm.Data, parameters: orm.Dict, seed: orm.Int) -> dict[str, orm.Data]:
+def order(
+    structure: orm.Data, parameters: orm.Dict, seed: orm.Int, potential: orm.Data | None = None
+) -> dict[str, orm.Data]:
     """Fill the partially occupied sites of a crystal.
 
     Parameters
@@ -44,17 +50,24 @@ def order(structure: orm.Data, parameters: orm.Dict, seed: orm.Int) -> dict[str,
         ``max_deviation``, ``n_samples``.
     seed : Int
         Of the sampling of cells too large to enumerate.
+    potential : PotentialData, optional
+        If given, the candidates that were kept are ranked by its energies.
 
     Returns
     -------
     dict
         ``structure`` (StructureData, the best arrangement), ``others`` (``candidate_1`` …, next best first) and
-        ``results`` (Dict: ``ewald_energies_eV``, ``log_probabilities``, ``composition_deviation``).
+        ``results`` (Dict: ``ewald_energies_eV``, ``log_probabilities``, ``composition_deviation``, and ``energies_eV``
+        with a potential).
     """
     candidates = ordering.order(
         _partially_occupied(structure), seed=seed.value, **_options(parameters, ordering.order, "charges")
     )
-    results = {
+    results = {}
+    if potential is not None:
+        candidates = ordering.rank(candidates, _calculator(potential))
+        results["energies_eV"] = [atoms.info["energy_eV"] for atoms in candidates]
+    results |= {
         "n_candidates": len(candidates),
         "ewald_energies_eV": [atoms.info["ewald_energy_eV"] for atoms in candidates],
         "log_probabilities": [atoms.info["log_probability"] for atoms in candidates],
@@ -107,16 +120,15 @@ def supercell(structure: orm.StructureData, parameters: orm.Dict) -> orm.Structu
     StructureData
         The supercell.
     """
-    options = parameters.get_dict()
-    atoms = _ordered(structure, "structure")
-    if set(options) == {"matrix"}:
-        return orm.StructureData(ase=supercells.supercell(atoms, options["matrix"]))
-    return orm.StructureData(ase=supercells.at_least(atoms, **_options(parameters, supercells.at_least)))
+    return orm.StructureData(ase=_repeated(structure, parameters))
 
 
 @calcfunction
 def bicrystal(
-    structure: orm.StructureData, parameters: orm.Dict, potential: orm.Data | None = None
+    structure: orm.StructureData,
+    parameters: orm.Dict,
+    potential: orm.Data | None = None,
+    parent: orm.StructureData | None = None,
 ) -> dict[str, orm.Data]:
     """Build bicrystals with two grain boundaries a cell out of whole molecular units.
 
@@ -132,6 +144,9 @@ def bicrystal(
         ``charges`` (:class:`aiida_lpsgb.structures.crystal.Crystal`).
     potential : PotentialData, optional
         If given, shifts and gaps are ranked by its energies, else by density.
+    parent : StructureData, optional
+        The crystal before it was relaxed: symmetry that it has lost counts as well
+        (:class:`aiida_lpsgb.structures.crystal.Crystal`).
 
     Returns
     -------
@@ -141,8 +156,8 @@ def bicrystal(
     """
     options = parameters.get_dict()
     _require_known(options, BOUNDARY_KEYS, BOUNDARY_REQUIRED)
-    crystal = _crystal(structure, options)
-    calculator = None if potential is None else MTPCalculator(potential.mtp, potential.species)
+    crystal = _crystal(structure, options, parent)
+    calculator = None if potential is None else _calculator(potential)
     request = {key: value for key, value in options.items() if key not in CRYSTAL_KEYS}
     built = bicrystals.grain_boundary(crystal, calculator=calculator, **request)
     descriptions = [{**atoms.info["grain_boundary"], "n_atoms": len(atoms)} for atoms in built]
@@ -150,27 +165,26 @@ def bicrystal(
 
 
 @calcfunction
-def rattle(structure: orm.StructureData, parameters: orm.Dict, seed: orm.Int) -> orm.StructureData:
-    """Displace every atom of a structure by Gaussian noise.
+def rattle(structure: orm.StructureData, parameters: orm.Dict, seed: orm.Int) -> dict[str, orm.StructureData]:
+    """Displace every atom of a structure by Gaussian noise, in several copies.
 
     Parameters
     ----------
     structure : StructureData
         An ordered structure.
     parameters : Dict
-        ``amplitude``: standard deviation of each Cartesian component, in Å.
+        ``amplitude`` (standard deviation of each Cartesian component, in Å) and ``n``, how many copies.
     seed : Int
         Source of the noise.
 
     Returns
     -------
-    StructureData
-        The rattled structure.
+    dict
+        ``copy_0``, ``copy_1`` … (StructureData).
     """
-    options = parameters.get_dict()
-    _require_known(options, {"amplitude"}, ("amplitude",))
-    (rattled,) = strain.rattle(_ordered(structure, "structure"), options["amplitude"], 1, seed.value)
-    return orm.StructureData(ase=rattled)
+    options = _options(parameters, strain.rattle, *RATTLE_REQUIRED)
+    copies = strain.rattle(_ordered(structure, "structure"), seed=seed.value, **options)
+    return {f"copy_{i}": orm.StructureData(ase=atoms) for i, atoms in enumerate(copies)}
 
 
 @calcfunction
@@ -268,7 +282,7 @@ def amorphous_report(structure: orm.StructureData, reference: orm.StructureData,
         ``structure`` and ``reference``, each with the fields of
         :class:`aiida_lpsgb.structures.amorphous.AmorphousReport`.
     """
-    options = _options(parameters, amorphous.characterise, "centre", "unit")
+    options = _options(parameters, amorphous.characterise, *AMORPHOUS_REQUIRED)
     nodes = {"structure": structure, "reference": reference}
     return orm.Dict(
         {name: amorphous.characterise(_ordered(node, name), **options).as_dict() for name, node in nodes.items()}
@@ -288,8 +302,57 @@ def boundary_request_error(options: dict[str, Any], structure: orm.StructureData
     return None
 
 
-def _crystal(structure: orm.StructureData, options: dict[str, Any]) -> Crystal:
-    return Crystal(_ordered(structure, "structure"), **{key: options[key] for key in CRYSTAL_KEYS if key in options})
+def rattle_request_error(options: dict[str, Any]) -> str | None:
+    """Say what is wrong with the parameters of `lpsgb.rattle`, or None."""
+    try:
+        _require_known(options, RATTLE_REQUIRED, RATTLE_REQUIRED)
+    except ValueError as error:
+        return f"rattle: {error}"
+    return None if options["n"] >= 1 else f"rattle: n must be at least 1, not {options['n']}"
+
+
+def supercell_request_error(parameters: orm.Dict, structure: orm.StructureData) -> str | None:
+    """Say why a crystal cannot be repeated as the parameters of `lpsgb.supercell` ask, or None."""
+    try:
+        _repeated(structure, parameters)
+    except (TypeError, ValueError) as error:
+        return f"supercell: {error}"
+    return None
+
+
+def amorphous_request_error(options: dict[str, Any], structure: orm.StructureData) -> str | None:
+    """Say what is wrong with the parameters of `lpsgb.amorphous_report` for what was this crystal, or None."""
+    try:
+        _require_known(options, AMORPHOUS_KEYS, AMORPHOUS_REQUIRED)
+        formulas = survey(_ordered(structure, "structure"), options.get("cutoffs")).formulas
+    except (TypeError, ValueError) as error:
+        return f"amorphous: {error}"
+    if options["centre"] not in structure.get_symbols_set():
+        return f"amorphous: the structure has no {options['centre']}, which `centre` names"
+    if options["unit"] not in formulas:
+        return f"amorphous: the structure has no unit {options['unit']}, only {', '.join(formulas)}"
+    return None
+
+
+def _repeated(structure: orm.StructureData, parameters: orm.Dict) -> Atoms:
+    """Repeat a structure by matrix or by size."""
+    atoms = _ordered(structure, "structure")
+    options = parameters.get_dict()
+    if set(options) == {"matrix"}:
+        return supercells.supercell(atoms, options["matrix"])
+    return supercells.at_least(atoms, **_options(parameters, supercells.at_least))
+
+
+def _crystal(structure: orm.StructureData, options: dict[str, Any], parent: orm.StructureData | None = None) -> Crystal:
+    return Crystal(
+        _ordered(structure, "structure"),
+        parent=None if parent is None else _ordered(parent, "parent"),
+        **{key: options[key] for key in CRYSTAL_KEYS if key in options},
+    )
+
+
+def _calculator(potential: orm.Data) -> MTPCalculator:
+    return MTPCalculator(potential.mtp, potential.species)
 
 
 def _partially_occupied(node: orm.Data) -> Structure:
@@ -327,11 +390,11 @@ def _options(parameters: orm.Dict, function: Callable[..., Any], *required: str)
     return options
 
 
-def _require_known(options: dict[str, Any], known: set[str], required: Sequence[str] = ()) -> None:
+def _require_known(options: dict[str, Any], known: Collection[str], required: Collection[str] = ()) -> None:
     """Refuse unknown and missing parameters by name."""
-    unknown = sorted(set(options) - known)
+    unknown = sorted(set(options).difference(known))
     if unknown:
         raise ValueError(f"parameters: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    missing = sorted(set(required) - set(options))
+    missing = sorted(set(required).difference(options))
     if missing:
         raise ValueError(f"parameters: {', '.join(missing)} must be given")

@@ -97,15 +97,17 @@ def region():
     run = layered()
     slab = {"boundary": regions.Slab(2, (0.5,), THICKNESS)}
     rows = {}
-    print("| estimator | window (ps) | in the slab: lateral | normal | outside: lateral | normal |")
-    print("|---|---|---|---|---|---|")
-    for window in ((2, 20), (10, 60), (20, 200)):
+    print("| estimator | window (ps) | in the slab: lateral | normal | all | outside: lateral | normal | all |")
+    print("|---|---|---|---|---|---|---|---|")
+    for window in (None, (2, 20), (10, 60), (20, 200)):
         found = region_diffusion.region_diffusivity(run, "Li", slab, window_ps=window)
+        window = window or found["boundary", "occupancy"].window_ps
+        print(f"still there after {window[1]:g} ps: {found['boundary', 'occupancy'].still_there:.2f}")
         for name in region_diffusion.ESTIMATORS:
             inside, outside = found["boundary", name], found["elsewhere", name]
             cells = []
             for result, truth in ((inside, INSIDE), (outside, OUTSIDE)):
-                for value in (result.lateral, result.components[2]):
+                for value in (result.lateral, result.components[2], result.total):
                     cells.append(f"{value.value / truth * 1e4:.2f} ± {value.error / truth * 1e4:.2f}")
             print(f"| `{name}` | {window[0]}–{window[1]} | {' | '.join(cells)} |")
             middle = np.sqrt(window[0] * window[1])
@@ -114,6 +116,49 @@ def region():
             )
     labels = {"x_label": "middle of the window  (ps)", "y_label": "lateral D in the slab / truth", "log_y": False}
     draw("regions", figures.scatter(rows, **labels))
+
+
+def isotropy():
+    """Walks with known slopes along the three directions, five runs of each."""
+    rng = np.random.default_rng(5)
+    rows = {}
+    for name, slopes in {"1": (1, 1, 1), "0.5": (1, 0.8, 0.5), "0.2": (1, 0.5, 0.2)}.items():
+        for scale in np.geomspace(0.01, 0.1, 5):
+            walk = (rng.normal(size=(600, 48, 3)) * np.sqrt(2 * scale * np.array(slopes))).cumsum(axis=0)
+            everything = np.concatenate([walk, np.zeros((600, 1, 3))], axis=1)
+            run = Trajectory(["Li"] * 48 + ["S"], everything, np.eye(3) * 20, np.arange(600) * 1.0)
+            found = diffusion.diffusivity(run, "Li")
+            row = (found.isotropy.value, found.isotropy.error, found.value, found.uncertainty)
+            rows.setdefault(f"true ξ = {name}", []).append(row)
+    draw("isotropy", figures.scatter(rows))
+
+
+def speciation():
+    """The glasses of the page about them."""
+    fast = {"PS4": 203, "P2S7": 14, "P3S10": 2, "P3S9": 1, "S": 21}
+    draw("speciation", figures.units({"85 K/ps": fast, "10 K/ps": {"PS4": 230, "P2S7": 5, "S": 5}}))
+
+
+def depletion(fraction=0.52, thickness=CELL[1]):
+    """The rattled crystal without every fifth Li of a slab of one repeat; prints the enrichment."""
+    full = crystal()
+    slab = regions.Slab(1, (fraction,), thickness)
+    lithium = full.indices("Li")
+    inside = lithium[slab.contains(full.scaled("Li", 0, 1)[0], full.mean_cell)]
+    keep = np.setdiff1d(np.arange(full.n_atoms), inside[::5])
+    run = Trajectory.from_ase([full.frame(i)[keep] for i in range(full.n_frames)], 1.0)
+    gain = density.enrichment(run, "Li", slab)
+    print(f"enrichment {gain.value:.2f} ± {gain.error:.2f}")
+    line = density.profile(run, "Li", 1, width_A=2.0)
+    middle, half = fraction * run.mean_cell[1, 1], 0.5 * thickness
+    figure = figures.profile(
+        line.position_A,
+        line.density_A3,
+        smooth_A3=line.smooth_A3,
+        error_A3=line.error_A3,
+        regions_A=[(middle - half, middle + half)],
+    )
+    draw("profile", figure)
 
 
 def structure():
@@ -128,8 +173,6 @@ def structure():
     grid = density.density_map(run, "Li", voxel_A=0.25).smoothed(0.25)
     first, second, _ = density.grid_axes(grid, 2)
     draw("density", figures.density_map(grid.projection(2), (first, second), labels=("a", "b")))
-    line = density.profile(run, "Li", 1)
-    draw("profile", figures.profile(line.position_A, line.density_A3, smooth_A3=line.smooth_A3, error_A3=line.error_A3))
     for filtration in ("alpha", "rips"):
         diagram = topology.persistence(run, "Li", filtration=filtration, longest_A=8.0)
         options = {"filtration": filtration, "scale": diagram.scale, "n_frames": diagram.n_frames}
@@ -150,5 +193,8 @@ def structure():
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
     motion()
+    isotropy()
     region()
+    speciation()
+    depletion()
     structure()

@@ -57,7 +57,33 @@ def test_speciation():
     )
     assert result["whole_fraction_min"] == 1.0
     assert result["units"] == {"PS4": 1.0}
-    assert result["n_frames"] == 6
+    assert result["shares_by_coordination"] == {"4": 1.0}
+    assert (result["coordination"], result["n_frames"]) == (4, 6)
+
+
+def test_nodes_tell_what_they_were_computed_with_even_by_default():
+    trajectory = run(500.0, 0, n_frames=60)
+    names = ("observable", "species", "filtration", "scale", "threshold_A", "every", "region", "cutoff_A", "degree")
+    wanted = {
+        "lpsgb.rdf": {"observable": "radial_distributions", "cutoff_A": 10.0, "every": 1, "region": None},
+        "lpsgb.disorder": {"species": "Li", "cutoff_A": 5.0, "degree": 6, "every": 1, "region": None},
+        "lpsgb.density": {"species": "Li", "every": 1, "region": None},
+        "lpsgb.topology": {
+            "species": "Li",
+            "filtration": "alpha",
+            "scale": "radius",
+            "threshold_A": 1.0,
+            "region": None,
+        },
+    }
+    for entry_point, expected in wanted.items():
+        parameters = {} if entry_point == "lpsgb.rdf" else {"species": "Li"}
+        if entry_point == "lpsgb.topology":
+            parameters["every"] = 20
+        node = CalculationFactory(entry_point)(trajectory, orm.Dict(parameters))
+        attributes = node.base.attributes.all
+        assert expected == {name: attributes[name] for name in names if name in expected}
+        assert "workers" not in attributes
 
 
 @pytest.mark.parametrize(
