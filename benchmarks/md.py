@@ -1,11 +1,14 @@
 """Speed of molecular dynamics with this package's LAMMPS pair styles.
 
-    python benchmarks/md.py [--peer PLUGIN.so] [--levels 8 14 ...] [--atoms 1792 12288]
+    python benchmarks/md.py [--peer PLUGIN.so] [--levels 8 14 ...] [--atoms 1792 12288] [--measure mpi ...]
 
 Li₃PS₄ with random coefficients: the cost of a step depends on the level and on the neighbours, not on the values. Atoms
 stay in place (a tiny time step) and neighbour lists are rebuilt every 15 steps, as in a run at 2 fs and 600 K. `--peer`
 is a ready-built LAMMPS plugin that brings another `pair_style mtp`, such as the LAMMPS pull request's; it runs the same
 input in the same `lmp`, alternating with ours. Each figure is the fastest of `--repeats` runs.
+
+`--measure` picks from: `comparison` (with the peer, and flops), `mpi` (two processes by one), `extrapolation` (grading
+every tenth step), `kernels` (the instruction sets).
 
 The last line is one JSON object. `us` is microseconds per atom and step of the whole run, `pair_us` of the pair style.
 """
@@ -98,11 +101,23 @@ def write_active_set(path, mtp, *, neighbourhoods):
 
 
 class Runner:
-    """Runs LAMMPS in a folder with a structure and potentials."""
+    """Runs LAMMPS in a folder with potentials and a structure."""
 
-    def __init__(self, folder, repeats):
+    def __init__(self, folder, repeats, levels, peer):
         self.folder = folder
         self.repeats = repeats
+        self.peer = peer
+        for level in levels:
+            mtp = potential(level)
+            mtp.write(folder / f"p{level}.mtp")
+            for mode in ("configuration", "neighborhood"):
+                write_active_set(folder / f"p{level}.{mode}.als", mtp, neighbourhoods=mode == "neighborhood")
+
+    def take(self, n_atoms):
+        """Run the structure of so many atoms from now on."""
+        atoms = structure(n_atoms)
+        atoms.write(self.folder / "atoms.data", format="lammps-data", specorder=SPECIES, masses=True)
+        self.n_atoms, self.neighbours = n_atoms, len(neighbor_list("i", atoms, CUTOFF)) / n_atoms
 
     def once(self, style, steps, *, peer=None, ranks=1, kernel=None):
         """Microseconds per atom and step: of the run, of the pair style."""
@@ -154,59 +169,55 @@ def measured_peak(folder, kernel):
     return float(subprocess.run([folder / "peak"], capture_output=True, text=True, check=True).stdout.split()[0])
 
 
-def steps_for(level, n_atoms, *, peer=False):
+def steps_for(runner, level, *, peer=False):
     """Steps that take about a second."""
     cost = {8: 0.4, 10: 0.5, 12: 0.6, 14: 0.8, 16: 1.2, 18: 2.0, 20: 3.5}.get(level, 4.0) * (12 if peer else 1)
-    return max(2, round(1e6 / (cost * n_atoms) / REBUILD)) * REBUILD
+    return max(2, round(1e6 / (cost * runner.n_atoms) / REBUILD)) * REBUILD
 
 
-def compare(runner, levels, peer, n_atoms, neighbours):
-    """Rows of the main table, printed as they come."""
-    rows = []
-    for level in levels:
-        variants = {"ours": (f"mtp p{level}.mtp", steps_for(level, n_atoms), {})}
-        if peer:
-            variants["peer"] = (f"mtp p{level}.mtp", steps_for(level, n_atoms, peer=True), {"peer": peer})
-        times = runner.best(variants)
-        evaluator = _core.Evaluator(_core.Potential((runner.folder / f"p{level}.mtp").read_text()))
-        flops = evaluator.flops_per_atom + neighbours * evaluator.flops_per_neighbour
-        row = {"atoms": n_atoms, "level": level, "us": times["ours"][0], "pair_us": times["ours"][1]}
-        row["gflops"] = flops / times["ours"][1] / 1e3
-        if peer:
-            row["peer_us"], row["peer_pair_us"] = times["peer"]
-            row["ratio"] = row["peer_us"] / row["us"]
-            row["pair_ratio"] = row["peer_pair_us"] / row["pair_us"]
-        rows.append(row)
-        print("  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
-    return rows
+def comparison(runner, level):
+    """Time and flops, beside the peer's time."""
+    variants = {"ours": (f"mtp p{level}.mtp", steps_for(runner, level), {})}
+    if runner.peer:
+        variants["peer"] = (f"mtp p{level}.mtp", steps_for(runner, level, peer=True), {"peer": runner.peer})
+    times = runner.best(variants)
+    evaluator = _core.Evaluator(_core.Potential((runner.folder / f"p{level}.mtp").read_text()))
+    flops = evaluator.flops_per_atom + runner.neighbours * evaluator.flops_per_neighbour
+    row = {"us": times["ours"][0], "pair_us": times["ours"][1], "gflops": flops / times["ours"][1] / 1e3}
+    if runner.peer:
+        row["peer_us"], row["peer_pair_us"] = times["peer"]
+        row["ratio"] = row["peer_us"] / row["us"]
+        row["pair_ratio"] = row["peer_pair_us"] / row["pair_us"]
+    return row
 
 
-def mpi_scaling(runner, level, n_atoms):
+def mpi(runner, level):
     """Speed-up of two processes over one."""
-    style, steps = f"mtp p{level}.mtp", 2 * steps_for(level, n_atoms)
+    style, steps = f"mtp p{level}.mtp", 2 * steps_for(runner, level)
     times = runner.best({ranks: (style, steps, {"ranks": ranks}) for ranks in (1, 2)})
-    return {"atoms": n_atoms, "level": level, "us": times[1][0], "us_2_ranks": times[2][0],
-            "speed_up": times[1][0] / times[2][0]}  # fmt: skip
+    return {"us": times[1][0], "us_2_ranks": times[2][0], "speed_up": times[1][0] / times[2][0]}
 
 
-def extrapolation_cost(runner, level, n_atoms):
+def extrapolation(runner, level):
     """Time of a run that grades every tenth step, over one that does not."""
-    steps = steps_for(level, n_atoms)
+    steps = steps_for(runner, level)
     variants = {"plain": (f"mtp p{level}.mtp", steps, {})}
     for mode in ("configuration", "neighborhood"):
         style = f"mtp/extrapolation p{level}.mtp p{level}.{mode}.als 10 2 10 out.cfg"
         variants[mode] = (style, steps, {})
     times = runner.best(variants)
-    costs = {mode: times[mode][0] / times["plain"][0] for mode in ("configuration", "neighborhood")}
-    return {"atoms": n_atoms, "level": level, **costs}
+    return {mode: times[mode][0] / times["plain"][0] for mode in ("configuration", "neighborhood")}
 
 
-def kernels(runner, level, n_atoms):
+def kernels(runner, level):
     """Pair style's time with each instruction set."""
-    steps = steps_for(level, n_atoms)
+    steps = steps_for(runner, level)
     names = _core.available_kernels()
     times = runner.best({name: (f"mtp p{level}.mtp", steps, {"kernel": name}) for name in names})
-    return {"atoms": n_atoms, "level": level, **{name: times[name][1] for name in names}}
+    return {name: times[name][1] for name in names}
+
+
+MEASURES = {measure.__name__: measure for measure in (comparison, mpi, extrapolation, kernels)}
 
 
 def main():
@@ -214,30 +225,23 @@ def main():
     parser.add_argument("--peer", type=Path, help="ready-built LAMMPS plugin with another pair_style mtp")
     parser.add_argument("--levels", type=int, nargs="+", default=[8, 10, 14, 16, 20])
     parser.add_argument("--atoms", type=int, nargs="+", default=[1792, 12288], choices=sorted(REPEATS))
+    parser.add_argument("--measure", nargs="+", default=list(MEASURES), choices=MEASURES)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    peer = arguments.peer.resolve() if arguments.peer else None
     best_kernel = _core.available_kernels()[-1]
-    report = {"benchmark": "md", "kernel": best_kernel, "comparison": [], "mpi": [], "extrapolation": [], "kernels": []}
+    report = {"benchmark": "md", "kernel": best_kernel, **{name: [] for name in arguments.measure}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runner = Runner(folder, arguments.repeats)
+        runner = Runner(folder, arguments.repeats, arguments.levels, arguments.peer and arguments.peer.resolve())
         report["peak_gflops"] = measured_peak(folder, best_kernel)
-        for level in arguments.levels:
-            mtp = potential(level)
-            mtp.write(folder / f"p{level}.mtp")
-            for mode in ("configuration", "neighborhood"):
-                write_active_set(folder / f"p{level}.{mode}.als", mtp, neighbourhoods=mode == "neighborhood")
         for n_atoms in arguments.atoms:
-            atoms = structure(n_atoms)
-            atoms.write(folder / "atoms.data", format="lammps-data", specorder=SPECIES, masses=True)
-            neighbours = len(neighbor_list("i", atoms, CUTOFF)) / len(atoms)
-            print(f"{n_atoms} atoms, {neighbours:.1f} neighbours within {CUTOFF} A")
-            report["comparison"] += compare(runner, arguments.levels, peer, n_atoms, neighbours)
-        for level in sorted({arguments.levels[0], arguments.levels[-1]}):
-            for key, measure in (("mpi", mpi_scaling), ("extrapolation", extrapolation_cost), ("kernels", kernels)):
-                report[key].append(measure(runner, level, arguments.atoms[-1]))
-                print(key, json.dumps(report[key][-1]), flush=True)
+            runner.take(n_atoms)
+            print(f"{n_atoms} atoms, {runner.neighbours:.1f} neighbours within {CUTOFF} A")
+            for level in arguments.levels:
+                for measure in arguments.measure:
+                    row = {"atoms": n_atoms, "level": level, **MEASURES[measure](runner, level)}
+                    report[measure].append(row)
+                    print(measure, "  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
     print(json.dumps(report))
 
 

@@ -1,13 +1,14 @@
 """Time to train a moment tensor potential to the loss at which MLIP-2's `mlp train` stops.
 
-    python benchmarks/training.py [--peer MLP] [--motep] [--cases small large] [--data FILE.extxyz]
+    python benchmarks/training.py [--peer MLP] [--peer-seconds S] [--motep] [--cases small large] [--data FILE.extxyz]
 
 Cases: `small` is level 8 with 100 configurations of 32 atoms, `large` is level 14 with 300. The configurations are
 strained, rattled and molecular dynamics frames of β-Li₃PS₄ at 500 to 1000 K, labelled by SevenNet-0: made once (about a
 quarter of an hour) and kept in `--data`. All programs read the same `.cfg` and begin without coefficients; losses are
-those of the resulting potentials by one and the same function. `--peer` gives MLIP-2's program, `--peer-iterations` its
-limit. Processor time on one core is compared, because it bears other load better than wall time; threads are compared
-by wall time, the fastest of several runs.
+those of the resulting potentials by one and the same function. `--peer` gives MLIP-2's program, `--peer-iterations` and
+`--peer-seconds` (of processor time) its limits. Compared is the processor time on one core until a peer stops, or is
+stopped, with ours until the loss that it had then: processor time bears other load better than wall time. Threads are
+compared by wall time, the fastest of several runs.
 
 The last line is one JSON object.
 """
@@ -98,11 +99,20 @@ def load_data(path: Path, count: int) -> list[Atoms]:
     return images
 
 
-def processor_seconds(command: list[str], folder: Path) -> tuple[float, str]:
+def processor_seconds(command: list[str], folder: Path, limit: int | None = None) -> tuple[float, str]:
+    """Processor time and output of a program, which is stopped at the limit on its processor time."""
+
+    def set_limit() -> None:
+        if limit:
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, preexec_fn=set_limit)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    if done.returncode and not (limit and seconds > limit - 1):
+        raise SystemExit(f"{command[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return seconds, done.stdout
 
 
 class Ours:
@@ -131,9 +141,11 @@ def final_loss(folder: Path, name: str) -> float:
     return training.train(MTP.read(folder / name), images, SPECIES, max_iter=0, regularisation=0.0).loss
 
 
-def run_peer(program: str, folder: Path, iterations: int) -> dict:
-    arguments = ["train", "initial.mtp", "train.cfg", "--trained-pot-name=peer.mtp", f"--max-iter={iterations}"]
-    seconds, text = processor_seconds([program, *arguments], folder)
+def run_peer(program: str, folder: Path, iterations: int, limit: int | None) -> dict:
+    # Where it is stopped, the potential of its last iteration counts.
+    arguments = ["train", "initial.mtp", "train.cfg", f"--max-iter={iterations}"]
+    arguments += ["--trained-pot-name=peer.mtp", "--curr-pot-name=peer.mtp"]
+    seconds, text = processor_seconds([program, *arguments], folder, limit)
     return {
         "seconds": seconds,
         "iterations": len(re.findall("BFGS iter", text)),
@@ -208,7 +220,7 @@ def run_case(name: str, images: list[Atoms], args: argparse.Namespace) -> dict:
         print(f"{name}: ours {ours.seconds:.1f} s, {ours.iterations} iterations, loss {ours.loss:.5g}", flush=True)
         print(f"{name}: two threads {found['two_threads']:.2f} times as fast as one", flush=True)
         for peer, run in (
-            ("mlp", args.peer and (lambda: run_peer(args.peer, folder, args.peer_iterations))),
+            ("mlp", args.peer and (lambda: run_peer(args.peer, folder, args.peer_iterations, args.peer_seconds))),
             ("motep", args.motep and (lambda: run_motep(folder, args.motep_iterations))),
         ):
             if not run:
@@ -227,6 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", help="MLIP-2's mlp")
     parser.add_argument("--peer-iterations", type=int, default=1000)
+    parser.add_argument("--peer-seconds", type=int)
     parser.add_argument("--motep", action="store_true")
     parser.add_argument("--motep-iterations", type=int, default=60)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))

@@ -211,6 +211,7 @@ class MlpTrainCalculation(MlpCalculation):
         "force_weight": WEIGHT,
         "stress_weight": WEIGHT,
         "scale_by_force": WEIGHT,
+        "l2": WEIGHT,
         "max_iter": COUNT,
         "bfgs_conv_tol": POSITIVE,
         "weighting": ("vibrations", "molecules", "structures"),

@@ -210,6 +210,10 @@ def _select_add(args: argparse.Namespace) -> None:
     from aiida_lpsgb.mtp.configurations import write_cfg
     from aiida_lpsgb.mtp.selection import select_add
 
+    for read in (args.train_set, args.candidates):
+        for written in (args.output, args.selected_filename, args.als_filename):
+            if os.path.realpath(read) == os.path.realpath(written):
+                raise ValueError(f"{read} would be overwritten; see --selected-filename")
     mtp, species = _potential(args.potential)
     _say(f"MTPR from {args.potential}, traning set: {args.train_set}, add from set: {args.candidates}")
     train, candidates = _read(args.train_set, species), _read(args.candidates, species)
@@ -324,7 +328,7 @@ def _add_train(commands) -> None:
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
     parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
     parser.add_argument(
-        "--l2", type=_not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares"
+        "--l2", type=_not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares, default 0"
     )
     parser.add_argument("--init-params", choices=("random", "same"), default="same", help="default same")
     parser.add_argument("--skip-preinit", action="store_true", help="accepted for compatibility; there is none")

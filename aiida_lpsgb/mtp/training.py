@@ -36,9 +36,6 @@ __all__ = ["TrainingResult", "Weights", "balanced", "train", "training_set"]
 
 #: Largest force component in eV/Å that is believed; one wrong label of this kind would be all that is fitted.
 MAX_FORCE = 1e4
-#: Default factor of the squares of the coefficients. Hardly seen in the errors of well sampled systems, it keeps what
-#: few configurations do not determine from growing, and so the extrapolation of early potentials within bounds.
-REGULARISATION = 1e-4
 _WEIGHTINGS = ("vibrations", "molecules", "structures")
 
 
@@ -123,7 +120,7 @@ def train(
     *,
     weights: Weights | None = None,
     image_weights: Sequence[float] | None = None,
-    regularisation: float = REGULARISATION,
+    regularisation: float = 0.0,
     max_iter: int = 1000,
     tolerance: float = 1e-3,
     seed: int = 0,
@@ -146,7 +143,9 @@ def train(
     image_weights
         Further factor of each configuration's part of the loss, 1 by default.
     regularisation
-        Factor of the sum of all coefficients' squares, which is added to the loss (L2).
+        Factor of the sum of all coefficients' squares, which is added to the loss (L2). About 1e-4 keeps the
+        extrapolation of a potential within bounds that few configurations determine, and is hardly seen in the errors
+        of well sampled systems.
     max_iter
         Largest number of iterations.
     tolerance

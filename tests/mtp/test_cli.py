@@ -156,6 +156,7 @@ def test_efs_and_mindist(folder, species, capsys):
         (["train", "one.mtp", "train.cfg"], "but there are 1 species"),
         (["init", "9", "3", "o.mtp"], "even number"),
         (["select-add", "pot.mtp", "train.cfg", "test.cfg", "o.cfg", "--energy-weight=0"], "--nbh-weight=1"),
+        (["select-add", "pot.mtp", "train.cfg", "selected.cfg", "o.cfg"], "selected.cfg would be overwritten"),
         (["train", "pot.mtp", "train.cfg", "--valid-cfgs=nothing.cfg"], "nothing.cfg"),
     ],
 )
@@ -214,6 +215,17 @@ class TestBesideMLIP2:
         )
         np.testing.assert_allclose(loaded, theirs, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize("option", [(), ("--nbh-weight=1",)])
+    def test_it_reads_our_active_sets(self, folder, mlip2, species, option):
+        run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "ours.cfg", "--als-filename=o.als", *option)
+        settings = {"mtp-filename": "pot.mtp", "select": "TRUE", "select:load-state": "o.als"}
+        settings |= {"select:threshold": 1e9, "select:threshold-break": 1e10, "write-cfgs": "theirs.cfg"}
+        (folder / "mlip.ini").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+        # It takes the second argument, whatever its help says.
+        mlip(mlip2, "run", "run", "mlip.ini", "--filename=test.cfg")
+        ours, theirs = ([a.info["mv_grade"] for a in read_cfg(f"{whose}.cfg", species)] for whose in ("ours", "theirs"))
+        np.testing.assert_allclose(theirs, ours, atol=1e-6)
 
     def test_selection_is_the_same(self, folder, mlip2, species):
         mlip(mlip2, "select-add", "pot.mtp", "train.cfg", "test.cfg", "theirs.cfg")

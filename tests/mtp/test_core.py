@@ -193,7 +193,8 @@ def test_scaling_scales_the_rows():
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_repulsive_basis_is_constant_below_the_smallest_distance(kernel):
+def test_repulsive_basis_below_the_smallest_distance(kernel):
+    """The radial functions are constant, and each of two atoms gets 1e4 (exp(-10 (r - 1)) - exp(-10 (r_min - 1)))."""
     text = random_text(8, 1)
     repulsive = text.replace("RBChebyshev", "RBChebyshev_repuls")
 
@@ -201,8 +202,8 @@ def test_repulsive_basis_is_constant_below_the_smallest_distance(kernel):
         return Atoms(numbers=[0, 0], positions=[(0, 0, 0), (0, 0, distance)])
 
     near, at, far = (evaluate(repulsive, dimer(d), kernel) for d in (1.2, 1.6, 1.9))
-    assert near["energy"] == pytest.approx(at["energy"], abs=1e-12)
-    assert np.abs(near["forces"]).max() < 1e-12
+    assert near["energy"] - at["energy"] == pytest.approx(2e4 * (np.exp(-2) - np.exp(-6)), rel=1e-12)
+    assert_close(near["forces"], 2e5 * np.exp(-2) * np.array([[0, 0, -1], [0, 0, 1]]), 1e-12)
     assert far["energy"] == evaluate(text, dimer(1.9), kernel)["energy"]
     assert_close(far["forces"], evaluate(text, dimer(1.9), kernel)["forces"])
 
@@ -244,8 +245,10 @@ def test_an_empty_configuration_has_no_energy():
         ({"types": np.array([0, 7])}, "atom 1 has type 7, the potential has species 0 to 1"),
         ({"positions": np.zeros((3, 3))}, r"positions must have the shape \(2, 3\)"),
         ({"positions": np.array([[0, 0, 0], [0, np.nan, 0]])}, "a position is not a finite number"),
+        ({"positions": np.array([[0, 0, 0], [0, 1e300, 0]])}, "a position is too far outside the cell"),
         ({"cell": np.zeros((3, 3))}, "the cell vectors span no volume"),
         ({"cell": np.diag([1e-4, 5, 5])}, "a thousand times thinner"),
+        ({"cell": np.diag([1e-20, 5, 5])}, "a thousand times thinner"),
         ({"cell": np.full((3, 3), np.inf)}, "the cell vectors span no volume"),
         ({"pbc": np.array([True])}, r"pbc must have the shape \(3,\)"),
     ],

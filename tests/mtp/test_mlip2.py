@@ -19,7 +19,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,11 @@ def potential(level, radial_basis_size, magnitude=MAGNITUDE):
     linear[len(SPECIES) :] /= 3.0**degrees
     parameters[first:] = magnitude * linear
     return mtp.with_parameters(parameters)
+
+
+def repulsive(mtp):
+    """The same with MLIP-2's repulsive radial basis, in which many neighbours are closer than `min_distance`."""
+    return replace(mtp, radial_basis_type="RBChebyshev_repuls", min_distance=2.6)
 
 
 def sheared_crystal(seed):
@@ -142,6 +147,7 @@ def measured_derivatives(program, form, images, n_directions, n_force_images, n_
     directions = np.random.default_rng(form).normal(size=(n_directions, mtp.n_parameters)) * mtp.parameters
     found = {
         "predictions": program.predict(mtp, images),
+        "repulsive": program.predict(repulsive(mtp), images),
         "directions": directions,
         "derivatives": np.array([program.derivative(mtp, images, direction) for direction in directions]),
         "energy_rows": program.derivative_rows(mtp, images, "--energy-weight=1"),
@@ -251,12 +257,21 @@ def assert_rows_found(theirs, ours, tolerance=1e-9):
     assert np.all(deviation <= tolerance * np.abs(theirs).max(axis=1))
 
 
-def test_energies_forces_and_virials(case):
-    engine, ours = Engine(case.mtp, SPECIES), []
-    for atoms in case.images:
+def predictions(mtp, images):
+    """What `Program.predict` returns, of ours."""
+    engine, ours = Engine(mtp, SPECIES), []
+    for atoms in images:
         found = engine.evaluate(atoms)
         ours += [[found["energy"]], found["forces"].ravel(), -atoms.get_volume() * found["stress"]]
-    assert_blocks_agree(np.concatenate(ours), case.found["predictions"], case.images)
+    return np.concatenate(ours)
+
+
+def test_energies_forces_and_virials(case):
+    assert_blocks_agree(predictions(case.mtp, case.images), case.found["predictions"], case.images)
+
+
+def test_repulsive_radial_basis(case):
+    assert_blocks_agree(predictions(repulsive(case.mtp), case.images), case.found["repulsive"], case.images)
 
 
 def test_derivatives_by_the_coefficients(case):

@@ -185,6 +185,24 @@ def test_a_species_may_be_absent_and_have_several_types(lammps):
     assert_close(lammps.dump()["forces"], expected["forces"])
 
 
+@pytest.mark.parametrize("newton", ["on", "off"])
+def test_stress_of_an_atom_is_the_strain_derivative_of_its_energy(lammps, newton):
+    mtp, atoms = random_potential(), random_atoms()
+    lammps.write(mtp, atoms)
+    lammps.run(f"newton {newton}\n{HEADER}pair_style mtp p.mtp\npair_coeff * *\n{DUMP}run 0\n", ranks=2)
+    step, slopes = 1e-4, []
+    for i, j in [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]:
+        energies = {}
+        for k in (-2, -1, 1, 2):
+            strain = np.eye(3)
+            strain[i, j] += k * step
+            strained = atoms.copy()
+            strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+            energies[k] = evaluate(mtp, strained)["energies"]
+        slopes.append((8 * (energies[1] - energies[-1]) - (energies[2] - energies[-2])) / (12 * step))
+    assert_close(lammps.dump()["stress"] / 1.6021765e6, np.transpose(slopes), 1e-7)
+
+
 def test_hybrid_overlay_adds_and_hybrid_leaves_types_out(lammps):
     mtp, atoms = random_potential(), random_atoms()
     lammps.write(mtp, atoms)
@@ -391,6 +409,24 @@ def test_neighbourhood_grades(lammps, graded, ranks, active):
     text = (lammps.folder / "out.cfg").read_text()
     grades = next(line for line in text.splitlines() if "nbh_grades" in line).split()[2:]
     assert_close(np.array(grades, dtype=float), graded["neighborhood"], 1e-5)
+
+
+def test_grades_under_hybrid(lammps, graded):
+    style = "pair_style hybrid/overlay mtp/extrapolation p.mtp configurations.als 1 1e-9 1e9 out.cfg zero 5.0\n"
+    coeff = "pair_coeff * * mtp/extrapolation\npair_coeff * * zero\n"
+    assert_close(thermo(lammps.run(HEADER + style + coeff + GRADE + "run 0\n"))["c_g[1]"][0], graded["configuration"])
+
+
+@pytest.mark.parametrize("neighbourhoods", [True, False])
+def test_grades_that_are_not_numbers_end_the_run(lammps, neighbourhoods):
+    """Of two atoms in one place; the others are well known to the active set."""
+    mtp, atoms = random_potential(6), random_atoms()
+    lammps.write(mtp, atoms)
+    write_active_set(lammps.folder / "a.als", mtp, 1e9 * np.eye(mtp.n_parameters), neighbourhoods=neighbourhoods)
+    style = "pair_style mtp/extrapolation p.mtp a.als 1 2 10 out.cfg\npair_coeff * *\n"
+    output = lammps.run(f"{HEADER}{style}set atom 1*2 x 0.1 y 0.1 z 0.1\nrun 0\n", ranks=2, fails=True)
+    assert "exceeds the break threshold 10" in output
+    assert not (lammps.folder / "out.cfg").read_text()
 
 
 def test_active_sets_of_mlip3(lammps, graded):

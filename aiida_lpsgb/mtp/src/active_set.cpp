@@ -33,7 +33,7 @@ class Binary {
     std::memcpy(values, content_.data() + position_, count * sizeof(double));
     position_ += count * sizeof(double);
     for (std::size_t i = 0; i < count; ++i)
-      if (!std::isfinite(values[i])) fail(std::string("number ") + std::to_string(i) + " of " + what + " is not finite");
+      if (!std::isfinite(values[i])) fail("number " + std::to_string(i) + " of " + what + " is not finite");
   }
 
  private:

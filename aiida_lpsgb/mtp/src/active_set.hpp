@@ -1,5 +1,5 @@
-// An active set (MLIP-2's `.als`, MLIP-3's `.almtp`): the rows that span what a potential has learnt, and the extrapolation grades that
-// follow from them.
+// An active set (MLIP-2's `.als`, MLIP-3's `.almtp`): the rows that span what a potential has learnt, and the
+// extrapolation grades that follow from them.
 //
 // SPDX-License-Identifier: MIT
 #pragma once

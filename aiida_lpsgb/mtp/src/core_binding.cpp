@@ -23,7 +23,8 @@ void bind_potential(py::module_& module) {
       .def_readonly("name", &Potential::name)
       .def_readonly("scaling", &Potential::scaling)
       .def_readonly("species_count", &Potential::species_count)
-      .def_property_readonly("radial_basis_type", [](const Potential& p) { return mtp::radial_basis_name(p.radial_basis); })
+      .def_property_readonly("radial_basis_type",
+                             [](const Potential& p) { return mtp::radial_basis_name(p.radial_basis); })
       .def_readonly("min_dist", &Potential::min_dist)
       .def_readonly("max_dist", &Potential::max_dist)
       .def_readonly("radial_basis_size", &Potential::radial_basis_size)
@@ -62,7 +63,8 @@ mtp::PeriodicNeighbours neighbours_of(const mtp::Potential& potential, const Arr
     box.periodic[a] = pbc.at(a);
     for (int k = 0; k < 3; ++k) box.vectors[a][k] = cell.at(a, k);
   }
-  return mtp::PeriodicNeighbours(count, positions.data(), types.data(), box, potential.max_dist, potential.species_count);
+  return mtp::PeriodicNeighbours(count, positions.data(), types.data(), box, potential.max_dist,
+                                 potential.species_count);
 }
 
 // A potential with its compiled program. One evaluation at a time: the work space is the object's own.

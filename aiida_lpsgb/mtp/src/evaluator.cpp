@@ -3,32 +3,19 @@
 
 #include <algorithm>
 #include <new>
-#include <stdexcept>
+
+#include "dispatch.hpp"
 
 namespace mtp {
 namespace {
 
 std::vector<const Kernel*> kernels() {
-  std::vector<const Kernel*> found = {&kernel_baseline()};
+  std::vector<const Kernel*> known = {&kernel_baseline()};
 #ifdef MTP_X86_KERNELS
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&kernel_avx2());
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    found.push_back(&kernel_avx512());
+  if (has_avx2()) known.push_back(&kernel_avx2());
+  if (has_avx512()) known.push_back(&kernel_avx512());
 #endif
-  return found;
-}
-
-const Kernel* choose_kernel(std::string wanted) {
-  const std::vector<const Kernel*> known = kernels();
-  if (wanted.empty())
-    if (const char* variable = std::getenv("MTP_KERNEL")) wanted = variable;
-  if (wanted.empty()) return known.back();
-  for (const Kernel* k : known)
-    if (wanted == k->name) return k;
-  std::string names;
-  for (const Kernel* k : known) names += std::string(names.empty() ? "" : ", ") + k->name;
-  throw std::invalid_argument("no kernel '" + wanted + "' here; available: " + names);
+  return known;
 }
 
 }  // namespace
@@ -51,7 +38,7 @@ T* Evaluator::Buffer<T>::ensure(std::size_t count) {
 }
 
 Evaluator::Evaluator(const Potential& potential, const std::string& kernel)
-    : program_(potential), kernel_(choose_kernel(kernel)) {
+    : program_(potential), kernel_(choose_kernel(kernels(), kernel)) {
   const Program& p = program_.view();
   slots_.resize(p.species_count);
   counts_.resize(static_cast<std::size_t>(kernel_->lanes) * p.species_count);
@@ -80,9 +67,10 @@ void Evaluator::compute(const double* positions, const Neighbourhoods& neighbour
   for (int species = 0; species < program_.view().species_count; ++species) {
     const std::size_t count = neighbourhoods.centres_of(species).size();
     batch_.species = species;
-    for (std::size_t first = 0; first < count; first += kernel_->lanes)
-      run_batch(positions, neighbourhoods, first, static_cast<int>(std::min<std::size_t>(kernel_->lanes, count - first)),
-                results);
+    for (std::size_t first = 0; first < count; first += kernel_->lanes) {
+      const std::size_t used = std::min<std::size_t>(kernel_->lanes, count - first);
+      run_batch(positions, neighbourhoods, first, static_cast<int>(used), results);
+    }
     if (!ungraded_.empty()) grade(results);
   }
 }

@@ -185,6 +185,22 @@ void prepare_slot(const Program& p, const double* coeffs, const double* vector, 
     for (int mu = 0; mu < p.funcs; ++mu) slopes[mu] = r <= p.min_dist ? V{} : slopes[mu];
 }
 
+struct Repulsion {
+  V energy, slope;
+};
+
+// What MLIP-2's repulsive basis adds for each neighbour closer than min_dist: eV, whatever the coefficients are.
+Repulsion repulsion(const Program& p, V r) {
+  const auto bare = [](double distance) { return 1e4 * __builtin_exp(-10.0 * (distance - 1.0)); };
+  Repulsion added = {};
+  for (int l = 0; l < lanes; ++l) {
+    if (!(r[l] < p.min_dist)) continue;
+    added.energy[l] = bare(r[l]) - bare(p.min_dist);
+    added.slope[l] = -10.0 * bare(r[l]);
+  }
+  return added;
+}
+
 // Returns the number of slots, now numbered without gaps.
 int prepare(const Program& p, const Batch& batch, const Workspace& w) {
   int count = 0;
@@ -426,7 +442,7 @@ inline V* next_vector(const Batch& batch, SlotCursor& at) {
 }
 
 struct Sums {
-  V force[3], virial[6];
+  V repulsion, force[3], virial[6];
 };
 
 template <int S>
@@ -436,7 +452,15 @@ void differentiate_slots(const Program& p, const Batch& batch, const Workspace& 
   differentiate_tile<S>(p, w, first, derivative);
   for (int s = 0; s < S; ++s) {
     V* vector = next_vector(batch, at);
-    const V* d = derivative[s];
+    V* d = derivative[s];
+    if (p.repulsive) {
+      const Geometry& g = w.slots[first + s];
+      const Repulsion added = repulsion(p, 1.0 / g.inverse);
+      sums.repulsion += added.energy;
+      d[0] += added.slope * g.x;
+      d[1] += added.slope * g.y;
+      d[2] += added.slope * g.z;
+    }
     if (batch.row != nullptr)
       add_radial_row(p, vector, w.radial + static_cast<long>(first + s) * p.funcs,
                      reinterpret_cast<V*>(batch.row) + static_cast<long>(at.species) * p.funcs * p.basis_size);
@@ -459,6 +483,7 @@ void differentiate(const Program& p, const Batch& batch, const Workspace& w, int
   int first = 0;
   for (; first + tile <= slots; first += tile) differentiate_slots<tile>(p, batch, w, first, at, sums);
   for (; first < slots; ++first) differentiate_slots<1>(p, batch, w, first, at, sums);
+  *reinterpret_cast<V*>(batch.energy) += sums.repulsion;
   for (int a = 0; a < 3; ++a) reinterpret_cast<V*>(batch.force)[a] = sums.force[a];
   if (batch.virial != nullptr)
     for (int a = 0; a < 6; ++a) reinterpret_cast<V*>(batch.virial)[a] = sums.virial[a];

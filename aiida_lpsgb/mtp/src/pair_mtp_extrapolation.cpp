@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "atom.h"
 #include "comm.h"
@@ -153,16 +154,19 @@ double PairMTPExtrapolation::configuration_grade()
 double PairMTPExtrapolation::neighbourhood_grade()
 {
   double own = 0.0, largest = 0.0;
-  for (int k = 0; k < list->inum; k++)
-    if (!(atom_grades_[list->ilist[k]] <= own)) own = atom_grades_[list->ilist[k]];
+  for (int k = 0; k < list->inum; k++) {
+    const double grade = atom_grades_[list->ilist[k]];
+    // Comparisons forget what is not a number; no finite grade is worse.
+    own = std::isnan(grade) ? std::numeric_limits<double>::infinity() : std::max(own, grade);
+  }
   MPI_Allreduce(&own, &largest, 1, MPI_DOUBLE, MPI_MAX, world);
   return largest;
 }
 
 void PairMTPExtrapolation::act_on(double grade)
 {
-  // Written so that a grade that is not a number selects and breaks.
-  if (!(grade <= select_)) write_configuration(grade);
+  // Atoms in one place have no finite grade: there is nothing to learn from them, but the run ends.
+  if (std::isfinite(grade) && grade > select_) write_configuration(grade);
   if (grade <= break_) return;
   const std::string message = fmt::format("MTP extrapolation: grade {:.6g} at step {} exceeds the break threshold {:g}",
                                           grade, update->ntimestep, break_);

@@ -11,6 +11,9 @@ namespace {
 
 using Vector = std::array<double, 3>;
 
+// In cells. Wrapping from farther leaves fewer than six digits of a position.
+constexpr double farthest = 1e9;
+
 Vector cross(const Vector& a, const Vector& b) {
   return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
 }
@@ -68,6 +71,7 @@ void PeriodicNeighbours::wrap(const double* positions, const Cell& cell) {
     for (int a = 0; a < 3; ++a) {
       double f = 0.0;
       for (int k = 0; k < 3; ++k) f += positions[3 * i + k] * inverse_[k][a];
+      if (!(std::fabs(f) < farthest)) throw std::invalid_argument("a position is too far outside the cell");
       const double shift = cell.periodic[a] ? std::floor(f) : 0.0;
       fractional_[3 * i + a] = f - shift;
       for (int k = 0; k < 3; ++k) positions_[3 * i + k] -= shift * cell.vectors[a][k];
@@ -80,9 +84,9 @@ void PeriodicNeighbours::add_images(const Cell& cell, double cutoff) {
   for (int a = 0; a < 3; ++a) {
     margin[a] = cutoff * std::sqrt(inverse_[0][a] * inverse_[0][a] + inverse_[1][a] * inverse_[1][a] +
                                    inverse_[2][a] * inverse_[2][a]);
-    repeats[a] = cell.periodic[a] ? static_cast<int>(std::ceil(margin[a])) : 0;
     if (margin[a] > 1000 && cell.periodic[a])
       throw std::invalid_argument("the cell is over a thousand times thinner than the cutoff");
+    repeats[a] = cell.periodic[a] ? static_cast<int>(std::ceil(margin[a])) : 0;
   }
   for (int na = -repeats[0]; na <= repeats[0]; ++na)
     for (int nb = -repeats[1]; nb <= repeats[1]; ++nb)

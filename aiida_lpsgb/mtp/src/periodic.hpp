@@ -18,7 +18,8 @@ struct Cell {
 // The atoms of a cell and the images of them that can lie within a cutoff, with everyone's neighbours.
 class PeriodicNeighbours {
  public:
-  // positions [count][3], species [count] below species_count. Throws std::invalid_argument for a flat cell or a non-finite number.
+  // positions [count][3], species [count] below species_count. Throws std::invalid_argument for a flat cell, or a
+  // position that is not finite or far outside the cell.
   PeriodicNeighbours(int count, const double* positions, const int* species, const Cell& cell, double cutoff,
                      int species_count);
 

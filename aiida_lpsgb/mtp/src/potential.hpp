@@ -21,7 +21,7 @@ struct FormatError : std::runtime_error {
 
 enum class RadialBasis {
   chebyshev,           // RBChebyshev: T_k(x) (r - max_dist)^2
-  chebyshev_repulsive  // RBChebyshev_repuls: the same, held at its value at min_dist for shorter distances
+  chebyshev_repulsive  // RBChebyshev_repuls: the same, but for shorter distances its value at min_dist and a repulsion
 };
 
 // Everything that a `.mtp` file says. An untrained file lacks the coefficients; their vectors are empty then.

@@ -38,7 +38,7 @@ struct Program {
   double cutoff, cutoff_squared, min_dist;
   double scale, shift;  // argument of the Chebyshev polynomials: scale r + shift
   double factor;        // the file's `scaling`
-  bool repulsive;       // constant radial functions below min_dist
+  bool repulsive;       // constant radial functions and a repulsion below min_dist
   bool horner;          // radial_poly may be used (few basis functions), else radial_cheb
   const double* radial_poly;  // [species][species][function][basis], powers, highest first, times factor
   const double* radial_cheb;  // the same in Chebyshev polynomials, lowest first

@@ -11,24 +11,19 @@
 #include <stdexcept>
 #include <thread>
 
+#include "dispatch.hpp"
+
 namespace mtp {
 namespace training {
 namespace {
 
-const Kernel* choose_kernel(std::string wanted) {
+std::vector<const Kernel*> kernels() {
   std::vector<const Kernel*> known = {&kernel_baseline()};
 #ifdef MTP_X86_KERNELS
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) known.push_back(&kernel_avx2());
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    known.push_back(&kernel_avx512());
+  if (has_avx2()) known.push_back(&kernel_avx2());
+  if (has_avx512()) known.push_back(&kernel_avx512());
 #endif
-  if (wanted.empty())
-    if (const char* variable = std::getenv("MTP_KERNEL")) wanted = variable;
-  if (wanted.empty()) return known.back();
-  for (const Kernel* k : known)
-    if (wanted == k->name) return k;
-  throw std::invalid_argument("no kernel '" + wanted + "' here; the best is " + known.back()->name);
+  return known;
 }
 
 int padded(int n) { return (n + 7) / 8 * 8; }
@@ -56,7 +51,8 @@ struct TrainingSet::Worker {
 };
 
 TrainingSet::TrainingSet(const Potential& potential, const std::string& kernel)
-    : repulsive_(potential.radial_basis == RadialBasis::chebyshev_repulsive), kernel_(choose_kernel(kernel)) {
+    : repulsive_(potential.radial_basis == RadialBasis::chebyshev_repulsive),
+      kernel_(choose_kernel(kernels(), kernel)) {
   lay_out(potential);
 }
 
@@ -166,15 +162,15 @@ std::vector<double> TrainingSet::internal(const double* parameters) const {
 
 // First configuration of each thread, by an even share of the atoms.
 std::vector<std::size_t> TrainingSet::shares(int threads) const {
-  long atoms = 0, seen = 0;
+  std::size_t atoms = 0, seen = 0;
   for (const Stored& stored : configurations_) atoms += stored.atoms;
+  const std::size_t count = threads;
   std::vector<std::size_t> first = {0};
   for (std::size_t k = 0; k < configurations_.size(); ++k) {
-    while (seen * threads >= atoms * static_cast<long>(first.size()) && first.size() < static_cast<std::size_t>(threads))
-      first.push_back(k);
+    while (first.size() < count && seen * count >= atoms * first.size()) first.push_back(k);
     seen += configurations_[k].atoms;
   }
-  first.resize(threads + 1, configurations_.size());
+  first.resize(count + 1, configurations_.size());
   return first;
 }
 
@@ -271,7 +267,7 @@ void TrainingSet::evaluate(std::size_t index, const double* parameters, double* 
 }
 
 std::vector<std::pair<long, long>> exchange(double* coefficients, long rows, long size, double threshold, long limit) {
-  const Kernel* kernel = choose_kernel("");
+  const Kernel* kernel = choose_kernel(kernels(), "");
   std::vector<std::pair<long, long>> swaps;
   std::vector<double> largest(rows), change(size, 0.0);
   for (long i = 0; i < rows; ++i) largest[i] = kernel->update_row(0.0, change.data(), size, coefficients + i * size);

@@ -77,9 +77,9 @@ class TrainingSet {
   std::vector<Stored> configurations_;
 };
 
-// The exchanges of maximal volume selection. Element (i, j) of coefficients [rows][size] says how often row j of a basis
-// occurs in row i; the largest in magnitude names the next exchange (i, j), and the coefficients are brought up to date.
-// Ends when none is above the threshold, or at the limit.
+// The exchanges of maximal volume selection. Element (i, j) of coefficients [rows][size] says how often row j of a
+// basis occurs in row i; the largest in magnitude names the next exchange (i, j), and the coefficients are brought up
+// to date. Ends when none is above the threshold, or at the limit.
 std::vector<std::pair<long, long>> exchange(double* coefficients, long rows, long size, double threshold, long limit);
 
 }  // namespace training

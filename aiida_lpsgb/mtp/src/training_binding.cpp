@@ -71,7 +71,8 @@ Returns
 list of (int, int)
     Candidate and row of the basis that change places, one exchange after the other.
 )");
-  py::class_<TrainingSet>(module, "TrainingSet", "Labelled configurations to which a potential's coefficients are fitted.")
+  py::class_<TrainingSet>(module, "TrainingSet",
+                          "Labelled configurations to which a potential's coefficients are fitted.")
       .def(py::init([](const std::string& text, const std::string& kernel) {
              return std::make_unique<TrainingSet>(mtp::parse_potential(text), kernel);
            }),
@@ -129,7 +130,8 @@ weights : array of float, shape (3 n + 7,)
             set.evaluate(index, checked(set, parameters), values.mutable_data(), nullptr);
             return values;
           },
-          py::arg("index"), py::arg("parameters"), "Energy, forces and virial of a configuration, in the order of its targets.")
+          py::arg("index"), py::arg("parameters"),
+          "Energy, forces and virial of a configuration, in the order of its targets.")
       .def(
           "jacobian",
           [](const TrainingSet& set, std::size_t index, const Array<double>& parameters) {

@@ -1,5 +1,5 @@
-// Training's kernel; each training_<set>.cpp defines MTP_LANES, MTP_ROWS, MTP_NAME and MTP_KERNEL and includes it. As in
-// kernel_impl.hpp, everything has internal linkage and nothing of the C++ library is used.
+// Training's kernel; each training_<set>.cpp defines MTP_LANES, MTP_ROWS, MTP_NAME and MTP_KERNEL and includes it. As
+// in kernel_impl.hpp, everything has internal linkage and nothing of the C++ library is used.
 //
 // SPDX-License-Identifier: MIT
 #include "training_kernel.hpp"
@@ -35,8 +35,8 @@ inline void multiply_tile(long depth, const double* a, long ai, long ak, const d
 }
 
 template <int N>
-inline void multiply_strip(long rows, long depth, const double* a, long ai, long ak, const double* b, long bk, double* c,
-                           long ci) {
+inline void multiply_strip(long rows, long depth, const double* a, long ai, long ak, const double* b, long bk,
+                           double* c, long ci) {
   long i = 0;
   for (; i + MTP_ROWS <= rows; i += MTP_ROWS)
     multiply_tile<MTP_ROWS, N>(depth, a + i * ai, ai, ak, b, bk, c + i * ci, ci);
@@ -45,8 +45,8 @@ inline void multiply_strip(long rows, long depth, const double* a, long ai, long
 }
 
 // C [rows][columns] += A [rows][depth] B [depth][columns]; `columns` is a multiple of the lanes.
-void multiply(long rows, long columns, long depth, const double* a, long ai, long ak, const double* b, long bk, double* c,
-              long ci) {
+void multiply(long rows, long columns, long depth, const double* a, long ai, long ak, const double* b, long bk,
+              double* c, long ci) {
   long j = 0;
   for (; j + 3 * lanes <= columns; j += 3 * lanes) multiply_strip<3>(rows, depth, a, ai, ak, b + j, bk, c + j, ci);
   for (; j < columns; j += lanes) multiply_strip<1>(rows, depth, a, ai, ak, b + j, bk, c + j, ci);
@@ -174,7 +174,8 @@ void monomials(const Form& p, const double* u, double inverse, double* value, do
   }
 }
 
-void prepare(const Form& p, const double* coefficients, const Configuration& cfg, int first, int n, const Workspace& w) {
+void prepare(const Form& p, const double* coefficients, const Configuration& cfg, int first, int n,
+             const Workspace& w) {
   for (int j = 0; j < n; ++j) {
     const double* r = cfg.vectors + 3L * (first + j);
     const double distance = __builtin_sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]), inverse = 1.0 / distance;
@@ -359,7 +360,8 @@ void add_energy_row(const Form& p, int species, const Workspace& w, double* row)
   row[p.species_begin() + species] += 1.0;
 }
 
-void add_jacobian(const Form& p, const Configuration& cfg, int i, int first, int n, const Workspace& w, double* jacobian) {
+void add_jacobian(const Form& p, const Configuration& cfg, int i, int first, int n, const Workspace& w,
+                  double* jacobian) {
   const int species = cfg.species[i];
   add_energy_row(p, species, w, jacobian);
   double* forces = jacobian + p.columns;

@@ -1,5 +1,5 @@
-// What the training needs of a file compiled for one instruction set: a configuration's energy, forces and virial, their
-// derivatives with respect to all coefficients, and the products of these. Only raw pointers, as in kernel.hpp.
+// What the training needs of a file compiled for one instruction set: a configuration's energy, forces and virial,
+// their derivatives with respect to all coefficients, and the products of these. Only raw pointers, as in kernel.hpp.
 //
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -7,8 +7,8 @@
 namespace mtp {
 namespace training {
 
-// Columns of a Jacobian, padded in groups of eight: for each central species and radial function the coefficients of all
-// neighbour species, then the moment coefficients, then the species coefficients.
+// Columns of a Jacobian, padded in groups of eight: for each central species and radial function the coefficients of
+// all neighbour species, then the moment coefficients, then the species coefficients.
 struct Form {
   int species, funcs, basis;
   double min_dist, cutoff, scaling;
