@@ -1,6 +1,6 @@
 """From the CIF of β-Li₃PS₄ to a glass and an interface of it with the crystal.
 
-Run it with `verdi run examples/glass.py` after `aiida-lpsgb quicksetup --daemon 2`; about half an hour on two cores,
+Run it with `verdi run examples/glass.py` after `aiida-lpsgb quicksetup --daemon 2`; an hour or more on two cores,
 most of it for the potential.
 
 A potential is learned actively while the crystal and a grain boundary melt and are quenched, 1 500 atoms are then
