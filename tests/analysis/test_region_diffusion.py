@@ -55,6 +55,24 @@ def test_recommended_estimator_is_right_along_the_boundary(results, window, name
     assert ratio(results[window][name, "occupancy"], name) == pytest.approx(1, abs=0.05)
 
 
+def test_coverage():
+    """95 % intervals of a region hold the truth in 90–98 % of 200 runs."""
+    rng = np.random.default_rng(0)
+    replicas, hits = 200, np.zeros(3)
+    slab = {"slab": Slab(2, (0.5,), 10.0)}
+    for _ in range(replicas):
+        walk = rng.uniform(0, EDGE, (1, 60, 3)) + (rng.normal(size=(400, 60, 3)) * 0.2).cumsum(axis=0)
+        everything = np.concatenate([walk, np.zeros((400, 1, 3))], axis=1)
+        trajectory = Trajectory(["Li"] * 60 + ["S"], everything, np.eye(3) * EDGE, np.arange(400) * 1.0)
+        found = region_diffusivity(trajectory, "Li", slab, estimators=["occupancy"], window_ps=(1, 8))
+        result = found["slab", "occupancy"]
+        intervals = [estimate.interval() for estimate in (result.total, result.lateral, result.components[0])]
+        hits += [low < 0.02e-4 < high for low, high in intervals]
+    # Two standard deviations of a binomial of 200 are 3 %.
+    assert np.all(hits >= 0.90 * replicas), hits / replicas
+    assert np.all(hits <= 0.985 * replicas), hits / replicas
+
+
 def test_default_window_ends_before_ions_leave(layered):
     """So that the mean over directions, whose normal part falls with time, is right as well."""
     found = region_diffusivity(layered, "Li", {"boundary": Slab(2, (0.5,), THICKNESS)}, estimators=["occupancy"])
