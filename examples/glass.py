@@ -1,6 +1,6 @@
 """From the CIF of β-Li₃PS₄ to a glass and an interface of it with the crystal.
 
-Run it with `verdi run examples/glass.py` after `aiida-lpsgb quicksetup --daemon 2`; about half an hour on two cores,
+Run it with `verdi run examples/glass.py` after `aiida-lpsgb quicksetup --daemon 2`; an hour or more on two cores,
 most of it for the potential.
 
 A potential is learned actively while the crystal and a grain boundary melt and are quenched, 1 500 atoms are then
@@ -82,9 +82,10 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
 
+    known = orm.load_node(arguments.potential) if arguments.potential else None
     cif = orm.CifData(file=str(CIF), parse_policy="lazy")
     crystal = CalculationFactory("lpsgb.order")(cif, orm.Dict(ORDERING), orm.Int(SEED))["structure"]
-    potential = orm.load_node(arguments.potential) if arguments.potential else learn(crystal)
+    potential = known or learn(crystal)
     glass = melt_and_quench(crystal, potential, arguments.protocol)
     joined = CalculationFactory("lpsgb.interface")(crystal, glass.structure, orm.Dict(INTERFACE))
     cell = CalculationFactory("lpsgb.supercell")(crystal, orm.Dict({"n_atoms": 1500}))

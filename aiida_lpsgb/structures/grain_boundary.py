@@ -190,7 +190,8 @@ def boundaries(
             else _lattice_turns(first, angle, angle_tolerance, max_strain, max_area)
         )
         found = _search(crystal, kind, (first, first), _twists(first, turns, sigma), max_strain, max_area)
-        return _distinct_twists(found, first, max_strain, max_area)
+        distinct = _distinct_twists(found, first, max_strain, max_area)
+        return _with_angle(distinct, angle, angle_tolerance) if nominal and angle is not None else distinct
     if kind == "mixed":
         orientations = [_parallel(crystal, (first, second), (direction, direction_2), nominal)]
     else:
@@ -354,6 +355,18 @@ def _with_sigma(
         return [item for item in orientations if item.nominal[1] == sigma]
     named = " and ".join(f"{found}" for found in sorted(set(sigmas), key=str))
     raise ValueError(f"the {kind} boundary on {list(plane)} has the nominal Σ {named}, not {sigma}")
+
+
+def _with_angle(twists: Sequence[Boundary], angle: float, tolerance: float) -> list[Boundary]:
+    """Keep the twists of a label that have a true angle."""
+    kept = [item for item in twists if abs(item.angle_deg - angle) <= tolerance]
+    if not kept:
+        angles = ", ".join(f"{item.angle_deg:.2f}°" for item in twists)
+        raise NoCoincidence(
+            f"no Σ{twists[0].sigma} twist within the limits has a true angle of {angle:g} ± {tolerance:g}°: they have "
+            f"{angles}"
+        )
+    return kept
 
 
 def _coincident(crystal: Crystal, plane: Plane, orientation: _Orientation) -> Boundary:

