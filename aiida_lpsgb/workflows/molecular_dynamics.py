@@ -58,6 +58,7 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
         super().setup()
         self.ctx.inputs = self.exposed_inputs(MolecularDynamicsCalculation, namespace="md")
         self.ctx.halvings = 0
+        self.ctx.began_again = False
 
     @process_handler(priority=600, exit_codes=[CODES.EXTRAPOLATION_BREAK])
     def handle_extrapolation_break(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
@@ -77,6 +78,15 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
             self.report(
                 f"{calculation.process_label}<{calculation.pk}> was interrupted without a restart file; starting again"
             )
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=480, exit_codes=[CODES.ERROR_NO_LOG])
+    def handle_no_log(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Start again, once: a run killed as it began leaves no log, and so does a program that is not LAMMPS."""
+        if self.ctx.began_again:
+            return None
+        self.ctx.began_again = True
+        self.report(f"{calculation.process_label}<{calculation.pk}> left no log; starting again")
         return ProcessHandlerReport(True)
 
     @process_handler(priority=450, exit_codes=[CODES.ERROR_LAMMPS])

@@ -132,6 +132,24 @@ class TestBase:
             assert np.diff(frames.times_ps) == pytest.approx(1.0)
             assert frames.n_frames == 100
 
+    def test_run_killed_as_it_began_is_started_again(self, inputs, aiida_code_installed, tmp_path):
+        script = tmp_path / "lmp-late"
+        script.write_text(
+            f'#!/bin/bash\nif [ -e {tmp_path}/begun ]; then exec {PROGRAMS}/lmp "$@"; fi\n'
+            f"touch {tmp_path}/begun; kill -9 $$\n"
+        )
+        script.chmod(0o755)
+        code = aiida_code_installed(label="late", default_calc_job_plugin="lpsgb.md", filepath_executable=str(script))
+        _, node = self.run(inputs(code))
+        assert node.is_finished_ok, [child.exit_message for child in node.called]
+        assert [child.exit_status for child in node.called] == [300, 0]
+
+    def test_program_that_is_not_lammps_is_tried_twice(self, inputs, aiida_code_installed):
+        code = aiida_code_installed(label="true", default_calc_job_plugin="lpsgb.md", filepath_executable="/bin/true")
+        _, node = self.run(inputs(code))
+        assert not node.is_finished_ok
+        assert [child.exit_status for child in node.called] == [300, 300]
+
     def test_out_of_walltime_is_continued(self, inputs):
         values = inputs(restart_interval_ps=10.0)
         stages = values["parameters"].get_dict()["stages"]
