@@ -204,10 +204,10 @@ class Tails:
 
 def md_progress(job: CalcJobNode, tails: Tails) -> str:
     """Step, share of the planned steps and temperature of a running `lpsgb.md` job; empty before its first step."""
-    from aiida_lpsgb.calculations.lammps import MolecularDynamicsCalculation, planned_steps, resolve
+    from aiida_lpsgb.calculations.md import MdCalculation, planned_steps, resolve
 
     planned = planned_steps(resolve(job.inputs.parameters.get_dict()))
-    for line in reversed(tails.lines(job, MolecularDynamicsCalculation.LOG_FILE)):
+    for line in reversed(tails.lines(job, MdCalculation.LOG_FILE)):
         if match := re.match(r"\s*(\d+)\s+([-+.\deE]+)(\s+[-+.\deE]+){3,}\s*$", line):
             step, temperature = int(match[1]), float(match[2])
             return f"step {step}/{planned} ({100 * step // max(planned, 1)} %), {temperature:.0f} K"
@@ -253,7 +253,7 @@ def runs_done(tree: ProcessTree) -> list[str]:
         plans = [child.pk for child in children if child.label.startswith("plan_")]
         if not plans:
             continue
-        runs = [child for child in children if child.pk > plans[-1] and short(child.label) == "MolecularDynamicsBase"]
+        runs = [child for child in children if child.pk > plans[-1] and short(child.label) == "MdBase"]
         going = sum(not run.ended for run in runs)
         if going:
             phrases.append(f"{len(runs) - going} runs done, {going} going")

@@ -12,8 +12,8 @@ from aiida.plugins import DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.active_learning import CRITERIA, advance, plan_exploration
-from aiida_lpsgb.calculations.functions.molecular_dynamics import run_label
-from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
+from aiida_lpsgb.calculations.functions.md import run_label
+from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 from aiida_lpsgb.workflows.queue import QueueMixin
 
@@ -22,7 +22,7 @@ MlpGradeBaseWorkChain = WorkflowFactory("lpsgb.mlp.grade.base")
 MlpSelectBaseWorkChain = WorkflowFactory("lpsgb.mlp.select.base")
 MlpErrorsBaseWorkChain = WorkflowFactory("lpsgb.mlp.errors.base")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
-MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 PotentialData = DataFactory("lpsgb.potential")
 
@@ -88,7 +88,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             MlpSelectBaseWorkChain, namespace="select", exclude=("mlp.potential", "mlp.training_sets", "mlp.candidates")
         )
         spec.expose_inputs(MlpErrorsBaseWorkChain, namespace="errors", exclude=("mlp.potential", "mlp.configurations"))
-        spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
+        spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
         spec.inputs.validator = validate_inputs
 
@@ -288,14 +288,14 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             for replica in range(1, self.ctx.settings["n_replicas"] + 1):
                 for temperature in self.ctx.settings["temperatures_K"]:
                     label = run_label(temperature, replica)
-                    inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
+                    inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
                     inputs.md.structure = structure
                     inputs.md.potential = self.ctx.potential
                     inputs.md.active_set = self.ctx.active_set
                     inputs.md.parameters = plan[f"parameters_{label}"]
                     inputs.md.seed = plan[f"seed_{label}"]
                     runs[f"{name}_{label}"] = inputs
-        self.fill_queue(MolecularDynamicsBaseWorkChain, runs, self.inputs.max_concurrent.value)
+        self.fill_queue(MdBaseWorkChain, runs, self.inputs.max_concurrent.value)
 
     def inspect_exploration(self) -> ExitCode | None:
         """Collect the candidates and add a row to the learning curve."""

@@ -12,12 +12,12 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.structures import boundary_request_error, rattle_request_error
-from aiida_lpsgb.calculations.lammps import validate_parameters
-from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
+from aiida_lpsgb.calculations.md import validate_parameters
+from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 from aiida_lpsgb.workflows.queue import QueueMixin
 
-MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 PotentialData = DataFactory("lpsgb.potential")
 bicrystal = CalculationFactory("lpsgb.bicrystal")
 boundary_energies = CalculationFactory("lpsgb.boundary_energies")
@@ -56,7 +56,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
                 help=f"Parameters of `lpsgb.md` that relax the {relaxed}.",
             )
         spec.input("max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Runs at the same time.")
-        spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
+        spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.inputs.validator = validate_inputs
 
         spec.outline(
@@ -176,13 +176,13 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         """Queue a relaxation of each structure."""
         runs = {}
         for label, structure in structures.items():
-            inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
+            inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
             inputs.md.structure = structure
             inputs.md.potential = self.inputs.potential
             inputs.md.parameters = parameters
             inputs.md.seed = self.inputs.seed
             runs[label] = inputs
-        self.fill_queue(MolecularDynamicsBaseWorkChain, runs, self.inputs.max_concurrent.value)
+        self.fill_queue(MdBaseWorkChain, runs, self.inputs.max_concurrent.value)
 
     def _relaxed(self) -> dict[str, orm.ProcessNode]:
         """Relaxations of the queue that ended well; the others are reported."""

@@ -12,11 +12,11 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.structures import amorphous_request_error, supercell_request_error
-from aiida_lpsgb.calculations.lammps import validate_parameters
-from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
+from aiida_lpsgb.calculations.md import validate_parameters
+from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 
-MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 PotentialData = DataFactory("lpsgb.potential")
 amorphous_report = CalculationFactory("lpsgb.amorphous_report")
 supercell = CalculationFactory("lpsgb.supercell")
@@ -47,12 +47,12 @@ class MeltQuenchWorkChain(ProtocolMixin):
             valid_type=orm.Dict,
             help="Parameters of `lpsgb.amorphous_report`: `centre` and `unit` of the framework, and limits of order.",
         )
-        spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
+        spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.inputs.validator = validate_inputs
 
         spec.outline(cls.run_dynamics, cls.inspect_dynamics)
 
-        spec.expose_outputs(MolecularDynamicsBaseWorkChain)
+        spec.expose_outputs(MdBaseWorkChain)
         spec.output("amorphous", valid_type=orm.Dict, help="Long-range order, density and units of glass and crystal.")
         spec.exit_code(401, "ERROR_DYNAMICS_FAILED", message="The melt could not be quenched: {detail}")
         spec.exit_code(
@@ -104,18 +104,18 @@ class MeltQuenchWorkChain(ProtocolMixin):
     def run_dynamics(self) -> ToContext:
         """Repeat the crystal and run all stages in one job."""
         self.ctx.crystal = supercell(self.inputs.structure, self.inputs.supercell)
-        inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
+        inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
         inputs.md.structure = self.ctx.crystal
         inputs.md.potential = self.inputs.potential
         inputs.md.parameters = self.inputs.parameters
         inputs.md.seed = self.inputs.seed
         self.report(f"melting {len(self.ctx.crystal.sites)} atoms of {self.ctx.crystal.get_formula()}")
-        return ToContext(dynamics=self.submit(MolecularDynamicsBaseWorkChain, **inputs))
+        return ToContext(dynamics=self.submit(MdBaseWorkChain, **inputs))
 
     def inspect_dynamics(self) -> ExitCode | None:
         """Hand the run's results on and compare the glass with the crystal."""
         run = self.ctx.dynamics
-        self.out_many(self.exposed_outputs(run, MolecularDynamicsBaseWorkChain))
+        self.out_many(self.exposed_outputs(run, MdBaseWorkChain))
         if not run.is_finished_ok:
             detail = f"{run.process_label}<{run.pk}> [{run.exit_status}] {run.exit_message}"
             return self.exit_codes.ERROR_DYNAMICS_FAILED.format(detail=detail)

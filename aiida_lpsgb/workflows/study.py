@@ -13,7 +13,7 @@ from aiida.plugins import CalculationFactory, WorkflowFactory
 from aiida_lpsgb.calculations.functions.seeds import split_seed
 from aiida_lpsgb.calculations.functions.structures import boundary_request_error
 from aiida_lpsgb.workflows.characterise import TOPOLOGY, named_species
-from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
+from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import flattened
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 
@@ -22,7 +22,7 @@ ArrheniusWorkChain = WorkflowFactory("lpsgb.arrhenius")
 CharacteriseWorkChain = WorkflowFactory("lpsgb.characterise")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
-MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 ValidateWorkChain = WorkflowFactory("lpsgb.validate")
 bicrystal = CalculationFactory("lpsgb.bicrystal")
 make_start_set = CalculationFactory("lpsgb.start_set")
@@ -73,7 +73,7 @@ class StudyWorkChain(ProtocolMixin):
         for name in SUPERCELLS:
             spec.input(f"supercells.{name}", valid_type=orm.Dict, help=f"Cell of the {name} runs.")
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
-        spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
+        spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.expose_inputs(
             ActiveLearningWorkChain,
             namespace="active_learning",
@@ -293,7 +293,7 @@ class StudyWorkChain(ProtocolMixin):
         inputs.structures = self.ctx.exploration_cells
         inputs.seed = self.ctx.seeds["exploration"]
         inputs.label = self.exposed_inputs(LabelWorkChain, namespace="label")
-        inputs.md = self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md")
+        inputs.md = self.exposed_inputs(MdBaseWorkChain, namespace="md")
         return ToContext(learning=self.submit(ActiveLearningWorkChain, **inputs))
 
     def inspect_learning(self) -> ExitCode | None:
@@ -309,7 +309,7 @@ class StudyWorkChain(ProtocolMixin):
         inputs.structure = self.ctx.crystal
         inputs.potential = self.ctx.learning.outputs.potential
         inputs.seed = self.ctx.seeds["grain_boundary"]
-        inputs.md = self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md")
+        inputs.md = self.exposed_inputs(MdBaseWorkChain, namespace="md")
         return ToContext(relaxation=self.submit(GrainBoundaryWorkChain, **inputs))
 
     def inspect_boundary(self) -> ExitCode | None:
@@ -354,7 +354,7 @@ class StudyWorkChain(ProtocolMixin):
         inputs.structure = structure
         inputs.potential = self.ctx.learning.outputs.potential
         inputs.seeds = self.ctx.seeds[seeds]
-        inputs.md = self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md")
+        inputs.md = self.exposed_inputs(MdBaseWorkChain, namespace="md")
         return inputs
 
     def validate_potential(self) -> ToContext:
@@ -364,7 +364,7 @@ class StudyWorkChain(ProtocolMixin):
         inputs.potential = self.ctx.learning.outputs.potential
         inputs.seeds = self.ctx.seeds["validation"]
         inputs.label = self.exposed_inputs(LabelWorkChain, namespace="label")
-        inputs.md = self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md")
+        inputs.md = self.exposed_inputs(MdBaseWorkChain, namespace="md")
         inputs.errors = self.inputs.active_learning.errors
         return ToContext(validation=self.submit(ValidateWorkChain, **inputs))
 
@@ -385,13 +385,13 @@ class StudyWorkChain(ProtocolMixin):
             structures["boundary"] = self.ctx.relaxation.outputs.structure
         runs = {}
         for name, structure in structures.items():
-            inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
+            inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
             inputs.md.structure = structure
             inputs.md.potential = self.ctx.learning.outputs.potential
             inputs.md.parameters = self.inputs.structural_run
             inputs.md.seed = self.ctx.seeds["structural"]
             inputs.setdefault("metadata", {})["call_link_label"] = f"structural_run_{name}"
-            runs[f"structural_{name}"] = self.submit(MolecularDynamicsBaseWorkChain, **inputs)
+            runs[f"structural_{name}"] = self.submit(MdBaseWorkChain, **inputs)
         return ToContext(**runs)
 
     def characterise(self) -> ExitCode | ToContext:

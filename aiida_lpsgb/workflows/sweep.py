@@ -11,12 +11,12 @@ from aiida.engine import ProcessSpec
 from aiida.plugins import DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
-from aiida_lpsgb.calculations.functions.molecular_dynamics import plan_sweep, run_label
-from aiida_lpsgb.workflows.molecular_dynamics import MD_FILLED_IN
+from aiida_lpsgb.calculations.functions.md import plan_sweep, run_label
+from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
 from aiida_lpsgb.workflows.queue import QueueMixin
 
-MolecularDynamicsBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 PotentialData = DataFactory("lpsgb.potential")
 
 MIN_TEMPERATURES = 2
@@ -39,7 +39,7 @@ class SweepWorkChain(ProtocolMixin, QueueMixin):
             help="Parameters of `lpsgb.md`, with the word `target` where a stage is to have the run's temperature.",
         )
         spec.input("max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Runs at the same time.")
-        spec.expose_inputs(MolecularDynamicsBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
+        spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.inputs.validator = validate_inputs
 
     def queue_sweep(self) -> None:
@@ -49,14 +49,14 @@ class SweepWorkChain(ProtocolMixin, QueueMixin):
         for replica in range(1, len(self.inputs.seeds.get_list()) + 1):
             for temperature in self.inputs.temperatures.get_list():
                 label = run_label(temperature, replica)
-                inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsBaseWorkChain, namespace="md"))
+                inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
                 inputs.md.structure = self.inputs.structure
                 inputs.md.potential = self.inputs.potential
                 inputs.md.parameters = plan[f"parameters_{label}"]
                 inputs.md.seed = plan[f"seed_{label}"]
                 runs[label] = inputs
         self.report(f"{len(runs)} runs at {', '.join(f'{t:g}' for t in self.inputs.temperatures.get_list())} K")
-        self.fill_queue(MolecularDynamicsBaseWorkChain, runs, self.inputs.max_concurrent.value)
+        self.fill_queue(MdBaseWorkChain, runs, self.inputs.max_concurrent.value)
 
 
 def validate_temperatures(node: orm.List, _: Any) -> str | None:

@@ -10,7 +10,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
 from aiida.plugins import DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations.functions.molecular_dynamics import sample_frames
+from aiida_lpsgb.calculations.functions.md import sample_frames
 from aiida_lpsgb.workflows.sweep import SweepWorkChain
 
 MlpErrorsBaseWorkChain = WorkflowFactory("lpsgb.mlp.errors.base")

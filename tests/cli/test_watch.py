@@ -41,7 +41,7 @@ def report(node, text, level="REPORT"):
 def job(aiida_profile_clean, aiida_localhost, tmp_path):
     """Return a factory of running jobs with a working folder that holds the given files."""
 
-    def factory(caller=None, label="MolecularDynamicsCalculation", process_type="", stdout=None, **files):
+    def factory(caller=None, label="MdCalculation", process_type="", stdout=None, **files):
         node = orm.CalcJobNode(computer=aiida_localhost, process_type=process_type)
         node.set_process_label(label)
         node.set_process_state(ProcessState.WAITING)
@@ -65,7 +65,7 @@ def test_tree_finds_what_is_called_later(aiida_profile_clean):
     tree.refresh()
     assert [p.pk for p in tree.active()] == [study.pk]
     loop = process(caller=study, label="ActiveLearningWorkChain")
-    inner = process(caller=loop, label="MolecularDynamicsBaseWorkChain")
+    inner = process(caller=loop, label="MdBaseWorkChain")
     tree.refresh()
     assert [p.pk for p in tree.active()] == [study.pk, loop.pk, inner.pk]
     late = process(caller=inner, label="LateWorkChain")
@@ -104,12 +104,12 @@ def test_reports_of_a_process_found_late_are_not_lost(aiida_profile_clean):
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("launching MolecularDynamicsCalculation<80> iteration #1", False),
+        ("launching MdCalculation<80> iteration #1", False),
         ("remote folders will not be cleaned", False),
-        ("MolecularDynamicsCalculation<81> failed but a handler detected an unrecoverable problem, aborting", False),
+        ("MdCalculation<81> failed but a handler detected an unrecoverable problem, aborting", False),
         ("output parser returned exit code<310>: The extrapolation grade 53 exceeded gamma_break", False),
         ("output parser returned exit code<320>: LAMMPS lost atoms: the dynamics is unstable.", True),
-        ("MolecularDynamicsCalculation<81> was unstable; starting again with half the time step", True),
+        ("MdCalculation<81> was unstable; starting again with half the time step", True),
         ("iteration 1: 2 of 2 runs exceeded gamma_break 10, 2 configurations extrapolate", True),
     ],
 )
@@ -123,7 +123,7 @@ def test_runs_that_are_done_are_counted(aiida_profile_clean):
     loop = process(label="ActiveLearningWorkChain")
     plan = process(orm.CalcFunctionNode, caller=loop, label="plan_exploration")
     end(plan)
-    runs = [process(caller=loop, label="MolecularDynamicsBaseWorkChain") for _ in range(2)]
+    runs = [process(caller=loop, label="MdBaseWorkChain") for _ in range(2)]
     tree = watch.ProcessTree(loop.pk)
     tree.refresh()
     assert watch.runs_done(tree) == ["0 runs done, 2 going"]

@@ -137,7 +137,7 @@ def add_sweep(study, code, potential, temperatures, prefix="", first_seed=100):
     )
     for number, temperature in enumerate(temperatures):
         inputs = {"potential": potential, "seed": orm.Int(first_seed + number), "code": code}
-        md = process(orm.CalcJobNode, "aiida.calculations:lpsgb.md", "MolecularDynamicsCalculation", inputs, sweep)
+        md = process(orm.CalcJobNode, "aiida.calculations:lpsgb.md", "MdCalculation", inputs, sweep)
         frames = create(md, trajectory(), "trajectory")
         fit = process(orm.CalcFunctionNode, "aiida.calculations:lpsgb.diffusivity", "diffusivity", {"t": frames}, sweep)
         value = 1e-6 * (temperature / 500.0) ** 4

@@ -25,7 +25,7 @@ def test_what_was_used(finished):
     results = study_results(finished)
     assert results.processes == {
         "ArrheniusWorkChain": 1,
-        "MolecularDynamicsCalculation": 3,
+        "MdCalculation": 3,
         "advance": 1,
         "diffusivity": 3,
     }

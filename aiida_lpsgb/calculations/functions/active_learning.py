@@ -8,7 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_lpsgb.calculations.functions.molecular_dynamics import at_temperature, run_label
+from aiida_lpsgb.calculations.functions.md import at_temperature, run_label
 from aiida_lpsgb.calculations.functions.seeds import derive_seeds
 
 CRITERIA = ("no_break", "no_selection")

@@ -15,11 +15,11 @@ from ase import Atoms
 from ase.io.lammpsrun import read_lammps_dump_text
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
-from aiida_lpsgb.calculations.lammps import planned_steps, resolve, stage_steps, temperature_range
+from aiida_lpsgb.calculations.md import planned_steps, resolve, stage_steps, temperature_range
 from aiida_lpsgb.mtp.configurations import read_cfg
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, parse_log
 
-MolecularDynamicsCalculation = CalculationFactory("lpsgb.md")
+MdCalculation = CalculationFactory("lpsgb.md")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 
@@ -29,12 +29,12 @@ BAR_PER_GPA = 1.0e4
 UNSTABLE = ("Lost atoms", "box size << cutoff", "out of range", "Out of range")
 
 
-class MolecularDynamicsParser(Parser):
+class MdParser(Parser):
     """Attach everything that is whole, then say how the run ended."""
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Parse the retrieved and temporarily retrieved files."""
-        calc = MolecularDynamicsCalculation
+        calc = MdCalculation
         folder = Path(kwargs["retrieved_temporary_folder"])
         try:
             text = self.retrieved.base.repository.get_object_content(calc.LOG_FILE)
@@ -97,7 +97,7 @@ class MolecularDynamicsParser(Parser):
         """Attach the trajectory; returns what is wrong with it, or None."""
         if not any(stage["dump_interval_ps"] for stage in self.parameters["stages"]):
             return None
-        dumps = sorted(folder.glob(MolecularDynamicsCalculation.DUMP_PATTERN))
+        dumps = sorted(folder.glob(MdCalculation.DUMP_PATTERN))
         if not dumps:
             return "no trajectory was written"
         timestep_fs = self.parameters["timestep_fs"]

@@ -7,7 +7,7 @@ from aiida.plugins import CalculationFactory
 from ase.build import bulk
 from ase.io import read
 
-from aiida_lpsgb.calculations.lammps import (
+from aiida_lpsgb.calculations.md import (
     planned_steps,
     render_mlip_ini,
     render_script,

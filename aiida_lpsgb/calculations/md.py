@@ -54,7 +54,7 @@ WALLTIME_FRACTION = 0.95
 FS_PER_PS = 1000.0
 
 
-class MolecularDynamicsCalculation(CalcJob):
+class MdCalculation(CalcJob):
     """Minimise, heat, hold, cool and produce with LAMMPS: one job, a list of stages."""
 
     INPUT_FILE = "md.in"
@@ -237,7 +237,7 @@ def write_data_file(path: str, structure: orm.StructureData, species: Sequence[s
 
 def render_mlip_ini(parameters: Mapping[str, Any]) -> str:
     """Settings file of MLIP-2's LAMMPS interface."""
-    calc = MolecularDynamicsCalculation
+    calc = MdCalculation
     lines = [f"mtp-filename {calc.POTENTIAL_FILE}"]
     if "extrapolation" in parameters:
         control = parameters["extrapolation"]
@@ -253,7 +253,7 @@ def render_mlip_ini(parameters: Mapping[str, Any]) -> str:
 
 def render_pair_style(parameters: Mapping[str, Any]) -> str:
     """The `pair_style` line; types follow the species of the potential, so `pair_coeff * *` is enough."""
-    calc = MolecularDynamicsCalculation
+    calc = MdCalculation
     style = parameters["pair_style"]
     if style == "mlip":
         return f"pair_style mlip {calc.MLIP_FILE}"
@@ -279,7 +279,7 @@ def render_script(
     Stage boundaries are absolute steps, so that the same script serves a first run and its continuation: a stage that
     lies behind the restart file's step is skipped, the one it falls into is completed with its original ramp.
     """
-    calc = MolecularDynamicsCalculation
+    calc = MdCalculation
     timestep_fs = parameters["timestep_fs"]
 
     def steps(picoseconds: float) -> int:
@@ -339,7 +339,7 @@ def render_stage(
     stage: Mapping[str, Any], parameters: Mapping[str, Any], start: int, end: int, steps: Any
 ) -> list[str]:
     """Lines of one stage of dynamics between two absolute steps."""
-    calc = MolecularDynamicsCalculation
+    calc = MdCalculation
     first, last = temperature_range(stage)
     thermostat = f"temp {first:g} {last:g} {parameters['thermostat_damping_ps']:g}"
     pressure = stage["pressure_bar"]

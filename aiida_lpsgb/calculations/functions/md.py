@@ -11,7 +11,7 @@ from aiida.engine import calcfunction
 from aiida.plugins import DataFactory
 
 from aiida_lpsgb.calculations.functions.seeds import derive_seeds
-from aiida_lpsgb.calculations.lammps import DEFAULTS
+from aiida_lpsgb.calculations.md import DEFAULTS
 
 ConfigurationsData = DataFactory("lpsgb.configurations")
 

@@ -14,27 +14,27 @@ from aiida.engine import (
 )
 from aiida.plugins import CalculationFactory
 
-from aiida_lpsgb.calculations.functions.molecular_dynamics import halve_timestep
+from aiida_lpsgb.calculations.functions.md import halve_timestep
 
-MolecularDynamicsCalculation = CalculationFactory("lpsgb.md")
+MdCalculation = CalculationFactory("lpsgb.md")
 # Ports that the work chains above fill in for every run.
 MD_FILLED_IN = tuple(
     f"md.{port}" for port in ("structure", "potential", "active_set", "parameters", "seed", "parent_folder")
 )
-CODES = MolecularDynamicsCalculation.exit_codes
+CODES = MdCalculation.exit_codes
 
 
-class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
+class MdBaseWorkChain(BaseRestartWorkChain):
     """Run `lpsgb.md`, continuing interrupted runs and calming unstable ones."""
 
-    _process_class = MolecularDynamicsCalculation
+    _process_class = MdCalculation
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
-        spec.expose_inputs(MolecularDynamicsCalculation, namespace="md")
-        spec.expose_outputs(MolecularDynamicsCalculation)
+        spec.expose_inputs(MdCalculation, namespace="md")
+        spec.expose_outputs(MdCalculation)
         spec.input(
             "max_timestep_halvings",
             valid_type=orm.Int,
@@ -56,14 +56,14 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
     def setup(self) -> None:
         """Take over the calculation's inputs."""
         super().setup()
-        self.ctx.inputs = self.exposed_inputs(MolecularDynamicsCalculation, namespace="md")
+        self.ctx.inputs = self.exposed_inputs(MdCalculation, namespace="md")
         self.ctx.halvings = 0
         self.ctx.began_again = False
 
     @process_handler(priority=600, exit_codes=[CODES.EXTRAPOLATION_BREAK])
     def handle_extrapolation_break(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
         """Hand the selected configurations on: the potential needs training, not the run mending."""
-        self.out_many(self.exposed_outputs(calculation, MolecularDynamicsCalculation))
+        self.out_many(self.exposed_outputs(calculation, MdCalculation))
         return ProcessHandlerReport(True, self.exit_codes.EXTRAPOLATION_BREAK)
 
     @process_handler(priority=500, exit_codes=[CODES.ERROR_OUT_OF_WALLTIME, CODES.ERROR_INTERRUPTED])
@@ -102,7 +102,7 @@ class MolecularDynamicsBaseWorkChain(BaseRestartWorkChain):
     def handle_unstable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
         """Start again with half the time step."""
         if self.ctx.halvings >= self.inputs.max_timestep_halvings.value:
-            self.out_many(self.exposed_outputs(calculation, MolecularDynamicsCalculation))
+            self.out_many(self.exposed_outputs(calculation, MdCalculation))
             return ProcessHandlerReport(True, self.exit_codes.ERROR_UNSTABLE.format(n=self.ctx.halvings))
         self.ctx.halvings += 1
         self.ctx.inputs.pop("parent_folder", None)
