@@ -87,6 +87,7 @@ class AseLabelCalculation(CalcJob):
             321,
             "ERROR_SOME_FAILED",
             message="{failed} of {total} configurations could not be labelled; the first failed with: {detail}",
+            invalidates_cache=True,
         )
         spec.exit_code(
             400,
