@@ -325,7 +325,7 @@ class TestMinimisation:
 
     def test_goes_on_until_it_is_at_a_minimum(self, argon):
         outputs, node = self.run(
-            argon([{**MINIMISE, "max_steps": 60, "relax_cell": "aniso"}], length_A=4.7, rattle=0.01)
+            argon([{**MINIMISE, "max_steps": 30, "relax_cell": "aniso"}], length_A=4.7, rattle=0.01)
         )
         assert node.is_finished_ok, node.exit_message
         *jobs, _ = node.called
