@@ -14,7 +14,8 @@ from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.structures import boundary_request_error, rattle_request_error
 from aiida_lpsgb.calculations.md import validate_parameters
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
-from aiida_lpsgb.workflows.protocols import ProtocolMixin
+from aiida_lpsgb.workflows.outputs import how_it_ended
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
@@ -61,9 +62,9 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
 
         spec.outline(
             cls.rattle_bulk,
-            while_(cls.queue_waits)(cls.run_batch),
+            while_(cls.queue_waits)(cls.run_queue),
             cls.build_candidates,
-            while_(cls.queue_waits)(cls.run_batch),
+            while_(cls.queue_waits)(cls.run_queue),
             cls.compare,
         )
 
@@ -83,43 +84,52 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: orm.AbstractCode,
-        structure: orm.StructureData,
-        potential: orm.Data,
+        codes: Mapping[str, orm.AbstractCode],
+        structure: orm.StructureData | None = None,
+        potential: orm.Data | None = None,
+        *,
         boundary: Mapping[str, Any],
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
         seed: orm.Int | None = None,
+        path: str = "",
     ) -> Any:
         """Builder with the numbers of a protocol.
 
         Parameters
         ----------
-        code
-            LAMMPS with a pair style for moment tensor potentials.
+        codes
+            By role: `md` (LAMMPS); see `load_codes`.
         structure, potential
-            The ordered crystal, and the potential that relaxes it.
+            The ordered crystal, and the potential that relaxes it; left out where a parent fills them in.
         boundary
             At least `axis` and `plane`; further parameters of `lpsgb.bicrystal` replace the protocol's.
         protocol
             `fast`, `moderate` (default) or `paper`.
         overrides
             Replacements for entries of the protocol; unknown keys are refused.
+        options
+            `metadata.options` by role: `md`.
         seed
             Drawn once and stored where not given.
+        path
+            Where the overrides stand in those of a parent, for messages.
         """
-        values = cls.get_protocol_inputs(protocol, overrides)
+        values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        builder.structure = structure
-        builder.potential = potential
+        if structure is not None:
+            builder.structure = structure
+        if potential is not None:
+            builder.potential = potential
         builder.boundary = orm.Dict({**values["boundary"], **boundary})
         builder.rattle = orm.Dict(values["rattle"])
         builder.seed = seed or cls.draw_seed()
         builder.bulk = orm.Dict(values["bulk"])
         builder.relaxation = orm.Dict(values["relaxation"])
         builder.max_concurrent = orm.Int(values["max_concurrent"])
-        builder.md.md.code = code
-        builder.md.md.metadata.options = values["options"]
+        builder.md.md.code = code_of(codes, "md")
+        builder.md.md.metadata.options = values["options"]["md"]
         return builder
 
     def rattle_bulk(self) -> None:
@@ -198,11 +208,6 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
 def minimum(run: orm.ProcessNode) -> float:
     """Energy that a relaxation has reached, in eV."""
     return run.outputs.results["minimised_energies_eV"][-1]
-
-
-def how_it_ended(node: orm.ProcessNode) -> str:
-    """Name, exit status and message of a process."""
-    return f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"
 
 
 def validate_boundary(node: orm.Dict, _: Any) -> str | None:
