@@ -11,8 +11,8 @@ from aiida import orm
 from aiida.engine import calcfunction
 from aiida.plugins import DataFactory
 
-from aiida_lpsgb.analysis import diffusion, rdf
 from aiida_lpsgb.analysis import density as densities
+from aiida_lpsgb.analysis import diffusion, rdf
 from aiida_lpsgb.analysis import disorder as sites
 from aiida_lpsgb.analysis import region_diffusion as regional
 from aiida_lpsgb.analysis import speciation as polyanions
