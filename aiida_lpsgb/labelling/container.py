@@ -104,12 +104,17 @@ def _check_finite(index: int, what: str, value: Any, shape: tuple[int, ...]) -> 
     return array
 
 
+def _scratch() -> BinaryIO:
+    """Return a file without a name, which goes to disk when it grows."""
+    return tempfile.SpooledTemporaryFile(max_size=1 << 20)
+
+
 class _Column:
     """Rows of one array, gathered on disk."""
 
     def __init__(self) -> None:
         self.n_rows = 0
-        self._file = tempfile.SpooledTemporaryFile(max_size=1 << 20)
+        self._file = _scratch()
         self._form = np.empty((0,))
 
     def append(self, rows: np.ndarray) -> None:
@@ -134,7 +139,7 @@ class _Column:
         shutil.copyfileobj(self._file, stream, 1 << 20)
 
     def _widen(self, dtype: np.dtype) -> None:
-        narrow, self._file, old = self._file, tempfile.SpooledTemporaryFile(max_size=1 << 20), self._form.dtype
+        narrow, self._file, old = self._file, _scratch(), self._form.dtype
         narrow.seek(0)
         while block := narrow.read(old.itemsize << 16):
             self._file.write(np.frombuffer(block, old).astype(dtype).tobytes())

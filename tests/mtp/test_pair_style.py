@@ -419,7 +419,9 @@ def test_configuration_grade_by_neighbourhoods(lammps, graded, active):
     style = f"pair_style mtp/extrapolation p.mtp {active} 1 1e-9 1e9 out.cfg configuration\npair_coeff * *\n"
     assert_close(thermo(lammps.run(HEADER + style + GRADE + "run 0\n"))["c_g[1]"][0], graded["configuration"], 1e-9)
     threshold = graded["configuration"] * 0.999
-    style = f"pair_style mtp/extrapolation p.mtp {active} 1 {threshold} {threshold} o.cfg configuration\npair_coeff * *\n"
+    style = (
+        f"pair_style mtp/extrapolation p.mtp {active} 1 {threshold} {threshold} o.cfg configuration\npair_coeff * *\n"
+    )
     assert "exceeds the break threshold" in lammps.run(HEADER + style + "run 10\n", fails=True)
 
 
