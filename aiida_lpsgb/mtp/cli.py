@@ -121,7 +121,7 @@ def _train(args: argparse.Namespace) -> None:
         images,
         species,
         weights=weights,
-        image_weights=_image_weights(images, args.weight_feature),
+        image_weights=_image_weights(images, args.weight_feature, args.bootstrap_seed),
         regularisation=args.l2,
         max_iter=args.max_iter,
         tolerance=args.bfgs_conv_tol,
@@ -145,12 +145,16 @@ def _write_potential(mtp, path: str) -> None:
     os.replace(temporary, path)
 
 
-def _image_weights(images: list, feature: str | None) -> list[float] | None:
-    """Weights that the configurations carry as a feature, 1 where they do not."""
-    if feature is None:
-        return None
+def _image_weights(images: list, feature: str | None, bootstrap_seed: int | None) -> list[float]:
+    """Weights that the configurations carry as a feature, 1 where they do not, times how often each is drawn."""
+    from aiida_lpsgb.mtp.training import bootstrap_weights
+
+    drawn = [1.0] * len(images) if bootstrap_seed is None else bootstrap_weights(len(images), bootstrap_seed)
     try:
-        return [float(atoms.info.get("features", {}).get(feature, 1.0)) for atoms in images]
+        return [
+            float(count) * float(atoms.info.get("features", {}).get(feature, 1.0))
+            for atoms, count in zip(images, drawn, strict=True)
+        ]
     except ValueError:
         raise ValueError(f"the feature {feature} of a configuration is not a number") from None
 
@@ -334,6 +338,12 @@ def _add_train(commands) -> None:
     parser.add_argument("--skip-preinit", action="store_true", help="accepted for compatibility; there is none")
     parser.add_argument("--update-mindist", action="store_true", help="set min_dist to 0.99 of the shortest distance")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the initial coefficients, default 0")
+    parser.add_argument(
+        "--bootstrap-seed",
+        type=_count,
+        metavar="N",
+        help="train on as many configurations as there are, drawn with replacement by this seed (for a committee)",
+    )
     parser.add_argument("--threads", type=_threads, default=_default_threads(), metavar="N")
     parser.set_defaults(run=_train)
 

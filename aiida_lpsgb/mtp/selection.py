@@ -19,7 +19,7 @@ from __future__ import annotations
 import copy
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -34,6 +34,8 @@ from aiida_lpsgb.mtp.potential import MTP
 __all__ = ["ALSFormatError", "ActiveSet", "Selection", "select_add"]
 
 _MODES = {"configuration": (0.0, 1.0, 0.0, 0.0), "neighborhood": (1.0, 0.0, 0.0, 0.0)}
+# Rows that are held at a time, where a configuration has not more of them.
+_BLOCK = 4096
 # Rows among which exchanges are made between two looks at all rows: as many as fit into a processor's cache.
 _SUBSET = 2500
 # Exchanges that gain less wait for the others: a row outside the subset may gain more.
@@ -109,23 +111,40 @@ class ActiveSet:
             return rows
         return rows.sum(axis=0, keepdims=True) * float(len(atoms)) ** _WEIGHTINGS[self.weighting]
 
-    def _all_rows(self, images: Sequence[Atoms]) -> list[np.ndarray]:
-        """Rows of many configurations; each thread takes every so many of them."""
-        if self.threads == 1:
-            return [self.rows(atoms) for atoms in images]
+    def _blocks(self, images: Sequence[Atoms]) -> Iterator[np.ndarray]:
+        """Rows of all configurations, so many at a time as `_BLOCK` allows; each thread takes every so many of them."""
 
         def share(number: int) -> list[np.ndarray]:
-            return [self._rows(atoms, self._engines[number]) for atoms in images[number :: self.threads]]
+            return [self._rows(atoms, self._engines[number]) for atoms in part[number :: self.threads]]
 
-        found: list[np.ndarray] = [None] * len(images)  # type: ignore[list-item]
         with ThreadPoolExecutor(self.threads) as pool:
-            for number, rows in enumerate(pool.map(share, range(self.threads))):
-                found[number :: self.threads] = rows
-        return found
+            for part in self._parts(images):
+                found: list[np.ndarray] = [None] * len(part)  # type: ignore[list-item]
+                for number, rows in enumerate(pool.map(share, range(self.threads))):
+                    found[number :: self.threads] = rows
+                yield np.concatenate(found)
+
+    def _parts(self, images: Sequence[Atoms]) -> Iterator[Sequence[Atoms]]:
+        """Consecutive configurations with at most `_BLOCK` rows together, at least one configuration each."""
+        first, count = 0, 0
+        for index, atoms in enumerate(images):
+            rows = self._row_count(atoms)
+            if index > first and count + rows > _BLOCK:
+                yield images[first:index]
+                first, count = index, 0
+            count += rows
+        if first < len(images):
+            yield images[first:]
+
+    def _row_count(self, atoms: Atoms) -> int:
+        return len(atoms) if self.mode == "neighborhood" else 1
 
     def grade(self, images: Iterable[Atoms]) -> np.ndarray:
         """Extrapolation grades (number of configurations,); that of a configuration is the largest of its rows."""
-        return np.array([self._grades(rows).max() for rows in self._all_rows(list(images))])
+        images = list(images)
+        grades = np.concatenate([self._grades(rows) for rows in self._blocks(images)] or [np.empty(0)])
+        starts = np.cumsum([0, *(self._row_count(atoms) for atoms in images)])[:-1]
+        return np.maximum.reduceat(grades, starts) if len(images) else grades
 
     def neighbourhood_grades(self, atoms: Atoms) -> np.ndarray:
         """Extrapolation grade (n,) of each atom's neighbourhood.
@@ -167,42 +186,30 @@ class ActiveSet:
         for name, value in (("select_threshold", select_threshold), ("swap_threshold", swap_threshold)):
             if not value > 1:
                 raise ValueError(f"{name} should be above 1, got {value}")
-        if not images:
-            return 0
-        blocks = self._all_rows(images)
-        owners = [atoms for atoms, block in zip(images, blocks, strict=True) for _ in block]
-        rows = np.concatenate(blocks)
-        if not np.isfinite(rows).all():
-            raise ValueError("the derivatives of a configuration are not finite")
-        return self._exchange(rows, owners, select_threshold, swap_threshold, swap_limit)
-
-    def _exchange(self, rows, owners, select_threshold, swap_threshold, swap_limit) -> int:
-        """Exchange among the most extrapolating rows until none of all rows is left to exchange."""
         limit = swap_limit if swap_limit is not None else 2**62
         threshold, count = max(select_threshold, swap_threshold), 0
-        gain = _LARGE_GAIN if len(rows) > _SUBSET else 0.0
-        while count < limit:
-            grades = self._grades(rows)
-            if not grades.max() > threshold:
+        candidates = _Candidates(self, images)
+        gain = _LARGE_GAIN if len(candidates.owners) > _SUBSET else 0.0
+        while images and count < limit:
+            top, rows, largest = candidates.most_extrapolating()
+            if not largest > threshold:
                 break
             threshold = swap_threshold
-            gain = gain if grades.max() > gain else 0.0
-            top = np.argsort(-grades, kind="stable")[:_SUBSET]
-            swaps = _training.exchange(rows[top] @ self.inverse, max(threshold, gain), limit - count)
+            gain = gain if largest > gain else 0.0
+            swaps = _training.exchange(rows @ self.inverse, max(threshold, gain), limit - count)
             if not swaps and not gain:  # by rounding
                 break
             gain = gain if swaps else 0.0
             for candidate, old in swaps:
-                new = top[candidate]
-                rows[new], self.matrix[old] = self.matrix[old].copy(), rows[new].copy()
-                owners[new], self.images[old] = self.images[old], owners[new]
+                rows[candidate], self.matrix[old] = self.matrix[old].copy(), rows[candidate].copy()
+                self.images[old] = candidates.replace(top[candidate], rows[candidate], self.images[old])
             self.inverse = np.linalg.inv(self.matrix)
             count += len(swaps)
         return count
 
-    def _grades(self, rows: np.ndarray, block: int = 4096) -> np.ndarray:
-        blocks = [rows[first : first + block] @ self.inverse for first in range(0, len(rows), block)]
-        return np.concatenate([np.abs(found, out=found).max(axis=1) for found in blocks])
+    def _grades(self, rows: np.ndarray) -> np.ndarray:
+        found = rows @ self.inverse
+        return np.abs(found, out=found).max(axis=1)
 
     def write(self, path: str | os.PathLike) -> None:
         """Write the active set as MLIP-2's ``.als`` file."""
@@ -231,6 +238,37 @@ class ActiveSet:
         """
         with open(path, "rb") as stream:
             return _parse_als(stream.read(), species, os.fspath(path))
+
+
+class _Candidates:
+    """The rows that may be exchanged, made anew for each look at them: only those that left an active set are kept."""
+
+    def __init__(self, active: ActiveSet, images: Sequence[Atoms]):
+        self._active, self._images = active, images
+        self.owners: list[Atoms | None] = [atoms for atoms in images for _ in range(active._row_count(atoms))]
+        self._kept: dict[int, np.ndarray] = {}
+
+    def most_extrapolating(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Numbers and rows of the `_SUBSET` largest grades, largest first, and the largest."""
+        numbers, rows, grades = np.empty(0, dtype=int), np.empty((0, len(self._active.matrix))), np.empty(0)
+        start = 0
+        for block in self._active._blocks(self._images):
+            if not np.isfinite(block).all():
+                raise ValueError("the derivatives of a configuration are not finite")
+            here = np.arange(start, start := start + len(block))
+            for number in self._kept.keys() & set(here.tolist()):
+                block[number - here[0]] = self._kept[number]
+            numbers, rows = np.concatenate([numbers, here]), np.concatenate([rows, block])
+            grades = np.concatenate([grades, self._active._grades(block)])
+            best = np.argsort(-grades, kind="stable")[:_SUBSET]
+            numbers, rows, grades = numbers[best], rows[best], grades[best]
+        return numbers, rows, grades[0] if len(grades) else 0.0
+
+    def replace(self, number: int, row: np.ndarray, owner: Atoms | None) -> Atoms | None:
+        """Put a row that left the active set in the place of one that enters it, whose configuration is returned."""
+        self._kept[number] = row.copy()
+        owner, self.owners[number] = self.owners[number], owner
+        return owner
 
 
 def _parse_als(data: bytes, species: Sequence[str], name: str) -> ActiveSet:

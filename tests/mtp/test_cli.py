@@ -11,6 +11,7 @@ from aiida_lpsgb.mtp.cli import main
 from aiida_lpsgb.mtp.configurations import labels, read_cfg, write_cfg
 from aiida_lpsgb.mtp.potential import MTP
 from aiida_lpsgb.mtp.selection import ActiveSet
+from aiida_lpsgb.mtp.training import bootstrap_weights
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,29 @@ def test_same_seed_same_file(folder):
         run("train", "u.mtp", "train.cfg", f"--trained-pot-name={name}.mtp", "--max-iter=3", f"--seed={seed}")
     a, b, c = ((folder / f"{name}.mtp").read_bytes() for name in "abc")
     assert a == b != c
+
+
+def test_bootstrap_is_training_on_what_is_drawn(folder, species, capsys):
+    images = read_cfg("train.cfg", species)
+    counts = bootstrap_weights(len(images), 5)
+    assert counts.sum() == len(images)
+    assert 0 in counts
+    write_cfg("drawn.cfg", [atoms for atoms, count in zip(images, counts, strict=True) for _ in range(count)], species)
+    losses = {}
+    for name, arguments in {
+        "all": ["train.cfg"],
+        "drawn": ["drawn.cfg"],
+        "5": ["train.cfg", "--bootstrap-seed=5"],
+        "6": ["train.cfg", "--bootstrap-seed=6"],
+    }.items():
+        run("train", "pot.mtp", *arguments, "--max-iter=3", f"--trained-pot-name={name}.mtp")
+        out = capsys.readouterr().out
+        losses[name] = re.findall(r"f=(\S+)", out)
+        assert "Errors checked for 40 configurations" in out
+    assert losses["5"] == losses["drawn"]
+    assert losses["all"] != losses["5"] != losses["6"]
+    run("train", "pot.mtp", "train.cfg", "--bootstrap-seed=5", "--max-iter=3", "--trained-pot-name=again.mtp")
+    assert (folder / "again.mtp").read_bytes() == (folder / "5.mtp").read_bytes()
 
 
 def test_resuming_continues(folder, capsys):

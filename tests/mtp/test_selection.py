@@ -26,6 +26,22 @@ def test_rows(mtp, images, species):
     np.testing.assert_array_equal(ActiveSet(mtp, species, "neighborhood").rows(images[0]), energies)
 
 
+@pytest.mark.parametrize("mode", ["configuration", "neighborhood"])
+def test_rows_are_streamed(mtp, images, species, mode, monkeypatch):
+    """The same is selected however many rows are held at a time."""
+    monkeypatch.setattr(selection, "_SUBSET", 40)
+    found = []
+    for block in (4096, 7):
+        monkeypatch.setattr(selection, "_BLOCK", block)
+        active = ActiveSet(mtp, species, mode)
+        sizes = [len(rows) for rows in active._blocks(images[:40])]
+        assert max(sizes) <= max(block, max(map(len, images)))
+        count = active.extend(images[:40])
+        found.append((count, [id(atoms) for atoms in active.images], active.grade(images)))
+    assert found[0][:2] == found[1][:2]
+    np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-9)
+
+
 @pytest.mark.parametrize("subset", [2500, 12])
 @pytest.mark.parametrize("mode", ["configuration", "neighborhood"])
 def test_volume_is_maximal(mtp, images, species, mode, subset, monkeypatch):

@@ -87,7 +87,9 @@ void check_inverse(const ActiveSet& set, std::size_t size, const Binary& binary)
 
 }  // namespace
 
-double ActiveSet::energy_scale(double atoms) const { return energy_weight / std::pow(atoms, scale_power / 2.0); }
+double ActiveSet::energy_scale(double atoms) const {
+  return energy_weight == 0.0 ? 1.0 / atoms : energy_weight / std::pow(atoms, scale_power / 2.0);
+}
 
 double ActiveSet::grade(const double* row) const {
   const std::size_t size = potential.parameter_count();
