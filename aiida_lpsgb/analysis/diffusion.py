@@ -23,13 +23,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import constants, fft
+from scipy import fft
 
 from aiida_lpsgb.analysis.estimates import Estimate, from_blocks, ratio_from_blocks
+from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, Motion, Verdict
 from aiida_lpsgb.analysis.trajectory import Trajectory
-
-A2_PS_TO_CM2_S = 1.0e-4
-"""1 Å²/ps in cm²/s."""
 
 _ATOMS_A_BATCH = 64
 _LAGS_FITTED = 24
@@ -390,140 +388,57 @@ def _squares_by_ion(positions: np.ndarray, lag: int) -> np.ndarray:
 # ---- results -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Diffusivity:
-    """A diffusion coefficient and how it was estimated.
+@dataclass(frozen=True, kw_only=True)
+class Diffusivity(Motion):
+    """A diffusion coefficient of the whole cell and how it was estimated.
 
     Attributes
     ----------
-    total
-        Estimate of D, cm²/s, over the three directions.
-    components
-        Estimates along the three directions of ``frame``, cm²/s.
     collective
         Collective (charge) diffusivity of the ions, cm²/s.
     haven_ratio
-        D / collective D.
-    isotropy
-        ξ of eq. (3): slope along the third direction over the larger of the other two.
-    species, n_ions, n_frames, duration_ps, temperature_K
+        D / collective D; unknown where the latter is not above its own error.
+    n_ions, n_frames, duration_ps
         What was looked at.
-    number_density_A3
-        Ions per Å³ (mean volume).
-    window_ps
-        First and last lag of the fit, ps.
-    exponent, diffusive
-        Log–log slope of the excess displacement in the window; whether it is within the tolerance of one and ions go on
-        like this beyond the window.
+    exponent
+        Log–log slope of the excess displacement in the window.
     jump_limit_cm2_s
         Upper 95 % limit of D had no ion jumped at all (three jumps of the stated length).
-    lags_ps, msd_A2, msd_error_A2
-        Lags up to half the run, shape ``(n_lags,)``; mean-squared displacement by component ``(n_lags, 3)``; standard
-        error of the total over blocks, NaN beyond the longest lag of a block.
+    msd_error_A2
+        Standard error of the total mean-squared displacement over blocks, NaN beyond the longest lag of a block.
     intercept_A2
         Intercept of the fitted line of the total.
-    n_blocks, drift, frame, estimator
-        Blocks of the uncertainty, what was held still, directions in rows, name.
+    n_blocks, drift
+        Blocks of the uncertainty, what was held still.
     """
 
-    total: Estimate
-    components: tuple[Estimate, Estimate, Estimate]
     collective: Estimate
     haven_ratio: Estimate
-    isotropy: Estimate
-    species: str
     n_ions: int
     n_frames: int
     duration_ps: float
-    number_density_A3: float
-    window_ps: tuple[float, float]
     exponent: float
-    diffusive: bool
     jump_limit_cm2_s: float
     n_blocks: int
     drift: str
     intercept_A2: float
-    lags_ps: np.ndarray = field(repr=False)
-    msd_A2: np.ndarray = field(repr=False)
     msd_error_A2: np.ndarray = field(repr=False)
-    temperature_K: float | None = None
-    frame: np.ndarray = field(default_factory=lambda: np.eye(3), repr=False)
-    estimator: str = "windowed_msd_gls"
 
-    @property
-    def value(self) -> float:
-        """D, cm²/s."""
-        return self.total.value
-
-    @property
-    def uncertainty(self) -> float:
-        """Standard error of D, cm²/s."""
-        return self.total.error
-
-    @property
-    def detected(self) -> bool:
-        """Whether diffusion was seen: its 95 % interval lies above zero, and D above what no jumps at all allow."""
-        return bool(self.total.interval()[0] > 0 and self.total.value > self.jump_limit_cm2_s)
-
-    @property
-    def upper_limit_cm2_s(self) -> float:
-        """Upper 95 % limit of D."""
-        return max(self.total.upper_limit(), self.jump_limit_cm2_s)
-
-    def conductivity(self, charge: float = 1.0, temperature_K: float | None = None) -> Estimate:
-        """Nernst–Einstein conductivity, S/cm.
-
-        Parameters
-        ----------
-        charge
-            Charge number of the ion.
-        temperature_K
-            Temperature; that of the result if None.
-        """
-        temperature = self.temperature_K if temperature_K is None else temperature_K
-        if temperature is None:
-            raise ValueError("the conductivity needs temperature_K")
-        return self.total.scaled(nernst_einstein(1.0, self.number_density_A3, temperature, charge))
-
-    def to_dict(self) -> dict[str, Any]:
-        """All scalars, JSON types, units in the keys."""
-        numbers = {
-            "diffusivity_cm2_s": self.value,
-            "uncertainty_cm2_s": self.uncertainty,
-            "degrees_of_freedom": self.total.dof,
-            "interval95_cm2_s": list(self.total.interval()),
-            "components_cm2_s": [c.value for c in self.components],
-            "components_uncertainty_cm2_s": [c.error for c in self.components],
-            "collective_diffusivity_cm2_s": self.collective.value,
-            "collective_uncertainty_cm2_s": self.collective.error,
-            "haven_ratio": _finite(self.haven_ratio.value),
-            "haven_ratio_uncertainty": _finite(self.haven_ratio.error),
-            "isotropy": _finite(self.isotropy.value),
-            "isotropy_uncertainty": _finite(self.isotropy.error),
-            "number_density_A3": self.number_density_A3,
-            "window_ps": list(self.window_ps),
-            "log_log_slope": self.exponent,
-            "intercept_A2": self.intercept_A2,
-            "upper_limit_cm2_s": self.upper_limit_cm2_s,
-            "duration_ps": self.duration_ps,
-            "frame": np.asarray(self.frame).tolist(),
-        }
-        names = (
-            "species",
-            "n_ions",
-            "n_frames",
-            "n_blocks",
-            "diffusive",
-            "detected",
-            "drift",
-            "temperature_K",
-            "estimator",
-        )
+    def scalars(self) -> dict[str, Any]:
+        """All scalars: JSON types, units in the keys, None for what is not known."""
+        numbers = super().scalars() | self.collective.scalars("collective", "cm2_s")
+        numbers |= self.haven_ratio.scalars("haven_ratio")
+        sigma = Estimate(np.nan, np.nan)
+        if self.diffusive and self.charge is not None and self.temperature_K is not None:
+            sigma = self.collective.scaled(self._siemens())
+        numbers |= sigma.scalars("collective_conductivity", "s_cm")
+        numbers |= {"log_log_slope": self.exponent, "intercept_A2": self.intercept_A2}
+        names = ("n_ions", "n_frames", "n_blocks", "drift", "duration_ps", "jump_limit_cm2_s")
         return numbers | {name: getattr(self, name) for name in names}
 
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    def arrays(self) -> dict[str, np.ndarray]:
+        """``lags_ps``, ``msd_A2`` (by component) and ``msd_error_A2`` (of the total)."""
+        return super().arrays() | {"msd_error_A2": self.msd_error_A2}
 
 
 def diffusivity(
@@ -531,6 +446,7 @@ def diffusivity(
     species: str,
     *,
     temperature_K: float | None = None,
+    charge: float | None = None,
     skip_ps: float = 0.0,
     window_ps: tuple[float, float] | None = None,
     longest_lag_share: float = 0.08,
@@ -551,6 +467,8 @@ def diffusivity(
         The mobile species.
     temperature_K
         Kept with the result; from the trajectory's metadata if None.
+    charge
+        Charge number of the ion, for the conductivity; without it there is none.
     skip_ps
         Left out at the beginning.
     window_ps
@@ -593,9 +511,9 @@ def diffusivity(
     options = {"tolerance": tolerance, "workers": workers}
     window, lines, msd, block_msd = _fit_window(positions, interval, window_ps, longest_lag_share, n_blocks, **options)
     edges = _block_edges(len(positions), window.last, n_blocks)
-    charge = positions.sum(axis=1, keepdims=True) / np.sqrt(positions.shape[1])
-    charge_msd = mean_squared_displacement(charge)
-    charge_blocks = np.stack([mean_squared_displacement(charge[a:b]) for a, b in edges])
+    together = positions.sum(axis=1, keepdims=True) / np.sqrt(positions.shape[1])
+    charge_msd = mean_squared_displacement(together)
+    charge_blocks = np.stack([mean_squared_displacement(together[a:b]) for a, b in edges])
     charge_lines = _slopes(charge_msd, charge_blocks, window, len(positions))
 
     unit = A2_PS_TO_CM2_S / interval
@@ -607,21 +525,29 @@ def diffusivity(
     longest = min(n_lags, block_msd.shape[1])
     error[:longest] = block_msd.sum(axis=2).std(axis=0, ddof=1)[:longest] / np.sqrt(len(edges))
     n_ions = positions.shape[1]
+    total = from_blocks(whole.mean(), blocks.mean(axis=1), lines.gain)
+    jump_limit = 3 * jump_length_A**2 / (6 * n_ions * trajectory.duration_ps) * A2_PS_TO_CM2_S
+    sentence = "diffusive" if window.diffusive else "not diffusive yet: the displacement is not linear in time"
     return Diffusivity(
-        total=from_blocks(whole.mean(), blocks.mean(axis=1), lines.gain),
+        species=species,
+        region="all",
+        estimator="windowed_msd_gls",
+        total=total,
         components=tuple(from_blocks(whole[k], blocks[:, k], lines.gain) for k in range(3)),
+        lateral=from_blocks(whole[:2].mean(), blocks[:, :2].mean(axis=1), lines.gain),
+        isotropy=_ratio(blocks[:, 2], blocks[:, lateral], whole[2], whole[lateral]),
+        verdict=Verdict(diffusive=window.diffusive, sentence=sentence),
+        detected=total.interval()[0] > 0 and total.value > jump_limit,
+        upper_limit_cm2_s=max(total.upper_limit(), jump_limit),
         collective=from_blocks(charge_whole, charge_parts, charge_lines.gain),
         haven_ratio=_ratio(blocks.mean(axis=1), charge_parts, whole.mean(), charge_whole),
-        isotropy=_ratio(blocks[:, 2], blocks[:, lateral], whole[2], whole[lateral]),
-        species=species,
         n_ions=n_ions,
         n_frames=trajectory.n_frames,
         duration_ps=trajectory.duration_ps,
         number_density_A3=n_ions / trajectory.mean_volume_A3,
         window_ps=(window.first * interval, window.last * interval),
         exponent=window.exponent,
-        diffusive=window.diffusive,
-        jump_limit_cm2_s=3 * jump_length_A**2 / (6 * n_ions * trajectory.duration_ps) * A2_PS_TO_CM2_S,
+        jump_limit_cm2_s=jump_limit,
         n_blocks=len(edges),
         drift=reference,
         intercept_A2=lines.intercept,
@@ -629,6 +555,7 @@ def diffusivity(
         msd_A2=msd[:n_lags],
         msd_error_A2=error,
         temperature_K=trajectory.metadata.get("temperature_K") if temperature_K is None else temperature_K,
+        charge=charge,
         frame=frame,
     )
 
@@ -665,25 +592,3 @@ def _block_edges(n_frames: int, last: int, n_blocks: int) -> list[tuple[int, int
     # Equal lengths; frames that are left over stay out of the blocks, not out of the value.
     length = n_frames // count
     return [(k * length, (k + 1) * length) for k in range(count)]
-
-
-def nernst_einstein(
-    diffusivity_cm2_s: float, number_density_A3: float, temperature_K: float, charge: float = 1.0
-) -> float:
-    """Ionic conductivity of independent ions, S/cm: n e² z² D / (k_B T), eq. (2).
-
-    Parameters
-    ----------
-    diffusivity_cm2_s
-        Diffusion coefficient, cm²/s.
-    number_density_A3
-        Ions per Å³.
-    temperature_K
-        Temperature.
-    charge
-        Charge number.
-    """
-    if temperature_K <= 0:
-        raise ValueError(f"temperature_K must be positive, found {temperature_K}")
-    per_cm3 = number_density_A3 * 1e24
-    return per_cm3 * (charge * constants.e) ** 2 * diffusivity_cm2_s / (constants.k * temperature_K)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -35,9 +36,42 @@ class Estimate:
         """One-sided upper confidence limit of a quantity that cannot be negative."""
         return max(self.value, 0.0) + stats.t.ppf(level, self.dof) * self.error
 
+    def scalars(self, name: str, unit: str = "") -> dict[str, Any]:
+        """Value, standard error and 95 % interval by name, JSON types; None where they are not known.
+
+        Parameters
+        ----------
+        name
+            Of the quantity, such as ``lateral``.
+        unit
+            Of the quantity, as it stands in keys, such as ``cm2_s``; none for a ratio.
+
+        Returns
+        -------
+        dict
+            ``<name>_<unit>``, ``<name>_uncertainty_<unit>`` and ``<name>_interval95_<unit>``.
+        """
+        unit = f"_{unit}" if unit else ""
+        known = bool(np.isfinite(self.value))
+        error = known and bool(np.isfinite(self.error))
+        return {
+            f"{name}{unit}": float(self.value) if known else None,
+            f"{name}_uncertainty{unit}": float(self.error) if error else None,
+            f"{name}_interval95{unit}": [float(end) for end in self.interval()] if error else None,
+        }
+
     def scaled(self, factor: float) -> Estimate:
         """The estimate in other units."""
         return Estimate(self.value * factor, self.error * abs(factor), self.dof)
+
+
+UNKNOWN = Estimate(np.nan, np.nan)
+"""What cannot be told, such as a ratio to something that is zero."""
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None where it is none."""
+    return None if value is None or not np.isfinite(value) else float(value)
 
 
 def from_blocks(value: float, blocks: np.ndarray, gain: float = 1.0) -> Estimate:

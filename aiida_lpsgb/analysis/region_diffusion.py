@@ -25,20 +25,15 @@ estimator is right only at lags within which few ions have left. A window that i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from aiida_lpsgb.analysis._motion import regional
-from aiida_lpsgb.analysis.diffusion import (
-    A2_PS_TO_CM2_S,
-    Window,
-    brownian_covariance,
-    lateral_window,
-    nernst_einstein,
-    reference_drift,
-)
-from aiida_lpsgb.analysis.estimates import Estimate, from_blocks, ratio_from_blocks
+from aiida_lpsgb.analysis.diffusion import Window, brownian_covariance, lateral_window, reference_drift
+from aiida_lpsgb.analysis.estimates import Estimate, finite, from_blocks, ratio_from_blocks
+from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, Motion, Verdict
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory, transform
@@ -55,22 +50,12 @@ _STILL_THERE = 0.97
 _SHORTEST_WINDOW = 4
 
 
-@dataclass(frozen=True)
-class RegionDiffusivity:
+@dataclass(frozen=True, kw_only=True)
+class RegionDiffusivity(Motion):
     """Diffusion of one region by one estimator.
 
     Attributes
     ----------
-    region, estimator
-        Names.
-    total
-        D, cm²/s, over three directions.
-    components
-        D along the three directions of the frame, cm²/s; the third is the normal.
-    lateral
-        Mean of the first two.
-    isotropy
-        ξ, normal over the larger lateral component.
     mean_ions
         Ions in the region at a time.
     residence_ps
@@ -78,34 +63,23 @@ class RegionDiffusivity:
     still_there
         Share of the ions of the region that are in it again at the end of the window; the more have left, the further
         too low is D along the normal.
-    number_density_A3
-        Ions per Å³ of the region.
-    window_ps
-        Lags of the fit.
-    lags_ps, msd_A2
-        Lags and mean-squared displacement by component ``(n_lags, 3)`` of the displacements the estimator counts.
     counts
         Displacements counted at each lag.
     """
 
-    region: str
-    estimator: str
-    total: Estimate
-    components: tuple[Estimate, Estimate, Estimate]
-    lateral: Estimate
-    isotropy: Estimate
     mean_ions: float
     residence_ps: float
     still_there: float
-    number_density_A3: float
-    window_ps: tuple[float, float]
-    lags_ps: np.ndarray
-    msd_A2: np.ndarray
     counts: np.ndarray
 
-    def conductivity(self, temperature_K: float, charge: float = 1.0) -> Estimate:
-        """Nernst–Einstein conductivity of the region, S/cm."""
-        return self.total.scaled(nernst_einstein(1.0, self.number_density_A3, temperature_K, charge))
+    def scalars(self) -> dict[str, Any]:
+        """All scalars: JSON types, units in the keys, None for what is not known."""
+        numbers = {name: finite(getattr(self, name)) for name in ("mean_ions", "residence_ps", "still_there")}
+        return super().scalars() | numbers
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """``lags_ps``, ``msd_A2`` (by component) and ``counts`` of the displacements the estimator counts."""
+        return super().arrays() | {"counts": self.counts}
 
 
 @dataclass
@@ -131,6 +105,8 @@ def region_diffusivity(
     regions: Mapping[str, Region],
     *,
     estimators: Sequence[str] = ESTIMATORS,
+    temperature_K: float | None = None,
+    charge: float | None = None,
     window_ps: tuple[float, float] | None = None,
     longest_lag_share: float = 0.08,
     n_blocks: int = 10,
@@ -151,6 +127,8 @@ def region_diffusivity(
         the estimators.
     estimators
         Some of :data:`ESTIMATORS`; see the module's description for when to trust which.
+    temperature_K, charge
+        Kept with the results, for the conductivity; the temperature from the trajectory's metadata if None.
     window_ps, longest_lag_share, n_blocks, drift
         As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to the lateral one of all ions,
         up to the lag at which some region's ions have begun to leave.
@@ -197,7 +175,10 @@ def region_diffusivity(
             results[name, estimator] = _result(
                 trajectory, name, estimator, regions, slopes[r], blocks[:, r], sums, r, lags, (first, last)
             )
-    return results
+    temperature = trajectory.metadata.get("temperature_K") if temperature_K is None else temperature_K
+    own = {"species": species, "temperature_K": temperature, "charge": charge}
+    own["frame"] = np.eye(3) if frame is None else np.asarray(frame, float)
+    return {key: replace(result, **own) for key, result in results.items()}
 
 
 def _accumulate(trajectory, species, regions, lags, elsewhere: bool, n_blocks: int, drift, frame, workers) -> _Sums:
@@ -354,10 +335,15 @@ def _result(trajectory, name, estimator, regions, slope, blocks, sums, r, lags, 
         if whole[side] > 0
         else Estimate(np.nan, np.nan, len(parts) - 1)
     )
+    total_d = from_blocks(whole.mean(), parts.mean(axis=1))
     return RegionDiffusivity(
+        species="",
         region=name,
         estimator=estimator,
-        total=from_blocks(whole.mean(), parts.mean(axis=1)),
+        total=total_d,
+        verdict=Verdict(diffusive=total_d.interval()[0] > 0, sentence=""),
+        detected=total_d.interval()[0] > 0,
+        upper_limit_cm2_s=total_d.upper_limit(),
         components=tuple(from_blocks(whole[k], parts[:, k]) for k in range(3)),
         lateral=from_blocks(whole[:2].mean(), parts[:, :2].mean(axis=1)),
         isotropy=isotropy,

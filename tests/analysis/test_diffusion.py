@@ -7,8 +7,8 @@ from aiida_lpsgb.analysis.diffusion import (
     brownian_covariance,
     diffusivity,
     mean_squared_displacement,
-    nernst_einstein,
 )
+from aiida_lpsgb.analysis.motion import nernst_einstein
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
 D = 1.0e-6  # cm²/s of all walks below, with frames 1 ps apart
@@ -182,7 +182,7 @@ def test_window_can_be_given_and_is_kept():
     walk = steps(np.random.default_rng(9), 500, 20).cumsum(axis=0)
     result = diffusivity(run(walk), "Li", window_ps=(5, 30))
     assert result.window_ps == (5.0, 30.0)
-    assert result.to_dict()["window_ps"] == [5.0, 30.0]
+    assert result.scalars()["window_ps"] == [5.0, 30.0]
     with pytest.raises(ValueError, match="leaves no two blocks"):
         diffusivity(run(walk), "Li", window_ps=(5, 400))
     with pytest.raises(ValueError, match="window_ps"):

@@ -11,7 +11,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 from aiida.plugins import DataFactory
 
-from aiida_lpsgb.analysis import arrhenius, diffusion, rdf
+from aiida_lpsgb.analysis import diffusion, rdf
 from aiida_lpsgb.analysis import density as densities
 from aiida_lpsgb.analysis import disorder as sites
 from aiida_lpsgb.analysis import region_diffusion as regional
@@ -43,82 +43,12 @@ def diffusivity(trajectory: TrajectoryData, parameters: orm.Dict) -> Diffusivity
         ``temperature_K`` (else that of the trajectory), ``skip_ps``, ``window_ps``, ``longest_lag_share``,
         ``tolerance``, ``n_blocks``, ``drift``, ``frame``, ``jump_length_A``.
     """
-    options = _options(parameters, diffusion.diffusivity, {"charge": _CHARGE})
-    charge = options.pop("charge")
+    options = _options(parameters, diffusion.diffusivity)
+    options["charge"] = _CHARGE if options["charge"] is None else options["charge"]
     options["temperature_K"] = options["temperature_K"] or trajectory.base.attributes.get("temperature_K", None)
-    if options["temperature_K"] is None:
-        raise ValueError("the trajectory does not tell its temperature: give temperature_K in parameters")
     with trajectory.open_trajectory() as run:
         result = diffusion.diffusivity(run, **options)
-    sigma = result.conductivity(charge)
-    scalars = result.to_dict()
-    for name in ("diffusivity_cm2_s", "uncertainty_cm2_s", "window_ps", "temperature_K", "species", "estimator"):
-        scalars.pop(name)
-    return DiffusivityData(
-        result.value,
-        result.uncertainty,
-        temperature_K=result.temperature_K,
-        species=result.species,
-        estimator=result.estimator,
-        conductivity_s_cm=sigma.value,
-        conductivity_uncertainty_s_cm=sigma.error,
-        window_ps=result.window_ps,
-        arrays={
-            "lag_times_ps": result.lags_ps,
-            "msd_angstrom2": result.msd_A2.sum(axis=1),
-            "msd_uncertainty_angstrom2": np.nan_to_num(result.msd_error_A2, nan=-1.0),
-            "msd_components_angstrom2": result.msd_A2,
-        },
-        details=scalars | {"charge": charge},
-    )
-
-
-@calcfunction
-def arrhenius_fit(**diffusivities: DiffusivityData) -> orm.Dict:
-    """Activation energy, prefactor and conductivity at 300 K from diffusivities of one species.
-
-    Parameters
-    ----------
-    **diffusivities : DiffusivityData
-        At two temperatures or more; replicas may repeat one. Where no diffusion was seen, the upper limit enters as a
-        limit.
-
-    Returns
-    -------
-    Dict
-        ``activation_energy_ev``, ``activation_energy_uncertainty_ev``, ``activation_energy_interval95_ev``,
-        ``d0_cm2_s``, ``ln_d0``, ``covariance_ln_d0_ev``, ``birge_ratio``, ``diffusivity_300k_cm2_s``,
-        ``diffusivity_300k_interval95_cm2_s``, ``conductivity_300k_s_cm``, ``conductivity_300k_interval95_s_cm``,
-        ``regimes`` (one or two fits, ``transition_K``, ``aicc``), and what was fitted: ``temperatures_K``,
-        ``diffusivities_cm2_s``, ``uncertainties_cm2_s``,
-        ``detected``, ``upper_limits`` (which were taken as limits; none where fewer than two temperatures show
-        diffusion).
-    """
-    nodes = [diffusivities[label] for label in sorted(diffusivities)]
-    nodes.sort(key=lambda node: node.temperature)
-    species = sorted({node.species for node in nodes})
-    if len(species) != 1:
-        raise ValueError(f"an Arrhenius fit is of one species, found {', '.join(species) or 'no diffusivities'}")
-    temperatures, values, errors, limits = _points(nodes)
-    regimes = arrhenius.fit_regimes(temperatures, values, errors, limits)
-    densities, charges = (_details(nodes, key) for key in ("number_density_A3", "charge"))
-    # The density hardly changes with temperature; that of the coldest run is nearest to 300 K.
-    density, charge = densities[0], charges[0]
-    result = _fit_results(regimes.low_temperature, density, charge)
-    result["regimes"] = {
-        "fits": [_fit_results(f, density, charge) for f in regimes.fits],
-        "transition_K": regimes.transition_K,
-        "aicc": [value if np.isfinite(value) else None for value in regimes.criterion],
-    }
-    result["species"] = species[0]
-    result["number_density_A3"] = density
-    result["charge"] = charge
-    result["temperatures_K"] = temperatures
-    result["diffusivities_cm2_s"] = [node.value for node in nodes]
-    result["uncertainties_cm2_s"] = [node.uncertainty for node in nodes]
-    result["upper_limits"] = limits
-    result["detected"] = [bool(node.base.attributes.get("details").get("detected", node.value > 0)) for node in nodes]
-    return orm.Dict(result)
+    return DiffusivityData(result.scalars(), result.arrays())
 
 
 @calcfunction
@@ -177,53 +107,16 @@ def region_diffusivity(trajectory: TrajectoryData, parameters: orm.Dict) -> dict
     dict
         A DiffusivityData for each region and estimator, named ``<region>__<estimator>``.
     """
-    options = _options(parameters, regional.region_diffusivity, {"charge": _CHARGE, "temperature_K": None})
-    charge = options.pop("charge")
-    temperature = options.pop("temperature_K") or trajectory.base.attributes.get("temperature_K", None)
-    if temperature is None:
-        raise ValueError("the trajectory does not tell its temperature: give temperature_K in parameters")
-    definitions = options["regions"]
-    options["regions"] = {name: region_from_dict(values) for name, values in definitions.items()}
+    options = _options(parameters, regional.region_diffusivity)
+    options["charge"] = _CHARGE if options["charge"] is None else options["charge"]
+    options["temperature_K"] = options["temperature_K"] or trajectory.base.attributes.get("temperature_K", None)
+    options["regions"] = {name: region_from_dict(values) for name, values in options["regions"].items()}
     with trajectory.open_trajectory() as run:
         found = regional.region_diffusivity(run, **options)
-    nodes = {}
-    for (region, estimator), result in found.items():
-        sigma = result.conductivity(temperature, charge)
-        nodes[f"{region}__{estimator}"] = DiffusivityData(
-            result.total.value,
-            result.total.error,
-            temperature_K=temperature,
-            species=options["species"],
-            estimator=estimator,
-            region=region,
-            conductivity_s_cm=sigma.value,
-            conductivity_uncertainty_s_cm=sigma.error,
-            window_ps=result.window_ps,
-            arrays={
-                "lag_times_ps": result.lags_ps,
-                "msd_angstrom2": result.msd_A2.sum(axis=1),
-                "msd_components_angstrom2": result.msd_A2,
-                "n_displacements": result.counts,
-            },
-            details={
-                "components_cm2_s": [c.value for c in result.components],
-                "components_uncertainty_cm2_s": [c.error for c in result.components],
-                "lateral_cm2_s": result.lateral.value,
-                "lateral_uncertainty_cm2_s": result.lateral.error,
-                "isotropy": _finite(result.isotropy.value),
-                "isotropy_uncertainty": _finite(result.isotropy.error),
-                "mean_ions": result.mean_ions,
-                "residence_ps": _finite(result.residence_ps),
-                "still_there": result.still_there,
-                "number_density_A3": result.number_density_A3,
-                "interval95_cm2_s": list(result.total.interval()),
-                "upper_limit_cm2_s": result.total.upper_limit(),
-                "detected": bool(result.total.interval()[0] > 0),
-                "region_definition": definitions.get(region),
-                "charge": charge,
-            },
-        )
-    return nodes
+    return {
+        f"{region}__{estimator}": DiffusivityData(result.scalars(), result.arrays())
+        for (region, estimator), result in found.items()
+    }
 
 
 @calcfunction
@@ -468,20 +361,12 @@ def _pick(names: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _motion(node: DiffusivityData) -> dict[str, Any]:
-    attributes = node.base.attributes.all
-    own = {
-        name: attributes[name]
-        for name in (
-            "diffusivity_cm2_s",
-            "uncertainty_cm2_s",
-            "conductivity_s_cm",
-            "conductivity_uncertainty_s_cm",
-            "temperature_K",
-        )
-    }
-    more = ("diffusive", "isotropy", "isotropy_uncertainty", "haven_ratio", "haven_ratio_uncertainty")
-    region = ("residence_ps", "still_there", "mean_ions")
-    return own | _pick({name: name for name in (*more, *region)}, attributes["details"])
+    names = (
+        *("diffusivity_cm2_s", "uncertainty_cm2_s", "conductivity_s_cm", "conductivity_uncertainty_s_cm"),
+        *("temperature_K", "diffusive", "isotropy", "isotropy_uncertainty", "haven_ratio", "haven_ratio_uncertainty"),
+        *("residence_ps", "still_there", "mean_ions"),
+    )
+    return _pick({name: name for name in names}, node.base.attributes.all)
 
 
 _HEADLINES: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -524,49 +409,6 @@ def _array_node(arrays: dict[str, np.ndarray], options: dict[str, Any], **attrib
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _points(nodes: list[DiffusivityData]) -> tuple[list[float], list[float], list[float], list[bool]]:
-    """Temperatures, values, errors and which are limits: a limit is zero with an error that reaches up to it."""
-    limits = [not node.base.attributes.get("details").get("detected", node.value > 0) for node in nodes]
-    if len({node.temperature for node, limit in zip(nodes, limits, strict=True) if not limit}) < 2:
-        # Too little was seen for a line through what was: fit all positive values, whose errors say how little.
-        limits = [node.value <= 0 for node in nodes]
-    values, errors = [], []
-    for node, limit in zip(nodes, limits, strict=True):
-        values.append(0.0 if limit else node.value)
-        # 1.645 standard errors above zero is the one-sided 95 % limit.
-        reach = node.base.attributes.get("details").get("upper_limit_cm2_s", node.value + 1.645 * node.uncertainty)
-        errors.append(reach / 1.645 if limit else node.uncertainty)
-    return [node.temperature for node in nodes], values, errors, limits
-
-
-def _details(nodes: list[DiffusivityData], key: str) -> list[float]:
-    values = [node.base.attributes.get("details").get(key) for node in nodes]
-    if None in values:
-        raise ValueError(
-            f"{nodes[values.index(None)]} does not tell its {key}; use diffusivities made by lpsgb.diffusivity"
-        )
-    return values
-
-
-def _fit_results(fit: arrhenius.ArrheniusFit, density: float, charge: float) -> dict[str, Any]:
-    d, *d_interval = fit.predict(300.0)
-    sigma, *sigma_interval = fit.conductivity(density, 300.0, charge)
-    return {
-        "activation_energy_ev": fit.activation_energy_eV,
-        "activation_energy_uncertainty_ev": fit.activation_energy_error_eV,
-        "activation_energy_interval95_ev": list(fit.activation_energy.interval()),
-        "ln_d0": fit.ln_d0,
-        "d0_cm2_s": fit.d0_cm2_s,
-        "covariance_ln_d0_ev": fit.covariance.tolist(),
-        "birge_ratio": fit.birge_ratio if np.isfinite(fit.birge_ratio) else None,
-        "degrees_of_freedom": fit.dof if np.isfinite(fit.dof) else None,
-        "diffusivity_300k_cm2_s": d,
-        "diffusivity_300k_interval95_cm2_s": d_interval,
-        "conductivity_300k_s_cm": sigma,
-        "conductivity_300k_interval95_s_cm": sigma_interval,
-    }
 
 
 def _options(

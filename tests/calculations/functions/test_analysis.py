@@ -6,7 +6,7 @@ from aiida import orm
 from aiida.plugins import CalculationFactory, DataFactory
 
 from aiida_lpsgb.analysis.arrhenius import K_B
-from aiida_lpsgb.analysis.diffusion import nernst_einstein
+from aiida_lpsgb.analysis.motion import nernst_einstein
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
 pytestmark = pytest.mark.usefixtures("aiida_profile")
