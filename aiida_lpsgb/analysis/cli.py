@@ -39,7 +39,7 @@ def read_request(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} must hold a dictionary with `parameters`, a dictionary by observable")
     if unknown := sorted(set(request) - set(KEYS)):
         raise ValueError(f"{path}: there is no {', '.join(unknown)}; there are {', '.join(KEYS)}")
-    if message := parameters_error(request["parameters"], request.get("regions")):
+    if message := parameters_error(request["parameters"], request.get("regions") or {}):
         raise ValueError(f"{path}: {message}")
     return request
 
@@ -78,7 +78,7 @@ def analyse(
     ValueError
         If what is asked for makes no sense; what fails in the computation is noted in the results.
     """
-    if message := parameters_error(parameters, regions, trajectory.species):
+    if message := parameters_error(parameters, regions or {}, trajectory.species):
         raise ValueError(message)
     results = Results(Path(folder), run=facts(trajectory, temperature_K))
     results.write()

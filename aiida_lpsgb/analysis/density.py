@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from aiida_lpsgb.analysis.estimates import Estimate, from_blocks
+from aiida_lpsgb.analysis.estimates import Estimate, finite, from_blocks
 from aiida_lpsgb.analysis.neighbours import heights
 from aiida_lpsgb.analysis.observables import (
     COUNT,
@@ -23,7 +23,6 @@ from aiida_lpsgb.analysis.observables import (
     Outcome,
     Parameter,
     Row,
-    finite,
     parameters_of,
 )
 from aiida_lpsgb.analysis.regions import Region
@@ -220,9 +219,7 @@ def enrichment(trajectory: Trajectory, species: str, region: Region, n_blocks: i
     return from_blocks(float(np.mean(values)), values)
 
 
-def _block_means(
-    trajectory: Trajectory, species: str, n_blocks: int, count: Callable[[np.ndarray], Any]
-) -> np.ndarray:
+def _block_means(trajectory: Trajectory, species: str, n_blocks: int, count: Callable[[np.ndarray], Any]) -> np.ndarray:
     """Means over the frames of blocks of what is counted in scaled positions ``(frames, ions, 3)``, some at a time."""
     means = []
     for part in np.array_split(np.arange(trajectory.n_frames), min(n_blocks, trajectory.n_frames)):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from aiida_lpsgb.analysis._pairs import disorder as site_disorder
+from aiida_lpsgb.analysis.estimates import finite
 from aiida_lpsgb.analysis.observables import (
     COUNT,
     POSITIVE,
@@ -28,7 +29,6 @@ from aiida_lpsgb.analysis.observables import (
     Observable,
     Outcome,
     Row,
-    finite,
     parameters_of,
 )
 from aiida_lpsgb.analysis.parallel import map_frames

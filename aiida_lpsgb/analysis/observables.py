@@ -271,7 +271,7 @@ class Observable:
         defaults = {name: p.default for name, p in self.parameters.items() if p.default is not REQUIRED}
         return defaults | dict(given)
 
-    def error(self, given: Any, regions: Iterable[str], species: Iterable[str] | None = None) -> str | None:
+    def error(self, given: Any, regions: Iterable[str] | None, species: Iterable[str] | None = None) -> str | None:
         """What is wrong with parameters, by the path below the observable's; None if nothing is.
 
         Parameters
@@ -279,7 +279,7 @@ class Observable:
         given
             The parameters.
         regions
-            Names of the regions that there are.
+            Names of the regions that there are; not looked at if None.
         species
             Symbols in the trajectory; not looked at if None.
         """
@@ -294,19 +294,19 @@ class Observable:
                 continue
             if message := parameter.error(given[name]):
                 return f".{name}: {message}"
-            if message := _name_error(parameter.kind, given[name], set(regions), species):
+            if message := _name_error(parameter.kind, given[name], regions, species):
                 return f".{name}: {message}"
-        if self.needs_regions and not regions:
+        if self.needs_regions and regions is not None and not set(regions):
             return ": needs named regions; give some in `regions`, or null here"
         return None
 
 
-def _name_error(kind: Kind, value: Any, regions: set[str], species: Iterable[str] | None) -> str | None:
+def _name_error(kind: Kind, value: Any, regions: Iterable[str] | None, species: Iterable[str] | None) -> str | None:
     """A region or a species that is not there."""
     if value is None:
         return None
     wanted = ({value} if isinstance(value, str) else set(value)) if kind.region else set()
-    if missing := sorted(wanted - regions):
+    if regions is not None and (missing := sorted(wanted - set(regions))):
         return f"there is no region {missing[0]!r}; there are {', '.join(sorted(regions)) or 'none'}"
     if species is not None and (missing := sorted(set(kind.species(value)) - set(species))):
         return f"no {', '.join(missing)} in the trajectory, which has {', '.join(sorted(set(species)))}"
@@ -373,7 +373,7 @@ def parameters_error(
     parameters
         By observable; see :func:`asked`.
     regions
-        Definitions by name.
+        Definitions by name; neither they nor their names are looked at if None.
     species
         Symbols in the trajectory; not looked at if None.
     """
@@ -388,7 +388,7 @@ def parameters_error(
                 if not NAME.fullmatch(variant):
                     return f"parameters.{name}.{variant}: a name is letters and digits, with single underscores between"
     try:
-        there = regions_of(regions)
+        there = None if regions is None else regions_of(regions)
     except ValueError as error:
         return str(error)
     for observable, variant, given in asked(parameters):
@@ -398,8 +398,3 @@ def parameters_error(
     if not any(True for _ in asked(parameters)):
         return f"parameters: nothing is asked for; there are {', '.join(known)}"
     return None
-
-
-def finite(value: float | None) -> float | None:
-    """A number for JSON: None where there is none."""
-    return float(value) if value is not None and np.isfinite(value) else None

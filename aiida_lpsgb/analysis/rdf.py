@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
 from aiida_lpsgb.analysis._pairs import histogram
+from aiida_lpsgb.analysis.estimates import finite
 from aiida_lpsgb.analysis.observables import (
     COUNT,
     PAIRS,
@@ -28,7 +29,6 @@ from aiida_lpsgb.analysis.observables import (
     Observable,
     Outcome,
     Row,
-    finite,
     parameters_of,
 )
 from aiida_lpsgb.analysis.parallel import map_frames

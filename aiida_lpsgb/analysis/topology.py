@@ -28,7 +28,7 @@ from scipy.spatial import Delaunay, cKDTree
 
 from aiida_lpsgb.analysis._alpha import loops, torus_loops
 from aiida_lpsgb.analysis._rips import last_birth
-from aiida_lpsgb.analysis.estimates import Estimate
+from aiida_lpsgb.analysis.estimates import Estimate, finite
 from aiida_lpsgb.analysis.neighbours import heights, pairs_within
 from aiida_lpsgb.analysis.observables import (
     COUNT,
@@ -41,7 +41,6 @@ from aiida_lpsgb.analysis.observables import (
     Outcome,
     Parameter,
     Row,
-    finite,
     one_of,
     parameters_of,
 )

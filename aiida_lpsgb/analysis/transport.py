@@ -31,16 +31,15 @@ RECOMMENDED = "occupancy"
 
 _COMMON = {
     "species": SPECIES,
+    "charge": CHARGE,
+    "temperature_K": POSITIVE,
     "window_ps": WINDOW,
     "longest_lag_share": POSITIVE,
     "n_blocks": COUNT,
     "drift": REFERENCE,
     "frame": FRAME,
 }
-_MORE = {
-    "charge": Parameter(CHARGE, 1, "Charge number of the ion, for the conductivity."),
-    "temperature_K": Parameter(POSITIVE, None, "Temperature; that which the trajectories were run at if None."),
-}
+_CHARGE = {"charge": Parameter(CHARGE, 1, "Charge number of the ion, for the conductivity.")}
 _HEADLINE = (
     "diffusivity_cm2_s",
     "uncertainty_cm2_s",
@@ -48,6 +47,9 @@ _HEADLINE = (
     "conductivity_uncertainty_s_cm",
     "temperature_K",
     "diffusive",
+    "detected",
+    "upper_limit_cm2_s",
+    "verdict",
     "isotropy",
     "isotropy_uncertainty",
 )
@@ -70,11 +72,11 @@ def observe_regions(trajectory: Trajectory, options: Mapping[str, Any], context:
 
 
 def rows(headline: Mapping[str, Any], label: str) -> list[Row]:
-    """Lines for D, σ, ξ and the Haven ratio of the whole cell."""
-    diffusive = "" if headline["diffusive"] else ", not yet diffusive"
+    """Lines for D, σ, ξ and the Haven ratio of the whole cell; those of what is not known are left out."""
+    values = headline["conductivity_s_cm"], headline["conductivity_uncertainty_s_cm"]
     lines = [
-        Row(f"D (cm²/s){diffusive}", headline["diffusivity_cm2_s"], headline["uncertainty_cm2_s"], ".2e", _key("D")),
-        Row("σ (S/cm)", headline["conductivity_s_cm"], headline["conductivity_uncertainty_s_cm"], ".2e", _key("σ")),
+        _diffusivity_row("D (cm²/s)", headline, ("diffusivity_cm2_s",)),
+        Row("σ (S/cm)", *values, form=".2e", reference=("conductivity_s_cm",)),
         Row("isotropy ξ", headline["isotropy"], headline["isotropy_uncertainty"], ".2f", ("isotropy",)),
         Row("Haven ratio", headline["haven_ratio"], headline["haven_ratio_uncertainty"], ".2f", ("haven_ratio",)),
     ]
@@ -84,16 +86,17 @@ def rows(headline: Mapping[str, Any], label: str) -> list[Row]:
 def region_rows(headline: Mapping[str, Any], label: str) -> list[Row]:
     """Lines for D and, by the recommended estimator, ξ of a region."""
     where = f"{headline['region']}, {headline['estimator']}"
-    diffusive = "" if headline["diffusive"] else ", not yet diffusive"
-    values = headline["diffusivity_cm2_s"], headline["uncertainty_cm2_s"]
-    lines = [Row(f"D in {where} (cm²/s){diffusive}", *values, form=".2e")]
+    lines = [_diffusivity_row(f"D in {where} (cm²/s)", headline)]
     if headline["estimator"] == RECOMMENDED and headline["isotropy"] is not None:
         lines.append(Row(f"ξ in {where}", headline["isotropy"], headline["isotropy_uncertainty"], ".2f"))
     return lines
 
 
-def _key(symbol: str) -> tuple[str]:
-    return ({"D": "diffusivity_cm2_s", "σ": "conductivity_s_cm"}[symbol],)
+def _diffusivity_row(quantity: str, headline: Mapping[str, Any], reference: tuple[str, ...] = ()) -> Row:
+    """D with its error, or its upper limit where the motion is not diffusive."""
+    if not headline["diffusive"]:
+        return Row(f"{quantity}, not diffusive: below", headline["upper_limit_cm2_s"], None, ".2e", reference)
+    return Row(quantity, headline["diffusivity_cm2_s"], headline["uncertainty_cm2_s"], ".2e", reference)
 
 
 OBSERVABLES = [
@@ -104,7 +107,7 @@ OBSERVABLES = [
         parameters=parameters_of(
             diffusion.diffusivity, **_COMMON, skip_ps=NOT_NEGATIVE, tolerance=POSITIVE, jump_length_A=POSITIVE
         )
-        | _MORE,
+        | _CHARGE,
         compute=observe,
         headline=(*_HEADLINE, "haven_ratio", "haven_ratio_uncertainty"),
         rows=rows,
@@ -118,7 +121,7 @@ OBSERVABLES = [
         parameters=parameters_of(
             region_diffusion.region_diffusivity, **_COMMON, estimators=some_of(*region_diffusion.ESTIMATORS)
         )
-        | _MORE
+        | _CHARGE
         | {"names": Parameter(REGIONS, None, "Which of the named regions; all if None. They must not overlap.")},
         compute=observe_regions,
         headline=(*_HEADLINE, "region", "estimator", "residence_ps", "still_there", "mean_ions"),
