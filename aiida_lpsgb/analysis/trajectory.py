@@ -453,7 +453,7 @@ class Trajectory:
         return writer.finish(self.truncated)
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Trajectory]) -> Trajectory:
+    def join(cls, parts: Sequence[Trajectory]) -> Trajectory:
         """Join runs that continue each other (restarts); frames of steps already seen are dropped.
 
         Raises
@@ -462,7 +462,7 @@ class Trajectory:
             If the parts differ in their atoms.
         """
         if not parts:
-            raise ValueError("nothing to concatenate")
+            raise ValueError("nothing to join")
         writer = TrajectoryWriter(parts[0].symbols, parts[0].metadata, parts[0].pbc)
         for number, part in enumerate(parts):
             if part.symbols != writer.symbols:

@@ -31,6 +31,7 @@ interface = CalculationFactory("lpsgb.interface")
 make_start_set = CalculationFactory("lpsgb.start_set")
 make_supercell = CalculationFactory("lpsgb.supercell")
 name_regions = CalculationFactory("lpsgb.name_regions")
+observe_region = CalculationFactory("lpsgb.observe_region")
 order = CalculationFactory("lpsgb.order")
 read_recipe = CalculationFactory("lpsgb.read_recipe")
 tabulate = CalculationFactory("lpsgb.tabulate")
@@ -394,6 +395,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             self.out(f"systems.{name}.recipe", results)
         if region is not None:
             inputs.regions = name_regions(results, orm.Str(region))
+            for port in ("motion", "structural"):
+                if port in inputs:
+                    inputs[port] = observe_region(inputs[port], orm.Str(region))
         elif "regions" in self.ctx.recipes[name]:
             inputs.regions = self.ctx.recipes[name]["regions"]
         self.enqueue(name, TransportWorkChain, inputs)

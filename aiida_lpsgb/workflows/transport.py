@@ -13,22 +13,17 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
-from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import flattened, how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
 from aiida_lpsgb.workflows.queue import QueueMixin
-from aiida_lpsgb.workflows.sweep import expose_sweep, validate_temperatures
+from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
 
 AnalyseCalculation = CalculationFactory("lpsgb.analyse")
-MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 TransportRunWorkChain = WorkflowFactory("lpsgb.transport_run")
 DiffusivityData = DataFactory("lpsgb.diffusivity")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 arrhenius_fit = CalculationFactory("lpsgb.arrhenius_fit")
 plan_sweep = CalculationFactory("lpsgb.plan_sweep")
-
-# Outputs of a run's analysis that have a namespace of their own here.
-MOTION = ("diffusivity", "regions")
 
 
 class TransportWorkChain(ProtocolMixin, QueueMixin):
@@ -109,6 +104,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         potentials: Mapping[str, orm.Data] | None = None,
         *,
         mobile: Mapping[str, Any] | None = None,
+        regions: Mapping[str, Any] | None = None,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -125,6 +121,8 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             What to run, and the potentials by name; left out where a parent fills them in.
         mobile
             `species` and `charge` of the ion that moves; those of the protocol of `lpsgb.analyse` if left out.
+        regions
+            Regions of the structure by name, as `lpsgb.analyse` takes them; diffusion is resolved by them.
         protocol
             `fast`, `moderate` (default) or `paper`.
         overrides
@@ -155,9 +153,12 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         builder.analyse.code = code_of(codes, "analyse")
         builder.analyse.metadata.options = values["options"]["analyse"]
         observables = {"mobile": dict(mobile or {}), **values["analyse"]}
-        wanted = analyse_parameters(values["protocol"], observables, f"{path}analyse.")
-        motion = [name for name in values["motion"] if name in wanted]
-        builder.motion = orm.Dict({name: wanted[name] for name in motion})
+        wanted = AnalyseCalculation.get_parameters(
+            values["protocol"], observables, by_region=bool(regions), path=f"{path}analyse."
+        )
+        if regions:
+            builder.regions = orm.Dict(dict(regions))
+        builder.motion = orm.Dict({name: wanted[name] for name in values["motion"]})
         if temperatures := values["structural_temperatures_K"]:
             builder.structural = orm.Dict(wanted)
             builder.structural_temperatures = orm.List(temperatures)

@@ -8,6 +8,8 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_lpsgb.analysis.observables import registry
+
 KINDS = ("crystal", "boundary", "glass", "interface", "structure")
 FOR_THE_STUDY = ("kind", "learn", "run", "explore", "amorphous", "glass", "regions")
 """Keys that are not handed on to what makes the structure."""
@@ -68,6 +70,29 @@ def name_regions(results: orm.Dict, name: orm.Str) -> orm.Dict:
         "thickness_A": slabs[0]["thickness_A"],
     }
     return orm.Dict({name.value: region})
+
+
+@calcfunction
+def observe_region(observables: orm.Dict, region: orm.Str) -> orm.Dict:
+    """Resolve diffusion by region, and restrict the observables of structure to one.
+
+    Parameters
+    ----------
+    observables
+        Parameters of `lpsgb.analyse`, with `diffusivity`.
+    region
+        Name of the region.
+    """
+    known = registry()
+    values = observables.get_dict()
+    moving = values["diffusivity"]
+    values["regions"] = {key: moving[key] for key in ("species", "charge") if key in moving} | (values.get("regions") or {})
+    for name, given in values.items():
+        if given is None or known[name].needs_regions or "region" not in known[name].parameters:
+            continue
+        restricted = {"region": region.value}
+        values[name] = {v: p and p | restricted for v, p in given.items()} if known[name].variants else given | restricted
+    return orm.Dict(values)
 
 
 def recipe_error(name: str, systems: Mapping[str, Mapping[str, Any]], structures: Collection[str]) -> str | None:
