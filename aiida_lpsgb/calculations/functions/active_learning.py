@@ -110,7 +110,7 @@ def plan_committee(training: orm.Dict, settings: orm.Dict, seed: orm.Int) -> dic
 
 def member(training: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Training parameters of a member of a committee."""
-    return {**training, "init_params": "random", "seed": seed}
+    return {**training, "init_params": "random", "seed": seed, "bootstrap_seed": seed}
 
 
 @calcfunction

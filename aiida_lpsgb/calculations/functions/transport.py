@@ -1,4 +1,4 @@
-"""Calcfunctions of a transport study: whether a run was long enough."""
+"""Calcfunctions of a transport study: whether a run was long enough, and what all runs say together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from aiida import orm
 from aiida.engine import calcfunction
+
+from aiida_lpsgb.analysis import run_length
 
 BUDGET_KEYS = {"target_relative_error", "max_production_ps"}
 
@@ -53,3 +55,41 @@ def budget_error(budget: Mapping[str, Any]) -> str | None:
         if not value > 0:
             return f"budget: `{name}` must be positive, it is {value}"
     return None
+
+
+@calcfunction
+def summarise(**summaries: orm.Dict) -> orm.Dict:
+    """The headline numbers of a structure: those of each run, and of the fits.
+
+    Parameters
+    ----------
+    **summaries
+        ``run_<label>`` (``summary`` of `lpsgb.analyse`), ``arrhenius`` and ``regional_<region>_<estimator>``
+        (`lpsgb.arrhenius_fit`).
+
+    Returns
+    -------
+    Dict
+        ``runs``, ``arrhenius`` and ``regional_arrhenius``, by the same labels.
+    """
+    result: dict[str, Any] = {"runs": {}, "arrhenius": None, "regional_arrhenius": {}}
+    for label, node in sorted(summaries.items()):
+        if label == "arrhenius":
+            result["arrhenius"] = node.get_dict()
+        elif label.startswith("run_"):
+            result["runs"][label.removeprefix("run_")] = node.get_dict()
+        else:
+            result["regional_arrhenius"][label.removeprefix("regional_")] = node.get_dict()
+    return orm.Dict(result)
+
+
+@calcfunction
+def tabulate(**summaries: orm.Dict) -> orm.Dict:
+    """A study's table: for every system what its runs and fits say.
+
+    Parameters
+    ----------
+    **summaries
+        ``summary`` of `lpsgb.transport` by system.
+    """
+    return orm.Dict({name: node.get_dict() for name, node in sorted(summaries.items())})

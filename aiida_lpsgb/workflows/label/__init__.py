@@ -13,7 +13,7 @@ from aiida.plugins import CalculationFactory
 
 from aiida_lpsgb.calculations.functions.configurations import collect_labels, n_batches, split
 from aiida_lpsgb.data.configurations import ConfigurationsData
-from aiida_lpsgb.workflows.protocols import ProtocolMixin
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 # Every engine is the process of the entry point `lpsgb.label.<name>`. It takes `configurations` and has the outputs
@@ -24,7 +24,7 @@ ENGINES = ("ase",)
 class LabelWorkChain(ProtocolMixin, QueueMixin):
     """Label configurations in batches, try once more what failed, and keep what there is."""
 
-    WHOLE_ENTRIES = ("options", "parameters")
+    WHOLE_ENTRIES = ("parameters",)
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
@@ -72,7 +72,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             cls.setup,
             while_(cls.has_to_try)(
                 cls.queue,
-                while_(cls.queue_waits)(cls.run_batch),
+                while_(cls.queue_waits)(cls.run_queue),
                 cls.inspect,
             ),
             cls.finish,
@@ -105,11 +105,13 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: orm.AbstractCode,
-        configurations: ConfigurationsData,
+        codes: Mapping[str, orm.AbstractCode],
+        configurations: ConfigurationsData | None = None,
+        *,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        path: str = "",
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol.
 
@@ -136,14 +138,15 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
         ValueError
             If there is no such protocol, or an override names an entry that it has not.
         """
-        values = cls.get_protocol_inputs(protocol, overrides)
+        values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        builder.configurations = configurations
+        if configurations is not None:
+            builder.configurations = configurations
         for key in ("batch_size", "max_concurrent", "max_attempts"):
             setattr(builder, key, orm.Int(values[key]))
-        builder.engine.ase.code = code
+        builder.engine.ase.code = code_of(codes, "label")
         builder.engine.ase.parameters = orm.Dict(values["parameters"])
-        builder.engine.ase.metadata.options = {**values["options"], **(options or {})}
+        builder.engine.ase.metadata.options = values["options"]["label"]
         return builder
 
     def setup(self) -> None:
