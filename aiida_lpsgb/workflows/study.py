@@ -76,7 +76,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     """
 
     CHILDREN = ("label", "active_learning", "grain_boundary", "melt_quench", "transport", "validate")
-    OPEN_ENTRIES = ("ordering", "start_set", "potential", "recipes")
+    OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -262,7 +262,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         self.out("structure", self.ctx.crystal)
         self.ctx.recipes = {name: dict(read_recipe(recipe)) for name, recipe in self.inputs.systems.items()}
         candidates = {"best": self.ctx.crystal, **ordered.get("others", {})}
-        self.ctx.small, starts = {}, dict(candidates) if self.has_to_learn() else {}
+        self.ctx.small, self.ctx.tested = {}, []
+        starts = dict(candidates)
         for name, recipe in self.ctx.recipes.items():
             if "learn" not in recipe or not self.has_to_learn():
                 continue
@@ -271,9 +272,11 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
                 if not node.is_finished_ok:
                     return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=f"{name}: {how_it_ended(node)}")
                 self.ctx.small[name] = starts[name] = built["structure"]
+                self.ctx.tested.append(name)
             elif self._kind(name) == CRYSTAL:
                 for label, structure in candidates.items():
                     self.ctx.small[f"{name}_{label}"] = make_supercell(structure, recipe["learn"])
+                self.ctx.tested.append(f"{name}_best")
             else:
                 self.ctx.small[name] = make_supercell(self.ctx.crystal, recipe["learn"])
         self.ctx.starts = starts
@@ -325,7 +328,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         """Begin with every system that needs nothing of another, and with the test of the potentials."""
         self.ctx.structures, self.ctx.regions, self.ctx.results, self.ctx.failed = {}, {}, {}, {}
         self.open_queue(self.inputs.max_concurrent.value)
-        if self.inputs.get("validate") and self.ctx.small:
+        if self.inputs.get("validate") and self.ctx.tested:
             self._queue_validation()
         for name in self.inputs.systems:
             getattr(self, f"_make_{self._kind(name)}")(name)
@@ -419,7 +422,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def _queue_validation(self) -> None:
         inputs = AttributeDict(self.exposed_inputs(ValidateWorkChain, namespace="validate"))
-        inputs.structures = self.ctx.small
+        inputs.structures = {name: self.ctx.small[name] for name in self.ctx.tested}
         inputs.potentials = self.ctx.potentials
         inputs.seed = self.ctx.seeds["validation"]
         self.enqueue(VALIDATION, ValidateWorkChain, inputs)

@@ -51,12 +51,12 @@ class TransportRunWorkChain(WorkChain):
         spec.inputs.validator = validate_inputs
         spec.outline(
             cls.setup,
-            cls.run,
+            cls.run_dynamics,
             cls.inspect_run,
             while_(cls.is_judged)(
                 cls.look,
                 cls.judge,
-                if_(cls.goes_on)(cls.run, cls.inspect_run),
+                if_(cls.goes_on)(cls.run_dynamics, cls.inspect_run),
             ),
             cls.analyse,
             cls.finish,
@@ -82,7 +82,7 @@ class TransportRunWorkChain(WorkChain):
         self.ctx.over = "budget" not in self.inputs
         self.ctx.failure = None
 
-    def run(self) -> ToContext:
+    def run_dynamics(self) -> ToContext:
         """Run, or go on from the last step."""
         inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
         inputs.md.parameters = self.ctx.parameters
