@@ -364,6 +364,11 @@ class Reader:
         member = self._members[name]
         return member.read(self._handle, 0, member.shape[0])
 
+    @property
+    def pbc(self) -> np.ndarray:
+        """Periodicity of all configurations, of shape ``(n, 3)``."""
+        return self._whole("pbc")
+
     def __len__(self) -> int:
         return len(self._offsets) - 1
 

@@ -50,6 +50,15 @@ def test_merge_refuses_mixed_levels(generate_configurations):
         merge()
 
 
+def test_merge_refuses_labels_without_a_level_beside_others(generate_configurations):
+    known, unknown = generate_configurations(1), generate_configurations(1, level_of_theory=None)
+    with pytest.raises(ValueError, match=r"b: its labels have no level of theory .* \(a by toy\)"):
+        merge(a=known, b=unknown)
+    assert merge(a=unknown, b=generate_configurations(1, level_of_theory=None)).level_of_theory is None
+    # What has no labels has no level that could be mixed.
+    assert merge(a=known, b=generate_configurations(1, labelled=False)).level_of_theory == "toy"
+
+
 def test_take(generate_configurations):
     whole = generate_configurations(5)
     assert_same(take(whole, orm.List([3, 0])), [whole[3], whole[0]])

@@ -168,6 +168,17 @@ def test_some_failed(parse):
     }
 
 
+def test_some_refused(parse):
+    refused = Label(1, {}, "a force of 300 eV/Å", refused=True)
+    _, calcfunction = parse([good(0), refused, good(2), good(3), good(4)])
+    assert calcfunction.exit_status == 322
+    assert "1 of 5 configurations have no label that can be used" in calcfunction.exit_message
+    assert calcfunction.exit_message.endswith("a force of 300 eV/Å")
+    _, calcfunction = parse([good(0), refused, good(2), good(3), bad(4)])
+    assert calcfunction.exit_status == 321
+    assert "did not converge" in calcfunction.exit_message
+
+
 def test_all_failed(parse):
     results, calcfunction = parse([bad(index) for index in range(5)])
     assert calcfunction.exit_status == 320
@@ -207,11 +218,12 @@ def test_exit_codes_that_invalidate_the_cache():
         "ERROR_INTERRUPTED",
         "ERROR_LABEL_PROGRAM",
         "ERROR_ALL_FAILED",
+        "ERROR_SOME_FAILED",
         "ERROR_OUT_OF_WALLTIME",
     ):
         assert exit_codes[label].invalidates_cache
-    # Only what failed is tried again; what succeeded is not computed anew.
-    assert not exit_codes["ERROR_SOME_FAILED"].invalidates_cache
+    # A force that is too large is as large the next time.
+    assert not exit_codes["ERROR_REFUSED"].invalidates_cache
 
 
 def test_caching(inputs):
@@ -235,3 +247,38 @@ def test_caching(inputs):
 def test_the_file_that_is_sent_is_the_file_of_the_node(inputs):
     with inputs["configurations"].base.repository.open("configurations.npz", "rb") as handle:
         assert len(Reader(handle)) == 3
+
+
+def test_a_failure_that_may_pass_is_not_served_from_the_cache(inputs, tmp_path):
+    """A full disk or a card without memory is no property of the configurations."""
+    (tmp_path / "full_disk.py").write_text(FULL_DISK)
+    keywords = {"folder": str(tmp_path)}
+    parameters = {"calculator": "full_disk:FullDisk", "keywords": keywords, "level_of_theory": "EMT"}
+    inputs["parameters"] = orm.Dict(parameters)
+    inputs["metadata"]["options"]["environment_variables"] = {"PYTHONPATH": str(tmp_path)}
+    with enable_caching(identifier="aiida.calculations:lpsgb.*"):
+        outputs, failed = run_get_node(AseLabelCalculation, **inputs)
+        assert (failed.exit_status, len(outputs["configurations"])) == (321, 2)
+        outputs, again = run_get_node(AseLabelCalculation, **inputs)
+    assert again.is_finished_ok, again.exit_message
+    assert not again.base.caching.is_created_from_cache
+    assert len(outputs["configurations"]) == 3
+
+
+FULL_DISK = """
+from pathlib import Path
+
+from ase.calculators.emt import EMT
+
+
+class FullDisk(EMT):
+    def __init__(self, folder):
+        super().__init__()
+        self.seen = Path(folder) / "seen"
+
+    def calculate(self, *args):
+        if not self.seen.exists():
+            self.seen.touch()
+            raise OSError("No space left on device")
+        super().calculate(*args)
+"""

@@ -1,4 +1,4 @@
-"""Label many configurations in one job with an ASE calculator."""
+"""Label many configurations in one job with an ASE calculator: `lpsgb.label.ase`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJob, CalcJobProcessSpec
+from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
 
-from aiida_lpsgb.data.configurations import ConfigurationsData
-from aiida_lpsgb.labelling.calculators import ENGINES
+from aiida_lpsgb.calculations.label.engine import LabelEngine
+from aiida_lpsgb.labelling import levels
+from aiida_lpsgb.labelling.calculators import PRETRAINED
 from aiida_lpsgb.labelling.cli import check_parameters
 from aiida_lpsgb.labelling.labels import MAX_FORCE
 
@@ -20,8 +21,13 @@ from aiida_lpsgb.labelling.labels import MAX_FORCE
 WALLTIME_FRACTION = 0.95
 
 
-class AseLabelCalculation(CalcJob):
+class AseLabelCalculation(LabelEngine, CalcJob):
     """Compute energy, forces and stress of configurations with `lpsgb-label`."""
+
+    CODE_PLUGIN = "lpsgb.label.ase"
+    LEVELS = levels.shipped("ase")
+    DEFAULTS = {"parameters": None}
+    PERIODIC = False
 
     CONFIGURATIONS_FILE = "configurations.npz"
     PARAMETERS_FILE = "parameters.json"
@@ -33,13 +39,12 @@ class AseLabelCalculation(CalcJob):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Declare ports, outputs and exit codes."""
         super().define(spec)
-        spec.input("configurations", valid_type=ConfigurationsData, help="Configurations to label.")
         spec.input(
             "parameters",
             valid_type=orm.Dict,
             serializer=orm.to_aiida_type,
             validator=validate_parameters,
-            help=f"`calculator`: {', '.join(sorted(ENGINES))}, or the import path `module:Class` of any ASE one; "
+            help=f"`calculator`: {', '.join(sorted(PRETRAINED))}, or the import path `module:Class` of any ASE one; "
             "`keywords`: its arguments; `level_of_theory`: the name its labels go by, made of these if not given; "
             f"`max_force_ev_angstrom` ({MAX_FORCE:g}): with a larger force a configuration counts as failed.",
         )
@@ -52,18 +57,9 @@ class AseLabelCalculation(CalcJob):
         options["input_filename"].default = cls.PARAMETERS_FILE
         options["output_filename"].default = cls.OUTPUT_FILE
 
-        spec.output(
-            "configurations",
-            valid_type=ConfigurationsData,
-            required=False,
-            help="The configurations that were labelled, in their order; absent if there is none.",
-        )
-        spec.output(
-            "results",
-            valid_type=orm.Dict,
-            required=False,
-            help="`n_configurations`, `n_labelled`, `failed` (place to reason), `not_begun` (places), "
-            "`level_of_theory`, `versions` (of ASE and the calculator).",
+        spec.outputs["results"].help = (
+            "`n_configurations`, `n_labelled`, `failed` (place to reason), `not_begun` (places), `level_of_theory`, "
+            "`versions` (of ASE and the calculator)."
         )
         spec.default_output_node = "results"
 
@@ -87,6 +83,12 @@ class AseLabelCalculation(CalcJob):
             321,
             "ERROR_SOME_FAILED",
             message="{failed} of {total} configurations could not be labelled; the first failed with: {detail}",
+            invalidates_cache=True,
+        )
+        spec.exit_code(
+            322,
+            "ERROR_REFUSED",
+            message="{failed} of {total} configurations have no label that can be used; the first: {detail}",
         )
         spec.exit_code(
             400,
@@ -94,6 +96,16 @@ class AseLabelCalculation(CalcJob):
             message="The wall time ended; {labelled} of {total} configurations are labelled.",
             invalidates_cache=True,
         )
+
+    @classmethod
+    def fill_builder(
+        cls, builder: ProcessBuilder, code: orm.AbstractCode, values: dict[str, Any], options: dict[str, Any]
+    ) -> None:
+        """Put code, parameters and options into a builder; `parameters` stand for a level if they are given."""
+        level = {key: value for key, value in values["level"].items() if key != "name"}
+        builder.code = code
+        builder.parameters = orm.Dict(values["parameters"] or level)
+        builder.metadata.options = options
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the parameters; the configurations are copied as they are."""

@@ -12,7 +12,7 @@ from aiida.engine import ExitCode
 from aiida.parsers import Parser
 from ase import Atoms
 
-from aiida_lpsgb.calculations.label import AseLabelCalculation
+from aiida_lpsgb.calculations.label.ase import AseLabelCalculation
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling import labels as label_files
 from aiida_lpsgb.labelling.calculators import level_of_theory
@@ -48,7 +48,7 @@ class AseLabelParser(Parser):
         configurations = self.node.inputs.configurations
         total = len(configurations)
         labelled = {index: label for index, label in labels.items() if not label.error and index < total}
-        failed = {index: label.error for index, label in sorted(labels.items()) if label.error}
+        failed = {index: label for index, label in sorted(labels.items()) if label.error and index < total}
         level = level_of_theory(self.node.inputs.parameters.get_dict())
         if labelled:
             images = _labelled(configurations, labelled)
@@ -56,7 +56,7 @@ class AseLabelParser(Parser):
         results = {
             "n_configurations": total,
             "n_labelled": len(labelled),
-            "failed": {str(index): error for index, error in failed.items()},
+            "failed": {str(index): label.error for index, label in failed.items()},
             "not_begun": [index for index in range(total) if index not in labels],
             "level_of_theory": level,
             "versions": self._versions(),
@@ -70,7 +70,7 @@ class AseLabelParser(Parser):
         _, brace, rest = first.partition("{")
         return json.loads(brace + rest) if first.startswith("calculator ") and rest.endswith("}") else {}
 
-    def _exit_code(self, results: dict[str, Any], failed: dict[int, str]) -> ExitCode | None:
+    def _exit_code(self, results: dict[str, Any], failed: dict[int, label_files.Label]) -> ExitCode | None:
         labelled, total = results["n_labelled"], results["n_configurations"]
         lines = self._read(self.node.get_option("output_filename")).strip().splitlines()
         last = lines[-1] if lines else ""
@@ -78,12 +78,15 @@ class AseLabelParser(Parser):
             return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(labelled=labelled, total=total)
         if results["not_begun"] or not last.startswith(_DONE):
             return self.exit_codes.ERROR_INTERRUPTED.format(labelled=labelled, total=total)
+        if not failed:
+            return None
+        errors = [label.error for label in failed.values() if not label.refused]
+        if not errors:
+            detail = next(iter(failed.values())).error
+            return self.exit_codes.ERROR_REFUSED.format(failed=len(failed), total=total, detail=detail)
         if not labelled:
-            return self.exit_codes.ERROR_ALL_FAILED.format(detail=next(iter(failed.values())))
-        if failed:
-            detail = next(iter(failed.values()))
-            return self.exit_codes.ERROR_SOME_FAILED.format(failed=len(failed), total=total, detail=detail)
-        return None
+            return self.exit_codes.ERROR_ALL_FAILED.format(detail=errors[0])
+        return self.exit_codes.ERROR_SOME_FAILED.format(failed=len(failed), total=total, detail=errors[0])
 
 
 def _labelled(configurations: ConfigurationsData, labels: Mapping[int, label_files.Label]) -> Iterator[Atoms]:
