@@ -5,11 +5,11 @@ offset would not fit, so that a coordinate costs two bytes, is off by at most 5e
 never accumulates error, and any frame or species is read without the others. What is stored is the unwrapped *scaled*
 position times a fixed reference cell (that of the first frame).
 
-Version 2, little-endian: magic, version (u4), four bytes of padding, offset of the tables (u8), length of the header
-(u8), padding to 64 bytes; offsets i2 ``(frames, atoms grouped by species, 3)``; from the offset of the tables on: cells
-f8, times f8, steps i8, key starts i8, order i8 (if atoms were regrouped), keys i4; at the end the header (JSON). Frames
-are written as they come, the tables when all are there. The format has no time stamps or random parts: equal content
-gives equal bytes.
+Version 2, little-endian: magic, version (u4), four bytes of padding, offset of the tables, length of the header and of
+the file (u8 each), padding to 64 bytes; offsets i2 ``(frames, atoms grouped by species, 3)``; from the offset of the
+tables on: cells f8, times f8, steps i8, key starts i8, order i8 (if atoms were regrouped), keys i4; at the end the
+header (JSON). Frames are written as they come, the tables when all are there. The format has no time stamps or random
+parts: equal content gives equal bytes.
 """
 
 from __future__ import annotations
@@ -202,8 +202,9 @@ def _write_tables(handle: IO[bytes], encoded: Encoded) -> None:
     }
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     handle.write(text)
+    places = np.array([begin, len(text), handle.tell()], "<u8")
     handle.seek(0)
-    handle.write(_MAGIC + np.array([VERSION, 0], "<u4").tobytes() + np.array([begin, len(text)], "<u8").tobytes())
+    handle.write(_MAGIC + np.array([VERSION, 0], "<u4").tobytes() + places.tobytes())
 
 
 def _run_lengths(symbols: Sequence[str]) -> list[list]:
@@ -396,14 +397,15 @@ def load(source: str | os.PathLike | IO[bytes]) -> Encoded:
 
 
 def _read_2(handle: IO[bytes], head: bytes, name: str) -> Encoded:
-    begin, length = (int(v) for v in np.frombuffer(head, "<u8", 2, 16))
+    begin, length, end = (int(v) for v in np.frombuffer(head, "<u8", 3, 16))
     # Not every stream's seek() says where it went, as io's do: that of a packed repository object does not.
     handle.seek(0, os.SEEK_END)
-    size = handle.tell()
-    if begin < _SUPERBLOCK or begin + length > size:
-        raise TrajectoryFormatError(f"{name} has been cut short: it was not finished, or its end is missing")
+    missing = end - handle.tell()
+    if missing > 0 or not _SUPERBLOCK <= begin <= begin + length <= end:
+        lacking = f"{missing} bytes are missing at the end" if missing > 0 else "it was not finished"
+        raise TrajectoryFormatError(f"{name} has been cut short: {lacking}")
     handle.seek(begin)
-    tables = handle.read(size - begin)
+    tables = handle.read(end - begin)
     header = _header(tables[len(tables) - length :], name)
     symbols = [str(s) for s, n in header["symbols"] for _ in range(n)]
     n_frames, n_atoms, n_keys = int(header["n_frames"]), len(symbols), int(header["n_keys"])
