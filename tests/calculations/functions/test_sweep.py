@@ -59,5 +59,5 @@ def test_frames_are_spread_over_the_segments_of_a_run():
     segments = {"a_segment_000": segment(6), "a_segment_001": segment(2), "b_segment_000": segment(3)}
     found = sample_frames(orm.Dict({"n_frames": 4}), **segments)
     assert len(found) == 4 + 3
-    sources = [image.info["source"] for image in found.get_images()]
+    sources = [image.info["source"] for image in found]
     assert sources == ["a"] * 4 + ["b"] * 3
