@@ -61,7 +61,9 @@ def test_results_of_the_analysis_become_nodes():
     regions = region_diffusivity(run, "Li", {"slab": Slab(2, (0.5,), 8.0)}, charge=1, temperature_K=500)
     for result in (whole, *regions.values()):
         node = orm.load_node(DiffusivityData(result.scalars(), result.arrays()).store().pk)
-        assert node.scalars() == result.scalars()
+        assert set(node.scalars()) == set(result.scalars())
+        assert node.base.attributes.get("verdict") == result.verdict.sentence
+        assert node.base.attributes.get("normal_cm2_s") == pytest.approx(result.normal.value)
         assert node.value == pytest.approx(result.value)
         assert set(node.get_arraynames()) == set(result.arrays())
     names = ("lateral_cm2_s", "normal_cm2_s", "isotropy", "upper_limit_cm2_s", "verdict", "charge")
