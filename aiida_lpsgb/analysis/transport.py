@@ -111,7 +111,7 @@ OBSERVABLES = [
         compute=observe,
         headline=(*_HEADLINE, "haven_ratio", "haven_ratio_uncertainty"),
         rows=rows,
-        caption="Mean-squared displacement and the window of the fit.",
+        captions={"": "Mean-squared displacement and the window of the fit."},
         node="diffusivity",
     ),
     Observable(
@@ -126,7 +126,7 @@ OBSERVABLES = [
         compute=observe_regions,
         headline=(*_HEADLINE, "region", "estimator", "residence_ps", "still_there", "mean_ions"),
         rows=region_rows,
-        caption="Mean-squared displacement in a region and the window of the fit",
+        captions={"": "Mean-squared displacement in a region and the window of the fit."},
         node="diffusivity",
         needs_regions=True,
     ),

@@ -306,6 +306,7 @@ def msd(
             axes.plot(ends, intercept_A2 + slope_A2_ps * ends, "--", color=COLOURS[1], label="fit")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    _label_lags(axes, lags[keep])
     positive = total[keep & (total > 0)]
     if len(positive):
         axes.set_ylim(positive.min() * 0.1, positive.max() * 2)
@@ -313,6 +314,13 @@ def msd(
     axes.set_ylabel("mean-squared displacement  (Å²)")
     axes.legend(loc="upper left")
     return figure
+
+
+def _label_lags(axes: Axes, lags: np.ndarray) -> None:
+    """Plain numbers; on a short axis two and five times the powers of ten as well."""
+    axes.xaxis.set_major_formatter("{x:g}")
+    short = len(lags) > 0 and lags.max() < 100 * lags.min()
+    axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if short and f"{x:.0e}"[0] in "25" else "")
 
 
 @styled
