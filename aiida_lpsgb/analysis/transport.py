@@ -105,7 +105,7 @@ OBSERVABLES = [
         order=60,
         summary="Diffusion of a species in the whole cell, with its conductivity.",
         parameters=parameters_of(
-            diffusion.diffusivity, **_COMMON, skip_ps=NOT_NEGATIVE, tolerance=POSITIVE, jump_length_A=POSITIVE
+            diffusion.diffusivity, **_COMMON, skip_ps=NOT_NEGATIVE, tolerance=POSITIVE, hop_length_A=POSITIVE
         )
         | _CHARGE,
         compute=observe,
