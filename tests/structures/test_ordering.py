@@ -10,6 +10,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from aiida_lpsgb.structures import ordering
+from aiida_lpsgb.structures.cif import read_cif
 
 CHARGES = {"Li": 1, "P": 5, "S": -2}
 
@@ -32,7 +33,7 @@ def test_cif_has_the_published_cell_and_bonds(disordered):
 
 
 def test_cif_from_text_equals_cif_from_file(disordered, cif_path):
-    assert ordering.read_cif(cif_path.read_text()) == disordered
+    assert read_cif(cif_path.read_text()) == disordered
 
 
 def test_all_arrangements_of_one_cell(disordered):
@@ -141,4 +142,4 @@ def test_several_structures_in_a_cif(tmp_path):
     path.write_text(text + text.replace("data_a", "data_b"))
     assert len(read(path, index=":", format="cif")) == 2
     with pytest.raises(ValueError, match="found 2"):
-        ordering.read_cif(path)
+        read_cif(path)

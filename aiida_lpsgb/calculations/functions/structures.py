@@ -1,13 +1,19 @@
-"""Calcfunctions over `aiida_lpsgb.structures`: every structure's history leads back to the file it came from."""
+"""Calcfunctions over `aiida_lpsgb.structures`: every structure's history leads back to the file it came from.
+
+Input that cannot be used is refused: the process finishes with exit code 410 and the reason as its message, and has no
+outputs.
+"""
 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Collection, Sequence
+from functools import wraps
 from typing import Any
 
 from aiida import orm
-from aiida.engine import calcfunction
+from aiida.engine import ExitCode, calcfunction
 from aiida.plugins import DataFactory
 from ase import Atoms
 from pymatgen.core import Structure
@@ -18,9 +24,13 @@ from aiida_lpsgb.structures import bicrystal as bicrystals
 from aiida_lpsgb.structures import grain_boundary as grain_boundaries
 from aiida_lpsgb.structures import interface as interfaces
 from aiida_lpsgb.structures import supercell as supercells
+from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import Crystal
 from aiida_lpsgb.structures.units import survey
-from aiida_lpsgb.structures.validation import require_ordered
+from aiida_lpsgb.structures.validation import StructureWarning, require_ordered
+
+#: Exit status of a calcfunction that refuses its input.
+REFUSED = 410
 
 CRYSTAL_KEYS = ("cutoffs", "charges")
 SIZE_KEYS = ("width", "region", "n_atoms", "vacuum")
@@ -31,10 +41,25 @@ BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
 AMORPHOUS_REQUIRED = ("centre", "unit")
 AMORPHOUS_KEYS = set(inspect.signature(amorphous.characterise).parameters) - {"atoms"}
 RATTLE_REQUIRED = ("amplitude", "n")
+ORDER_KEYS = set(inspect.signature(ordering.order).parameters) - {"structure", "seed"} | {"check_formula"}
 INTERFACE_KEYS = set(inspect.signature(interfaces.interface).parameters) - {"crystal", "glass"}
 
 
+def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a calcfunction end with exit code 410 and the reason where its input cannot be used."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except ValueError as error:
+            return ExitCode(REFUSED, str(error))
+
+    return wrapped
+
+
 @calcfunction
+@refusing
 def order(
     structure: orm.Data, parameters: orm.Dict, seed: orm.Int, potential: orm.Data | None = None
 ) -> dict[str, orm.Data]:
@@ -45,9 +70,10 @@ def order(
     structure : CifData or StructureData
         The crystal, its sites partially occupied.
     parameters : Dict
-        ``charges`` (element to formal charge) and, optionally, the other keywords of
-        :func:`aiida_lpsgb.structures.ordering.order`: ``n_candidates``, ``supercell``, ``rank_by``, ``keep_shares``,
-        ``max_deviation``, ``n_samples``.
+        ``charges`` (element to formal charge; a fully ordered crystal can do without) and, optionally, the other
+        keywords of :func:`aiida_lpsgb.structures.ordering.order`: ``n_candidates``, ``supercell``, ``max_atoms``,
+        ``rank_by``, ``keep_shares``, ``max_deviation``, ``n_samples``, ``min_distances``; and ``check_formula`` of
+        :func:`aiida_lpsgb.structures.cif.read_cif`.
     seed : Int
         Of the sampling of cells too large to enumerate.
     potential : PotentialData, optional
@@ -57,26 +83,30 @@ def order(
     -------
     dict
         ``structure`` (StructureData, the best arrangement), ``others`` (``candidate_1`` …, next best first) and
-        ``results`` (Dict: ``ewald_energies_eV``, ``log_probabilities``, ``composition_deviation``, and ``energies_eV``
-        with a potential).
+        ``results`` (Dict: ``ewald_energies_eV``, ``log_probabilities``, ``composition_deviation``, ``supercell``,
+        ``occupancies`` of the best, asked and filled, ``warnings``, and ``energies_eV`` with a potential).
     """
-    candidates = ordering.order(
-        _partially_occupied(structure), seed=seed.value, **_options(parameters, ordering.order, "charges")
-    )
+    options = parameters.get_dict()
+    _require_known(options, ORDER_KEYS)
+    disordered, said = _partially_occupied(structure, options.pop("check_formula", True))
+    candidates = ordering.order(disordered, seed=seed.value, **options)
     results = {}
     if potential is not None:
         candidates = ordering.rank(candidates, _calculator(potential))
         results["energies_eV"] = [atoms.info["energy_eV"] for atoms in candidates]
+    best = candidates[0].info
     results |= {
         "n_candidates": len(candidates),
         "ewald_energies_eV": [atoms.info["ewald_energy_eV"] for atoms in candidates],
         "log_probabilities": [atoms.info["log_probability"] for atoms in candidates],
-        "composition_deviation": candidates[0].info["composition_deviation"],
+        **{key: best[key] for key in ("composition_deviation", "supercell", "occupancies")},
+        "warnings": said + best["warnings"],
     }
     return _ranked_outputs(candidates, results)
 
 
 @calcfunction
+@refusing
 def start_set(parameters: orm.Dict, seed: orm.Int, **structures: orm.StructureData) -> orm.Data:
     """Strain and rattle structures into the start set of a potential.
 
@@ -104,6 +134,7 @@ def start_set(parameters: orm.Dict, seed: orm.Int, **structures: orm.StructureDa
 
 
 @calcfunction
+@refusing
 def supercell(structure: orm.StructureData, parameters: orm.Dict) -> orm.StructureData:
     """Repeat a structure.
 
@@ -124,6 +155,7 @@ def supercell(structure: orm.StructureData, parameters: orm.Dict) -> orm.Structu
 
 
 @calcfunction
+@refusing
 def bicrystal(
     structure: orm.StructureData,
     parameters: orm.Dict,
@@ -165,6 +197,7 @@ def bicrystal(
 
 
 @calcfunction
+@refusing
 def rattle(structure: orm.StructureData, parameters: orm.Dict, seed: orm.Int) -> dict[str, orm.StructureData]:
     """Displace every atom of a structure by Gaussian noise, in several copies.
 
@@ -188,6 +221,7 @@ def rattle(structure: orm.StructureData, parameters: orm.Dict, seed: orm.Int) ->
 
 
 @calcfunction
+@refusing
 def boundary_energies(
     descriptions: orm.Dict, bulk_results: orm.Dict, bulk: orm.StructureData, **relaxed: orm.Dict
 ) -> orm.Dict:
@@ -233,6 +267,7 @@ def boundary_energies(
 
 
 @calcfunction
+@refusing
 def interface(crystal: orm.StructureData, glass: orm.StructureData, parameters: orm.Dict) -> dict[str, orm.Data]:
     """Join a glass to a crystal plane on both sides.
 
@@ -265,6 +300,7 @@ def interface(crystal: orm.StructureData, glass: orm.StructureData, parameters: 
 
 
 @calcfunction
+@refusing
 def amorphous_report(structure: orm.StructureData, reference: orm.StructureData, parameters: orm.Dict) -> orm.Dict:
     """Measure long-range order, density and units of a quenched structure and of the crystal it was.
 
@@ -287,6 +323,27 @@ def amorphous_report(structure: orm.StructureData, reference: orm.StructureData,
     return orm.Dict(
         {name: amorphous.characterise(_ordered(node, name), **options).as_dict() for name, node in nodes.items()}
     )
+
+
+def order_request_error(options: dict[str, Any]) -> str | None:
+    """Say what is wrong with the parameters of `lpsgb.order`, or None."""
+    try:
+        _require_known(options, ORDER_KEYS)
+        for key in ("n_candidates", "n_samples", "max_atoms"):
+            if key in options and not (isinstance(options[key], int) and options[key] >= 1):
+                raise ValueError(f"{key} must be a whole number of at least 1, not {options[key]!r}")
+        if options.get("rank_by", "ewald") not in ordering.RANKINGS:
+            raise ValueError(f"rank_by must be one of {', '.join(ordering.RANKINGS)}, not {options['rank_by']!r}")
+        charges = options.get("charges")
+        if charges is not None and not (isinstance(charges, dict) and all(map(_is_number, charges.values()))):
+            raise ValueError(f"charges must give a number for each element, not {charges!r}")
+    except ValueError as error:
+        return f"ordering: {error}"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def boundary_request_error(options: dict[str, Any], structure: orm.StructureData | None = None) -> str | None:
@@ -355,13 +412,16 @@ def _calculator(potential: orm.Data) -> MTPCalculator:
     return MTPCalculator(potential.mtp, potential.species)
 
 
-def _partially_occupied(node: orm.Data) -> Structure:
-    """Return the crystal of a CifData or StructureData with its occupancies."""
-    if isinstance(node, orm.CifData):
-        return ordering.read_cif(node.get_content())
+def _partially_occupied(node: orm.Data, check_formula: bool = True) -> tuple[Structure, list[str]]:
+    """Return the crystal of a CifData or StructureData with its occupancies, and what reading it warned of."""
     if isinstance(node, orm.StructureData):
-        return node.get_pymatgen_structure()
-    raise TypeError(f"structure must be CifData or StructureData, not {type(node).__name__}")
+        return node.get_pymatgen_structure(), []
+    if not isinstance(node, orm.CifData):
+        raise ValueError(f"structure must be CifData or StructureData, not {type(node).__name__}")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", StructureWarning)
+        disordered = read_cif(node.get_content(), check_formula=check_formula)
+    return disordered, [str(item.message) for item in caught if item.category is StructureWarning]
 
 
 def _ordered(node: orm.StructureData, name: str) -> Atoms:

@@ -4,7 +4,7 @@ import pytest
 from aiida import orm
 from aiida.plugins import CalculationFactory
 
-from aiida_lpsgb.structures.ordering import read_cif
+from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.units import survey
 
 CIF = Path(__file__).parents[3] / "examples" / "data" / "beta-li3ps4.cif"
