@@ -74,10 +74,36 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
         click.echo(f"Warning: {message}", err=True)
 
 
+#: Searches for twists above this area take longer than some seconds, Å².
+LARGE_AREA = 3000.0
+
 INPUT = click.argument("crystal", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-OUTPUT = click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write; ASE formats."
-)
+
+
+def _writable(_ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse the name of a file that cannot be written before anything is computed."""
+    from aiida_lpsgb.structures.files import require_writable
+
+    if value is not None:
+        try:
+            require_writable(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param=parameter) from error
+    return value
+
+
+def _output(required: bool) -> Callable:
+    """The option that names the file to write."""
+    return click.option(
+        *("-o", "--output"),
+        type=click.Path(dir_okay=False, path_type=Path),
+        required=required,
+        callback=_writable,
+        help="File to write, its format by its name: .extxyz, .cif, POSCAR, .data (LAMMPS), and others of ASE.",
+    )
+
+
+OUTPUT = _output(required=True)
 PICTURE = click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG to draw it to.")
 MAX_AREA = click.option("--max-area", type=float, default=1500.0, show_default=True, help="Largest area, Å².")
 WIDTH = click.option("--width", type=float, default=25.0, show_default=True, help="Least thickness of a grain, Å.")
@@ -230,8 +256,10 @@ def strain(
 
 @structure.command()
 @INPUT
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; ASE formats.")
-@click.option("--axis", callback=_indices, help="Tilt or twist axis [uvw], such as 0,0,1.")
+@_output(required=False)
+@click.option(
+    "--axis", callback=_indices, help="Tilt or twist axis [uvw], such as 0,0,1; without, a twist is about the normal."
+)
 @click.option("--plane", callback=_indices, required=True, help="Boundary plane (hkl) of grain 1, such as 1,2,0.")
 @click.option(
     "--kind",
@@ -257,7 +285,7 @@ def strain(
 @click.option(
     "--parent",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The crystal before it was relaxed, whose symmetry counts.",
+    help="The crystal before it was relaxed or ordered (also its CIF with partial sites), whose symmetry counts.",
 )
 @CHARGES
 @CUTOFFS
@@ -285,7 +313,8 @@ def boundary(
     **request: Any,
 ) -> None:
     """Build bicrystals of the ordered CRYSTAL with two grain boundaries a cell."""
-    from aiida_lpsgb.structures import bicrystal, grain_boundary
+    from aiida_lpsgb.structures import bicrystal
+    from aiida_lpsgb.structures.boundary import boundaries, require_boundary
     from aiida_lpsgb.structures.crystal import Crystal
     from aiida_lpsgb.structures.files import read_atoms, read_structure
 
@@ -293,24 +322,36 @@ def boundary(
         read_atoms(crystal), cutoffs=cutoffs, charges=charges, parent=read_structure(parent) if parent else None
     )
     request["convention"] = "pseudo-cubic" if pseudo_cubic else "lattice"
-    if list_only:
-        for found in grain_boundary.boundaries(setting, **request):
-            click.echo(
-                f"true angle {found.angle_deg:7.3f}°  area {found.area:9.2f} Å²  strain {found.max_strain:.3%}  "
-                f"spacing {found.grains[0].plane.spacing:.3f} Å"
-            )
-        return
-    if output is None:
+    if output is None and not list_only:
         raise click.UsageError("give the file to write with --output, or --list")
-    built = bicrystal.grain_boundary(
+    if request["max_area"] > LARGE_AREA and request["kind"] == "twist":
+        click.echo(
+            f"looking for common cells of up to {request['max_area']:g} Å²; --max-area, --angle or less --max-strain "
+            "narrow the search",
+            err=True,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StructureWarning)  # what is no boundary is refused here
+        found = boundaries(setting, **request, smallest=not list_only)
+    require_boundary(found)
+    if list_only:
+        for item in found:
+            click.echo(
+                f"true angle {item.angle_deg:7.3f}°  area {item.area:9.2f} Å²  strain {item.max_strain:.3%}  "
+                f"spacing {item.grains[0].plane.spacing:.3f} Å"
+            )
+            for note in item.notes:
+                click.echo(f"  {note}")
+        return
+    built = bicrystal.bicrystals(
         setting,
+        found[0],
         n_candidates=candidates,
         calculator=_calculator(potential, species),
         width=width,
         region=region,
         n_atoms=n_atoms,
         vacuum=vacuum,
-        **request,
     )
     for i, atoms in enumerate(built):
         drawn = picture and _numbered(picture, i, candidates)

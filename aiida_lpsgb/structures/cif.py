@@ -100,7 +100,8 @@ def read_cif(source: str | PathLike, occupancy_tolerance: float = 1.02, *, check
     Raises
     ------
     ValueError
-        If the file holds no structure or more than one, or a row of it cannot be right; the message names site and line.
+        If the file holds no structure or more than one, or a row of it cannot be right; the message names site and
+        line.
     """
     is_text = isinstance(source, str) and any(line.startswith("data_") for line in source.splitlines())
     text = str(source) if is_text else Path(source).read_bytes().decode("utf-8", errors="replace")
@@ -374,8 +375,8 @@ def _overfull(site: _Site, total: float, tolerance: float) -> str:
     parts = ", ".join(f"{element} {share:.2f}" for row in site.rows for element, share in row.shares.items())
     named = ", ".join(f"{row.label} in line {row.line}" for row in site.rows)
     return (
-        f"occupancies of the site at ({place}) add up to {total:.2f} ({parts}; {named}); up to {tolerance:.2f} is taken "
-        "for rounding"
+        f"occupancies of the site at ({place}) add up to {total:.2f} ({parts}; {named}); up to {tolerance:.2f} is "
+        "taken for rounding"
     )
 
 

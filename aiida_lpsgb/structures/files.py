@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ase import Atoms
 from ase.io import read, write
-from ase.io.formats import UnknownFileTypeError, filetype
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from ase.io.lammpsdata import write_lammps_data
 from pymatgen.core import Structure
 
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.validation import require_ordered
 
-__all__ = ["read_atoms", "read_structure", "write_atoms"]
+__all__ = ["read_atoms", "read_structure", "require_writable", "write_atoms"]
 
 LAMMPS_SUFFIXES = (".data", ".lmp", ".lammps")
 
@@ -96,18 +96,39 @@ def write_atoms(path: str | PathLike, atoms: Atoms) -> None:
         If the name stands for no format that can be written.
     """
     path = Path(path)
+    require_writable(path)
     if path.suffix in LAMMPS_SUFFIXES:
         elements = list(dict.fromkeys(atoms.get_chemical_symbols()))
         write_lammps_data(path, atoms, specorder=elements, masses=True)
+    else:
+        write(path, atoms)
+
+
+def require_writable(path: str | PathLike) -> None:
+    """Refuse a file name that stands for no format in which structures are written.
+
+    Parameters
+    ----------
+    path : path
+        The name.
+
+    Raises
+    ------
+    ValueError
+        If it does not; the message names formats.
+    """
+    path = Path(path)
+    if path.suffix in LAMMPS_SUFFIXES:
         return
     try:
-        write(path, atoms)
-    except (UnknownFileTypeError, NotImplementedError, ValueError, AttributeError) as error:
-        path.unlink(missing_ok=True)
+        writable = ioformats[filetype(str(path), read=False, guess=False)].can_write
+    except (UnknownFileTypeError, KeyError):
+        writable = False
+    if not writable:
         raise ValueError(
-            f"{path}: {path.suffix or path.name!r} is no format that a structure can be written in ({_first(error)}); "
-            "use .extxyz, .cif, .vasp or the name POSCAR, .xsf, .json, or .data for LAMMPS"
-        ) from error
+            f"{path}: {path.suffix or path.name!r} is no format that a structure can be written in; use .extxyz, .cif, "
+            ".vasp or the name POSCAR, .xsf, .json, or .data for LAMMPS"
+        )
 
 
 def _is_cif(path: Path) -> bool:

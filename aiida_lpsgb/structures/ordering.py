@@ -30,6 +30,7 @@ from aiida_lpsgb.structures.validation import require_charges
 __all__ = ["order", "rank"]
 
 VACANCY = ""
+ORIGINAL = "original_label"
 RANKINGS = ("ewald", "occupancy")
 #: Arrangements evaluated one by one; a cell with more is sampled.
 ENUMERATION_LIMIT = 50_000
@@ -136,8 +137,7 @@ def order(
     _refuse_overlaps(structure, limits)
 
     matrix, better = _choose_supercell(structure, charges, keep_shares, max_deviation, supercell, max_atoms)
-    cell = structure.copy()
-    cell.make_supercell(matrix, to_unit_cell=True)
+    cell = _repeated(structure, matrix)
     pools = _pools(cell, keep_shares)
     counts, deviation = _whole_counts(cell, pools, charges, max_deviation)
     filling = _Filling(cell, pools, charges, limits, OCCUPANCY_WEIGHT_EV if rank_by == "occupancy" else 0.0)
@@ -299,6 +299,16 @@ def _choose_supercell(
             repeats = tuple(_repeats(structure, n).tolist())
             return np.eye(3, dtype=int) if first is None else first, f"{repeats} of {n * n_atoms:.0f} atoms"
     return np.eye(3, dtype=int) if first is None else first, None
+
+
+def _repeated(structure: Structure, matrix: np.ndarray) -> Structure:
+    """The supercell, every site with the label that its original has."""
+    cell = structure.copy()
+    cell.add_site_property(ORIGINAL, [site.label for site in structure])
+    cell.make_supercell(matrix, to_unit_cell=True)
+    for site in cell:
+        site.label = site.properties[ORIGINAL]
+    return cell
 
 
 def _repeats(structure: Structure, n: int) -> np.ndarray:
@@ -505,7 +515,7 @@ def _arrangements(filling: _Filling, counts: Sequence[tuple[int, ...]], n_sample
 
 
 def _packed(filling: _Filling, counts: Sequence[tuple[int, ...]], rng: np.random.Generator) -> np.ndarray | None:
-    """Solve for an arrangement without atoms that are too close, the most probable (or a random one); None without any."""
+    """Solve for an arrangement without atoms that are too close, the most probable or a random one; None if none is."""
     chosen = [(i, filling.code[label]) for pool in filling.pools for i in pool.sites for label in pool.labels if label]
     index = {item: k for k, item in enumerate(chosen)}
     rows, lower, upper = [], [], []

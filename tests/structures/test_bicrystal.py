@@ -16,10 +16,10 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from aiida_lpsgb.structures import bicrystal
+from aiida_lpsgb.structures.boundary import boundaries
 from aiida_lpsgb.structures.coincidence import NoCoincidence
 from aiida_lpsgb.structures.contact import FAR
 from aiida_lpsgb.structures.crystal import Crystal
-from aiida_lpsgb.structures.grain_boundary import boundaries
 from aiida_lpsgb.structures.units import survey
 
 TABLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "data" / "grain_boundaries.yaml").read_text())

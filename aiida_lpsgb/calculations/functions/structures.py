@@ -21,9 +21,9 @@ from pymatgen.core import Structure
 from aiida_lpsgb.mtp.calculator import MTPCalculator
 from aiida_lpsgb.structures import amorphous, ordering, strain
 from aiida_lpsgb.structures import bicrystal as bicrystals
-from aiida_lpsgb.structures import grain_boundary as grain_boundaries
 from aiida_lpsgb.structures import interface as interfaces
 from aiida_lpsgb.structures import supercell as supercells
+from aiida_lpsgb.structures.boundary import Boundary, boundaries, require_boundary
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import Crystal
 from aiida_lpsgb.structures.units import survey
@@ -33,10 +33,10 @@ from aiida_lpsgb.structures.validation import StructureWarning, require_ordered
 REFUSED = 410
 
 CRYSTAL_KEYS = ("cutoffs", "charges")
-SIZE_KEYS = ("width", "region", "n_atoms", "vacuum")
-BOUNDARY_REQUIRED = ("axis", "plane")
-REQUEST_KEYS = set(inspect.signature(grain_boundaries.boundaries).parameters) - {"crystal"}
-BUILD_KEYS = set(inspect.signature(bicrystals.grain_boundary).parameters) - {"crystal", "calculator", "request"}
+SIZE_KEYS = ("width", "region", "n_atoms")
+BOUNDARY_REQUIRED = ("plane",)
+REQUEST_KEYS = set(inspect.signature(boundaries).parameters) - {"crystal", "smallest"}
+BUILD_KEYS = set(bicrystals.BUILD_OPTIONS) - {"calculator", "vacuum"}
 BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
 AMORPHOUS_REQUIRED = ("centre", "unit")
 AMORPHOUS_KEYS = set(inspect.signature(amorphous.characterise).parameters) - {"atoms"}
@@ -160,7 +160,7 @@ def bicrystal(
     structure: orm.StructureData,
     parameters: orm.Dict,
     potential: orm.Data | None = None,
-    parent: orm.StructureData | None = None,
+    parent: orm.Data | None = None,
 ) -> dict[str, orm.Data]:
     """Build bicrystals with two grain boundaries a cell out of whole molecular units.
 
@@ -169,15 +169,16 @@ def bicrystal(
     structure : StructureData
         The crystal, ordered, in the setting that the indices refer to.
     parameters : Dict
-        ``axis``, ``plane`` and, optionally, ``kind``, ``convention``, ``sigma``, ``angle``, ``plane_2``, ``direction``,
-        ``direction_2``, ``max_strain``, ``max_area`` (:func:`aiida_lpsgb.structures.grain_boundary.boundaries`),
-        ``n_candidates``, ``width``, ``region``, ``n_atoms``, ``vacuum``, ``shift_step``, ``contact``, ``n_scanned``
-        (:func:`aiida_lpsgb.structures.bicrystal.grain_boundary`), ``cutoffs`` (bonds, such as ``{"P-S": 2.5}``) and
+        ``plane`` and, optionally, ``axis`` (which tilts need), ``kind``, ``convention``, ``sigma``, ``angle``,
+        ``angle_tolerance``, ``plane_2``, ``direction``, ``direction_2``, ``max_strain``, ``max_area``
+        (:func:`aiida_lpsgb.structures.boundary.boundaries`), ``n_candidates``, ``width``, ``region``, ``n_atoms``,
+        ``shift_step``, ``contact``, ``n_scanned`` (:func:`aiida_lpsgb.structures.bicrystal.bicrystals`), ``cutoffs``
+        (bonds, such as ``{"P-S": 2.5}``) and
         ``charges`` (:class:`aiida_lpsgb.structures.crystal.Crystal`).
     potential : PotentialData, optional
         If given, shifts and gaps are ranked by its energies, else by density.
-    parent : StructureData, optional
-        The crystal before it was relaxed: symmetry that it has lost counts as well
+    parent : StructureData or CifData, optional
+        The crystal before it was relaxed or ordered: symmetry that it has lost counts as well
         (:class:`aiida_lpsgb.structures.crystal.Crystal`).
 
     Returns
@@ -187,11 +188,13 @@ def bicrystal(
         ``candidates``, a list with orientation, strain, cut, shift, gaps and ``regions`` of each, in the same order).
     """
     options = parameters.get_dict()
+    _refuse_vacuum(options)
     _require_known(options, BOUNDARY_KEYS, BOUNDARY_REQUIRED)
     crystal = _crystal(structure, options, parent)
+    found = _boundaries(crystal, options)
     calculator = None if potential is None else _calculator(potential)
-    request = {key: value for key, value in options.items() if key not in CRYSTAL_KEYS}
-    built = bicrystals.grain_boundary(crystal, calculator=calculator, **request)
+    building = {key: value for key, value in options.items() if key in BUILD_KEYS}
+    built = bicrystals.bicrystals(crystal, found[0], calculator=calculator, **building)
     descriptions = [{**atoms.info["grain_boundary"], "n_atoms": len(atoms)} for atoms in built]
     return _ranked_outputs(built, {"candidates": descriptions})
 
@@ -242,11 +245,16 @@ def boundary_energies(
         ``energies_J_m2`` by candidate, ``lowest`` (the name of the lowest), ``bulk_energy_eV_per_atom``, ``candidates``
         (their descriptions by name) and ``regions`` of the lowest.
     """
+    if not relaxed:
+        raise ValueError("relaxed: give the results of at least one relaxed candidate")
     per_atom = bulk_results["minimised_energies_eV"][-1] / len(bulk.sites)
     known = {f"candidate_{i}": entry for i, entry in enumerate(descriptions["candidates"])}
     energies = {}
     for name, results in relaxed.items():
+        if name not in known:
+            raise ValueError(f"relaxed: no {name} among the candidates described, {', '.join(known)}")
         entry = known[name]
+        _refuse_vacuum({"vacuum": entry.get("vacuum_A", 0.0)})
         energies[name] = bicrystals.boundary_energy(
             results["minimised_energies_eV"][-1],
             entry["n_atoms"],
@@ -264,6 +272,27 @@ def boundary_energies(
             "regions": known[lowest]["regions"],
         }
     )
+
+
+@calcfunction
+@refusing
+def lowest(**results: orm.Dict) -> orm.Dict:
+    """Pick the relaxation of lowest energy.
+
+    Parameters
+    ----------
+    results : Dict
+        ``results`` of `lpsgb.md` runs that ended with a minimisation, each under a name; all of one composition.
+
+    Returns
+    -------
+    Dict
+        ``lowest`` (its name) and ``energies_eV`` (by name).
+    """
+    if not results:
+        raise ValueError("give the results of at least one relaxation")
+    energies = {name: node["minimised_energies_eV"][-1] for name, node in sorted(results.items())}
+    return orm.Dict({"lowest": min(energies, key=energies.get), "energies_eV": energies})
 
 
 @calcfunction
@@ -346,17 +375,37 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def boundary_request_error(options: dict[str, Any], structure: orm.StructureData | None = None) -> str | None:
+def boundary_request_error(
+    options: dict[str, Any], structure: orm.StructureData | None = None, parent: orm.Data | None = None
+) -> str | None:
     """Say what is wrong with the parameters of `lpsgb.bicrystal`, with the crystal if it is given, or None."""
     try:
+        _refuse_vacuum(options)
         _require_known(options, BOUNDARY_KEYS, BOUNDARY_REQUIRED)
         if structure is not None:
-            request = {key: value for key, value in options.items() if key in REQUEST_KEYS}
-            grain_boundaries.boundaries(_crystal(structure, options), **request)
+            _boundaries(_crystal(structure, options, parent), options)
             bicrystals.check_sizes(**{key: options[key] for key in SIZE_KEYS if key in options})
     except (TypeError, ValueError) as error:
         return f"boundary: {error}"
     return None
+
+
+def _boundaries(crystal: Crystal, options: dict[str, Any]) -> list[Boundary]:
+    """Find the boundary that is asked for; what is none is refused."""
+    request = {"axis": None, **{key: value for key, value in options.items() if key in REQUEST_KEYS}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StructureWarning)
+        found = boundaries(crystal, **request, smallest=True)
+    require_boundary(found)
+    return found
+
+
+def _refuse_vacuum(options: dict[str, Any]) -> None:
+    if options.get("vacuum"):
+        raise ValueError(
+            "vacuum: the energy of a boundary is that of a cell with two of them; with vacuum it would hold two free "
+            "surfaces as well (aiida_lpsgb.structures.bicrystal.build makes such cells)"
+        )
 
 
 def rattle_request_error(options: dict[str, Any]) -> str | None:
@@ -400,10 +449,10 @@ def _repeated(structure: orm.StructureData, parameters: orm.Dict) -> Atoms:
     return supercells.at_least(atoms, **_options(parameters, supercells.at_least))
 
 
-def _crystal(structure: orm.StructureData, options: dict[str, Any], parent: orm.StructureData | None = None) -> Crystal:
+def _crystal(structure: orm.StructureData, options: dict[str, Any], parent: orm.Data | None = None) -> Crystal:
     return Crystal(
         _ordered(structure, "structure"),
-        parent=None if parent is None else _ordered(parent, "parent"),
+        parent=None if parent is None else _partially_occupied(parent, check_formula=False)[0],
         **{key: options[key] for key in CRYSTAL_KEYS if key in options},
     )
 
