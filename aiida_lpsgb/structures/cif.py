@@ -404,11 +404,12 @@ def _compare_formula(block: _Block, structure: Structure) -> None:
     units = [_number(given, "_cell_formula_units_Z"), 1.0] if given else _possible_units(read, stated)
     elements = sorted({element.symbol for element in [*read, *stated]})
 
-    def missing(n: float) -> dict[str, float]:
-        return {e: read[e] - n * stated[e] for e in elements}
+    def differences(n: float) -> dict[str, float]:
+        missing = {element: read[element] - n * stated[element] for element in elements}
+        return {e: x for e, x in missing.items() if abs(x) > max(0.02, 0.01 * n * stated[e])}
 
-    n = min(units, key=lambda n: max(abs(x) for x in missing(n).values()))
-    off = {e: x for e, x in missing(n).items() if abs(x) > max(0.02, 0.01 * n * stated[e])}
+    n = min(units, key=lambda n: (len(differences(n)), max(map(abs, differences(n).values()), default=0.0)))
+    off = differences(n)
     if not off:
         return
     listed = ", ".join(f"{e} {read[e]:.3g} instead of {n * stated[e]:.3g}" for e in off)

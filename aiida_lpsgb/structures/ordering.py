@@ -376,10 +376,11 @@ def _whole_counts(
         for pool, counts in zip(pools, choice, strict=True):
             for label, n, x in zip(pool.labels, counts, pool.expected, strict=True):
                 local += abs(n - x)
+                local += 1e-6 * (n == 0)  # of two equally near, the one in which no occupant has vanished
                 if label:
                     deviation[label] += n - x
-        worst = max(map(abs, deviation.values()), default=0.0)
-        if best is None or (round(worst, 9), local) < (round(best[0], 9), best[1]):
+        worst = round(max(map(abs, deviation.values()), default=0.0), 9)
+        if best is None or (worst, local) < best[:2]:
             best = (worst, local, list(choice), deviation)
     if best is None or best[0] > max_deviation + 1e-6:
         nearest = "none is neutral" if best is None else f"the nearest neutral one is off by {best[0]:.2f} atoms"
@@ -426,9 +427,13 @@ class _Filling:
         for i, site in enumerate(cell):
             for label, share in _occupants(site).items():
                 self.log_shares[i, self.code[label]] = math.log(share)
+        elements = self.labels[1:]
         self.limits = np.zeros((len(self.labels),) * 2)
-        for (a, b), distance in limits.items():
-            self.limits[self.code[a], self.code[b]] = distance
+        self.limits[1:, 1:] = [[limits[a, b] for b in elements] for a in elements]
+        # A fully occupied neighbour is always there: only where atoms would lie in each other is the site impossible.
+        touching = overlap(elements)
+        self.limits_of_full = np.zeros_like(self.limits)
+        self.limits_of_full[1:, 1:] = [[min(touching[a, b], limits[a, b]) for b in elements] for a in elements]
         self.distances = cell.distance_matrix
         self.close = self._close_sites() if pools else []
 
@@ -441,7 +446,9 @@ class _Filling:
         for i in range(len(self.cell)):
             others = np.flatnonzero(near[i])
             apart = self.distances[i, others][:, None, None]
-            cost = np.where(apart < self.limits, CLASH_EV + attraction / np.maximum(apart, 0.1), 0.0)
+            both = (partial[i] & partial[others])[:, None, None]
+            limits = np.where(both, self.limits, self.limits_of_full)
+            cost = np.where(apart < limits, CLASH_EV + attraction / np.maximum(apart, 0.1), 0.0)
             found.append((others, cost))
         return found
 
