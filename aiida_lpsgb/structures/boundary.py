@@ -279,7 +279,7 @@ def as_indices(direction: np.ndarray, largest: int = 12) -> list[int] | list[flo
     """Write a direction in the cell's vectors as small integers, or else as numbers of at most 1."""
     scaled = np.asarray(direction, dtype=float) / np.abs(direction).max()
     for n in range(1, largest + 1):
-        if np.allclose(n * scaled, np.round(n * scaled), atol=2e-3 * n):
+        if np.allclose(n * scaled, np.round(n * scaled), atol=2e-3):
             return [int(x) for x in np.round(n * scaled)]
     return [round(float(x), 4) + 0.0 for x in scaled]
 

@@ -219,7 +219,7 @@ def test_lithium_of_a_garnet_is_packed_without_close_pairs(rank_by):
 
 
 def test_more_than_fit_are_refused_with_the_pair():
-    """72 Li would fill every tetrahedral and octahedral site, which cannot be: neighbours of both kinds are 1.61 Å apart."""
+    """72 Li would fill every tetrahedral and octahedral site, and neighbours of both kinds are 1.61 Å apart."""
     charges = {**GARNET_CHARGES, "Zr": 3}
     with pytest.raises(ValueError, match=r"closer than they can be, such as Li on .* Å apart .*min_distances"):
         ordering.order(garnet(0.6, 0.6), charges, n_samples=1)
