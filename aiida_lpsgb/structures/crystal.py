@@ -394,12 +394,14 @@ def _check_parent(parent: Atoms | Structure, atoms: Atoms) -> None:
     """Refuse a parent of another composition."""
     if isinstance(parent, Atoms):
         require_ordered(parent, "parent")
-        counts, own = composition(parent), composition(atoms)
-        wanted = {element: count * len(atoms) / len(parent) for element, count in counts.items()}
-        alike, formula = wanted == own, parent.get_chemical_formula()
+        counts, formula = composition(parent), parent.get_chemical_formula()
     else:
-        alike = {element.symbol for element in parent.composition} == set(atoms.get_chemical_symbols())
-        formula = parent.composition.formula
+        counts, formula = parent.composition.get_el_amt_dict(), parent.composition.formula
+    own = composition(atoms)
+    if isinstance(parent, Structure) and not parent.is_ordered:
+        alike = set(counts) == set(own)
+    else:
+        alike = {element: n * len(atoms) / sum(counts.values()) for element, n in counts.items()} == own
     if not alike:
         raise ValueError(
             f"parent {formula} is not the crystal before relaxation: that is {atoms.get_chemical_formula()}"

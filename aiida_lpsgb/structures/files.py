@@ -149,7 +149,7 @@ def _read(path: Path) -> Atoms | Structure:
         structure = Structure.from_file(path)
     except Exception as error:
         known = not isinstance(reason, UnknownFileTypeError)
-        detail = f"as {filetype(path)}: {_first(reason)}" if known else f"by its name or content: {_first(error)}"
+        detail = f"as {filetype(str(path))}: {_first(reason)}" if known else f"by its name or content: {_first(error)}"
         raise ValueError(f"{path} cannot be read, by ASE or pymatgen ({detail})") from error
     structure.remove_oxidation_states()
     return structure
