@@ -168,7 +168,7 @@ def _descriptions(function: Callable[..., Any]) -> dict[str, str]:
     described = {}
     for names, body in re.findall(r"^(\S[^\n]*)\n((?:[ ]+[^\n]*\n?)+)", section, re.MULTILINE):
         for name in names.split(", "):
-            described[name] = " ".join(body.split())
+            described[name] = re.sub(r"``|:\w+:`~?([^`]*)`", r"\1", " ".join(body.split()))
     return described
 
 

@@ -35,7 +35,7 @@ def test_every_parameter_is_described_and_its_default_accepted(name):
         assert parameter.default is REQUIRED or parameter.error(parameter.default) is None or parameter.default == []
     # Nothing of the function is left out but what is not a user's choice.
     keywords = set(inspect.signature(FUNCTIONS[name]).parameters)
-    assert keywords - set(observable.parameters) <= {"trajectory", "workers", "regions"}
+    assert keywords - set(observable.parameters) <= {"trajectory", "workers", "regions", "energy_eV"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
