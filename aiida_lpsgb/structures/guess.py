@@ -161,7 +161,8 @@ def guess(
         raise ValueError(f"mobile ion {mobile} is not in the crystal of {', '.join(elements)}")
 
     atoms = _likely_atoms(structure, charged.value)
-    bonds = bond_cutoffs([e for e in elements if e != moving.value]) if cutoffs is None else as_pairs(cutoffs)
+    still = [e for e in elements if e != moving.value or not Element(e).is_metal]  # a cation that moves is not bonded
+    bonds = bond_cutoffs(still) if cutoffs is None else as_pairs(cutoffs)
     units, lengths = _guess_units(atoms, bonds, given=cutoffs is not None)
     return Material(
         formula=_formula(structure.composition.element_composition),
