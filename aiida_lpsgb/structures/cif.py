@@ -90,7 +90,7 @@ def read_cif(
     Parameters
     ----------
     source : path, or the text of a CIF
-        A string with a line that begins with ``data_`` is taken as the text itself.
+        A string of several lines is taken as the text itself.
     occupancy_tolerance : float
         Site occupancies between 1 and this are rounding and scaled back to 1.
     check_formula : bool
@@ -110,8 +110,8 @@ def read_cif(
         If the file holds no structure or more than one, or a row of it cannot be right; the message names site and
         line.
     """
-    is_text = isinstance(source, str) and any(line.startswith("data_") for line in source.splitlines())
-    text = str(source) if is_text else Path(source).read_bytes().decode("utf-8", errors="replace")
+    is_text = isinstance(source, str) and ("\n" in source or source.startswith("data_"))
+    text = str(source) if is_text else Path(source).read_bytes().decode("utf-8-sig", errors="replace")
     blocks = [block for block in _blocks(text) if "_atom_site_fract_x" in block.columns]
     if len(blocks) != 1:
         what = "no atom sites with fractional coordinates" if not blocks else ", ".join(block.name for block in blocks)
@@ -418,12 +418,15 @@ def _formula(block: _Block) -> Composition | None:
     text = block.value("_chemical_formula_sum")
     if text is None:
         return None
-    for isotope, element in ISOTOPES.items():
-        text = re.sub(rf"\b{isotope}(?![a-z])", element, text)
     try:
-        return Composition(text.replace(",", " "))
+        found = Composition(text.replace(",", " "))
     except (ValueError, KeyError):
         return None
+    amounts: dict[str, float] = {}
+    for element, amount in found.items():
+        symbol = ISOTOPES.get(element.symbol, element.symbol)
+        amounts[symbol] = amounts.get(symbol, 0.0) + amount
+    return Composition(amounts)
 
 
 def _compare_formula(block: _Block, structure: Structure) -> None:
