@@ -149,7 +149,8 @@ def _settings(observable: Observable, options: Mapping[str, Any], definitions: M
 def _run(arguments: argparse.Namespace) -> int:
     request = read_request(arguments.request)
     try:
-        trajectory = Trajectory.join([Trajectory.load(path) for path in arguments.segments])
+        names = [path.name for path in arguments.segments]
+        trajectory = Trajectory.concatenate([Trajectory.load(path) for path in arguments.segments], names=names)
     except ValueError as error:
         Results(arguments.results, refused=f"the segments cannot be joined: {error}", complete=True).write()
         raise

@@ -1,4 +1,6 @@
-"""Reading LAMMPS ``dump custom`` files, text and binary, frame by frame, telling whole frames from broken ones."""
+"""Reading LAMMPS ``dump custom`` files, text and binary, frame by frame, telling whole frames from broken ones, and
+what their rows and times mean.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ import numpy as np
 
 _MAGIC = b"DUMPCUSTOM"
 _TIME_IN_PS = {"metal": 1.0, "real": 1e-3}
+_LONGEST_METAL, _SHORTEST_REAL = 0.05, 0.1  # time of a step in picoseconds and in femtoseconds
 
 
 class _Broken(Exception):
@@ -33,17 +36,7 @@ class DumpFrame:
     table: np.ndarray
     labels: np.ndarray | None
     time: float | None
-    units: str
-
-    def time_ps(self, timestep_fs: float | None) -> float:
-        """Time of the frame, ps, from the dump itself or as step × time step."""
-        if timestep_fs is not None:
-            return self.step * timestep_fs * 1e-3
-        if self.time is None:
-            raise ValueError("the dump tells no times: give timestep_fs, or write it with dump_modify … time yes")
-        if self.units not in _TIME_IN_PS:
-            raise ValueError(f"times in LAMMPS units {self.units!r} are not understood: give timestep_fs")
-        return self.time * _TIME_IN_PS[self.units]
+    units: str | None
 
     def column(self, name: str) -> np.ndarray | None:
         """A numeric column, or None if the dump does not have it."""
@@ -84,25 +77,145 @@ class DumpFrames:
                 yield frame
 
 
-class Unwrapper:
-    """Sorts the atoms of a frame by id and gives their symbols and unwrapped scaled positions."""
+class Rows:
+    """Sorts the atoms of frames by id, makes sure that they are the same ones, and gives symbols and positions.
 
-    def __init__(self) -> None:
-        self._previous: np.ndarray | None = None
+    Parameters
+    ----------
+    species
+        Symbols by LAMMPS type; None to take the column ``element``.
+    sorted_rows
+        That frames without ids have their atoms in the same order.
+    """
 
-    def __call__(self, frame: DumpFrame, species: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
-        """Symbols and scaled positions ``(n_atoms, 3)`` of a frame, in order of atom id."""
-        order = slice(None)
+    def __init__(self, species: Sequence[str] | None, sorted_rows: bool = False):
+        self._species, self._sorted_rows = species, sorted_rows
+        self._first: DumpFrame | None = None
+        self._ids: np.ndarray | None = None
+        self._symbols: list[str] = []
+
+    def __call__(self, frame: DumpFrame) -> tuple[list[str], np.ndarray, bool]:
+        """Symbols, scaled positions ``(n_atoms, 3)`` in order of atom id, and whether these are unwrapped."""
+        order: slice | np.ndarray = slice(None)
         ids = frame.column("id")
         if ids is not None and np.any(ids[1:] < ids[:-1]):
             order = np.argsort(ids, kind="stable")
-        symbols = _symbols(frame, species)[order].tolist()
+        symbols = _symbols(frame, self._species)[order].tolist()
+        if self._first is None:
+            self._first, self._ids, self._symbols = frame, None if ids is None else ids[order], symbols
+        else:
+            self._check(frame, None if ids is None else ids[order], symbols)
         scaled, unwrapped = _scaled(frame)
-        scaled = scaled[order]
-        if not unwrapped and self._previous is not None and self._previous.shape == scaled.shape:
-            scaled -= np.rint(scaled - self._previous) * frame.pbc
-        self._previous = scaled
-        return symbols, scaled
+        return symbols, scaled[order], unwrapped
+
+    def _check(self, frame: DumpFrame, ids: np.ndarray | None, symbols: list[str]) -> None:
+        if (ids is None or self._ids is None) and not self._sorted_rows:
+            raise ValueError(
+                "the dump has no column id, and LAMMPS reorders its atoms as it runs: write it with id, or give "
+                "sorted_rows=True if each frame has its atoms in the same order (dump_modify … sort)"
+            )
+        same = symbols == self._symbols and (ids is None or self._ids is None or np.array_equal(ids, self._ids))
+        if not same:
+            raise ValueError(
+                f"the atoms at step {frame.step} are not those of the first frame (ids or species differ): dump a "
+                "group that does not change"
+            )
+
+
+class Clock:
+    """What the frames of a run tell of time.
+
+    Parameters
+    ----------
+    timestep_fs
+        Time step; None where the dump's own times are to be taken.
+    units
+        LAMMPS units of these, ``metal`` or ``real``; None where the dump tells, or the size of its step.
+    """
+
+    def __init__(self, timestep_fs: float | None = None, units: str | None = None):
+        if timestep_fs is not None and not timestep_fs > 0:
+            raise ValueError(f"timestep_fs must be positive, found {timestep_fs}")
+        if units is not None and units not in _TIME_IN_PS:
+            raise ValueError(f"units must be one of {', '.join(_TIME_IN_PS)}, found {units!r}")
+        self._timestep_fs, self._units = timestep_fs, units
+        self._steps: list[int] = []
+        self._times: list[float | None] = []
+        self._told: str | None = None
+
+    def begins_again(self, frame: DumpFrame) -> bool:
+        """Whether a frame does not come after the last one."""
+        if not self._steps:
+            return False
+        back = frame.time is not None and self._times[-1] is not None and frame.time <= self._times[-1]
+        return frame.step <= self._steps[-1] or back
+
+    def add(self, frame: DumpFrame) -> None:
+        """Note the next frame's step and time."""
+        self._steps.append(frame.step)
+        self._times.append(frame.time)
+        if frame.units is not None:
+            if frame.units not in _TIME_IN_PS:
+                raise ValueError(
+                    f"the dump is in LAMMPS units {frame.units!r}; lengths in Å are needed ({', '.join(_TIME_IN_PS)})"
+                )
+            if self._units not in (None, frame.units):
+                raise ValueError(f"the dump is in LAMMPS units {frame.units!r}, not {self._units!r}: leave units out")
+            self._told = frame.units
+
+    def times_ps(self) -> list[float]:
+        """Times of the frames, ps.
+
+        Raises
+        ------
+        ValueError
+            If they are not told, told without their unit, or contradict the time step.
+        """
+        steps = np.array(self._steps, float)
+        told = None if None in self._times else np.array(self._times, float)
+        if self._timestep_fs is not None:
+            times = steps * self._timestep_fs * 1e-3
+            if told is not None:
+                self._compare(steps, times, told)
+            return times.tolist()
+        if told is None:
+            raise ValueError("the dump tells no times: give timestep_fs, or write it with dump_modify … time yes")
+        return (told * _TIME_IN_PS[self._unit_of(steps, told)]).tolist()
+
+    def _unit_of(self, steps: np.ndarray, told: np.ndarray) -> str:
+        if unit := self._told or self._units:
+            return unit
+        # No step of a simulation with atoms is longer than 50 fs, and hardly one shorter than 0.1 fs.
+        rate = _rate(steps, told)
+        if 0 <= rate <= _LONGEST_METAL:
+            return "metal"
+        if rate >= _SHORTEST_REAL:
+            return "real"
+        raise ValueError(
+            f"the dump tells times without their unit ({rate:g} a step): give timestep_fs, or units='metal' or 'real'"
+        )
+
+    def _compare(self, steps: np.ndarray, times: np.ndarray, told: np.ndarray) -> None:
+        """The dump's own times must pass as the steps do, in one of the units that may be meant."""
+        units = [self._told or self._units] if self._told or self._units else list(_TIME_IN_PS)
+        passed = times - times[0]
+        for unit in units:
+            # The last digit of a printed time, and a share of what has passed.
+            slack = 1e-5 * np.abs(told).max() * _TIME_IN_PS[unit] + 1e-3 * passed
+            if np.all(np.abs((told - told[0]) * _TIME_IN_PS[unit] - passed) <= slack):
+                return
+        shown = " or ".join(f"{_rate(steps, told) * _TIME_IN_PS[unit] * 1e3:g} fs ({unit})" for unit in units)
+        raise ValueError(
+            f"timestep_fs = {self._timestep_fs:g} contradicts the times in the dump, which pass by {shown} a step: "
+            "leave timestep_fs out, or give that of this run"
+        )
+
+
+def _rate(steps: np.ndarray, times: np.ndarray) -> float:
+    """Time of a step, in the unit of the times."""
+    if len(steps) > 1:
+        return float(np.median(np.diff(times) / np.diff(steps)))
+    return float(times[0] / steps[0]) if steps[0] else 0.0
 
 
 def _symbols(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
@@ -155,7 +268,7 @@ class _BinaryReader:
     def __init__(self, handle):
         self._handle = handle
         self._columns: list[str] = []
-        self._units = "metal"
+        self._units: str | None = None
         self._time: float | None = None
 
     def _take(self, dtype: str, count: int = 1) -> np.ndarray:
@@ -225,7 +338,7 @@ class _TextReader:
 
     def __init__(self, handle):
         self._handle = handle
-        self._units = "metal"
+        self._units: str | None = None
         self._row_bytes = 0
 
     def _line(self) -> str:

@@ -61,6 +61,8 @@ OPTIONAL_CHILDREN = {
         "Tests the potentials on the small cells; left out: they are not tested.",
     ),
 }
+# The work chains that make structures of a kind.
+RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
 SEEDED = ("ordering", "start_set", "potential", "exploration", "validation")
 CRYSTAL = "crystal"
 VALIDATION = "validation"
@@ -199,37 +201,17 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             Seed of the study; drawn once and stored where not given.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options)
-        name, options = values["protocol"], values["options"]
         builder = cls.get_builder()
         builder.crystal = crystal
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         builder.ordering = orm.Dict(values["ordering"])
-        relaxed = GrainBoundaryWorkChain.get_protocol_inputs(name, values["grain_boundary"], path="grain_boundary.")
-        defaults = cls._merge(values["recipes"], {"boundary": {"run": relaxed["boundary"]}})
-        defaults = cls._merge(defaults, values["recipes"])
-        recipes = {
-            label: cls._merge(defaults.get(recipe.get("kind"), {}), recipe)
-            for label, recipe in (systems or {CRYSTAL: {"kind": CRYSTAL}}).items()
-        }
+        recipes = cls._recipes(values, systems or {CRYSTAL: {"kind": CRYSTAL}})
         builder.systems = {label: orm.Dict(recipe) for label, recipe in recipes.items()}
         if structures:
             builder.structures = dict(structures)
-
-        def inputs(entry: str, **more: Any) -> dict[str, Any]:
-            """What the builder of a child holds, but for what the study fills in."""
-            child, filled_in = (TransportWorkChain, ("seed",)) if entry == "transport" else OPTIONAL_CHILDREN[entry][:2]
-            own = {"protocol": name, "overrides": values[entry], "options": options, "path": f"{entry}."}
-            given = child_inputs(child.get_builder_from_protocol(codes, **own, **more))
-            return {port: value for port, value in given.items() if port not in filled_in}
-
-        builder.transport = inputs("transport", mobile=values["mobile"])
-        boundaries = [shared(recipe) for recipe in recipes.values() if recipe.get("kind") == "boundary"]
-        if boundaries:
-            builder.grain_boundary = inputs("grain_boundary", boundary=boundaries[0])
-        glasses = [recipe for recipe in recipes.values() if recipe.get("kind") == "glass"]
-        if glasses:
-            builder.melt_quench = inputs("melt_quench", amorphous=glasses[0].get("amorphous", {}))
+        builder.transport = cls._child(codes, values, "transport", mobile=values["mobile"])
+        cls._fill_recipes(builder, codes, values, recipes)
         if potentials:
             builder.potentials = dict(potentials)
             return builder
@@ -242,8 +224,80 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             values[entry] = None if values[entry] is None else cls._merge({"label": values["label"]}, values[entry])
         for entry in ("label", "active_learning", "validate"):
             if values[entry] is not None:
-                builder[entry] = inputs(entry)
+                builder[entry] = cls._child(codes, values, entry)
         return builder
+
+    @classmethod
+    def get_builder_adding(
+        cls,
+        study: orm.WorkChainNode,
+        systems: Mapping[str, Mapping[str, Any]],
+        *,
+        structures: Mapping[str, orm.StructureData] | None = None,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Builder of a study that has further systems beside those of a finished one, with its potentials.
+
+        With caching on (as `aiida-lpsgb quicksetup` sets it) only the new systems are computed.
+
+        Parameters
+        ----------
+        study
+            A study that has learned potentials, or was given some.
+        systems
+            The new recipes.
+        structures
+            Of new systems of kind `structure`, by their names.
+        protocol, overrides
+            As of `get_builder_from_protocol`; they concern the new recipes and what makes them alone.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides)
+        recipes = cls._recipes(values, systems)
+        builder = study.get_builder_restart()
+        builder.potentials = dict(study.inputs.potentials if "potentials" in study.inputs else study.outputs.potentials)
+        for port in ("start_set", "potential", "training_sets", "label", "active_learning", "validate"):
+            if port in study.inputs:
+                delattr(builder, port)
+        builder.systems = {**study.inputs.systems, **{label: orm.Dict(recipe) for label, recipe in recipes.items()}}
+        if structures:
+            builder.structures = {**(study.inputs.structures if "structures" in study.inputs else {}), **structures}
+        codes = {"md": study.inputs.transport.md.md.code}
+        missing = {
+            label: recipe for label, recipe in recipes.items() if RECIPE_CHILDREN.get(recipe["kind"]) not in study.inputs
+        }
+        cls._fill_recipes(builder, codes, values, missing)
+        return builder
+
+    @classmethod
+    def _recipes(cls, values: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Recipes with what they leave out."""
+        relaxed = GrainBoundaryWorkChain.get_protocol_inputs(
+            values["protocol"], values["grain_boundary"], path="grain_boundary."
+        )
+        glass = MeltQuenchWorkChain.get_protocol_inputs(values["protocol"], values["melt_quench"], path="melt_quench.")
+        defaults = {"boundary": {"run": relaxed["boundary"]}, "glass": {"amorphous": glass["amorphous"]}}
+        defaults = cls._merge(defaults, values["recipes"])
+        return {name: cls._merge(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
+
+    @classmethod
+    def _fill_recipes(
+        cls, builder: Any, codes: Mapping[str, Any], values: Mapping[str, Any], recipes: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Put the inputs of the work chains that these recipes need into a builder."""
+        for kind, port in RECIPE_CHILDREN.items():
+            first = next((recipe for recipe in recipes.values() if recipe.get("kind") == kind), None)
+            if first is not None:
+                own = {"boundary": shared(first)} if kind == "boundary" else {"amorphous": first["amorphous"]}
+                builder[port] = cls._child(codes, values, port, **own)
+
+    @classmethod
+    def _child(cls, codes: Mapping[str, Any], values: Mapping[str, Any], entry: str, **more: Any) -> dict[str, Any]:
+        """What the builder of a child holds, but for what the study fills in."""
+        child, filled_in = (TransportWorkChain, ("seed",)) if entry == "transport" else OPTIONAL_CHILDREN[entry][:2]
+        own = {"protocol": values["protocol"], "options": values["options"], "path": f"{entry}."}
+        inputs = child_inputs(child.get_builder_from_protocol(codes, overrides=values[entry], **own, **more))
+        return {port: value for port, value in inputs.items() if port not in filled_in}
 
     # --- structures and potentials --------------------------------------------------------------------------------
 

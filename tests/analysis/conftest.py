@@ -5,6 +5,16 @@ import pytest
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
+TRICLINIC = np.array([[11.0, 0, 0], [2.0, 12.0, 0], [-1.0, 0.5, 13.0]])
+
+
+def walk(n_frames=300, n_atoms=7, cell=TRICLINIC, seed=0, step=0.3):
+    """Atoms of three species that wander; the trajectory and what went into it."""
+    rng = np.random.default_rng(seed)
+    symbols = ["P", "Li", "S", "Li", "Li", "S", "P"][:n_atoms]
+    positions = rng.uniform(0, 10, (1, n_atoms, 3)) + rng.normal(0, step, (n_frames, n_atoms, 3)).cumsum(axis=0)
+    return Trajectory(symbols, positions, cell, np.arange(n_frames) * 0.1, metadata={"temperature_K": 500}), positions
+
 
 def tetrahedra_run(n_frames=120, n_ions=60, edge=18.0, seed=0):
     """Li that wanders among PS4 tetrahedra, a frame each half picosecond."""

@@ -27,9 +27,11 @@ HOLD = {"ensemble": "nvt", "duration_ps": 1, "temperature_K": "target"}
 MINIATURE = {
     "mobile": {"species": "Li", "charge": 1},
     "label": {
-        "parameters": {
-            "calculator": "ase.calculators.morse:MorsePotential",
-            "keywords": {"epsilon": 0.1, "rho0": 4.0, "r0": 2.7, "rcut1": 1.4, "rcut2": 1.8},
+        "engine": {
+            "parameters": {
+                "calculator": "ase.calculators.morse:MorsePotential",
+                "keywords": {"epsilon": 0.1, "rho0": 4.0, "r0": 2.7, "rcut1": 1.4, "rcut2": 1.8},
+            }
         }
     },
     "ordering": {"charges": {"Li": 1, "Cl": -0.5}, "n_candidates": 1},

@@ -128,9 +128,9 @@ def build(codes, crystal, **arguments):
 @pytest.mark.parametrize(
     ("override", "path", "value"),
     [
-        ({"label": {"parameters": {"calculator": "chgnet"}}}, "label.engine.ase.parameters.calculator", "chgnet"),
+        ({"label": {"engine": {"level": "CHGNet"}}}, "label.engine.ase.parameters.calculator", "chgnet"),
         (
-            {"label": {"parameters": {"calculator": "chgnet"}}},
+            {"label": {"engine": {"level": "CHGNet"}}},
             "active_learning.label.engine.ase.parameters.calculator",
             "chgnet",
         ),
