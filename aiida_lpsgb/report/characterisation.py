@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from aiida_lpsgb.analysis.neighbours import heights
 from aiida_lpsgb.analysis.observables import Outcome, Row, registry
 from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.report import figures
-from aiida_lpsgb.report.text import Number, columns
+from aiida_lpsgb.report.text import Number, columns, decimal
 
 if TYPE_CHECKING:
     from aiida.orm import Data, ProcessNode
@@ -101,7 +101,7 @@ def published_number(row: Row, references: Mapping[str, Any]) -> str:
     value = references.get(name, {}).get("values")
     for key in keys:
         value = _published_peak(key, value or {})
-    return "" if value is None else str(Number(value, form=row.form))
+    return "" if value is None else f"{value:{row.form}}" if "%" in row.form else decimal(value)
 
 
 def _published_peak(pair: str, peaks: Mapping[str, float]) -> float | None:
@@ -112,7 +112,9 @@ def _published_peak(pair: str, peaks: Mapping[str, float]) -> float | None:
 # ---- figures -------------------------------------------------------------------------------------------------------
 
 
-def characterisation_figures(node: ProcessNode, references: Mapping[str, Any] | None = None) -> dict[str, Figure]:
+def characterisation_figures(
+    node: ProcessNode, references: Mapping[str, Any] | None = None, names: Collection[str] | None = None
+) -> dict[str, Figure]:
     """The figures of a `lpsgb.analyse` process, by the name of the observable and, where there are several, a label.
 
     Parameters
@@ -121,10 +123,12 @@ def characterisation_figures(node: ProcessNode, references: Mapping[str, Any] | 
         The process, finished or not.
     references
         As of `characterisation_rows`; first peaks are marked.
+    names
+        Of the observables to draw; all if None.
     """
     drawn: dict[str, Figure] = {}
     for name, observable in registry().items():
-        if name not in node.outputs:
+        if name not in node.outputs or not (names is None or name in names):
             continue
         several = observable.variants or observable.needs_regions
         for label, data in node.outputs[name].items() if several else [("", node.outputs[name])]:

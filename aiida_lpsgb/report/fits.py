@@ -178,7 +178,9 @@ def pooled_error(values: Sequence[float], errors: Sequence[float | None]) -> flo
     return max((error for error in (own, scatter) if error is not None), default=None)
 
 
-def contradictions(fit: Fit, runs: Mapping[float, Measured | None]) -> list[tuple[float, Measured, tuple[float, float]]]:
+def contradictions(
+    fit: Fit, runs: Mapping[float, Measured | None]
+) -> list[tuple[float, Measured, tuple[float, float]]]:
     """Temperatures at which what was measured lies outside of the 95 % interval of the fit.
 
     Points that the line was fitted to are not looked at (their scatter widens its interval); limits and points that it

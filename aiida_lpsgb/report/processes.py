@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aiida.orm import Node, ProcessNode
+    from aiida.orm import Node
 
 ENDED = ("finished", "excepted", "killed")
+SAYS_NOTHING = re.compile(r"CALL|iteration_\d+|part_\d+|look_\d+")
+"""Names of calls that tell nothing beside the process that was called."""
 CHUNK = 5000
 """Primary keys in one query; databases refuse many more."""
 
@@ -184,6 +187,16 @@ class ProcessTree:
         return process
 
 
+def names_of(tree: ProcessTree, pk: int) -> list[str]:
+    """The names by which a process and its callers were called, from the top, without those that say nothing."""
+    names = []
+    process = tree.processes[pk]
+    while process.pk != tree.pk and process.caller is not None:
+        names.append(process.name)
+        process = tree.processes[process.caller]
+    return [name for name in reversed(names) if not SAYS_NOTHING.fullmatch(name)]
+
+
 def chunks(pks: Iterable[int]) -> Iterator[list[int]]:
     """Primary keys in lists that are short enough for a query."""
     ordered = sorted(pks)
@@ -218,7 +231,9 @@ def _linked(pks: Iterable[int], labels: Sequence[str], types: list[str], join: s
 
     exact = [label for label in labels if not label.endswith("*")]
     patterns = [label[:-1].replace("_", "\\_") + "%" for label in labels if label.endswith("*")]
-    alternatives = [{"label": {"like": pattern}} for pattern in patterns] + ([{"label": {"in": exact}}] if exact else [])
+    alternatives = [{"label": {"like": pattern}} for pattern in patterns] + (
+        [{"label": {"in": exact}}] if exact else []
+    )
     found: dict[int, dict[str, Node]] = {}
     for some in chunks(pks):
         query = QueryBuilder().append(ProcessNode, filters={"id": {"in": some}}, tag="process", project="id")
@@ -238,10 +253,3 @@ def last_line(text: str | None) -> str:
     """The last line of a traceback, which names the error."""
     lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
     return lines[-1] if lines else "no reason is known"
-
-
-def outcome(node: ProcessNode) -> str:
-    """How a process ended or stands, in words."""
-    state = node.process_state.value if node.process_state else None
-    fields = {"exit_status": node.exit_status, "exit_message": node.exit_message, "exception": node.exception}
-    return Process(node.pk, node.process_label or "", node.process_type or "", state, **fields).outcome

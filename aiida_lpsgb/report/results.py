@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from aiida_lpsgb.report.fits import Fit, fit_of
-from aiida_lpsgb.report.processes import Process, ProcessTree, inputs_of, outputs_of
+from aiida_lpsgb.report.processes import Process, ProcessTree, chunks, inputs_of, names_of, outputs_of
 
 if TYPE_CHECKING:
     from aiida.orm import Node, ProcessNode
@@ -524,8 +524,6 @@ def _jobs(tree: ProcessTree) -> tuple[dict[int, float], set[int]]:
     """
     from aiida.orm import ProcessNode, QueryBuilder
 
-    from aiida_lpsgb.report.processes import chunks
-
     hours: dict[int, float] = {}
     cached: set[int] = set()
     for some in chunks(tree.processes):
@@ -575,18 +573,10 @@ def _codes(jobs: Iterable[int]) -> dict[str, str]:
 def _seeds(tree: ProcessTree) -> dict[str, int]:
     """The seed of every work chain that has one, by the path of its names; those of runs stand with the runs."""
     nodes = inputs_of(tree.processes, ["seed"])
-    return {path_of(tree, pk): nodes[pk]["seed"].value for pk in sorted(nodes) if not tree.processes[pk].is_job}
-
-
-def path_of(tree: ProcessTree, pk: int) -> str:
-    """The names by which a process and its callers were called, and the process."""
-    process, names = tree.processes[pk], []
-    at = process
-    while at.caller is not None:
-        names.append(at.name)
-        at = tree.processes[at.caller]
-    told = [name for name in reversed(names) if not re.fullmatch(r"CALL|iteration_\d+|part_\d+", name)]
-    return " ".join([*told, f"{process.label}<{pk}>"])
+    seeded = [pk for pk in sorted(nodes) if not tree.processes[pk].is_job]
+    return {
+        " ".join([*names_of(tree, pk), f"{tree.processes[pk].label}<{pk}>"]): nodes[pk]["seed"].value for pk in seeded
+    }
 
 
 def _failures(systems: Sequence[System], learning: Learning | None) -> tuple[str, ...]:

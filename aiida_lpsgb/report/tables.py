@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from textwrap import fill
+from typing import Any, NamedTuple
 
 from aiida_lpsgb.analysis.observables import Row
-from aiida_lpsgb.analysis.region_diffusion import ESTIMATORS
+from aiida_lpsgb.analysis.region_diffusion import ELSEWHERE, ESTIMATORS
 from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.report.characterisation import headline_rows, published_number
-from aiida_lpsgb.report.fits import Fit, contradictions, measured, pooled_error
-from aiida_lpsgb.report.published import Published
+from aiida_lpsgb.report.fits import Fit, Measured, contradictions, measured, pooled_error
+from aiida_lpsgb.report.published import published_of
 from aiida_lpsgb.report.results import Results, Run, System
-from aiida_lpsgb.report.text import Column, Number, Table
+from aiida_lpsgb.report.text import Column, Number, Table, decimal
 
 MEV_PER_EV = 1000.0
 DEFAULT_TARGET_K = 300.0
+WIDTH = 120
+"""Of lines of text."""
 SYSTEMS_A_BLOCK = 4
 """So many systems stand side by side in print."""
 MEANING = (
@@ -36,12 +39,41 @@ def target_K(results: Results) -> float:
     return next((fit.target_K for fit in fits if fit), DEFAULT_TARGET_K)
 
 
-def system_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, tuple[Any, str]]:
-    """Everything that is known of a system, by column: the cell, and the published number (empty if there is none)."""
+class Entry(NamedTuple):
+    """What is known of a quantity of a system.
+
+    Attributes
+    ----------
+    value
+        A cell of a table.
+    published
+        The published number as text, empty if there is none.
+    headline, told
+        Whether it stands at the top of the system's card, or on it at all.
+    """
+
+    value: Any = None
+    published: str = ""
+    headline: bool = False
+    told: bool = True
+
+
+def system_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
+    """Everything that is known of a system, by column.
+
+    Parameters
+    ----------
+    system
+        The system.
+    target
+        Temperature to which the fits extrapolate, K.
+    references
+        Its published numbers.
+    """
     return {
-        Column("kind", "kind"): (system.kind, ""),
-        Column("n_atoms", "atoms"): (system.n_atoms, ""),
-        Column("runs", "runs"): (runs_text(system), ""),
+        Column("kind", "kind"): Entry(system.kind, told=False),
+        Column("n_atoms", "atoms"): Entry(system.n_atoms, told=False),
+        Column("runs", "runs"): Entry(runs_text(system), told=False),
         **_fit_numbers(system, target, references),
         **_recipe_numbers(system, references),
         **_motion_numbers(system, target, references),
@@ -57,53 +89,55 @@ def runs_text(system: System) -> str:
     return f"{done} of {system.n_planned}" + (f", {len(system.left_out)} left out" if system.left_out else "")
 
 
-def _fit_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, tuple[Any, str]]:
-    numbers: dict[Column, tuple[Any, str]] = {}
+def _fit_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
+    numbers: dict[Column, Entry] = {}
+    name = f"conductivity_{target:g}k_s_cm"
     if system.fit:
+        energy = Number(*system.fit.energy_eV)
         sigma, interval = system.fit.conductivity_s_cm
-        numbers[Column("activation_energy_ev", "E_a (eV)")] = (
-            Number(*system.fit.energy_eV),
-            reference(references, "activation_energy_ev"),
+        note = "contradicted by a run" if contradicted(system) else ""
+        numbers[Column("activation_energy_ev", "Eₐ (eV)")] = Entry(
+            energy, reference(references, "activation_energy_ev"), headline=True
         )
-        numbers[Column(f"conductivity_{target:g}k_s_cm", f"σ({target:g} K), fit (S/cm)")] = (
-            Number(sigma, interval=interval),
-            reference(references, f"conductivity_{target:g}k_s_cm"),
+        numbers[Column(name, f"σ({target:g} K), extrapolated (S/cm)")] = Entry(
+            Number(sigma, interval=interval, note=note), reference(references, name), headline=True
         )
     direct = measured([run.motion for run in system.at(target)], "conductivity")
     if direct:
-        numbers[Column(f"conductivity_{target:g}k_measured_s_cm", f"σ({target:g} K), run (S/cm)")] = (
-            Number(direct.value, direct.error, limit=direct.limit),
-            "" if system.fit else reference(references, f"conductivity_{target:g}k_s_cm"),
+        beside = "" if system.fit else reference(references, name)
+        numbers[Column(f"conductivity_{target:g}k_run_s_cm", f"σ({target:g} K), runs (S/cm)")] = Entry(
+            Number(direct.value, direct.error, limit=direct.limit), beside, headline=True
         )
     return numbers
 
 
-def _recipe_numbers(system: System, references: Mapping[str, Any]) -> dict[Column, tuple[Any, str]]:
-    numbers: dict[Column, tuple[Any, str]] = {}
+def _recipe_numbers(system: System, references: Mapping[str, Any]) -> dict[Column, Entry]:
+    """What the recipe has found: the energy of a boundary, the order of a glass."""
+    numbers: dict[Column, Entry] = {}
     if system.energy_J_m2 is not None:
-        numbers[Column("boundary_energy_J_m2", "γ (J/m²)")] = (
-            Number(system.energy_J_m2, form=".3f"),
-            reference(references, "boundary_energy_J_m2", ".3f"),
+        numbers[Column("boundary_energy_J_m2", "γ (J/m²)")] = Entry(
+            Number(system.energy_J_m2, form=".3f"), reference(references, "boundary_energy_J_m2"), headline=True
         )
     glass = system.made.get("structure")
     if isinstance(glass, Mapping) and "amorphous" in glass:
-        numbers[Column("amorphous", "amorphous")] = (glass["amorphous"], "")
-        numbers[Column("bragg_order", "Bragg order")] = (Number(glass["bragg_order"], form=".3f"), "")
+        numbers[Column("amorphous", "amorphous")] = Entry(glass["amorphous"], headline=True)
+        numbers[Column("bragg_order", "Bragg order")] = Entry(Number(glass["bragg_order"], form=".3f"))
     return numbers
 
 
-def _motion_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, tuple[Any, str]]:
+def _motion_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
     """D at every temperature, and of isotropy and Haven ratio what is known at the coldest."""
-    numbers: dict[Column, tuple[Any, str]] = {}
+    numbers: dict[Column, Entry] = {}
     for temperature in sorted(system.temperatures_K, reverse=True):
         here = measured([run.motion for run in system.at(temperature)])
         if here:
             column = Column(f"diffusivity_{temperature:g}k_cm2_s", f"D({temperature:g} K) (cm²/s)")
-            numbers[column] = Number(here.value, here.error, limit=here.limit), reference(references, column.key)
+            number = Number(here.value, here.error, limit=here.limit)
+            numbers[column] = Entry(number, reference(references, column.key), told=False)
     for name, title in (("isotropy", "isotropy ξ"), ("haven_ratio", "Haven ratio")):
         number = _coldest(system, name, target)
         if number:
-            numbers[Column(name, title)] = number, reference(references, name, ".2f")
+            numbers[Column(name, title)] = Entry(number, reference(references, name))
     return numbers
 
 
@@ -123,13 +157,13 @@ def _recommended(run: Run) -> Mapping[str, Any]:
     """The motion in the region of a run by the estimator without bias, that of the whole cell without regions."""
     regional = [
         scalars
-        for label, scalars in run.regions.items()
-        if scalars["estimator"] == RECOMMENDED and not label.startswith("elsewhere_")
+        for scalars in run.regions.values()
+        if scalars["estimator"] == RECOMMENDED and scalars["region"] != ELSEWHERE
     ]
     return regional[0] if regional else run.motion
 
 
-def _structure_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, tuple[Any, str]]:
+def _structure_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
     """The headline numbers of structure of all observables, each at the coldest temperature at which it is known."""
     rows: dict[str, list[tuple[float, Row]]] = {}
     for run in system.runs:
@@ -140,11 +174,13 @@ def _structure_numbers(system: System, target: float, references: Mapping[str, A
     for quantity, found in rows.items():
         coldest = min(temperature for temperature, _ in found)
         own = [row for temperature, row in found if temperature == coldest]
-        values = [row.value for row in own]
-        error = pooled_error(values, [row.error for row in own])
-        form, note = own[0].form, "" if coldest == target else f"{coldest:g} K"
-        number = Number(sum(values) / len(values), None if "%" in form else error, form=form, note=note)
-        numbers[Column(key_of(quantity), quantity)] = number, published_number(own[0], references)
+        values, form = [row.value for row in own], own[0].form
+        error = None if "%" in form else pooled_error(values, [row.error for row in own])
+        note = "" if coldest == target else f"{coldest:g} K"
+        number = Number(sum(values) / len(values), error, form=form, note=note)
+        # One of many, such as the first peak of a pair, is for the tables.
+        told = len(own[0].reference) == 1
+        numbers[Column(key_of(quantity), quantity)] = Entry(number, published_number(own[0], references), told=told)
     return numbers
 
 
@@ -153,26 +189,25 @@ def key_of(quantity: str) -> str:
     return re.sub(r"\W+", "_", quantity).strip("_")
 
 
-def reference(references: Mapping[str, Any], name: str, form: str = "") -> str:
+def reference(references: Mapping[str, Any], name: str) -> str:
     """A published number, empty if there is none."""
     value = references.get(name, {}).get("values")
-    return "" if value is None else str(Number(value, form=form))
+    return "" if value is None else decimal(value)
 
 
-def comparison(results: Results, published: Published | None = None) -> Table:
+def comparison(results: Results, published: Mapping[str, Any] | None = None) -> Table:
     """A line for every system and a column for every quantity; one with published numbers is followed by these."""
-    published = published or Published()
     target = target_K(results)
-    every = [system_numbers(s, target, published.of(s.name, s.recipe)) for s in results.systems]
+    every = [system_numbers(s, target, published_of(published, s.name, s.recipe)) for s in results.systems]
     titles = ordered(numbers.keys() for numbers in every)
     shown: list[tuple[Column, bool]] = []
     for column in titles:
         shown.append((column, False))
-        if any(numbers.get(column, (None, ""))[1] for numbers in every):
+        if any(numbers.get(column, Entry()).published for numbers in every):
             shown.append((column, True))
     rows = []
     for system, numbers in zip(results.systems, every, strict=True):
-        cells = [numbers.get(column, (None, ""))[int(second)] for column, second in shown]
+        cells = [numbers.get(column, Entry())[int(second)] for column, second in shown]
         rows.append((system.name, *cells, system.outcome))
     header = [
         Column("system", "system"),
@@ -196,25 +231,24 @@ def ordered(lists: Iterable[Iterable[Column]]) -> list[Column]:
     return merged
 
 
-def side_by_side(results: Results, published: Published | None = None) -> list[Table]:
+def side_by_side(results: Results, published: Mapping[str, Any] | None = None) -> list[Table]:
     """The comparison as it is printed: a line for every quantity and a column for every system, a few at a time."""
-    published = published or Published()
     target = target_K(results)
     tables = []
     for begin in range(0, len(results.systems), SYSTEMS_A_BLOCK):
         block = results.systems[begin : begin + SYSTEMS_A_BLOCK]
-        numbers = {s.name: system_numbers(s, target, published.of(s.name, s.recipe)) for s in block}
+        numbers = {s.name: system_numbers(s, target, published_of(published, s.name, s.recipe)) for s in block}
         header, cells = [Column("quantity", "")], []
         for name, found in numbers.items():
-            beside = any(second for _, second in found.values())
+            beside = any(entry.published for entry in found.values())
             header += [Column(name, name), *([Column(f"{name}_published", "published")] if beside else [])]
             cells.append((found, beside))
         rows = []
         for column in ordered(found.keys() for found in numbers.values()):
             line = [column.title]
             for found, beside in cells:
-                here, second = found.get(column, (None, ""))
-                line += [here, second] if beside else [here]
+                entry = found.get(column, Entry())
+                line += [entry.value, entry.published] if beside else [entry.value]
             rows.append(tuple(line))
         tables.append(Table("quantities", "" if begin else "Systems", tuple(header), tuple(rows)))
     return tables
@@ -227,26 +261,29 @@ def warnings(results: Results) -> list[str]:
     """What must not be overlooked: runs that contradict a fit, what the fits say of themselves, and what failed."""
     found = []
     for system in results.systems:
-        if system.fit:
-            found += [f"{system.name}: {sentence}" for sentence in contradiction_sentences(system.fit, system)]
-            found += [f"{system.name}: {sentence}" for sentence in system.fit.remarks]
+        found += [f"{system.name}: {sentence}" for sentence in contradiction_sentences(system)]
+        found += [f"{system.name}: {sentence}" for sentence in (system.fit.remarks if system.fit else [])]
     if results.learning and results.learning.iterations and not results.learning.converged:
-        found.append("The potential was still extrapolating at the end of active learning.")
+        found.append("active learning has not converged: the potential still extrapolates")
     return found + list(results.failures)
 
 
-def contradiction_sentences(fit: Fit, system: System) -> list[str]:
-    """Where runs and fit do not agree, in words."""
+def contradicted(system: System) -> list[tuple[float, Measured, tuple[float, float]]]:
+    """Where the runs of a system contradict its fit."""
+    if system.fit is None:
+        return []
     by_temperature = {t: measured([run.motion for run in system.at(t)]) for t in system.temperatures_K}
-    sentences = []
-    for temperature, here, interval in contradictions(fit, by_temperature):
-        number = Number(here.value, here.error, limit=here.limit)
-        ends = " to ".join(str(Number(end, form="")) for end in interval)
-        sentences.append(
-            f"the runs at {temperature:g} K contradict the fit: D {'' if here.limit else '= '}{number} cm²/s, where the "
-            f"fit says {ends} cm²/s (95 %); do not rely on its extrapolation"
-        )
-    return sentences
+    return contradictions(system.fit, by_temperature)
+
+
+def contradiction_sentences(system: System) -> list[str]:
+    """Where the runs of a system contradict its fit, in words."""
+    return [
+        f"the runs at {temperature:g} K contradict the fit: D {'' if here.limit else '= '}"
+        f"{Number(here.value, here.error, limit=here.limit)} cm²/s, where the fit says "
+        f"{decimal(low, 2)} to {decimal(high, 2)} cm²/s (95 %); do not rely on its extrapolation"
+        for temperature, here, (low, high) in contradicted(system)
+    ]
 
 
 # ---- runs ----------------------------------------------------------------------------------------------------------
@@ -312,7 +349,9 @@ def temperatures_table(results: Results) -> Table | None:
     for system in results.systems:
         for temperature in system.temperatures_K:
             runs = system.at(temperature)
-            cells = [", ".join(str(motion_number(r.motion, "diffusivity")) for r in runs if r.potential == n) for n in names]
+            cells = [
+                ", ".join(str(motion_number(r.motion, "diffusivity")) for r in runs if r.potential == n) for n in names
+            ]
             so_far = any(run.outcome for run in runs)
             rows.append((system.name, temperature, *cells, "so far" if so_far else ""))
     if not rows:
@@ -375,7 +414,7 @@ def fits_table(results: Results) -> Table | None:
     titles = {
         "system": "system",
         "where": "where",
-        "activation_energy_ev": "E_a (eV)",
+        "activation_energy_ev": "Eₐ (eV)",
         "d0_cm2_s": "D₀ (cm²/s)",
         f"diffusivity_{target:g}k_cm2_s": f"D({target:g} K) (cm²/s)",
         f"conductivity_{target:g}k_s_cm": f"σ({target:g} K) (S/cm)",
@@ -473,7 +512,9 @@ def learning_table(results: Results) -> Table | None:
                 *_errors_cells(test),
             )
         )
-    converged = "converged" if learning.converged else "not converged" + (f": {learning.outcome}" if learning.outcome else "")
+    converged = (
+        "converged" if learning.converged else "not converged" + (f": {learning.outcome}" if learning.outcome else "")
+    )
     return Table("learning", f"Active learning ({converged})", tuple(Column(*t) for t in titles.items()), tuple(rows))
 
 
@@ -564,7 +605,7 @@ def _columns(*names: str) -> tuple[Column, ...]:
 # ---- all of it -----------------------------------------------------------------------------------------------------
 
 
-def all_tables(results: Results, published: Published | None = None) -> list[Table]:
+def all_tables(results: Results, published: Mapping[str, Any] | None = None) -> list[Table]:
     """Every table that has something in it."""
     found = [
         comparison(results, published),
@@ -580,7 +621,7 @@ def all_tables(results: Results, published: Published | None = None) -> list[Tab
     return [table for table in found if table is not None and table.rows]
 
 
-def table(results: Results, published: Published | None = None) -> str:
+def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
     """The results as text for a terminal.
 
     Parameters
@@ -601,19 +642,19 @@ def table(results: Results, published: Published | None = None) -> str:
     parts = [results.outcome + (f", {results.material}" if results.material else "")]
     parts += [str(found) for found in printed if found is not None and found.rows]
     if results.runs:
-        parts.append(MEANING)
-    parts += ["\n".join(f"! {sentence}" for sentence in warnings(results))]
+        parts.append(fill(MEANING, WIDTH))
+    parts += ["\n".join(fill(f"! {sentence}", WIDTH, subsequent_indent="  ") for sentence in warnings(results))]
     parts += [_notes(results, published)] if published else []
     return "\n\n".join(part for part in parts if part)
 
 
-def _notes(results: Results, published: Published) -> str:
+def _notes(results: Results, published: Mapping[str, Any]) -> str:
     """Where the published numbers are from, and why runs may differ."""
-    lines = [f"published: {published.source}"] if published.source else []
+    lines = [f"published: {published['source']}"] if "source" in published else []
     for system in results.systems:
-        for name, entry in published.of(system.name, system.recipe).items():
+        for name, entry in published_of(published, system.name, system.recipe).items():
             if name != "recipe" and "note" in entry:
-                lines.append(f"{system.name}, {name}: {entry['note']}")
+                lines.append(fill(f"{system.name}, {name}: {entry['note']}", WIDTH, subsequent_indent="  "))
     return "\n".join(lines)
 
 
@@ -639,5 +680,8 @@ def as_json(results: Results) -> dict[str, Any]:
         for system in results.systems
     ]
     learning = plain(asdict(results.learning)) if results.learning else None
-    return {**plain({k: v for k, v in fields.items() if k not in ("systems", "learning")}), "systems": systems, "learning": learning}
-
+    return {
+        **plain({k: v for k, v in fields.items() if k not in ("systems", "learning")}),
+        "systems": systems,
+        "learning": learning,
+    }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 MISSING = "–"
-PLAIN = (1e-3, 1e4)
+PLAIN = (1e-2, 1e4)
 """Between these, numbers stand without a power of ten."""
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -57,7 +57,15 @@ class Number:
         single = f"{self.value:{self.form}}" if self.form and "e" not in self.form else decimal(self.value, 3)
         if self.interval is None:
             return single
-        return f"{decimal(self.value, 2)}, {decimal(self.interval[0], 2)} to {decimal(self.interval[1], 2)}"
+        return f"{decimal(self.value, 2)} [{decimal(self.interval[0], 2)}, {decimal(self.interval[1], 2)}]"
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The number, and what is said of it below: its interval and the note."""
+        if self.interval is None or self.limit is not None or self.value is None:
+            return self._shown(), self.note
+        told = f"95 %: {decimal(self.interval[0], 2)} to {decimal(self.interval[1], 2)}"
+        return decimal(self.value, 2), f"{told}; {self.note}" if self.note else told
 
     @property
     def order(self) -> float | None:
@@ -76,16 +84,18 @@ class Number:
         }
 
 
-def decimal(value: float, digits: int) -> str:
-    """A number with so many significant digits.
+def decimal(value: float, digits: int | None = None) -> str:
+    """A number with so many significant digits, or with as many as it has.
 
     Examples
     --------
-    >>> decimal(2.1e-4, 3), decimal(0.31234, 3), decimal(768, 3)
-    ('2.10×10⁻⁴', '0.312', '768')
+    >>> decimal(2.1e-4, 3), decimal(2.1e-4), decimal(0.31234, 3), decimal(768, 3)
+    ('2.10×10⁻⁴', '2.1×10⁻⁴', '0.312', '768')
     """
     if value == 0:
         return "0"
+    if digits is None:
+        digits = len(f"{value:e}".partition("e")[0].rstrip("0").lstrip("-").replace(".", ""))
     exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
     if PLAIN[0] <= abs(value) < PLAIN[1]:
         return f"{value:.{max(0, digits - 1 - exponent)}f}"
@@ -158,7 +168,9 @@ class Table:
         wide = [self._fields(index) for index in range(len(self.columns))]
         output = io.StringIO()
         writer = csv.writer(output, lineterminator="\n")
-        writer.writerow([column.key + field for column, fields in zip(self.columns, wide, strict=True) for field in fields])
+        writer.writerow(
+            [column.key + field for column, fields in zip(self.columns, wide, strict=True) for field in fields]
+        )
         for row in self.rows:
             cells = zip(row, wide, strict=True)
             writer.writerow([_bare(value, field) for value, fields in cells for field in fields])
