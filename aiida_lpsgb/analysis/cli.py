@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import sys
 import time
 import traceback
@@ -133,7 +134,12 @@ def _compute(
     for name, outcome in found.items() if isinstance(found, dict) else [("", found)]:
         whole = Outcome(settings | outcome.scalars, outcome.arrays)
         results.add(observable.name, variant or name, f"{label}.{name}" if name else label, whole)
-    print(f"{label}: {time.perf_counter() - begin:.1f} s", flush=True)
+    print(f"{label}: {time.perf_counter() - begin:.1f} s, memory so far {peak_memory_GB():.2f} GB", flush=True)
+
+
+def peak_memory_GB() -> float:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def _settings(observable: Observable, options: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,8 +163,8 @@ def _run(arguments: argparse.Namespace) -> int:
     print(f"{trajectory!r}, {arguments.threads} threads", flush=True)
     options = {"regions": request.get("regions"), "temperature_K": request.get("temperature_K")}
     results = analyse(trajectory, request["parameters"], arguments.results, **options, threads=arguments.threads)
-    tried = len(results.failed) + len({e["observable"] + e["variant"] for e in results.results.values()})
-    print(f"done: {tried - len(results.failed)} computed, {len(results.failed)} not", flush=True)
+    tried, failed = len(list(asked(request["parameters"]))), len(results.failed)
+    print(f"done: {tried - failed} of {tried} computed", flush=True)
     return SOME_FAILED if results.failed else ALL_COMPUTED
 
 

@@ -126,7 +126,7 @@ def density_map(trajectory: Trajectory, species: str, *, voxel_A: float = 0.25, 
         scaled = trajectory.scaled(species, low, low + _FRAMES_A_BATCH * every, every)
         frames += len(scaled)
         index = np.minimum((scaled % 1.0) * shape, shape - 1).astype(int).reshape(-1, 3)
-        counts += np.bincount(np.ravel_multi_index(index.T, tuple(shape)), minlength=len(counts))
+        np.add.at(counts, np.ravel_multi_index(index.T, tuple(shape)), 1)
     voxel = abs(np.linalg.det(cell)) / np.prod(shape)
     first = trajectory.frame(0)
     first.set_cell(cell, scale_atoms=True)
@@ -284,5 +284,5 @@ OBSERVABLE = Observable(
     compute=observe,
     headline=("species", "region", "enrichment", "enrichment_uncertainty"),
     rows=rows,
-    caption="Density of the mobile ions, projected.",
+    captions={"": "Number density, projected.", "profile": "Concentration along the third cell vector."},
 )

@@ -183,5 +183,5 @@ OBSERVABLE = Observable(
     compute=observe,
     headline=("mean", "mean_uncertainty", "form"),
     rows=rows,
-    caption="Distribution of the site disorder parameter.",
+    captions={"": "Distribution of the site disorder parameter."},
 )

@@ -60,9 +60,9 @@ class Estimate:
             f"{name}_interval95{unit}": [float(end) for end in self.interval()] if error else None,
         }
 
-    def scaled(self, factor: float) -> Estimate:
-        """The estimate in other units."""
-        return Estimate(self.value * factor, self.error * abs(factor), self.dof)
+    def scaled(self, factor: float, error: float = 0.0) -> Estimate:
+        """The estimate times a factor, which may have a standard error of its own."""
+        return Estimate(self.value * factor, float(np.hypot(self.error * factor, self.value * error)), self.dof)
 
 
 UNKNOWN = Estimate(np.nan, np.nan)
@@ -92,7 +92,7 @@ def from_blocks(value: float, blocks: np.ndarray, gain: float = 1.0) -> Estimate
     return Estimate(float(value), float(gain * blocks.std(ddof=1) / np.sqrt(len(blocks))), len(blocks) - 1)
 
 
-def ratio_from_blocks(numerator: np.ndarray, denominator: np.ndarray, value: float) -> Estimate:
+def ratio_from_blocks(numerator: np.ndarray, denominator: np.ndarray, value: float, gain: float = 1.0) -> Estimate:
     """A ratio of two block means, with a jackknife standard error.
 
     Parameters
@@ -101,9 +101,11 @@ def ratio_from_blocks(numerator: np.ndarray, denominator: np.ndarray, value: flo
         Block values, shape ``(n_blocks,)``.
     value
         The ratio from all data.
+    gain
+        As for :func:`from_blocks`.
     """
     numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
     n = len(numerator)
     left_out = (numerator.sum() - numerator) / (denominator.sum() - denominator)
     error = np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
-    return Estimate(float(value), float(error), n - 1)
+    return Estimate(float(value), float(gain * error), n - 1)

@@ -4,12 +4,13 @@ what their rows and times mean.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from aiida_lpsgb.analysis._dump import label_width, rows
 
 _MAGIC = b"DUMPCUSTOM"
 _TIME_IN_PS = {"metal": 1.0, "real": 1e-3}
@@ -90,8 +91,8 @@ class Rows:
 
     def __init__(self, species: Sequence[str] | None, sorted_rows: bool = False):
         self._species, self._sorted_rows = species, sorted_rows
-        self._first: DumpFrame | None = None
         self._ids: np.ndarray | None = None
+        self._kinds: np.ndarray | None = None
         self._symbols: list[str] = []
 
     def __call__(self, frame: DumpFrame) -> tuple[list[str], np.ndarray, bool]:
@@ -100,25 +101,25 @@ class Rows:
         ids = frame.column("id")
         if ids is not None and np.any(ids[1:] < ids[:-1]):
             order = np.argsort(ids, kind="stable")
-        symbols = _symbols(frame, self._species)[order].tolist()
-        if self._first is None:
-            self._first, self._ids, self._symbols = frame, None if ids is None else ids[order], symbols
+        ids, kinds = None if ids is None else ids[order], _kinds(frame, self._species)[order]
+        if self._kinds is None:
+            self._ids, self._kinds, self._symbols = ids, kinds, _symbols(kinds, self._species)
         else:
-            self._check(frame, None if ids is None else ids[order], symbols)
+            self._check(frame.step, ids, kinds)
         scaled, unwrapped = _scaled(frame)
-        return symbols, scaled[order], unwrapped
+        return self._symbols, scaled[order], unwrapped
 
-    def _check(self, frame: DumpFrame, ids: np.ndarray | None, symbols: list[str]) -> None:
+    def _check(self, step: int, ids: np.ndarray | None, kinds: np.ndarray) -> None:
         if (ids is None or self._ids is None) and not self._sorted_rows:
             raise ValueError(
                 "the dump has no column id, and LAMMPS reorders its atoms as it runs: write it with id, or give "
                 "sorted_rows=True if each frame has its atoms in the same order (dump_modify … sort)"
             )
-        same = symbols == self._symbols and (ids is None or self._ids is None or np.array_equal(ids, self._ids))
-        if not same:
+        same_ids = ids is None or self._ids is None or np.array_equal(ids, self._ids)
+        if not same_ids or not np.array_equal(kinds, self._kinds):
             raise ValueError(
-                f"the atoms at step {frame.step} are not those of the first frame (ids or species differ): dump a "
-                "group that does not change"
+                f"the atoms at step {step} are not those of the first frame (ids or species differ): dump a group that "
+                "does not change"
             )
 
 
@@ -218,7 +219,8 @@ def _rate(steps: np.ndarray, times: np.ndarray) -> float:
     return float(times[0] / steps[0]) if steps[0] else 0.0
 
 
-def _symbols(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
+def _kinds(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
+    """LAMMPS types, or symbols where the dump tells them and no species are given."""
     if frame.labels is not None and species is None:
         return frame.labels
     types = frame.column("type")
@@ -226,10 +228,16 @@ def _symbols(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
         raise ValueError(f"the dump has neither type nor element among its columns: {' '.join(frame.columns)}")
     if species is None:
         raise ValueError("the dump names no elements: give species, the symbols in order of LAMMPS types")
-    types = types.astype(int)
+    return types
+
+
+def _symbols(kinds: np.ndarray, species: Sequence[str] | None) -> list[str]:
+    if species is None:
+        return kinds.tolist()
+    types = kinds.astype(int)
     if types.min() < 1 or types.max() > len(species):
         raise ValueError(f"the dump has type {types.max()} but species names {len(species)}: {', '.join(species)}")
-    return np.array(species)[types - 1]
+    return np.array(species)[types - 1].tolist()
 
 
 def _scaled(frame: DumpFrame) -> tuple[np.ndarray, bool]:
@@ -339,7 +347,7 @@ class _TextReader:
     def __init__(self, handle):
         self._handle = handle
         self._units: str | None = None
-        self._row_bytes = 0
+        self._row_bytes = 32.0
 
     def _line(self) -> str:
         line = self._handle.readline()
@@ -397,37 +405,21 @@ class _TextReader:
         return cell, origin, [f.startswith("p") for f in flags] if flags else [True] * 3
 
     def _read_table(self, n_atoms: int, columns: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-        import pandas  # read_csv is the fastest reader of text that the package's dependencies bring
-
-        text = io.BytesIO(self._read_lines(n_atoms))
-        kinds = {k: str if name == "element" else float for k, name in enumerate(columns)}
-        try:
-            table = pandas.read_csv(text, sep=r"\s+", header=None, dtype=kinds, engine="c", na_filter=False)
-        except ValueError:
-            raise _Broken("the dump is corrupt: the rows of atoms do not hold the columns named") from None
-        if table.shape != (n_atoms, len(columns)):
-            raise _Broken("the dump is corrupt: the rows of atoms do not hold the columns named")
-        labels = table[columns.index("element")].to_numpy(str) if "element" in columns else None
-        numeric = [k for k, kind in kinds.items() if kind is float]
-        return table[numeric].to_numpy(float), labels
-
-    def _read_lines(self, count: int) -> bytes:
-        """``count`` whole lines: a guess from the last frame's size in one read, then line by line."""
-        start = self._handle.tell()
-        guess = self._handle.read(int(self._row_bytes * count))
-        have = guess.count(b"\n")
-        if have > count:
-            guess, have = b"", 0
-            self._handle.seek(start)
-        elif not guess.endswith(b"\n"):
-            guess += self._handle.readline()
-            have = guess.count(b"\n")
-        rest = []
-        for _ in range(count - have):
-            line = self._handle.readline()
-            if not line.endswith(b"\n"):
-                raise _Broken(f"the dump ends inside a frame, {count - have - len(rest)} of its {count} atoms missing")
-            rest.append(line)
-        text = guess + b"".join(rest)
-        self._row_bytes = 0.97 * len(text) / max(1, count)
-        return text
+        label_column = columns.index("element") if "element" in columns else -1
+        table = np.empty((n_atoms, len(columns) - (label_column >= 0)))
+        labels = np.zeros(n_atoms * label_width if label_column >= 0 else 0, np.int8)
+        done, rest = 0, b""
+        while done < n_atoms:
+            # The rows of the last frame tell how long those of this one are, about.
+            more = self._handle.read(int(self._row_bytes * (n_atoms - done)) + 64)
+            if not more:
+                raise _Broken(f"the dump ends inside a frame, {n_atoms - done} of its {n_atoms} atoms missing")
+            text = rest + more
+            try:
+                count, used = rows(text, table, labels, done, len(columns), label_column)
+            except ValueError:
+                raise _Broken("the dump is corrupt: the rows of atoms do not hold the columns named") from None
+            done, rest = done + count, text[used:]
+            self._row_bytes = max(self._row_bytes, used / count) if count else 2 * self._row_bytes
+        self._handle.seek(-len(rest), os.SEEK_CUR)
+        return table, labels.view(f"S{label_width}").astype(str) if label_column >= 0 else None

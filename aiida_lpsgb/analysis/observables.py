@@ -168,7 +168,7 @@ def _descriptions(function: Callable[..., Any]) -> dict[str, str]:
     described = {}
     for names, body in re.findall(r"^(\S[^\n]*)\n((?:[ ]+[^\n]*\n?)+)", section, re.MULTILINE):
         for name in names.split(", "):
-            described[name] = " ".join(body.split())
+            described[name] = re.sub(r"``|:\w+:`~?([^`]*)`", r"\1", " ".join(body.split()))
     return described
 
 
@@ -244,8 +244,8 @@ class Observable:
     rows
         Lines of a table from the headline numbers (those of one outcome) and its label, which is empty if there is one
         outcome alone.
-    caption
-        Of its figure.
+    captions
+        Of its figures, by a part of their names that is empty for the first.
     node
         What an outcome becomes: ``arrays`` or ``diffusivity``.
     variants
@@ -261,7 +261,7 @@ class Observable:
     compute: Callable[[Trajectory, Mapping[str, Any], Context], Outcome | dict[str, Outcome]]
     headline: Sequence[str]
     rows: Callable[[Mapping[str, Any], str], list[Row]]
-    caption: str
+    captions: Mapping[str, str]
     node: str = "arrays"
     variants: bool = False
     needs_regions: bool = False

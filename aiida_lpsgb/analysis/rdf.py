@@ -212,5 +212,5 @@ OBSERVABLE = Observable(
     compute=observe,
     headline=("first_peaks_A",),
     rows=rows,
-    caption="Partial radial distribution functions.",
+    captions={"": "Partial radial distribution functions."},
 )

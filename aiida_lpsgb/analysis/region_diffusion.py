@@ -31,9 +31,10 @@ from typing import Any
 import numpy as np
 
 from aiida_lpsgb.analysis._motion import regional
-from aiida_lpsgb.analysis.diffusion import Window, brownian_covariance, lateral_window, reference_drift
+from aiida_lpsgb.analysis.diffusion import lateral_window, reference_drift
 from aiida_lpsgb.analysis.estimates import Estimate, finite, from_blocks, ratio_from_blocks
 from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, Motion, Verdict
+from aiida_lpsgb.analysis.msd import Window, brownian_covariance
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory, transform
@@ -159,7 +160,7 @@ def region_diffusivity(
         first, last = (max(1, round(w / trajectory.interval_ps)) for w in window_ps)
     if not first < last < trajectory.n_frames // 2:
         raise ValueError(f"window_ps {window_ps} must hold two lags within half of the run")
-    lags = Window(first, last, np.nan, True).lags()
+    lags = Window(first, last).lags()
     if "occupancy" in estimators:
         # The time spent in each region is an integral over lags, from the shortest on.
         lags = np.union1d(lags, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))

@@ -3,6 +3,9 @@
 LAMMPS repeats frames at restarts, begins its steps again (``reset_timestep``) or its clock (``read_restart`` of older
 versions), and gives atoms other images when it reads them from a file. A frame that is a repeat has the same step *and*
 the same positions.
+
+A trajectory whose ``metadata`` has ``restart_step`` says itself from which step of the one before it goes on: what that
+one has beyond it, before it was ended, was run again, perhaps with another time step.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 # Frames that are the same differ by the digits of a text dump and the resolution of the compact file.
 _SAME_A = 0.01
 _SAME_RATE = 1e-6
+
+RESTART_STEP = "restart_step"
+"""Name of the metadata that tell from which step of the part before a part goes on."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,28 @@ def find(old: Trajectory, new: Trajectory, old_name: str, new_name: str, restart
     ValueError
         If it does not, or how much time lies between them cannot be told.
     """
-    keep, step_shift, time_shift = _clock(old, new, old_name, new_name, restart_gap_ps)
+    if (restart_step := new.metadata.get(RESTART_STEP)) is not None and new.steps[0] >= restart_step:
+        keep = int(np.searchsorted(old.steps, min(restart_step, new.steps[0] - 1), side="right"))
+        nearest, step_shift = max(keep - 1, 0), 0
+        time_shift = _restart_shift(old, keep, new, restart_step)
+    else:
+        keep, step_shift, time_shift = _clock(old, new, old_name, new_name, restart_gap_ps)
+        nearest = min(keep, old.n_frames - 1)
     try:
-        change, images, _ = _difference(old, min(keep, old.n_frames - 1), new)
+        change, images, _ = _difference(old, nearest, new)
     except ValueError as error:
         raise ValueError(f"{new_name} does not continue {old_name}: {error}") from None
     return Seam(keep, step_shift, time_shift, change, images)
+
+
+def _restart_shift(old: Trajectory, keep: int, new: Trajectory, restart_step: int) -> float:
+    """What to add to the times of a part that goes on from a step of the one before."""
+    before, after = _rate_ps(old) or _rate_ps(new), _rate_ps(new) or _rate_ps(old)
+    if before is None or after is None:
+        return 0.0
+    last = max(keep - 1, 0)
+    restart = old.times_ps[last] + before * (restart_step - old.steps[last])
+    return float(restart + after * (new.steps[0] - restart_step) - new.times_ps[0])
 
 
 def _clock(

@@ -192,5 +192,5 @@ OBSERVABLE = Observable(
     compute=observe,
     headline=("whole_fraction_mean", "units"),
     rows=rows,
-    caption="Polyanions in the cell, mean numbers.",
+    captions={"": "Polyanions in the cell, mean numbers."},
 )

@@ -529,6 +529,6 @@ OBSERVABLE = Observable(
     compute=observe,
     headline=("f_pd", "f_pd_uncertainty", "threshold_A", "filtration", "scale", "loops_per_frame", "region"),
     rows=rows,
-    caption="Persistence diagram of the loops of the mobile ions",
+    captions={"": "Persistence diagram of the loops."},
     variants=True,
 )

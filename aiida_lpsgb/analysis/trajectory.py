@@ -346,10 +346,10 @@ class Trajectory(Conversions):
     ) -> Trajectory:
         """Join runs that continue each other, as a view: nothing is read but the frames at the seams.
 
-        A part may begin with a frame of the one before: what that one has from there on is dropped, as a restart began
-        there. Where the clock of a part begins again, times go on; where its steps begin again, they go on too if its
-        first frame is the last one of the part before. Atoms are followed through the seam by the nearest image, and
-        the lattice vectors are those of the first part.
+        A part may begin with a frame of the one before, or its metadata may say ``restart_step``: what that one has
+        from there on is dropped, as a restart began there. Where the clock of a part begins again, times go on; where
+        its steps begin again, they go on too if its first frame is the last one of the part before. Atoms are followed
+        through the seam by the nearest image, and the lattice vectors are those of the first part.
 
         Parameters
         ----------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiida_lpsgb.analysis import diffusion, region_diffusion
@@ -29,15 +30,18 @@ from aiida_lpsgb.analysis.trajectory import Trajectory
 RECOMMENDED = "occupancy"
 """The estimator of diffusion in a region that is without bias along it."""
 
-_COMMON = {
+_KINDS = {
     "species": SPECIES,
-    "charge": CHARGE,
     "temperature_K": POSITIVE,
+    "skip_ps": NOT_NEGATIVE,
     "window_ps": WINDOW,
     "longest_lag_share": POSITIVE,
+    "tolerance": POSITIVE,
     "n_blocks": COUNT,
     "drift": REFERENCE,
     "frame": FRAME,
+    "hop_length_A": POSITIVE,
+    "estimators": some_of(*region_diffusion.ESTIMATORS),
 }
 _CHARGE = {"charge": Parameter(CHARGE, 1, "Charge number of the ion, for the conductivity.")}
 _HEADLINE = (
@@ -99,34 +103,34 @@ def _diffusivity_row(quantity: str, headline: Mapping[str, Any], reference: tupl
     return Row(quantity, headline["diffusivity_cm2_s"], headline["uncertainty_cm2_s"], ".2e", reference)
 
 
+def _parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
+    """Those of the function that are a user's choice."""
+    own = {name: kind for name, kind in _KINDS.items() if name in inspect.signature(function).parameters}
+    return parameters_of(function, **own) | _CHARGE
+
+
 OBSERVABLES = [
     Observable(
         name="diffusivity",
         order=60,
         summary="Diffusion of a species in the whole cell, with its conductivity.",
-        parameters=parameters_of(
-            diffusion.diffusivity, **_COMMON, skip_ps=NOT_NEGATIVE, tolerance=POSITIVE, jump_length_A=POSITIVE
-        )
-        | _CHARGE,
+        parameters=_parameters(diffusion.diffusivity),
         compute=observe,
         headline=(*_HEADLINE, "haven_ratio", "haven_ratio_uncertainty"),
         rows=rows,
-        caption="Mean-squared displacement and the window of the fit.",
+        captions={"": "Mean-squared displacement and the window of the fit."},
         node="diffusivity",
     ),
     Observable(
         name="regions",
         order=70,
         summary="Diffusion of a species in named regions, by named estimators.",
-        parameters=parameters_of(
-            region_diffusion.region_diffusivity, **_COMMON, estimators=some_of(*region_diffusion.ESTIMATORS)
-        )
-        | _CHARGE
+        parameters=_parameters(region_diffusion.region_diffusivity)
         | {"names": Parameter(REGIONS, None, "Which of the named regions; all if None. They must not overlap.")},
         compute=observe_regions,
         headline=(*_HEADLINE, "region", "estimator", "residence_ps", "still_there", "mean_ions"),
         rows=region_rows,
-        caption="Mean-squared displacement in a region and the window of the fit",
+        captions={"": "Mean-squared displacement in a region and the window of the fit."},
         node="diffusivity",
         needs_regions=True,
     ),

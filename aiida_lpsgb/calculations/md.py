@@ -1,82 +1,57 @@
-"""Staged molecular dynamics with a moment tensor potential in LAMMPS."""
+"""Staged molecular dynamics in LAMMPS: `lpsgb.md`, one job, one segment."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import re
+import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
+from aiida.common.links import LinkType
 from aiida.engine import CalcJob, CalcJobProcessSpec
 from aiida.plugins import DataFactory
 from ase.data import atomic_masses, atomic_numbers
 from ase.io.lammpsdata import write_lammps_data
 
-from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations import lammps_script, validation
+from aiida_lpsgb.calculations.lammps_script import PairStyle, render_mlip_ini, render_script
+from aiida_lpsgb.calculations.md_parameters import extension_error, parameters_error, resolve
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, interaction, is_mtp, potential_error
+from aiida_lpsgb.mtp.als_header import grade_mode
 
-PotentialData = DataFactory("lpsgb.potential")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 
-PAIR_STYLES = ("mtp", "mtp/extrapolation", "mlip")
-ENSEMBLES = ("minimise", "nve", "nvt", "npt")
-BAROSTATS = ("iso", "aniso", "tri")
-GRADES = ("configuration", "neighborhood")
-
-DEFAULTS: dict[str, Any] = {
-    "pair_style": "mtp",
-    "timestep_fs": 2.0,
-    "thermostat_damping_ps": 0.1,
-    "barostat_damping_ps": 1.0,
-    "barostat": "aniso",
-    "thermo_interval_ps": 0.1,
-    "restart_interval_ps": None,
-    "neighbour_skin_A": 2.0,
-}
-EXTRAPOLATION_DEFAULTS: dict[str, Any] = {"grade": "configuration", "interval_steps": 10}
-STAGE_DEFAULTS: dict[str, Any] = {"pressure_bar": 0.0, "dump_interval_ps": None}
-STAGE_KEYS = {
-    "name",
-    "ensemble",
-    "duration_ps",
-    "temperature_K",
-    "pressure_bar",
-    "dump_interval_ps",
-    "max_steps",
-    "relax_cell",
-}
-CELL_RELAXATIONS = ("x", "y", "z", "iso", "aniso", "tri")
-
-# `timer timeout` lets LAMMPS end by itself, with its restart written, this long before the scheduler would end it.
-WALLTIME_FRACTION = 0.95
-FS_PER_PS = 1000.0
+ENTRY_POINT = "lpsgb.md"
+# LAMMPS ends a whole restart file with the mark that it begins with.
+RESTART_END = b"LammpS RestartT"
+RESTART_MISSING = "no.restart"
+RESTART_NAME = re.compile(r"md\.(\d+)\.restart")
 
 
 class MdCalculation(CalcJob):
     """Minimise, heat, hold, cool and produce with LAMMPS: one job, a list of stages."""
 
     INPUT_FILE = "md.in"
-    DATA_FILE = "structure.data"
-    POTENTIAL_FILE = "potential.mtp"
-    ACTIVE_SET_FILE = "active_set.als"
-    MLIP_FILE = "mlip.ini"
     LOG_FILE = "log.lammps"
-    # Scaled unwrapped coordinates in binary: exact images in a breathing cell, and no text to parse. LAMMPS cannot
-    # append to a binary dump, so every (re)start writes a file of its own, named by its first step.
-    DUMP_PATTERN = "trajectory.*.bin"
-    DUMP_FILE = "trajectory.$(step:%012.0f).bin"
-    FINAL_FILE = "final.lammpstrj"
-    EXTRAPOLATED_FILE = "extrapolated.cfg"
-    RESTART_PATTERN = "md.*.restart"
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Declare ports, outputs and exit codes."""
         super().define(spec)
         spec.input("structure", valid_type=orm.StructureData, help="Fully occupied structure to start from.")
-        spec.input("potential", valid_type=PotentialData, help="Trained moment tensor potential.")
+        spec.input(
+            "potential",
+            valid_type=POTENTIAL_TYPES,
+            help=(
+                "Trained moment tensor potential (`lpsgb.potential`), lines of any other pair style "
+                "(`lpsgb.pair_style`), or a potential of aiida-lammps (`lammps.potential`). Only the first is graded."
+            ),
+        )
         spec.input(
             "active_set",
             valid_type=orm.SinglefileData,
@@ -88,13 +63,17 @@ class MdCalculation(CalcJob):
             valid_type=orm.Dict,
             validator=validate_parameters,
             help=(
-                "What to run. `stages`: list of dictionaries with `ensemble` (minimise, nve, nvt, npt), `duration_ps`, "
+                "What to run. `stages`: list of dictionaries with `ensemble` (nve, nvt, npt), `duration_ps`, "
                 "`temperature_K` (a number, or [start, end] for a ramp), `pressure_bar`, `dump_interval_ps` (writes "
-                "the trajectory during this stage) and `name`; `minimise` takes `max_steps` and `relax_cell` (x, y, z, "
-                "iso, aniso or tri) instead. Common keys: `pair_style` (mtp, mtp/extrapolation, "
-                "mlip), `timestep_fs`, `thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), "
-                "`thermo_interval_ps`, `restart_interval_ps`, `neighbour_skin_A`, and `extrapolation` (`gamma_select`, "
-                "`gamma_break`, `grade`, `interval_steps`)."
+                "the trajectory during this stage) and `name`; a stage with `ensemble: minimise` takes `max_steps` "
+                "(of each of its phases), `force_tolerance_eV_A` (largest force on an atom), `relax_cell` (x, y, z, "
+                "iso, aniso or tri), `pressure_bar` and `pressure_tolerance_bar` instead. Common keys: `timestep_fs`, "
+                "`thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), `thermo_interval_ps`, "
+                "`restart_interval_ps` (10 ps; a run with a wall time needs it), `neighbour_skin_A`. For moment tensor "
+                "potentials `pair_style` (mtp, mtp/extrapolation, mlip) and `extrapolation` (`gamma_select`, "
+                "`gamma_break`, `interval_steps`, `grade`, by default that of the active set; of the configurations "
+                "found at most one every `spacing_ps` is kept, the one of highest grade, and `max_configurations` in "
+                "all). For a potential of aiida-lammps `pair_style_options`, a list."
             ),
         )
         spec.input("seed", valid_type=orm.Int, validator=validate_seed, help="Seed of the initial velocities.")
@@ -102,17 +81,28 @@ class MdCalculation(CalcJob):
             "parent_folder",
             valid_type=orm.RemoteData,
             required=False,
-            help="Working folder of an interrupted run of the same inputs; continues from its newest restart file.",
+            help=(
+                "Working folder of a run to go on with from its newest whole restart file: an interrupted one of the "
+                "same inputs, or a finished one whose last stage was shorter. Only what is new is run and kept."
+            ),
         )
         spec.inputs.validator = validate_inputs
-        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.md"
+        spec.inputs["metadata"]["options"]["parser_name"].default = ENTRY_POINT
         spec.inputs["metadata"]["options"]["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
         # Where these inputs are exposed without their defaults, the default must still be enough.
         spec.inputs["metadata"]["options"]["resources"].required = False
         spec.inputs["metadata"]["options"]["withmpi"].default = False
         spec.inputs["metadata"]["options"]["environment_variables"].default = {"OMP_NUM_THREADS": "1"}
 
-        spec.output("results", valid_type=orm.Dict, help="Steps done, averages of every stage, the highest grade.")
+        spec.output(
+            "results",
+            valid_type=orm.Dict,
+            help=(
+                "`steps` done of `planned_steps`, the averages of every stage over this job's steps, `minimisations` "
+                "(why each ended, its residual forces and pressure), `minimised_energies_eV` of those that reached a "
+                "minimum, `max_grade`, `n_extrapolated` and how many of these were left out."
+            ),
+        )
         spec.output("thermo", valid_type=orm.ArrayData, required=False, help="Thermodynamic output, an array a column.")
         spec.output(
             "structure",
@@ -120,15 +110,19 @@ class MdCalculation(CalcJob):
             required=False,
             help="Last configuration, in LAMMPS's frame (a along x, b in the xy plane).",
         )
-        spec.output("trajectory", valid_type=TrajectoryData, required=False, help="Frames of the dumped stages.")
+        spec.output("trajectory", valid_type=TrajectoryData, required=False, help="This job's frames.")
         spec.output(
             "extrapolated",
             valid_type=ConfigurationsData,
             required=False,
-            help="Configurations whose extrapolation grade exceeded `gamma_select`.",
+            help="Configurations whose extrapolation grade exceeded `gamma_select`, thinned out.",
         )
         spec.default_output_node = "results"
+        cls.define_exit_codes(spec)
 
+    @classmethod
+    def define_exit_codes(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare the exit codes: those of passing faults invalidate the cache, those of the physics do not."""
         spec.exit_code(300, "ERROR_NO_LOG", message="LAMMPS wrote no log: {detail}", invalidates_cache=True)
         spec.exit_code(
             310,
@@ -139,9 +133,23 @@ class MdCalculation(CalcJob):
         spec.exit_code(321, "ERROR_NON_FINITE", message="Non-finite energy, pressure or position at step {step}.")
         spec.exit_code(322, "ERROR_LAMMPS", message="LAMMPS stopped: {detail}")
         spec.exit_code(
+            323, "ERROR_MACHINE", message="The machine failed LAMMPS, not its input: {detail}", invalidates_cache=True
+        )
+        spec.exit_code(
+            324,
+            "ERROR_RESTART",
+            message="The run could not be continued from its parent folder: {detail}",
+            invalidates_cache=True,
+        )
+        spec.exit_code(
+            330,
+            "ERROR_NOT_MINIMISED",
+            message="The minimisation ({stage}) is not at a minimum: {detail}.",
+        )
+        spec.exit_code(
             400,
             "ERROR_OUT_OF_WALLTIME",
-            message="The wall time ended at step {step} of {planned}; continue from the remote folder.",
+            message="The wall time ended at step {step} of {planned}{detail}; continue from the remote folder.",
             invalidates_cache=True,
         )
         spec.exit_code(
@@ -160,16 +168,21 @@ class MdCalculation(CalcJob):
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write data file, script and potential; name what is to be brought back."""
         parameters = resolve(self.inputs.parameters.get_dict())
-        species = self.inputs.potential.species
-        continued = "parent_folder" in self.inputs
+        potential = interaction(self.inputs.potential, parameters)
+        restart_file = self._restart_file() if "parent_folder" in self.inputs else None
 
-        write_data_file(folder.get_abs_path(self.DATA_FILE), self.inputs.structure, species)
-        walltime = self.inputs.metadata.options.get("max_wallclock_seconds")
-        script = render_script(parameters, species, self.inputs.seed.value, continued=continued, walltime_s=walltime)
+        write_data_file(folder.get_abs_path(lammps_script.DATA_FILE), self.inputs.structure, potential.pair_style)
+        script = render_script(
+            parameters,
+            potential.pair_style,
+            self.inputs.seed.value,
+            restart_file=restart_file,
+            walltime_s=self.inputs.metadata.options.get("max_wallclock_seconds"),
+        )
         folder.create_file_from_filelike(io.StringIO(script), self.INPUT_FILE, mode="w", encoding="utf-8")
-        if parameters["pair_style"] == "mlip":
+        if is_mtp(self.inputs.potential) and parameters["pair_style"] == "mlip":
             folder.create_file_from_filelike(
-                io.StringIO(render_mlip_ini(parameters)), self.MLIP_FILE, mode="w", encoding="utf-8"
+                io.StringIO(render_mlip_ini(parameters)), lammps_script.MLIP_FILE, mode="w", encoding="utf-8"
             )
 
         codeinfo = CodeInfo()
@@ -179,189 +192,77 @@ class MdCalculation(CalcJob):
         calcinfo = CalcInfo()
         calcinfo.codes_info = [codeinfo]
         calcinfo.retrieve_list = [self.LOG_FILE]
-        calcinfo.retrieve_temporary_list = [self.FINAL_FILE, self.EXTRAPOLATED_FILE, (self.DUMP_PATTERN, ".", 0)]
-        potential = self.inputs.potential
-        calcinfo.local_copy_list = [(potential.uuid, potential.filename, self.POTENTIAL_FILE)]
+        calcinfo.retrieve_temporary_list = [
+            lammps_script.FINAL_FILE,
+            lammps_script.EXTRAPOLATED_FILE,
+            (lammps_script.DUMP_PATTERN, ".", 0),
+        ]
+        calcinfo.local_copy_list = list(potential.files)
         if "active_set" in self.inputs:
             active_set = self.inputs.active_set
-            calcinfo.local_copy_list.append((active_set.uuid, active_set.filename, self.ACTIVE_SET_FILE))
-        if continued:
+            calcinfo.local_copy_list.append((active_set.uuid, active_set.filename, lammps_script.ACTIVE_SET_FILE))
+        if restart_file not in (None, RESTART_MISSING):
             parent = self.inputs.parent_folder
-            root = parent.get_remote_path()
-            calcinfo.remote_copy_list = [
-                (parent.computer.uuid, f"{root}/{name}", ".") for name in (self.RESTART_PATTERN, self.DUMP_PATTERN)
-            ]
+            path = f"{parent.get_remote_path()}/{restart_file}"
+            calcinfo.remote_copy_list = [(parent.computer.uuid, path, restart_file)]
         return calcinfo
 
-
-def resolve(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in the defaults of a parameters dictionary."""
-    resolved = {**DEFAULTS, **parameters}
-    resolved["stages"] = [{**STAGE_DEFAULTS, **stage} for stage in parameters["stages"]]
-    if "extrapolation" in parameters:
-        resolved["extrapolation"] = {**EXTRAPOLATION_DEFAULTS, **parameters["extrapolation"]}
-    return resolved
+    def _restart_file(self) -> str:
+        """Name of the restart file to continue from; where there is none, LAMMPS says so."""
+        found = newest_restart(self.inputs.parent_folder)
+        return found[0] if found else RESTART_MISSING
 
 
-def stage_steps(stage: Mapping[str, Any], timestep_fs: float) -> int:
-    """Number of MD steps of a stage (0 for a minimisation)."""
-    if stage["ensemble"] == "minimise":
-        return 0
-    return round(stage["duration_ps"] * FS_PER_PS / timestep_fs)
-
-
-def planned_steps(parameters: Mapping[str, Any]) -> int:
-    """Number of MD steps of all stages."""
-    return sum(stage_steps(stage, parameters["timestep_fs"]) for stage in parameters["stages"])
-
-
-def temperature_range(stage: Mapping[str, Any]) -> tuple[float, float]:
-    """First and last thermostat temperature of a stage, in K."""
-    temperature = stage["temperature_K"]
-    if isinstance(temperature, (list, tuple)):
-        return float(temperature[0]), float(temperature[1])
-    return float(temperature), float(temperature)
-
-
-def write_data_file(path: str, structure: orm.StructureData, species: Sequence[str]) -> None:
+def write_data_file(path: str, structure: orm.StructureData, pair_style: PairStyle) -> None:
     """Write a LAMMPS data file whose types follow the species of the potential."""
     atoms = structure.get_ase()
     atoms.pbc = True
-    masses = {symbol: atomic_masses[atomic_numbers[symbol]] for symbol in species}
     with open(path, "w", encoding="utf-8") as handle:
         write_lammps_data(
-            handle, atoms, specorder=list(species), masses=False, units="metal", atom_style="atomic", force_skew=False
+            handle,
+            atoms,
+            specorder=list(pair_style.species),
+            masses=False,
+            units="metal",
+            atom_style=pair_style.atom_style,
+            force_skew=False,
         )
         handle.write("\nMasses\n\n")
-        for index, symbol in enumerate(species, start=1):
-            handle.write(f"{index} {masses[symbol]:.6f}  # {symbol}\n")
+        for index, symbol in enumerate(pair_style.species, start=1):
+            handle.write(f"{index} {atomic_masses[atomic_numbers[symbol]]:.6f}  # {symbol}\n")
 
 
-def render_mlip_ini(parameters: Mapping[str, Any]) -> str:
-    """Settings file of MLIP-2's LAMMPS interface."""
-    calc = MdCalculation
-    lines = [f"mtp-filename {calc.POTENTIAL_FILE}"]
-    if "extrapolation" in parameters:
-        control = parameters["extrapolation"]
-        lines += [
-            "select TRUE",
-            f"select:threshold {control['gamma_select']:g}",
-            f"select:threshold-break {control['gamma_break']:g}",
-            f"select:save-selected {calc.EXTRAPOLATED_FILE}",
-            f"select:load-state {calc.ACTIVE_SET_FILE}",
-        ]
-    return "\n".join(lines) + "\n"
+def newest_restart(remote: orm.RemoteData) -> tuple[str, int] | None:
+    """Name and step of the newest whole restart file in a working folder.
 
+    A run that is killed while it writes leaves half a file; the one before is taken then.
 
-def render_pair_style(parameters: Mapping[str, Any]) -> str:
-    """The `pair_style` line; types follow the species of the potential, so `pair_coeff * *` is enough."""
-    calc = MdCalculation
-    style = parameters["pair_style"]
-    if style == "mlip":
-        return f"pair_style mlip {calc.MLIP_FILE}"
-    if style == "mtp":
-        return f"pair_style mtp {calc.POTENTIAL_FILE}"
-    control = parameters["extrapolation"]
-    return (
-        f"pair_style mtp/extrapolation {calc.POTENTIAL_FILE} {calc.ACTIVE_SET_FILE} {control['interval_steps']} "
-        f"{control['gamma_select']:g} {control['gamma_break']:g} {calc.EXTRAPOLATED_FILE} {control['grade']}"
-    )
-
-
-def render_script(
-    parameters: Mapping[str, Any],
-    species: Sequence[str],
-    seed: int,
-    *,
-    continued: bool = False,
-    walltime_s: float | None = None,
-) -> str:
-    """LAMMPS input for a resolved parameters dictionary.
-
-    Stage boundaries are absolute steps, so that the same script serves a first run and its continuation: a stage that
-    lies behind the restart file's step is skipped, the one it falls into is completed with its original ramp.
+    Returns
+    -------
+    tuple or None
+        None where there is no such file, or the folder is gone.
     """
-    calc = MdCalculation
-    timestep_fs = parameters["timestep_fs"]
-
-    def steps(picoseconds: float) -> int:
-        return max(1, round(picoseconds * FS_PER_PS / timestep_fs))
-
-    lines = ["units metal", "atom_style atomic", "boundary p p p"]
-    if walltime_s:
-        seconds = int(walltime_s * WALLTIME_FRACTION)
-        lines.append(f"timer timeout {seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} every 100")
-    lines.append(f"read_restart {calc.RESTART_PATTERN}" if continued else f"read_data {calc.DATA_FILE}")
-    lines += [
-        render_pair_style(parameters),
-        "pair_coeff * *",
-        f"neighbor {parameters['neighbour_skin_A']:g} bin",
-        "neigh_modify every 1 delay 0 check yes",
-        f"timestep {timestep_fs / FS_PER_PS:g}",
-        f"thermo {steps(parameters['thermo_interval_ps'])}",
-        "thermo_style custom step temp press pe ke etotal vol lx ly lz xy xz yz",
-        "thermo_modify format float %.10g flush yes",
-    ]
-    if parameters["restart_interval_ps"]:
-        lines.append(f"restart {steps(parameters['restart_interval_ps'])} {calc.RESTART_PATTERN}")
-
-    moving = [stage for stage in parameters["stages"] if stage["ensemble"] != "minimise"]
-    start, velocities_set = 0, continued
-    for index, stage in enumerate(parameters["stages"]):
-        name = stage.get("name", stage["ensemble"])
-        lines.append(f"\nprint 'lpsgb stage {index} {name}'")
-        if stage["ensemble"] == "minimise":
-            if not continued:
-                max_steps = stage.get("max_steps", 200)
-                minimise = f"minimize 0.0 1.0e-3 {max_steps} {10 * max_steps}"
-                lines.append(minimise)
-                if axes := stage.get("relax_cell"):
-                    # The minimiser's pressure term refers to a reference cell: renew it, and end with the cell fixed.
-                    pressure = f"{axes} {stage['pressure_bar']:g} vmax 0.002 nreset 50"
-                    lines += [f"fix relax all box/relax {pressure}", minimise, "unfix relax", minimise]
-                lines += [f"print 'lpsgb minimised {index} $(pe:%.12g)'", "reset_timestep 0"]
-            continue
-        if not velocities_set:
-            first_temperature = temperature_range(moving[0])[0]
-            lines.append(f"velocity all create {first_temperature:g} {seed} mom yes rot no dist gaussian")
-            velocities_set = True
-        end = start + stage_steps(stage, timestep_fs)
-        lines += render_stage(stage, parameters, start, end, steps)
-        start = end
-    lines += [
-        "",
-        f"write_dump all custom {calc.FINAL_FILE} id type xu yu zu modify sort id format float %.12g",
-        f"write_restart {calc.RESTART_PATTERN}",
-        "print 'lpsgb finished'",
-    ]
-    return "\n".join(lines) + "\n"
+    try:
+        with remote.get_authinfo().get_transport() as transport:
+            root = remote.get_remote_path()
+            steps = {int(match[1]): name for name in transport.listdir(root) if (match := RESTART_NAME.fullmatch(name))}
+            for step in sorted(steps, reverse=True):
+                if _is_whole(transport, f"{root}/{steps[step]}"):
+                    return steps[step], step
+    except OSError:
+        pass
+    return None
 
 
-def render_stage(
-    stage: Mapping[str, Any], parameters: Mapping[str, Any], start: int, end: int, steps: Any
-) -> list[str]:
-    """Lines of one stage of dynamics between two absolute steps."""
-    calc = MdCalculation
-    first, last = temperature_range(stage)
-    thermostat = f"temp {first:g} {last:g} {parameters['thermostat_damping_ps']:g}"
-    pressure = stage["pressure_bar"]
-    barostat = f"{parameters['barostat']} {pressure:g} {pressure:g} {parameters['barostat_damping_ps']:g}"
-    integrator = {"nve": "nve", "nvt": f"nvt {thermostat}", "npt": f"npt {thermostat} {barostat}"}[stage["ensemble"]]
-
-    run = f"run {end} upto start {start} stop {end}"
-    lines = [f"fix integrate all {integrator}"]
-    if stage["dump_interval_ps"]:
-        interval = steps(stage["dump_interval_ps"])
-        lines += [
-            f"dump trajectory all custom {interval} {calc.DUMP_FILE} id type xsu ysu zsu",
-            "dump_modify trajectory sort id time yes",
-        ]
-    # A continued run may start behind this stage; LAMMPS refuses `run upto` a step that is already past.
-    lines.append(f'if "$(step) < {end}" then "{run}"')
-    if stage["dump_interval_ps"]:
-        lines.append("undump trajectory")
-    lines.append("unfix integrate")
-    return lines
+def _is_whole(transport: Any, path: str) -> bool:
+    """Whether a restart file has its end; where the transport runs no commands LAMMPS itself has to find out."""
+    try:
+        status, _, _ = transport.exec_command_wait(
+            f"tail -c {len(RESTART_END) + 1} {shlex.quote(path)} | grep -qa {shlex.quote(RESTART_END.decode())}"
+        )
+    except NotImplementedError:
+        return transport.get_attribute(path).st_size > 0
+    return status == 0
 
 
 def validate_seed(seed: orm.Int, _: Any) -> str | None:
@@ -373,70 +274,94 @@ def validate_seed(seed: orm.Int, _: Any) -> str | None:
 
 def validate_parameters(node: orm.Dict, _: Any) -> str | None:
     """Refuse unknown keys, impossible stages and a gamma_break below gamma_select."""
-    parameters = node.get_dict()
-    known = set(DEFAULTS) | {"stages", "extrapolation"}
-    if unknown := sorted(set(parameters) - known):
-        return f"parameters: unknown keys {unknown}; known are {sorted(known)}"
-    stages = parameters.get("stages")
-    if not isinstance(stages, list) or not stages:
-        return "parameters: `stages` must be a list with at least one stage"
-    for name, choices in (("pair_style", PAIR_STYLES), ("barostat", BAROSTATS)):
-        if parameters.get(name, DEFAULTS[name]) not in choices:
-            return f"parameters: `{name}` is {parameters[name]!r}; choose one of {choices}"
-    for name in ("timestep_fs", "thermostat_damping_ps", "barostat_damping_ps", "thermo_interval_ps"):
-        if not parameters.get(name, DEFAULTS[name]) > 0:
-            return f"parameters: `{name}` must be positive, it is {parameters[name]}"
-    for index, stage in enumerate(stages):
-        if message := stage_error(stage):
-            return f"parameters: stage {index}: {message}"
-    if sum(bool(stage.get("dump_interval_ps")) for stage in stages) > 1:
-        return "parameters: only one stage may set `dump_interval_ps`, since a job has one trajectory"
-    return extrapolation_error(parameters)
-
-
-def stage_error(stage: Mapping[str, Any]) -> str | None:
-    """What is wrong with one stage, or None."""
-    if unknown := sorted(set(stage) - STAGE_KEYS):
-        return f"unknown keys {unknown}; known are {sorted(STAGE_KEYS)}"
-    if stage.get("ensemble") not in ENSEMBLES:
-        return f"`ensemble` is {stage.get('ensemble')!r}; choose one of {ENSEMBLES}"
-    if stage["ensemble"] == "minimise":
-        axes = stage.get("relax_cell")
-        if axes is not None and axes not in CELL_RELAXATIONS:
-            return f"`relax_cell` is {axes!r}; choose one of {CELL_RELAXATIONS}"
-        return None
-    if "relax_cell" in stage:
-        return "`relax_cell` is for `minimise`; an npt stage moves the cell by its barostat"
-    if not stage.get("duration_ps", 0) > 0:
-        return f"`duration_ps` must be positive, it is {stage.get('duration_ps')}"
-    if "temperature_K" not in stage:
-        return "`temperature_K` is missing"
-    return validation.temperature_error(temperature_range(stage))
-
-
-def extrapolation_error(parameters: Mapping[str, Any]) -> str | None:
-    """What is wrong with the extrapolation control, or None."""
-    control = parameters.get("extrapolation")
-    style = parameters.get("pair_style", DEFAULTS["pair_style"])
-    if style == "mtp" and control is not None:
-        return "parameters: `extrapolation` has no effect with pair_style mtp; use mtp/extrapolation or mlip"
-    if style == "mtp/extrapolation" and control is None:
-        return "parameters: pair_style mtp/extrapolation needs `extrapolation` with `gamma_select` and `gamma_break`"
-    if control is None:
-        return None
-    if unknown := sorted(set(control) - set(EXTRAPOLATION_DEFAULTS) - {"gamma_select", "gamma_break"}):
-        return f"parameters: unknown keys {unknown} in `extrapolation`"
-    if control.get("grade", "configuration") not in GRADES:
-        return f"parameters: extrapolation `grade` is {control['grade']!r}; choose one of {GRADES}"
-    return validation.gamma_error(control.get("gamma_select"), control.get("gamma_break"))
+    message = parameters_error(node.get_dict())
+    return f"parameters: {message}" if message else None
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
-    """Check structure, potential and active set against each other."""
+    """Check the ports against each other; a port may be missing where these inputs are exposed."""
+    checks = (_potential_error, _active_set_error, _code_error, _walltime_error, _parent_error)
+    return next((message for check in checks if (message := check(inputs))), None)
+
+
+def _potential_error(inputs: Mapping[str, Any]) -> str | None:
     if any(key not in inputs for key in ("structure", "potential", "parameters")):
         return None  # the ports themselves complain
-    if message := validation.md_inputs_error(inputs["structure"], inputs["potential"]):
-        return message
-    if "extrapolation" in inputs["parameters"].get_dict() and "active_set" not in inputs:
+    return validation.md_inputs_error(inputs["structure"], inputs["potential"]) or potential_error(
+        inputs["potential"], inputs["parameters"].get_dict()
+    )
+
+
+def _active_set_error(inputs: Mapping[str, Any]) -> str | None:
+    """The active set must be there where it is needed, and grade what the parameters say."""
+    active_set = inputs.get("active_set")
+    control = inputs["parameters"].get_dict().get("extrapolation") if "parameters" in inputs else None
+    if control is None:
+        if active_set is not None and "potential" in inputs and not is_mtp(inputs["potential"]):
+            return "active_set: only a moment tensor potential is graded by one"
+        return None
+    if active_set is None:
         return "active_set: extrapolation control needs the active set of the potential (output of lpsgb.mlp.grade)"
+    with active_set.open(mode="rb") as handle:
+        mode = grade_mode(handle)
+    if mode is None:
+        return f"active_set: {active_set.filename} holds no active set of MLIP-2 or MLIP-3"
+    if control.get("grade") not in (None, mode):
+        return (
+            f"parameters: extrapolation `grade` is {control['grade']!r}, but the active set was selected by "
+            f"{mode}s; leave `grade` out or say {mode!r}"
+        )
     return None
+
+
+def _code_error(inputs: Mapping[str, Any]) -> str | None:
+    """A code that says which plugin it is for must be for this one, or for another of LAMMPS."""
+    code = inputs.get("code")
+    plugin = code.default_calc_job_plugin if code is not None else None
+    if plugin and plugin != ENTRY_POINT and not plugin.startswith("lammps."):
+        return f"code: {code.full_label} is registered for {plugin}; give the code of LAMMPS"
+    return None
+
+
+def _walltime_error(inputs: Mapping[str, Any]) -> str | None:
+    """A job that a scheduler ends must know when, and leave something to go on from."""
+    code, parameters = inputs.get("code"), inputs.get("parameters")
+    if code is None or code.computer is None:
+        return None
+    limit = inputs.get("metadata", {}).get("options", {}).get("max_wallclock_seconds")
+    scheduler = code.computer.scheduler_type
+    if scheduler != "core.direct" and not limit:
+        return (
+            f"metadata.options.max_wallclock_seconds: missing; {code.computer.label} ends jobs at a limit "
+            f"({scheduler}), and LAMMPS must know it to end before"
+        )
+    if limit and parameters is not None and parameters.get_dict().get("restart_interval_ps", 0) is None:
+        return (
+            "parameters: `restart_interval_ps` is None, so a run that reaches its wall time would begin anew; "
+            "leave it out (10 ps) or give a shorter time than a job can run"
+        )
+    return None
+
+
+def _parent_error(inputs: Mapping[str, Any]) -> str | None:
+    """The run that is continued must be of the same inputs."""
+    parent = inputs.get("parent_folder")
+    if parent is None:
+        return None
+    before = parent.creator
+    if before is None or before.process_type != f"aiida.calculations:{ENTRY_POINT}":
+        return "parent_folder: it is not the working folder of a run of lpsgb.md"
+    earlier = before.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()
+    for port in ("structure", "potential", "active_set", "seed"):
+        now, then = inputs.get(port), earlier.get(port)
+        if (now is None) != (then is None) or (now is not None and not _equal(now, then)):
+            return f"parent_folder: it was run with another {port}; a run is continued with the same inputs"
+    if "parameters" in inputs:
+        message = extension_error(earlier["parameters"].get_dict(), inputs["parameters"].get_dict())
+        return f"parameters: {message}" if message else None
+    return None
+
+
+def _equal(node: orm.Data, other: orm.Data) -> bool:
+    """Whether two nodes have the same content."""
+    return node.uuid == other.uuid or node.base.caching.compute_hash() == other.base.caching.compute_hash()

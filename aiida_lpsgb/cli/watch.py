@@ -153,7 +153,8 @@ class Tails:
 
 def md_progress(job: CalcJobNode, tails: Tails) -> str:
     """Step, share of the planned steps and temperature of a running `lpsgb.md` job; empty before its first step."""
-    from aiida_lpsgb.calculations.md import MdCalculation, planned_steps, resolve
+    from aiida_lpsgb.calculations.md import MdCalculation
+    from aiida_lpsgb.calculations.md_parameters import planned_steps, resolve
 
     planned = planned_steps(resolve(job.inputs.parameters.get_dict()))
     for line in reversed(tails.lines(job, MdCalculation.LOG_FILE)):

@@ -43,8 +43,8 @@ class TrajectoryData(Data):
 
     Notes
     -----
-    Attributes to query: ``format_version`` (of the file), ``n_atoms``, ``n_frames``, ``species``, ``composition`` (atoms
-    of each species), ``first_step``, ``last_step``, ``start_ps``, ``duration_ps``, ``frame_interval_fs``,
+    Attributes to query: ``format_version`` (of the file), ``n_atoms``, ``n_frames``, ``species``, ``composition``
+    (atoms of each species), ``first_step``, ``last_step``, ``start_ps``, ``duration_ps``, ``frame_interval_fs``,
     ``timestep_fs``, ``ensemble``, ``temperature_K``, ``truncated`` (why it is shorter than meant, None if it is not).
     """
 

@@ -28,8 +28,7 @@ from ase import Atoms
 
 from aiida_lpsgb.mtp import _training
 from aiida_lpsgb.mtp.basis import random_coefficients
-from aiida_lpsgb.mtp.calculator import types_of
-from aiida_lpsgb.mtp.configurations import labels
+from aiida_lpsgb.mtp.configurations import labels, types_of
 from aiida_lpsgb.mtp.potential import MTP
 
 __all__ = ["TrainingResult", "Weights", "balanced", "bootstrap_weights", "train", "training_set"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,24 @@ from ase import Atoms
 from ase.io.lammpsrun import read_lammps_dump_text
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
-from aiida_lpsgb.calculations.md import planned_steps, resolve, stage_steps, temperature_range
-from aiida_lpsgb.mtp.configurations import read_cfg
+from aiida_lpsgb.calculations import lammps_script
+from aiida_lpsgb.calculations.md_parameters import (
+    EXTRAPOLATION_DEFAULTS,
+    dumped_stage,
+    resolve,
+    stage_name,
+    temperature_range,
+    to_steps,
+)
+from aiida_lpsgb.calculations.potentials import known_species
+from aiida_lpsgb.parsers import lammps_log
+from aiida_lpsgb.parsers.extrapolated import read_extrapolated
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, parse_log
+from aiida_lpsgb.parsers.md_summary import summarise, thermo_arrays
 
 MdCalculation = CalculationFactory("lpsgb.md")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 TrajectoryData = DataFactory("lpsgb.trajectory")
-
-BAR_PER_GPA = 1.0e4
-
-# What LAMMPS says, depending on what it notices first, when atoms fly apart or the cell collapses.
-UNSTABLE = ("Lost atoms", "box size << cutoff", "out of range", "Out of range")
 
 
 class MdParser(Parser):
@@ -34,28 +41,21 @@ class MdParser(Parser):
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Parse the retrieved and temporarily retrieved files."""
-        calc = MdCalculation
         folder = Path(kwargs["retrieved_temporary_folder"])
-        try:
-            text = self.retrieved.base.repository.get_object_content(calc.LOG_FILE)
-        except (FileNotFoundError, NotExistent, OSError):
-            return self.exit_codes.ERROR_NO_LOG.format(detail=self._stderr())
-        log = parse_log(text)
+        log = parse_log(self._read(MdCalculation.LOG_FILE))
         if log.version is None:
-            return self.exit_codes.ERROR_NO_LOG.format(detail=self._stderr())
+            stderr = self._read(self.node.get_option("scheduler_stderr")).strip().splitlines()
+            hint = "standard error is empty; check the code's path and prepended text"
+            return self.exit_codes.ERROR_NO_LOG.format(detail=stderr[-1] if stderr else hint)
 
         self.parameters = resolve(self.node.inputs.parameters.get_dict())
-        self.species = list(self.node.inputs.potential.species)
-        results = summarise(log, self.parameters, self.node.inputs.structure)
-        if log.thermo:
+        self.species = known_species(self.node.inputs.potential)
+        results = summarise(log, self.parameters, len(self.node.inputs.structure.sites))
+        if log.finite_rows().any():
             self.out("thermo", thermo_node(log))
-        extrapolated = self._parse_extrapolated(folder / calc.EXTRAPOLATED_FILE)
-        results["n_extrapolated"] = len(extrapolated)
-        results["max_grade"] = max((image.info["mv_grade"] for image in extrapolated), default=None)
-        if extrapolated:
-            self.out("extrapolated", ConfigurationsData(images=extrapolated, species=self.species))
+        results |= self._parse_extrapolated(folder / lammps_script.EXTRAPOLATED_FILE, log)
         problem = self._parse_trajectory(folder)
-        self._parse_final(folder / calc.FINAL_FILE)
+        self._parse_final(folder / lammps_script.FINAL_FILE)
         self.out("results", orm.Dict(results))
         return self._exit_code(log, results, problem)
 
@@ -63,41 +63,76 @@ class MdParser(Parser):
         codes = self.exit_codes
         steps = {"step": results["steps"], "planned": results["planned_steps"]}
         if log.break_grade is not None:
-            grade = log.break_grade if np.isfinite(log.break_grade) else results["max_grade"]
+            grade = log.break_grade if math.isfinite(log.break_grade) else results["max_grade"]
             return codes.EXTRAPOLATION_BREAK.format(grade=f"{grade:.4g}" if grade else "of the last configuration")
-        if log.error and any(symptom in log.error for symptom in UNSTABLE):
-            return codes.ERROR_LOST_ATOMS.format(detail=log.error)
-        if log.error and "non-numeric" in log.error.lower():
-            return codes.ERROR_NON_FINITE.format(step=log.last_step)
         if log.error:
-            return codes.ERROR_LAMMPS.format(detail=log.error)
+            return self._lammps_error(log)
         if (step := log.first_non_finite_step()) is not None:
             return codes.ERROR_NON_FINITE.format(step=step)
         if not log.finished:
+            if fault := self._machine_fault():
+                return codes.ERROR_MACHINE.format(detail=fault)
             return codes.ERROR_INTERRUPTED.format(**steps)
-        if results["steps"] < results["planned_steps"]:
-            return codes.ERROR_OUT_OF_WALLTIME.format(**steps)
+        unfinished = results["next_stage"]
+        if unfinished is not None:
+            stage = self.parameters["stages"][unfinished]
+            if log.timed_out or stage["ensemble"] != "minimise":
+                detail = f", in the minimisation {stage_name(stage)}" if stage["ensemble"] == "minimise" else ""
+                return codes.ERROR_OUT_OF_WALLTIME.format(**steps, detail=detail)
+            why = results["minimisations"][-1]["why"] if results["minimisations"] else "it was not run"
+            return codes.ERROR_NOT_MINIMISED.format(stage=stage_name(stage), detail=why)
         if trajectory_problem:
             return codes.ERROR_TRAJECTORY_TRUNCATED.format(detail=trajectory_problem)
         return None
 
-    def _parse_extrapolated(self, path: Path) -> list[Atoms]:
-        if not path.exists() or not path.stat().st_size:
-            return []
-        text = path.read_text(encoding="utf-8")
-        # A killed run may leave half a configuration at the end: keep the whole ones.
-        whole = text[: text.rfind("END_CFG") + len("END_CFG")] + "\n" if "END_CFG" in text else ""
-        path.write_text(whole, encoding="utf-8")
-        images = read_cfg(path, self.species) if whole else []
-        for image in images:
-            image.calc = None  # the potential's own energies are no labels
-        return images
+    def _lammps_error(self, log: LammpsLog) -> ExitCode:
+        """Tell faults of the machine, of the dynamics and of the input apart."""
+        codes, error = self.exit_codes, log.error or ""
+        if "parent_folder" in self.node.inputs and not log.stage_names and lammps_log.RESTART.search(error):
+            return codes.ERROR_RESTART.format(detail=error)
+        if lammps_log.MACHINE.search(error):
+            return codes.ERROR_MACHINE.format(detail=error)
+        if lammps_log.NON_FINITE.search(error):
+            return codes.ERROR_NON_FINITE.format(step=log.last_step)
+        if lammps_log.UNSTABLE.search(error):
+            return codes.ERROR_LOST_ATOMS.format(detail=error)
+        return codes.ERROR_LAMMPS.format(detail=f"{error} (at: {log.last_line})" if log.last_line else error)
+
+    def _machine_fault(self) -> str | None:
+        """Line of the scheduler's files that names a fault of the machine, or None."""
+        for option in ("scheduler_stderr", "scheduler_stdout"):
+            for line in self._read(self.node.get_option(option)).splitlines():
+                if lammps_log.MACHINE.search(line):
+                    return line.strip()
+        return None
+
+    def _read(self, name: str) -> str:
+        """Text of a retrieved file; empty where there is none."""
+        try:
+            return self.retrieved.base.repository.get_object_content(name, mode="rb").decode(errors="replace")
+        except (FileNotFoundError, NotExistent, OSError):
+            return ""
+
+    def _parse_extrapolated(self, path: Path, log: LammpsLog) -> dict[str, Any]:
+        """Attach the configurations that extrapolate, thinned out, and count them."""
+        control = self.parameters.get("extrapolation") or EXTRAPOLATION_DEFAULTS
+        spacing = to_steps(control["spacing_ps"], self.parameters["timestep_fs"])
+        found = read_extrapolated(path, self.species, spacing, control["max_configurations"])
+        if found.images:
+            self.out("extrapolated", ConfigurationsData(images=found.images, species=self.species))
+        grades = [grade for grade in (found.max_grade, log.break_grade) if grade is not None and math.isfinite(grade)]
+        return {
+            "n_extrapolated": found.n_found,
+            "n_extrapolated_left_out": found.n_found - len(found.images),
+            "max_grade": max(grades, default=None),
+        }
 
     def _parse_trajectory(self, folder: Path) -> str | None:
         """Attach the trajectory; returns what is wrong with it, or None."""
-        if not any(stage["dump_interval_ps"] for stage in self.parameters["stages"]):
+        stage = dumped_stage(self.parameters)
+        if stage is None:
             return None
-        dumps = sorted(folder.glob(MdCalculation.DUMP_PATTERN))
+        dumps = sorted(folder.glob(lammps_script.DUMP_PATTERN))
         if not dumps:
             return "no trajectory was written"
         timestep_fs = self.parameters["timestep_fs"]
@@ -105,80 +140,26 @@ class MdParser(Parser):
             trajectory = Trajectory.from_lammps_dump(dumps, self.species, timestep_fs=timestep_fs)
         except ValueError as error:
             return str(error)
-        self.out("trajectory", TrajectoryData(trajectory, *self._dumped_stage(), timestep_fs))
+        temperature = float(np.mean(temperature_range(stage)))
+        self.out("trajectory", TrajectoryData(trajectory, stage["ensemble"], temperature, timestep_fs))
         return trajectory.truncated
-
-    def _dumped_stage(self) -> tuple[str, float]:
-        stage = next(stage for stage in self.parameters["stages"] if stage["dump_interval_ps"])
-        return stage["ensemble"], float(np.mean(temperature_range(stage)))
 
     def _parse_final(self, path: Path) -> None:
         if not path.exists() or not path.stat().st_size:
             return
         with path.open(encoding="utf-8") as handle:
             atoms = read_lammps_dump_text(handle, specorder=self.species)
+        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+            return
         atoms.pbc = True
         atoms.calc = None
         atoms.wrap()
         self.out("structure", orm.StructureData(ase=Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)))
 
-    def _stderr(self) -> str:
-        name = self.node.get_option("scheduler_stderr")
-        try:
-            lines = self.retrieved.base.repository.get_object_content(name).strip().splitlines()
-        except (FileNotFoundError, NotExistent, OSError):
-            lines = []
-        return lines[-1] if lines else "standard error is empty; check the code's path and prepended text"
-
 
 def thermo_node(log: LammpsLog) -> orm.ArrayData:
-    """Thermodynamic output as arrays, LAMMPS metal units named in the keys."""
-    names = {
-        "Step": "step",
-        "Temp": "temperature_K",
-        "Press": "pressure_bar",
-        "PotEng": "potential_energy_eV",
-        "KinEng": "kinetic_energy_eV",
-        "TotEng": "total_energy_eV",
-        "Volume": "volume_A3",
-    }
+    """Thermodynamic output as arrays, LAMMPS metal units named in the keys; rows that are not finite are left out."""
     node = orm.ArrayData()
-    for column, name in names.items():
-        node.set_array(name, log.thermo[column].astype(np.int64 if column == "Step" else float))
-    node.set_array("cell_A", np.column_stack([log.thermo[key] for key in ("Lx", "Ly", "Lz", "Xy", "Xz", "Yz")]))
-    node.set_array("stage", log.stage)
+    for name, values in thermo_arrays(log).items():
+        node.set_array(name, values)
     return node
-
-
-def summarise(log: LammpsLog, parameters: dict[str, Any], structure: orm.StructureData) -> dict[str, Any]:
-    """Steps done and the averages of each stage."""
-    n_atoms = len(structure.sites)
-    results: dict[str, Any] = {
-        "n_atoms": n_atoms,
-        "timestep_fs": parameters["timestep_fs"],
-        "steps": log.last_step,
-        "planned_steps": planned_steps(parameters),
-        "lammps_version": log.version,
-        "minimised_energies_eV": [log.minimised[index] for index in sorted(log.minimised)],
-        "stages": [],
-    }
-    end = 0
-    for index, stage in enumerate(parameters["stages"]):
-        end += stage_steps(stage, parameters["timestep_fs"])
-        rows = log.stage == index
-        if stage["ensemble"] == "minimise" or not rows.any():
-            continue
-        mean = {name: float(np.mean(values[rows])) for name, values in log.thermo.items()}
-        results["stages"].append(
-            {
-                "name": stage.get("name", stage["ensemble"]),
-                "ensemble": stage["ensemble"],
-                "completed": log.last_step >= end,
-                "temperature_K": mean["Temp"],
-                "pressure_GPa": mean["Press"] / BAR_PER_GPA,
-                "potential_energy_eV_per_atom": mean["PotEng"] / n_atoms,
-                "volume_A3_per_atom": mean["Volume"] / n_atoms,
-                "cell_lengths_A": [mean[key] for key in ("Lx", "Ly", "Lz")],
-            }
-        )
-    return results

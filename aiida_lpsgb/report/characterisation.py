@@ -140,8 +140,10 @@ def characterisation_figures(
 def caption(name: str) -> str:
     """What a figure of `characterisation_figures` shows."""
     observable, _, label = name.partition("_")
-    text = registry()[observable].caption if observable in registry() else name
-    return f"{text.rstrip('.')} ({label.replace('_', ', ')})." if label else text
+    captions = registry()[observable].captions if observable in registry() else {}
+    if label in captions or not captions:
+        return captions.get(label, name)
+    return f"{captions[''].rstrip('.')} ({label.replace('_', ', ')})."
 
 
 def outcome_of(node: Data) -> Outcome:

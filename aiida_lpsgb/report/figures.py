@@ -336,6 +336,7 @@ def msd(
             axes.plot(ends, intercept_A2 + slope_A2_ps * ends, "--", color=COLOURS[1], label="fit")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    _label_lags(axes, lags[keep])
     positive = total[keep & (total > 0)]
     if len(positive):
         axes.set_ylim(positive.min() * 0.1, positive.max() * 2)
@@ -343,6 +344,13 @@ def msd(
     axes.set_ylabel("mean-squared displacement  (Å²)")
     axes.legend(loc="upper left")
     return figure
+
+
+def _label_lags(axes: Axes, lags: np.ndarray) -> None:
+    """Plain numbers; on a short axis two and five times the powers of ten as well."""
+    axes.xaxis.set_major_formatter("{x:g}")
+    short = len(lags) > 0 and lags.max() < 100 * lags.min()
+    axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if short and f"{x:.0e}"[0] in "25" else "")
 
 
 @dataclass(frozen=True)
@@ -387,7 +395,7 @@ def msd_panel(runs: Sequence[Displacement], points: int = 120) -> Figure:
     temperatures = sorted({run.temperature_K for run in runs}, reverse=True)
     shades = mpl.colormaps["plasma_r"](np.linspace(0.12, 0.95, max(len(temperatures), 2)))
     colours = dict(zip(temperatures, [mpl.colors.to_hex(shade) for shade in shades], strict=False))
-    named, bottom = set(), []
+    named, bottom, reach = set(), [], [np.array([])]
     for run in sorted(runs, key=lambda run: -run.temperature_K):
         keep = np.flatnonzero((run.lags_ps > 0) & (run.msd_A2 > 0))
         if not len(keep):
@@ -400,6 +408,7 @@ def msd_panel(runs: Sequence[Displacement], points: int = 120) -> Figure:
         style = {"color": colours[run.temperature_K], "lw": 1.1, "ls": "-" if run.diffusive else ":"}
         axes.plot(run.lags_ps[shown], run.msd_A2[shown], label=label, **style)
         bottom.append(run.msd_A2[shown[0]])
+        reach.append(lags)
         if run.diffusive and run.window_ps is not None and run.slope_A2_ps:
             ends = np.geomspace(*run.window_ps, 20)
             fitted = run.intercept_A2 + run.slope_A2_ps * ends
@@ -411,6 +420,7 @@ def msd_panel(runs: Sequence[Displacement], points: int = 120) -> Figure:
     axes.set_yscale("log")
     if bottom:
         axes.set_ylim(bottom=0.5 * min(bottom))
+    _label_lags(axes, np.concatenate(reach))
     axes.set_xlabel("lag  (ps)")
     axes.set_ylabel("mean-squared displacement  (Å²)")
     figure.legend(loc="outside right upper")

@@ -22,6 +22,7 @@ MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 PotentialData = DataFactory("lpsgb.potential")
 bicrystal = CalculationFactory("lpsgb.bicrystal")
 boundary_energies = CalculationFactory("lpsgb.boundary_energies")
+lowest_of = CalculationFactory("lpsgb.lowest")
 rattle = CalculationFactory("lpsgb.rattle")
 
 
@@ -80,6 +81,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         spec.output_namespace("relaxed", valid_type=orm.StructureData, help="Every candidate, relaxed.")
         spec.exit_code(401, "ERROR_BULK_FAILED", message="The crystal could not be relaxed: {detail}")
         spec.exit_code(402, "ERROR_ALL_FAILED", message="No candidate could be relaxed; the last one: {detail}")
+        spec.exit_code(403, "ERROR_REFUSED", message="The relaxed crystal has no such boundary: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -149,10 +151,13 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         relaxed = self._relaxed()
         if not relaxed:
             return self.exit_codes.ERROR_BULK_FAILED.format(detail=self._last_end())
-        self.ctx.bulk = min(relaxed.values(), key=minimum)
+        choice = lowest_of(**{label: run.outputs.results for label, run in relaxed.items()})
+        self.ctx.bulk = relaxed[choice["lowest"]]
         bulk = self.ctx.bulk.outputs.structure
         self.out("bulk", bulk)
-        built = bicrystal(bulk, self.inputs.boundary, self.inputs.potential, self.inputs.structure)
+        built, node = bicrystal.run_get_node(bulk, self.inputs.boundary, self.inputs.potential, self.inputs.structure)
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_REFUSED.format(detail=node.exit_message)
         candidates = {"candidate_0": built["structure"], **built.get("others", {})}
         self.ctx.descriptions = built["results"]
         first = built["results"]["candidates"][0]
@@ -203,11 +208,6 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
 
     def _last_end(self) -> str:
         return how_it_ended(list(self.ctx.children.values())[-1])
-
-
-def minimum(run: orm.ProcessNode) -> float:
-    """Energy that a relaxation has reached, in eV."""
-    return run.outputs.results["minimised_energies_eV"][-1]
 
 
 def validate_boundary(node: orm.Dict, _: Any) -> str | None:

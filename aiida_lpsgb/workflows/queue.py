@@ -70,10 +70,12 @@ class QueueMixin(WorkChain):
     def _on_awaitable_finished(self, awaitable: Awaitable) -> None:
         """Go on at the end of one child where another is queued.
 
-        A child that was waited for by several steps calls back for each of them; the first counts.
+        A child that was waited for by several steps calls back for each of them, with the awaitable of that step: the
+        first call counts, and resolves the one that is waited for now.
         """
-        if awaitable not in self._awaitables:
+        current = next((other for other in self._awaitables if other.pk == awaitable.pk), None)
+        if current is None:
             return
-        super()._on_awaitable_finished(awaitable)
+        super()._on_awaitable_finished(current)
         if self.state == ProcessState.WAITING and self._awaitables and self.ctx.get("queue"):
             self.resume()

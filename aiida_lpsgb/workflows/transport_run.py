@@ -17,7 +17,6 @@ AnalyseCalculation = CalculationFactory("lpsgb.analyse")
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 judge = CalculationFactory("lpsgb.judge")
-join = CalculationFactory("lpsgb.md.join")
 
 ANALYSIS_FILES = ("remote_folder", "remote_stash", "retrieved")
 
@@ -63,7 +62,7 @@ class TransportRunWorkChain(WorkChain):
         )
         spec.output_namespace("trajectories", valid_type=TrajectoryData, help="The run, a segment a job.")
         spec.output("structure", valid_type=orm.StructureData, help="The last configuration.")
-        spec.output("results", valid_type=orm.Dict, help="Results of the dynamics, over all segments.")
+        spec.output_namespace("results", valid_type=orm.Dict, help="Results of the dynamics, of each part of the run.")
         spec.output(
             "judgement",
             valid_type=orm.Dict,
@@ -151,8 +150,8 @@ class TransportRunWorkChain(WorkChain):
         last = self.ctx.parts[-1].outputs
         self.out("trajectories", self.ctx.segments)
         self.out("structure", last.structure)
-        results = [part.outputs.results for part in self.ctx.parts]
-        self.out("results", results[0] if len(results) == 1 else join(**numbered(results)))
+        for number, part in enumerate(self.ctx.parts):
+            self.out(f"results.part_{number}", part.outputs.results)
         if "judgement" in self.ctx:
             self.out("judgement", self.ctx.judgement)
         self.out_many(self.exposed_outputs(self.ctx.analysis, AnalyseCalculation))
@@ -161,11 +160,6 @@ class TransportRunWorkChain(WorkChain):
         if not self.ctx.analysis.is_finished_ok:
             return self.exit_codes.ERROR_ANALYSIS_FAILED.format(detail=how_it_ended(self.ctx.analysis))
         return None
-
-
-def numbered(nodes: list[orm.Dict]) -> dict[str, orm.Dict]:
-    """Nodes by labels whose order is theirs."""
-    return {f"segment_{index:03d}": node for index, node in enumerate(nodes)}
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

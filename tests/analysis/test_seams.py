@@ -62,6 +62,21 @@ def test_a_clock_that_begins_again(positions):
         Trajectory.concatenate(single)
 
 
+@pytest.mark.parametrize("last", [30, 34])
+def test_a_restart_that_says_where_it_began(positions, last):
+    first = positions[:last].copy()
+    first[30:] += 1.0  # run beyond the restart point, another way than afterwards
+    second = part(positions[30:], 300)
+    second.metadata["restart_step"] = 292
+    check(Trajectory.concatenate([part(first, 0), second]), positions)
+    # Run again with half the time step: the same numbers of steps mean other times.
+    halved = part(positions[30:], 300, 300 * 0.001, step_ps=0.001)
+    halved.metadata["restart_step"] = 290
+    joined = Trajectory.concatenate([part(first, 0), halved])
+    np.testing.assert_allclose(joined.times_ps, [*np.arange(30) * 0.02, *(0.58 + 0.01 * np.arange(1, 31))])
+    np.testing.assert_allclose(joined.positions(), positions, atol=2 * STEP_A)
+
+
 def test_a_time_step_that_changes(positions):
     joined = Trajectory.concatenate([part(positions[:30], 0), part(positions[30:], 300, 300 * 0.001, step_ps=0.001)])
     np.testing.assert_allclose(np.diff(joined.times_ps), [0.02] * 29 + [0.01] * 30)

@@ -1,6 +1,8 @@
 """All observables of a made-up run in one job, and what is refused."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from aiida import orm
@@ -34,7 +36,13 @@ def code(installed_code):
     return installed_code("lpsgb-analyse", "lpsgb.analyse")
 
 
-def test_everything_by_protocol(code, segments):
+def documented(page, word):
+    """The Python block of a page of the documentation that holds a word."""
+    text = (Path(__file__).parents[2] / "docs" / "topics" / "analysis" / page).read_text(encoding="utf-8")
+    return next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if word in block)
+
+
+def test_everything_by_protocol(code, segments, tmp_path, monkeypatch):
     builder = AnalyseCalculation.get_builder_from_protocol(
         code,
         segments,
@@ -75,6 +83,17 @@ def test_everything_by_protocol(code, segments):
     drawn = characterisation_figures(node)
     assert {"rdf", "density", "density_profile", "disorder", "diffusivity", "regions_boundary_occupancy"} <= set(drawn)
     assert "first peak P-S (Å)" in characterisation_table(summary)
+    # The queries of the documentation find this run.
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(documented("index.md", "f_pd").replace('"rips"', '"alpha"'), found)
+    motion, diagram = summary["regions"]["boundary_occupancy"], summary["topology"]["alpha_diameter"]
+    row = [diagram["f_pd"], diagram["f_pd_uncertainty"], motion["conductivity_s_cm"], "boundary", 600.0]
+    assert row in found["rows"]
+    exec(documented("isotropy.md", "isotropy_uncertainty"), found)
+    row = [motion[k] for k in ("isotropy", "isotropy_uncertainty", "diffusivity_cm2_s", "uncertainty_cm2_s")]
+    assert row in found["points"]
+    assert (tmp_path / "isotropy.pdf").exists()
 
 
 def test_segments_are_neither_stored_again_nor_hashed_by_threads(code, segments, generate_calc_job, metadata):

@@ -79,7 +79,8 @@ MINIATURE = {
 }
 SYSTEMS = {
     "crystal": {"kind": "crystal"},
-    "boundary": {"kind": "boundary", "axis": [0, 0, 1], "plane": [2, 1, 0], "charges": {"Li": 1, "Cl": -0.5}},
+    # Cut between any two atoms: what the toy potential makes of the crystal need not have units.
+    "boundary": {"kind": "boundary", "axis": [0, 0, 1], "plane": [2, 1, 0], "cutoffs": {}},
 }
 
 

@@ -10,7 +10,8 @@ from aiida.engine import run_get_node
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from ase.build import bulk
 
-from aiida_lpsgb.structures.ordering import order, read_cif
+from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.structures.ordering import order
 from aiida_lpsgb.structures.strain import rattle
 
 PROGRAMS = Path(sys.executable).parent

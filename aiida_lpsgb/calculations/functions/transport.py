@@ -35,7 +35,7 @@ def judge(parameters: orm.Dict, budget: orm.Dict, diffusivity: orm.Data) -> dict
     values, limits = parameters.get_dict(), budget.get_dict()
     *before, last = values["stages"]
     produced = last["duration_ps"]
-    need = run_length.need(diffusivity.scalars, limits["target_relative_error"], produced)
+    need = run_length.need(diffusivity.scalars(), limits["target_relative_error"], produced)
     longer = min(limits["max_production_ps"], need.production_ps) if not need.known else produced
     judgement = {"known": need.known, "reason": need.reason, "production_ps": produced}
     if longer <= produced:

@@ -34,7 +34,7 @@ struct ActiveSet {
 };
 
 // Reads a potential followed by binary matrices; the configurations at the end of a `.als` file are not needed for
-// grades and not read. Throws FormatError.
-ActiveSet parse_active_set(std::string_view content);
+// grades and not read: `consumed`, where given, receives where they begin. Throws FormatError.
+ActiveSet parse_active_set(std::string_view content, std::size_t* consumed = nullptr);
 
 }  // namespace mtp

@@ -8,7 +8,9 @@ Three steps, each usable by itself: :func:`boundaries` finds how two grains can 
 
 from __future__ import annotations
 
+import itertools
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,13 +18,26 @@ from typing import Any
 import numpy as np
 
 from aiida_lpsgb.structures import pseudo_cubic
-from aiida_lpsgb.structures.coincidence import NoCoincidence, common_angles, match, no_coincidence, strain_tensor
+from aiida_lpsgb.structures.coincidence import (
+    NoCoincidence,
+    integer_row_basis,
+    match,
+    no_coincidence,
+    reduced_basis,
+    strain_tensor,
+    twists,
+)
 from aiida_lpsgb.structures.crystal import Crystal, Plane, primitive_indices
 from aiida_lpsgb.structures.orientation import about_z, laboratory_frame, misorientation
+from aiida_lpsgb.structures.validation import StructureWarning
 
-__all__ = ["Boundary", "Grain", "boundaries"]
+__all__ = ["Boundary", "Grain", "as_indices", "boundaries", "require_boundary"]
 
 KINDS = ("symmetric", "asymmetric", "twist", "mixed")
+#: Grains whose orientations differ by less are one crystal, in degrees.
+SMALLEST_ANGLE = 1.0
+#: A twist's label keeps to the orientation that it has in the parent's cell within this, in degrees.
+SAME_ORIENTATION = 3.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,8 @@ class Boundary:
         turns grain 1 into grain 2, equivalent orientations counted as one; axis as a direction of grain 1's cell.
     nominal_angle_deg, sigma : float or None, int or None
         What the same indices mean in a cubic lattice (pseudo-cubic convention only).
+    notes : tuple of str
+        What is not as the request would have it, one sentence each.
     """
 
     kind: str
@@ -81,11 +98,24 @@ class Boundary:
     axis: np.ndarray
     nominal_angle_deg: float | None = None
     sigma: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def area(self) -> float:
         """Area of the common cell, in Å²."""
         return abs(float(np.linalg.det(self.cell)))
+
+    @property
+    def displacement_cell(self) -> np.ndarray:
+        """Cell of non-identical displacements as rows, in Å: shifts of grain 2 by its vectors change nothing.
+
+        It is spanned by the planar lattices of both grains, strained to fit.
+        """
+        first, second = (grain.vectors for grain in self.grains)
+        counts = [abs(round(float(np.linalg.det(vectors)))) for vectors in (first, second)]
+        common = math.lcm(*counts)
+        inverses = [np.round(common * np.linalg.inv(vectors)).astype(int) for vectors in (first, second)]
+        return reduced_basis(integer_row_basis(np.vstack(inverses)) / common @ self.cell)
 
     @property
     def strains(self) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +136,7 @@ class Boundary:
             "convention": self.convention,
             "plane_1": first.plane.miller.tolist(),
             "plane_2": second.plane.miller.tolist(),
-            "axis": [round(float(x), 4) + 0.0 for x in self.axis],
+            "axis": as_indices(self.axis),
             "true_angle_deg": round(self.angle_deg, 4),
             "nominal_angle_deg": None if self.nominal_angle_deg is None else round(self.nominal_angle_deg, 4),
             "nominal_sigma": self.sigma,
@@ -116,6 +146,7 @@ class Boundary:
             "strain_2": np.round(self.strains[1], 8).tolist(),
             "spacing_1_A": round(first.plane.spacing, 6),
             "spacing_2_A": round(second.plane.spacing, 6),
+            "notes": list(self.notes),
         }
 
 
@@ -134,15 +165,20 @@ def boundaries(
     direction_2: Sequence[int] | None = None,
     max_strain: float = 0.01,
     max_area: float = 1500.0,
+    smallest: bool = False,
 ) -> list[Boundary]:
     """Find how two grains can meet at a plane.
+
+    Where the crystal's own symmetry turns grain 1 into grain 2, what is found is no grain boundary but one crystal with
+    a shift; a :class:`aiida_lpsgb.structures.validation.StructureWarning` says so.
 
     Parameters
     ----------
     crystal : Crystal
         The crystal; all indices refer to its cell.
     axis : three integers or None
-        Direction of the tilt axis (within the plane) or twist axis (normal to it); None only for ``mixed``.
+        Direction of the tilt axis (within the plane) or twist axis (normal to it); None for ``mixed``, and for a twist
+        about the normal of a plane that no lattice direction is normal to.
     plane : three integers
         Miller indices of the boundary in grain 1.
     kind : {"symmetric", "asymmetric", "twist", "mixed"}
@@ -165,6 +201,8 @@ def boundaries(
         Largest principal strain of either grain.
     max_area : float
         Largest area of the common cell, in Å².
+    smallest : bool
+        Stop at the smallest common cell of a twist, instead of listing all.
 
     Returns
     -------
@@ -184,14 +222,11 @@ def boundaries(
     nominal = convention == "pseudo-cubic"
     if kind == "twist":
         _check_twist_axis(crystal, axis, first, convention)
-        turns = (
-            pseudo_cubic.turns(crystal, first, sigma, max_strain, max_area)
-            if nominal
-            else _lattice_turns(first, angle, angle_tolerance, max_strain, max_area)
-        )
-        found = _search(crystal, kind, (first, first), _twists(first, turns, sigma), max_strain, max_area)
-        distinct = _distinct_twists(found, first, max_strain, max_area)
-        return _with_angle(distinct, angle, angle_tolerance) if nominal and angle is not None else distinct
+        if nominal:
+            found = _labelled_twists(crystal, first, sigma, angle, angle_tolerance, max_strain, max_area)
+        else:
+            found = _lattice_twists(crystal, first, angle, angle_tolerance, max_strain, max_area, smallest)
+        return [_with_notes(crystal, item, axis) for item in found]
     if kind == "mixed":
         orientations = [_parallel(crystal, (first, second), (direction, direction_2), nominal)]
     else:
@@ -206,8 +241,66 @@ def boundaries(
     if sigma is not None:
         orientations = _with_sigma(orientations, kind, plane, sigma)
     if kind == "symmetric":
-        return [_coincident(crystal, first, orientations[0])]
-    return _search(crystal, kind, (first, second), orientations, max_strain, max_area)
+        found = [_coincident(crystal, first, orientations[0])]
+    else:
+        found = _search(crystal, kind, (first, second), orientations, max_strain, max_area)
+    real = [item for item in found if item.angle_deg > SMALLEST_ANGLE]
+    if not real:
+        warnings.warn(_no_boundary(found[0]), StructureWarning, stacklevel=2)
+    return [_with_notes(crystal, item, axis) for item in real or found]
+
+
+def require_boundary(found: Sequence[Boundary]) -> None:
+    """Refuse what is no grain boundary.
+
+    Parameters
+    ----------
+    found : sequence of Boundary
+        As :func:`boundaries` returns them.
+
+    Raises
+    ------
+    NoCoincidence
+        If the crystal's own symmetry turns grain 1 into grain 2.
+    """
+    if found[0].angle_deg <= SMALLEST_ANGLE:
+        raise NoCoincidence(_no_boundary(found[0]))
+
+
+def _no_boundary(item: Boundary) -> str:
+    planes = " and ".join(dict.fromkeys(str(grain.plane.miller.tolist()) for grain in item.grains))
+    return (
+        f"no grain boundary: the crystal's own symmetry turns grain 1 into grain 2 at the {item.kind} boundary on "
+        f"{planes}, so the two are one crystal with a shift; choose another plane"
+    )
+
+
+def as_indices(direction: np.ndarray, largest: int = 12) -> list[int] | list[float]:
+    """Write a direction in the cell's vectors as small integers, or else as numbers of at most 1."""
+    scaled = np.asarray(direction, dtype=float) / np.abs(direction).max()
+    for n in range(1, largest + 1):
+        if np.allclose(n * scaled, np.round(n * scaled), atol=2e-3):
+            return [int(x) for x in np.round(n * scaled)]
+    return [round(float(x), 4) + 0.0 for x in scaled]
+
+
+def _with_notes(crystal: Crystal, item: Boundary, axis: Sequence[int] | None) -> Boundary:
+    """Say where the axis of the rotation is not the one that was asked for."""
+    if axis is None or item.angle_deg <= SMALLEST_ANGLE:
+        return item
+    asked, found = crystal.direction(axis), np.asarray(item.axis) @ crystal.cell
+    cosine = abs(float(asked @ found)) / float(np.linalg.norm(asked) * np.linalg.norm(found))
+    if cosine > math.cos(math.radians(1.0)):
+        return item
+    if item.kind == "twist":
+        note = f"{list(axis)} is not normal to the plane: the grains are turned about the plane's normal"
+    else:
+        note = (
+            f"no rotation about the axis asked for, {list(axis)}, turns grain 1 into grain 2: the smallest is "
+            f"{item.angle_deg:.2f}° about {as_indices(item.axis)}; if the crystal has lost symmetry by ordering or "
+            "relaxation, give its parent"
+        )
+    return replace(item, notes=(*item.notes, note))
 
 
 @dataclass(frozen=True)
@@ -275,8 +368,9 @@ def _check_tilt_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane,
 
 
 def _check_twist_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane, convention: str) -> None:
+    """Refuse an axis that is not the plane's normal; without an axis it is the normal."""
     if axis is None:
-        raise ValueError("axis must be given")
+        return
     indices = primitive_indices(axis, "axis")
     direction = crystal.direction(indices)
     cosine = abs(float(direction @ plane.normal)) / float(np.linalg.norm(direction))
@@ -285,7 +379,7 @@ def _check_twist_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane
     if cosine < math.cos(math.radians(0.5)):
         raise ValueError(
             f"plane {plane.miller.tolist()} is not normal to the twist axis {indices.tolist()}: the axis is "
-            f"{math.degrees(math.acos(min(1.0, cosine))):.2f}° off its normal"
+            f"{math.degrees(math.acos(min(1.0, cosine))):.2f}° off its normal; leave the axis out to turn about that"
         )
 
 
@@ -327,23 +421,109 @@ def _twists(plane: Plane, turns: Iterable[tuple[float, float | None]], sigma: in
     ]
 
 
-def _lattice_turns(
-    plane: Plane, angle: float | None, tolerance: float, max_strain: float, max_area: float
-) -> list[tuple[float, None]]:
-    """List the twist angles at which vectors of the true lattice coincide."""
-    basis = (plane.basis @ laboratory_frame(plane.normal, plane.basis[0]).T)[:, :2]
-    turns = [turn for turn, _ in common_angles(basis, basis, max_strain, max_area) if abs(turn) > 1e-6]
-    chosen = [turn for turn in turns if angle is None or abs(abs(turn) - abs(angle)) <= tolerance]
-    if not chosen:
-        nearest = min(turns, key=lambda turn: abs(abs(turn) - abs(angle or 0.0)), default=None)
-        detail = "there is none at all" if nearest is None else f"the nearest is at {abs(nearest):.2f}°"
-        raise NoCoincidence(
-            f"no twist about the normal of {plane.miller.tolist()} lays lattice vectors on each other within "
-            f"{max_strain:.2%} strain of each grain and {max_area:.0f} Å²"
-            + (f" at {angle:g} ± {tolerance:g}°" if angle is not None else "")
-            + f": {detail}"
+def _lattice_twists(
+    crystal: Crystal,
+    plane: Plane,
+    angle: float | None,
+    tolerance: float,
+    max_strain: float,
+    max_area: float,
+    smallest: bool,
+) -> list[Boundary]:
+    """Twists at which planar cells of the true lattice coincide, the smallest cell first."""
+    lower = laboratory_frame(plane.normal, plane.basis[0])
+    equivalent = []
+    for rotation in crystal.rotations:
+        turned = lower @ rotation @ lower.T
+        if turned[2, 2] > 1 - 1e-4:
+            equivalent.append(math.degrees(math.atan2(turned[1, 0], turned[0, 0])))
+
+    def accept(angles: np.ndarray) -> np.ndarray:
+        distinct = angles > max(SMALLEST_ANGLE, math.degrees(2 * max_strain))
+        return distinct if angle is None else (angles > SMALLEST_ANGLE) & (np.abs(angles - abs(angle)) <= tolerance)
+
+    basis = (plane.basis @ lower.T)[:, :2]
+    search = twists(basis, max_strain, max_area, equivalent_deg=equivalent, accept=accept)
+    found = []
+    for item in itertools.islice(search, 1 if smallest else None):
+        (orientation,) = _twists(plane, [(item.turn_deg, None)], None)
+        grains = (
+            Grain(plane, orientation.frames[0], item.match.first, item.match.deformations[0]),
+            Grain(plane, orientation.frames[1], item.match.second, item.match.deformations[1]),
         )
-    return [(turn, None) for turn in chosen]
+        found.append(_finish(crystal, "twist", grains, item.match.cell, orientation))
+    if not found:
+        raise _no_twist(plane, basis, equivalent, angle, tolerance, max_strain, max_area)
+    return sorted(found, key=lambda item: (round(item.area, 2), round(item.max_strain, 6)))
+
+
+def _no_twist(
+    plane: Plane,
+    basis: np.ndarray,
+    equivalent: Sequence[float],
+    angle: float | None,
+    tolerance: float,
+    max_strain: float,
+    max_area: float,
+) -> NoCoincidence:
+    """Say that there is no such twist, and which is nearest."""
+    limits = f"within {max_strain:.2%} strain of each grain and {max_area:.0f} Å²"
+    every = [item.angle_deg for item in twists(basis, max_strain, max_area, equivalent_deg=equivalent)]
+    if angle is None or not every:
+        return NoCoincidence(
+            f"every rotation found about the normal of {plane.miller.tolist()} is one of the crystal's own symmetry: "
+            f"no grain boundary {limits}"
+        )
+    nearest = min(every, key=lambda found: abs(found - abs(angle)))
+    return NoCoincidence(
+        f"no twist about the normal of {plane.miller.tolist()} lays planar cells on each other {limits} at {angle:g} ± "
+        f"{tolerance:g}°: the nearest is at {nearest:.2f}°"
+    )
+
+
+def _labelled_twists(
+    crystal: Crystal,
+    plane: Plane,
+    sigma: int,
+    angle: float | None,
+    tolerance: float,
+    max_strain: float,
+    max_area: float,
+) -> list[Boundary]:
+    """Twists that a pseudo-cubic label stands for, the smallest cell first.
+
+    Of several orientations, the label keeps to the one that it has in the parent's cell.
+    """
+    turns = pseudo_cubic.turns(crystal, plane, sigma, max_strain, max_area)
+    found = _search(crystal, "twist", (plane, plane), _twists(plane, turns, sigma), max_strain, max_area)
+    distinct = _distinct_twists(found, plane, max_strain, max_area)
+    if angle is not None:
+        return _with_angle(distinct, angle, tolerance)
+    if crystal.parent is None:
+        return distinct
+    original = crystal.in_parent_cell()
+    try:
+        turns = pseudo_cubic.turns(original, original.plane(plane.miller), sigma, max_strain, max_area)
+        planes = (original.plane(plane.miller),) * 2
+        before = _search(original, "twist", planes, _twists(planes[0], turns, sigma), max_strain, max_area)
+        asked = _distinct_twists(before, planes[0], max_strain, max_area)[0].angle_deg
+    except NoCoincidence:
+        return distinct
+    kept = [item for item in distinct if abs(item.angle_deg - asked) <= SAME_ORIENTATION]
+    if not kept:
+        angles = ", ".join(f"{item.angle_deg:.2f}°" for item in distinct)
+        raise NoCoincidence(
+            f"the Σ{sigma} twist on {plane.miller.tolist()} is at {asked:.2f}° in the parent's cell, and in the "
+            f"crystal's nothing within {max_strain:.2%} strain and {max_area:.0f} Å² is within {SAME_ORIENTATION:g}° "
+            f"of that, only {angles}: allow more strain or area, or give the angle that is meant"
+        )
+    if kept[0] is not distinct[0]:
+        note = (
+            f"kept at the orientation of the parent's cell, {asked:.2f}°; in the crystal's cell the smallest common "
+            f"cell of this label is at {distinct[0].angle_deg:.2f}°"
+        )
+        kept = [replace(item, notes=(*item.notes, note)) for item in kept]
+    return kept
 
 
 def _with_sigma(
@@ -394,7 +574,7 @@ def _search(
             )
             found.append(_finish(crystal, kind, grains, item.cell, orientation))
     if not found:
-        raise no_coincidence(*orientations[0].planar_bases(planes), max_strain, max_area)
+        raise no_coincidence([item.planar_bases(planes) for item in orientations], max_strain, max_area)
     return sorted(found, key=lambda item: (round(item.area, 2), round(item.max_strain, 6)))
 
 
@@ -402,7 +582,7 @@ def _distinct_twists(found: Sequence[Boundary], plane: Plane, max_strain: float,
     """Leave out what is no twist, or equivalent to another one."""
     distinct: dict[tuple, Boundary] = {}
     for item in sorted(found, key=lambda i: (round(i.area, 2), round(i.max_strain, 6), i.angle_deg)):
-        if item.angle_deg > 1.0:
+        if item.angle_deg > SMALLEST_ANGLE:
             distinct.setdefault((round(item.angle_deg, 1), round(item.area, 1), round(item.max_strain, 4)), item)
     if not distinct:
         raise NoCoincidence(
