@@ -10,8 +10,8 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.outputs import how_it_ended, leaves, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
 from aiida_lpsgb.workflows.queue import QueueMixin
@@ -109,7 +109,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         spec.input_namespace(
             "potentials",
             dynamic=True,
-            valid_type=orm.Data,
+            valid_type=POTENTIAL_TYPES,
             required=False,
             help="Potentials by name to run all systems with; given, nothing is learned.",
         )
