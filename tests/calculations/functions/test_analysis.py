@@ -37,17 +37,8 @@ def test_from_trajectories_to_conductivity():
         assert node.value == pytest.approx(energy_landscape(temperature), abs=3.5 * node.uncertainty)
         assert node.conductivity == pytest.approx(nernst_einstein(node.value, 40 / 16**3, temperature), rel=1e-6)
         assert node.creator is not None
-        details = node.base.attributes.get("details")
-        assert details["detected"]
-        assert details["drift"] == "P S"
-        assert node.get_array("msd_components_angstrom2").shape == (201, 3)
-    result = CalculationFactory("lpsgb.arrhenius_fit")(**nodes).get_dict()
-    low, high = result["activation_energy_interval95_ev"]
-    assert low - 0.01 < 0.3 < high + 0.01
-    low, high = result["conductivity_300k_interval95_s_cm"]
-    assert low * 0.8 < nernst_einstein(energy_landscape(300), 40 / 16**3, 300) < high * 1.2
-    assert result["temperatures_K"] == [500.0, 600.0, 700.0, 800.0]
-    assert len(result["regimes"]["fits"]) == 1
+        assert node.base.attributes.get("drift") == "P S"
+        assert node.get_array("msd_A2").shape == (node.base.attributes.get("n_frames") // 2 + 1, 3)
 
 
 def test_speciation():
@@ -97,25 +88,3 @@ def test_nodes_tell_what_they_were_computed_with_even_by_default():
 def test_bad_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):
         CalculationFactory("lpsgb.diffusivity")(run(500.0, 0, n_frames=60), orm.Dict(parameters))
-
-
-def test_species_must_agree():
-    lithium = DataFactory("lpsgb.diffusivity")(1e-6, 1e-7, temperature_K=500, species="Li", estimator="msd")
-    sodium = DataFactory("lpsgb.diffusivity")(1e-6, 1e-7, temperature_K=600, species="Na", estimator="msd")
-    with pytest.raises(ValueError, match="of one species, found Li, Na"):
-        CalculationFactory("lpsgb.arrhenius_fit")(a=lithium, b=sodium)
-
-
-def test_too_little_diffusion_still_gives_a_line():
-    """With diffusion seen at one temperature only, all positive values are fitted with the errors they have."""
-    details = {"number_density_A3": 0.017, "charge": 1.0, "upper_limit_cm2_s": 3e-7}
-    nodes = {
-        f"t{t}": DataFactory("lpsgb.diffusivity")(
-            d, s, temperature_K=t, species="Li", estimator="msd", details=details | {"detected": seen}
-        )
-        for t, d, s, seen in ((500, 1e-8, 2e-8, False), (600, 5e-8, 4e-8, False), (700, 4e-7, 1e-7, True))
-    }
-    result = CalculationFactory("lpsgb.arrhenius_fit")(**nodes).get_dict()
-    assert result["upper_limits"] == [False] * 3
-    assert result["detected"] == [False, False, True]
-    assert result["activation_energy_uncertainty_ev"] > 0.1
