@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aiida_lpsgb.analysis.cli import analyse, main
-from aiida_lpsgb.analysis.results import ResultsFormatError, load
+from aiida_lpsgb.analysis.results import load
 
 SLAB = {"axis": 2, "centres": [0.5], "thickness_A": 9.0}
 
@@ -85,11 +85,3 @@ def test_segments_that_do_not_continue(tmp_path, segments, tetrahedra, capsys):
     assert main([request, str(tmp_path / "out"), segments[0], str(other)]) == 1
     assert "steps begin again at 14750 in other.lpsgbtraj" in capsys.readouterr().err
     assert "other.lpsgbtraj" in load(tmp_path / "out").refused
-
-
-def test_results_of_a_newer_version_are_refused(tmp_path):
-    (tmp_path / "results.json").write_text(json.dumps({"format": "lpsgb-analysis", "version": 9}))
-    with pytest.raises(ResultsFormatError, match="has format version 9; this package reads 1"):
-        load(tmp_path)
-    with pytest.raises(ResultsFormatError, match="cannot be read"):
-        load(tmp_path / "nowhere")
