@@ -10,9 +10,8 @@ from aiida_lpsgb.analysis.results import Results, ResultsFormatError, load
 
 
 def outcome(value=1.0):
-    return Outcome(
-        {"mean": value, "mean_uncertainty": None, "form": "normalised"}, {"site_means": np.array([1.0, np.nan])}
-    )
+    scalars = {"mean": value, "mean_uncertainty": None, "form": "normalised"}
+    return Outcome(scalars, {"site_means": np.array([1.0, np.nan])})
 
 
 def test_what_was_written_is_there_at_any_moment(tmp_path):

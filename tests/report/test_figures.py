@@ -35,8 +35,8 @@ def test_limits_are_arrows_from_their_level():
     figure = figures.arrhenius([500, 600], [1e-7, 1e-6], [1e-7, 1e-7], limits=[True, False])
     axes = figure.axes[0]
     assert axes.get_yscale() == "log"
-    tops = [line.get_ydata() for line in axes.lines if line.get_marker() == "_"]
-    np.testing.assert_allclose(np.concatenate(tops), [1e-7 + 1.645e-7])
+    tops = [value for line in axes.lines if line.get_marker() == "_" for value in line.get_ydata()]
+    assert tops[-1] == pytest.approx(1e-7 + 1.645e-7)
 
 
 def test_references_are_marked():
@@ -50,13 +50,10 @@ def test_references_are_marked():
 def test_nothing_dies_before_it_is_born():
     birth = np.array([1.0, 1.2, 1.4])
     figure = figures.persistence_diagram(birth, birth + 0.5, filtration="alpha", scale="radius", threshold_A=0.4)
-    shown = (
-        figure.axes[0]
-        .collections[0]
-        .get_array()
-        .reshape(-1, int(np.sqrt(figure.axes[0].collections[0].get_array().size)))
-    )
-    assert np.ma.count(np.ma.array(shown)[np.triu_indices(len(shown), 1)]) == 0
+    values = np.ma.array(figure.axes[0].collections[0].get_array()).ravel()
+    shown = values.reshape(2 * [round(values.size**0.5)])
+    assert np.ma.count(shown) > 0
+    assert np.ma.count(shown[np.triu_indices(len(shown), 1)]) == 0
     assert figure.axes[0].get_title(loc="left") == "alpha filtration"
 
 
