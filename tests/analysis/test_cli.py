@@ -85,3 +85,15 @@ def test_segments_that_do_not_continue(tmp_path, segments, tetrahedra, capsys):
     assert main([request, str(tmp_path / "out"), segments[0], str(other)]) == 1
     assert "steps begin again at 14750 in other.lpsgbtraj" in capsys.readouterr().err
     assert "other.lpsgbtraj" in load(tmp_path / "out").refused
+
+
+@pytest.mark.parametrize(("variable", "option", "threads"), [("3,1", [], 3), ("", [], 1), ("3", ["--threads", "2"], 2)])
+def test_threads_come_from_the_option_or_the_environment(
+    tmp_path, segments, monkeypatch, capsys, variable, option, threads
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    request = request_file(tmp_path, parameters={"density": {"species": "Li", "voxel_A": 3.0}})
+    assert main([request, str(tmp_path / "out"), *segments, *option]) == 0
+    assert f", {threads} threads" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([request, str(tmp_path / "out"), *segments, "--threads", "0"])
