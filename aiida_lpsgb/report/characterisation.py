@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from aiida_lpsgb.analysis.neighbours import heights
 from aiida_lpsgb.analysis.observables import Outcome, Row, registry
 from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.report import figures
-from aiida_lpsgb.report.text import columns
+from aiida_lpsgb.report.text import Number, columns, decimal
 
 if TYPE_CHECKING:
     from aiida.orm import Data, ProcessNode
@@ -26,14 +26,6 @@ _SAME_CELL = 0.06
 _SLOPE_A2_PS = 6e4
 
 HEADER = ("quantity", "here", "published")
-
-
-def summary_of(pk: int) -> dict[str, Any]:
-    """The summary of a `lpsgb.analyse` process, empty if it has none."""
-    from aiida.orm import load_node
-
-    outputs = load_node(pk).outputs
-    return outputs.summary.get_dict() if "summary" in outputs else {}
 
 
 # ---- the table -----------------------------------------------------------------------------------------------------
@@ -54,14 +46,28 @@ def characterisation_rows(
     """
     references = references or {}
     rows = _cell_rows(summary["run"]["cell_A"], references.get("cell_A", {}).get("values"))
+    lines = headline_rows(summary)
+    return rows + [(line.quantity, str(number_of(line)), published_number(line, references)) for line in lines]
+
+
+def headline_rows(summary: Mapping[str, Any], node: str | None = None) -> list[Row]:
+    """The density, and the lines of every observable in a summary.
+
+    Parameters
+    ----------
+    summary
+        The ``summary`` of `lpsgb.analyse`.
+    node
+        Only observables that become this, ``arrays`` or ``diffusivity``; all if None.
+    """
     lines = [Row("density (g/cm³)", summary["run"]["density_g_cm3"], None, ".3f", ("density_g_cm3",))]
     for name, observable in registry().items():
-        if name not in summary:
+        if name not in summary or node not in (None, observable.node):
             continue
         several = observable.variants or observable.needs_regions
         for label, headline in summary[name].items() if several else [("", summary[name])]:
             lines += observable.rows(headline, label)
-    return rows + [(line.quantity, _number(line), _published(line, references)) for line in lines]
+    return lines
 
 
 def characterisation_table(summary: Mapping[str, Any], references: Mapping[str, Any] | None = None) -> str:
@@ -84,18 +90,18 @@ def _cell_rows(lengths: Sequence[float], unit: Sequence[float] | None) -> list[t
     return [(f"{name} (Å)", f"{a:.2f}", f"{b:.2f}") for name, a, b in zip("abc", found, unit, strict=True)]
 
 
-def _number(row: Row) -> str:
-    if row.value is None:
-        return "-"
-    return f"{row.value:{row.form}}" if row.error is None else f"{row.value:{row.form}} ± {row.error:{row.form}}"
+def number_of(row: Row) -> Number:
+    """The number of a line."""
+    return Number(row.value, row.error, form=row.form)
 
 
-def _published(row: Row, references: Mapping[str, Any]) -> str:
+def published_number(row: Row, references: Mapping[str, Any]) -> str:
+    """The published number of a line, empty if there is none."""
     name, *keys = row.reference or ("",)
     value = references.get(name, {}).get("values")
     for key in keys:
         value = _published_peak(key, value or {})
-    return "" if value is None else f"{value:{row.form}}"
+    return "" if value is None else f"{value:{row.form}}" if "%" in row.form else decimal(value)
 
 
 def _published_peak(pair: str, peaks: Mapping[str, float]) -> float | None:
@@ -106,7 +112,9 @@ def _published_peak(pair: str, peaks: Mapping[str, float]) -> float | None:
 # ---- figures -------------------------------------------------------------------------------------------------------
 
 
-def characterisation_figures(node: ProcessNode, references: Mapping[str, Any] | None = None) -> dict[str, Figure]:
+def characterisation_figures(
+    node: ProcessNode, references: Mapping[str, Any] | None = None, names: Collection[str] | None = None
+) -> dict[str, Figure]:
     """The figures of a `lpsgb.analyse` process, by the name of the observable and, where there are several, a label.
 
     Parameters
@@ -115,10 +123,12 @@ def characterisation_figures(node: ProcessNode, references: Mapping[str, Any] | 
         The process, finished or not.
     references
         As of `characterisation_rows`; first peaks are marked.
+    names
+        Of the observables to draw; all if None.
     """
     drawn: dict[str, Figure] = {}
     for name, observable in registry().items():
-        if name not in node.outputs:
+        if name not in node.outputs or not (names is None or name in names):
             continue
         several = observable.variants or observable.needs_regions
         for label, data in node.outputs[name].items() if several else [("", node.outputs[name])]:

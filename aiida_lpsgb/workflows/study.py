@@ -15,7 +15,7 @@ from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shar
 from aiida_lpsgb.workflows.outputs import how_it_ended, leaves, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
 from aiida_lpsgb.workflows.queue import QueueMixin
-from aiida_lpsgb.structures import ordering
+from aiida_lpsgb.structures.cif import read_cif
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
@@ -511,7 +511,7 @@ def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
     structure = crystal if isinstance(crystal, orm.StructureData) else None
     if structure is not None:
         return sorted(structure.get_symbols_set())
-    return sorted({str(e) for e in ordering.read_cif(crystal.get_content()).composition.element_composition})
+    return sorted({str(e) for e in read_cif(crystal.get_content()).composition.element_composition})
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

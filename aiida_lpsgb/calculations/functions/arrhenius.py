@@ -15,7 +15,7 @@ DiffusivityData = DataFactory("lpsgb.diffusivity")
 
 
 @calcfunction
-def arrhenius_fit(**diffusivities: DiffusivityData) -> orm.Dict:
+def arrhenius_fit(parameters: orm.Dict | None = None, **diffusivities: DiffusivityData) -> orm.Dict:
     """Activation energy, prefactor and conductivity at 300 K from diffusivities of one species.
 
     Parameters
