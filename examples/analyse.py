@@ -12,7 +12,6 @@ import json
 import sys
 from pathlib import Path
 
-import yaml
 from aiida import orm
 from aiida.engine import submit
 from aiida.plugins import CalculationFactory
@@ -20,6 +19,7 @@ from aiida.plugins import CalculationFactory
 from aiida_lpsgb.cli.watch import follow
 from aiida_lpsgb.report.characterisation import characterisation_figures, characterisation_table, density_of
 from aiida_lpsgb.report.figures import save
+from aiida_lpsgb.report.published import published_of, read_published
 from aiida_lpsgb.workflows.protocols import load_codes
 
 # `verdi run` sets __file__ to the bare file name, but argv[0] to the path.
@@ -48,7 +48,7 @@ def main() -> None:
     )
     node = follow(submit(builder))
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
+    published = published_of(read_published(PUBLISHED), "crystal")
     if "summary" in node.outputs:
         table = characterisation_table(node.outputs.summary.get_dict(), published)
         (arguments.folder / "analysis.txt").write_text(table + "\n", encoding="utf-8")
