@@ -17,7 +17,7 @@ from aiida import orm
 from aiida.engine import submit
 from aiida.plugins import CalculationFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations.functions.molecular_dynamics import at_temperature
+from aiida_lpsgb.calculations.functions.md import at_temperature
 from aiida_lpsgb.cli.watch import follow
 from aiida_lpsgb.report.figures import radial_distributions, save
 from aiida_lpsgb.structures import picture

@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 from scipy import constants, optimize, special
 
-from aiida_lpsgb.analysis.diffusion import nernst_einstein
 from aiida_lpsgb.analysis.estimates import Estimate
+from aiida_lpsgb.analysis.motion import nernst_einstein
 
 K_B = constants.k / constants.e
 """Boltzmann's constant, eV/K."""

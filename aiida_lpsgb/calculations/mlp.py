@@ -53,6 +53,8 @@ class MlpCalculation(CalcJob):
     COMMAND: ClassVar[str]
     # Options of the sub-command, without their leading dashes and with underscores, and what their values may be.
     OPTIONS: ClassVar[dict[str, Any]]
+    # What is to be said of some of them.
+    OPTIONS_HELP: ClassVar[str] = ""
 
     POTENTIAL_FILE = "potential.mtp"
     TRAINING_FILE = "train.cfg"
@@ -72,7 +74,7 @@ class MlpCalculation(CalcJob):
             serializer=orm.to_aiida_type,
             validator=cls._parameters_error,
             help=f"Options of `mlp {cls.COMMAND}`, with underscores for dashes: {', '.join(sorted(cls.OPTIONS))}."
-            " An option that is not given is not sent, so the program's own default holds.",
+            f" An option that is not given is not sent, so the program's own default holds.{cls.OPTIONS_HELP}",
         )
         options = spec.inputs["metadata"]["options"]
         options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
@@ -220,8 +222,15 @@ class MlpTrainCalculation(MlpCalculation):
         "skip_preinit": FLAG,
         "update_mindist": FLAG,
         "seed": INTEGER,
+        "bootstrap_seed": INTEGER,
         "threads": COUNT,
     }
+    OPTIONS_HELP = (
+        " Of `lpsgb-mlp` alone: `seed`, of the coefficients that a potential without any begins with, and"
+        " `bootstrap_seed`, by which as many configurations as there are are drawn with replacement and trained on"
+        " (the errors are still those on all). Jobs that differ in these two alone give a committee; equal seeds give"
+        " equal potentials."
+    )
     TRAINED_FILE = "trained.mtp"
     CURRENT_FILE = "current.mtp"
     VALIDATION_FILE = "validation.cfg"

@@ -6,23 +6,15 @@ from collections.abc import Iterable
 
 from aiida import orm
 
+from aiida_lpsgb.calculations.md_parameters import gamma_error as gamma_error
+from aiida_lpsgb.calculations.potentials import known_species, potential_error
+
 
 def temperature_error(temperatures_K: Iterable[float]) -> str | None:
     """Temperatures must be positive."""
     for temperature in temperatures_K:
         if not temperature > 0:
             return f"temperatures must be above 0 K, one is {temperature:g}"
-    return None
-
-
-def gamma_error(gamma_select: float | None, gamma_break: float | None) -> str | None:
-    """Both thresholds are needed, above one, and the run may not break before it selects."""
-    if gamma_select is None or gamma_break is None:
-        return "extrapolation needs both `gamma_select` and `gamma_break`"
-    if gamma_select < 1:
-        return f"`gamma_select` is {gamma_select:g}; a grade below 1 is interpolation, use at least 1 (usual: 2)"
-    if gamma_break < gamma_select:
-        return f"`gamma_break` ({gamma_break:g}) is below `gamma_select` ({gamma_select:g}); nothing would be selected"
     return None
 
 
@@ -37,9 +29,9 @@ def structure_error(structure: orm.StructureData, port: str) -> str | None:
 
 def species_error(structure: orm.StructureData, potential: orm.Data) -> str | None:
     """Every element of the structure must be one the potential was built for."""
-    missing = sorted(set(structure.get_symbols_set()) - set(potential.species))
-    if missing:
-        return f"potential: it knows {list(potential.species)} and not {missing}, which the structure contains"
+    known = known_species(potential)
+    if missing := sorted(set(structure.get_symbols_set()) - set(known)):
+        return f"potential: it knows {known} and not {missing}, which the structure contains"
     return None
 
 
@@ -73,9 +65,5 @@ def levels_error(sets: Iterable[tuple[str, orm.Data]]) -> str | None:
 
 
 def md_inputs_error(structure: orm.StructureData, potential: orm.Data) -> str | None:
-    """All that can be wrong with running a structure with a potential."""
-    if message := structure_error(structure, "structure") or species_error(structure, potential):
-        return message
-    if not potential.trained:
-        return "potential: it is untrained; train it first (lpsgb.mlp.train)"
-    return None
+    """All that can be wrong with running a structure with a potential of any kind."""
+    return structure_error(structure, "structure") or species_error(structure, potential) or potential_error(potential)

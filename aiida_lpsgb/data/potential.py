@@ -107,10 +107,6 @@ class PotentialData(SinglefileData):
         """Errors on the training set, the unit in each key; empty if not known."""
         return dict(self.base.attributes.get("training_errors"))
 
-    def missing_species(self, symbols: Iterable[str]) -> list[str]:
-        """Return those of the symbols that the potential does not know, sorted."""
-        return sorted(set(symbols) - set(self.species))
-
     def get_mtp(self) -> str:
         """Return the text of the ``.mtp`` file."""
         return self.get_content()

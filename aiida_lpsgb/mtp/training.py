@@ -28,11 +28,10 @@ from ase import Atoms
 
 from aiida_lpsgb.mtp import _training
 from aiida_lpsgb.mtp.basis import random_coefficients
-from aiida_lpsgb.mtp.calculator import types_of
-from aiida_lpsgb.mtp.configurations import labels
+from aiida_lpsgb.mtp.configurations import labels, types_of
 from aiida_lpsgb.mtp.potential import MTP
 
-__all__ = ["TrainingResult", "Weights", "balanced", "train", "training_set"]
+__all__ = ["TrainingResult", "Weights", "balanced", "bootstrap_weights", "train", "training_set"]
 
 #: Largest force component in eV/Å that is believed; one wrong label of this kind would be all that is fitted.
 MAX_FORCE = 1e4
@@ -141,7 +140,7 @@ def train(
     weights
         Weights of the loss.
     image_weights
-        Further factor of each configuration's part of the loss, 1 by default.
+        Further factor of each configuration's part of the loss, 1 by default; with 0 it is left out.
     regularisation
         Factor of the sum of all coefficients' squares, which is added to the loss (L2). About 1e-4 keeps the
         extrapolation of a potential within bounds that few configurations determine, and is hardly seen in the errors
@@ -193,6 +192,19 @@ def train(
     return TrainingResult(trained if regularisation else balanced(trained), converged, history)
 
 
+def bootstrap_weights(count: int, seed: int) -> np.ndarray:
+    """How often each of so many configurations is drawn when as many are drawn with replacement (count,).
+
+    As `image_weights` of `train`, with another seed for each member of a committee, the spread of the members'
+    predictions shows how far the training set determines them [1]_.
+
+    References
+    ----------
+    .. [1] B. Efron, Ann. Stat. 7, 1 (1979).
+    """
+    return np.bincount(np.random.default_rng(seed).integers(count, size=count), minlength=count)
+
+
 def training_set(
     mtp: MTP,
     images: Sequence[Atoms],
@@ -217,6 +229,8 @@ def training_set(
     data = _training.TrainingSet(mtp.to_string())
     labelled = False
     for index, (atoms, factor) in enumerate(zip(images, factors, strict=True)):
+        if not factor:
+            continue
         try:
             targets, row_weights = weights.targets(atoms)
             if (largest := np.abs(targets[1:-6]).max()) > MAX_FORCE:

@@ -80,10 +80,6 @@ def test_training_errors_must_be_finite(generate_potential):
         PotentialData(generate_potential().mtp, ["Li", "P", "S"], {"energy_mae_ev_atom": np.nan})
 
 
-def test_missing_species(generate_potential):
-    assert generate_potential().missing_species(["S", "O", "Cl"]) == ["Cl", "O"]
-
-
 def test_export(generate_potential, tmp_path):
     node = generate_potential()
     node.export(tmp_path / "out.mtp", fileformat="mtp")

@@ -9,8 +9,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from aiida_lpsgb.mtp import _core, _training
 from aiida_lpsgb.mtp.basis import untrained
-from aiida_lpsgb.mtp.calculator import Engine, types_of
-from aiida_lpsgb.mtp.configurations import labels
+from aiida_lpsgb.mtp.calculator import Engine
+from aiida_lpsgb.mtp.configurations import labels, types_of
 from aiida_lpsgb.mtp.errors import evaluate_errors
 from aiida_lpsgb.mtp.training import Weights, balanced, train
 

@@ -102,7 +102,7 @@ class TestGrainBoundary:
         ).store()
         _, node = run_get_node(builder)
         assert node.exit_status == 401
-        assert "The crystal could not be relaxed: MolecularDynamicsBaseWorkChain" in node.exit_message
+        assert "The crystal could not be relaxed: MdBaseWorkChain" in node.exit_message
 
     def test_protocols_are_valid(self, builder):
         process = WorkflowFactory("lpsgb.grain_boundary")

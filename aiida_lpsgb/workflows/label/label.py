@@ -13,7 +13,7 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida_lpsgb.calculations.functions.configurations import collect_labels, n_batches, split, split_compositions
 from aiida_lpsgb.calculations.label import engine as engines
 from aiida_lpsgb.data.configurations import ConfigurationsData
-from aiida_lpsgb.workflows.protocols import ProtocolMixin
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 
@@ -71,7 +71,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             cls.setup,
             while_(cls.has_to_try)(
                 cls.queue,
-                while_(cls.queue_waits)(cls.run_batch),
+                while_(cls.queue_waits)(cls.run_queue),
                 cls.inspect,
             ),
             cls.finish,
@@ -104,29 +104,33 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: orm.AbstractCode,
+        codes: Mapping[str, orm.AbstractCode],
         configurations: ConfigurationsData | None = None,
+        *,
+        engine: str | None = None,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
-        engine: str | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        path: str = "",
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol.
 
         Parameters
         ----------
-        code
-            The code of the engine: of ``lpsgb-label``, of VASP, ….
+        codes
+            By role: ``label`` (of ``lpsgb-label``, of VASP, …); see `load_codes`.
         configurations
             Configurations to label; left open if not given, for a work chain that fills them in.
+        engine
+            Name of the engine; the one that the code is for if not given.
         protocol
             Name of the protocol; the default one if not given.
         overrides
             Entries that replace those of the protocol; those of the engine are under ``engine``.
         options
-            ``metadata.options`` of the jobs.
-        engine
-            Name of the engine; the one that the code is for if not given.
+            ``metadata.options`` by role: ``label``.
+        path
+            Where the overrides stand in those of a parent, for messages.
 
         Returns
         -------
@@ -138,15 +142,18 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
         ValueError
             If there is no such protocol or engine, or an override names an entry that it has not.
         """
-        values = cls.get_protocol_inputs(protocol, overrides)
+        values = cls.get_protocol_inputs(protocol, overrides, options, path)
+        code = code_of(codes, "label")
         name = engine or engines.name_of(code)
-        inner = engines.load(name).get_builder_from_protocol(code, None, protocol, values["engine"], options)
+        inner = engines.load(name).get_builder_from_protocol(
+            code, None, values["protocol"], values["engine"], values["options"]["label"]
+        )
         builder = cls.get_builder()
         if configurations is not None:
             builder.configurations = configurations
         for key in ("batch_size", "max_concurrent", "max_attempts"):
             setattr(builder, key, orm.Int(values[key]))
-        builder.engine[name] = inner._inputs(prune=True)
+        builder.engine[name] = child_inputs(inner)
         return builder
 
     def setup(self) -> None:

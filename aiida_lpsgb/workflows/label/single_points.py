@@ -50,7 +50,7 @@ class SinglePointsWorkChain(LabelEngine, QueueMixin):
             help="Configurations at the same time.",
         )
         spec.expose_inputs(cls.PROCESS, namespace=cls.NAMESPACE, exclude=cls.FILLED_IN)
-        spec.outline(cls.setup, while_(cls.queue_waits)(cls.run_batch), cls.collect)
+        spec.outline(cls.setup, while_(cls.queue_waits)(cls.run_queue), cls.collect)
         spec.exit_code(401, "ERROR_NO_LABELS", message="No configuration could be labelled: {detail}")
         spec.exit_code(
             402,

@@ -1,0 +1,268 @@
+"""`lpsgb.md` in as many jobs as it takes, mending what can be mended: `lpsgb.md.base`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import (
+    BaseRestartWorkChain,
+    ExitCode,
+    ProcessHandlerReport,
+    ProcessSpec,
+    process_handler,
+    while_,
+)
+from aiida.plugins import CalculationFactory, DataFactory
+
+from aiida_lpsgb.calculations.functions.md import halve_timestep, join_segments, remaining_stages
+from aiida_lpsgb.calculations.md import newest_restart
+from aiida_lpsgb.calculations.md_parameters import DEFAULTS, planned_steps
+
+MdCalculation = CalculationFactory("lpsgb.md")
+ConfigurationsData = DataFactory("lpsgb.configurations")
+TrajectoryData = DataFactory("lpsgb.trajectory")
+# Ports that the work chains above fill in for every run.
+MD_FILLED_IN = tuple(
+    f"md.{port}" for port in ("structure", "potential", "active_set", "parameters", "seed", "parent_folder")
+)
+CODES = MdCalculation.exit_codes
+# Outputs of a job that become a namespace of segments.
+SEGMENTED = {"trajectory": "trajectories", "thermo": "thermo", "extrapolated": "extrapolated"}
+# Jobs in a row that may end without having brought the run any further.
+MAX_STALLED = 2
+# A budget, no expectation: a run goes on for as long as its jobs make progress.
+MAX_JOBS = 1000
+
+
+class MdBaseWorkChain(BaseRestartWorkChain):
+    """Run `lpsgb.md` in segments: interrupted runs are continued, unstable ones calmed, minimisations finished."""
+
+    _process_class = MdCalculation
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare ports, outline and exit codes."""
+        super().define(spec)
+        spec.expose_inputs(MdCalculation, namespace="md")
+        spec.inputs["max_iterations"].default = lambda: orm.Int(MAX_JOBS)
+        spec.inputs["max_iterations"].help = (
+            "Most jobs, as a budget. A run needs as many as its length and the wall time make; it goes on for as long "
+            f"as jobs make progress, and ends when {MAX_STALLED} in a row made none."
+        )
+        spec.input(
+            "max_timestep_halvings",
+            valid_type=orm.Int,
+            default=lambda: orm.Int(1),
+            help="How often the time step may be halved when the dynamics loses atoms or becomes non-finite.",
+        )
+        spec.input(
+            "max_minimisations",
+            valid_type=orm.Int,
+            default=lambda: orm.Int(5),
+            help="Most jobs of a minimisation that ends at its `max_steps`; each goes on from the last structure.",
+        )
+        spec.expose_outputs(MdCalculation, include=("results", "structure", "remote_folder"))
+        spec.outputs["results"].help = (
+            "Results of the run, joined over its segments: averages of each stage over all rows, the number and the "
+            "highest grade of all extrapolated configurations, all minimisations, `steps`, `n_segments`."
+        )
+        spec.output_namespace("trajectories", valid_type=TrajectoryData, help="Frames, a node a segment.")
+        spec.output_namespace("thermo", valid_type=orm.ArrayData, help="Thermodynamic output, a node a segment.")
+        spec.output_namespace("extrapolated", valid_type=ConfigurationsData, help="As of `lpsgb.md`, a node a segment.")
+        spec.outline(
+            cls.setup,
+            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
+            cls.results,
+        )
+        spec.exit_code(
+            310, "EXTRAPOLATION_BREAK", message="The extrapolation grade exceeded gamma_break; the run was ended there."
+        )
+        spec.exit_code(322, "ERROR_LAMMPS", message="LAMMPS refused the run, which would be refused again: {detail}")
+        spec.exit_code(324, "ERROR_RESTART", message="The run that was to be continued has no restart file: {detail}")
+        spec.exit_code(330, "ERROR_NOT_MINIMISED", message="After {n} jobs: {detail}")
+        spec.exit_code(
+            410, "ERROR_UNSTABLE", message="The dynamics stayed unstable after halving the time step {n} times."
+        )
+        spec.exit_code(
+            411,
+            "ERROR_NO_PROGRESS",
+            message=(
+                "{n} jobs in a row brought the run no further than step {step} (the last one: {detail}). "
+                "Where the wall time ends them, give more of it or a shorter `restart_interval_ps`."
+            ),
+        )
+
+    def setup(self) -> None:
+        """Take over the calculation's inputs."""
+        super().setup()
+        self.ctx.inputs = self.exposed_inputs(MdCalculation, namespace="md")
+        self.ctx.parameters = self.ctx.inputs.parameters
+        self.ctx.halvings = self.ctx.minimisations = 0
+        self._begin()
+        parameters = self.ctx.parameters.get_dict()
+        if "restart_interval_ps" not in parameters and any("duration_ps" in stage for stage in parameters["stages"]):
+            self.report(f"restart files are written every {DEFAULTS['restart_interval_ps']:g} ps, the default")
+
+    def _begin(self) -> None:
+        """Stand at the beginning of the run: nothing done yet."""
+        self.ctx.segments = []
+        self.ctx.stalled = 0
+        self.ctx.energy = None
+
+    # --- handlers -----------------------------------------------------------------------------------------------------
+
+    @process_handler(priority=600, exit_codes=[CODES.EXTRAPOLATION_BREAK])
+    def handle_extrapolation_break(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Hand the selected configurations on: the potential needs training, not the run mending."""
+        return self._give_up(calculation, self.exit_codes.EXTRAPOLATION_BREAK)
+
+    @process_handler(
+        priority=500, exit_codes=[CODES.ERROR_OUT_OF_WALLTIME, CODES.ERROR_INTERRUPTED, CODES.ERROR_MACHINE]
+    )
+    def handle_interrupted(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Continue from the newest whole restart file, or from the structure that a minimisation has reached."""
+        restart = newest_restart(calculation.outputs.remote_folder)
+        if restart is not None and restart[1] > first_step(calculation):
+            self.ctx.segments.append(calculation)
+            self.ctx.inputs.parent_folder = calculation.outputs.remote_folder
+            self.ctx.stalled = 0
+            return self._go_on(calculation, f"going on from step {restart[1]}")
+        return self._go_on_minimising(calculation) or self._try_again(calculation)
+
+    @process_handler(priority=490, exit_codes=[CODES.ERROR_NO_LOG, CODES.ERROR_TRAJECTORY_TRUNCATED])
+    def handle_repeatable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Run the job again: killed as it began, or with a dump that lacks frames."""
+        return self._try_again(calculation)
+
+    @process_handler(priority=480, exit_codes=[CODES.ERROR_RESTART])
+    def handle_unreadable_restart(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Run the segment before again, from where it began; its restart files cannot be read."""
+        if not self.ctx.segments:
+            return self._give_up(calculation, self.exit_codes.ERROR_RESTART.format(detail=calculation.exit_message))
+        before = self.ctx.segments.pop()
+        self.ctx.inputs.pop("parent_folder")
+        if "parent_folder" in before.inputs:
+            self.ctx.inputs.parent_folder = before.inputs.parent_folder
+        return self._try_again(calculation)
+
+    @process_handler(priority=450, exit_codes=[CODES.ERROR_NOT_MINIMISED])
+    def handle_not_minimised(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Go on from the last structure, as often as is allowed."""
+        self.ctx.minimisations += 1
+        if self.ctx.minimisations < self.inputs.max_minimisations.value and (
+            report := self._go_on_minimising(calculation)
+        ):
+            return report
+        code = self.exit_codes.ERROR_NOT_MINIMISED
+        return self._give_up(calculation, code.format(n=self.ctx.minimisations, detail=calculation.exit_message))
+
+    @process_handler(priority=400, exit_codes=[CODES.ERROR_LOST_ATOMS, CODES.ERROR_NON_FINITE])
+    def handle_unstable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Start again with half the time step; a run that was continued keeps the time step it began with."""
+        extended = "parent_folder" in self.inputs.md
+        if extended or self.ctx.halvings >= self.inputs.max_timestep_halvings.value:
+            return self._give_up(calculation, self.exit_codes.ERROR_UNSTABLE.format(n=self.ctx.halvings))
+        self.ctx.halvings += 1
+        self.ctx.inputs.pop("parent_folder", None)
+        self.ctx.parameters = self.ctx.inputs.parameters = halve_timestep(self.ctx.parameters)
+        self.ctx.inputs.structure = self.inputs.md.structure
+        self._begin()
+        return self._go_on(calculation, "starting again with half the time step")
+
+    @process_handler(priority=300, exit_codes=[CODES.ERROR_LAMMPS])
+    def handle_refused(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Give up on what LAMMPS refuses."""
+        return self._give_up(calculation, self.exit_codes.ERROR_LAMMPS.format(detail=calculation.exit_message))
+
+    # --- what handlers do ---------------------------------------------------------------------------------------------
+
+    def _go_on(self, calculation: orm.CalcJobNode, what: str) -> ProcessHandlerReport:
+        self.report(f"{calculation.process_label}<{calculation.pk}>: {calculation.exit_message} Now: {what}")
+        return ProcessHandlerReport(True)
+
+    def _go_on_minimising(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Go on with a minimisation that precedes all dynamics, if it has made progress; else None."""
+        if "structure" not in calculation.outputs or "results" not in calculation.outputs:
+            return None
+        results = calculation.outputs.results.get_dict()
+        stages, index = calculation.inputs.parameters["stages"], results["next_stage"]
+        if index is None or stages[index]["ensemble"] != "minimise" or not results["minimisations"]:
+            return None
+        energy = results["minimisations"][-1]["energy_eV"]
+        if planned_steps_before(calculation, index) or energy is None or not self._lower(energy):
+            return None
+        self.ctx.energy, self.ctx.stalled = energy, 0
+        self.ctx.segments.append(calculation)
+        self.ctx.inputs.structure = calculation.outputs.structure
+        if index:
+            self.ctx.inputs.parameters = remaining_stages(calculation.inputs.parameters, orm.Int(index))
+        return self._go_on(calculation, f"going on from the last structure, {energy:.6g} eV")
+
+    def _lower(self, energy: float) -> bool:
+        return self.ctx.energy is None or energy < self.ctx.energy
+
+    def _try_again(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Run the same once more, unless that has not helped before."""
+        self.ctx.stalled += 1
+        if self.ctx.stalled >= MAX_STALLED:
+            code = self.exit_codes.ERROR_NO_PROGRESS
+            step = first_step(calculation)
+            return self._give_up(
+                calculation, code.format(n=self.ctx.stalled, step=step, detail=calculation.exit_message)
+            )
+        again = "trying again from there" if "parent_folder" in self.ctx.inputs else "starting again"
+        return self._go_on(calculation, again)
+
+    def _give_up(self, calculation: orm.CalcJobNode, exit_code: ExitCode) -> ProcessHandlerReport:
+        """Hand out what there is."""
+        if "results" in calculation.outputs:
+            self.ctx.segments.append(calculation)
+        self._attach_segments()
+        return ProcessHandlerReport(True, exit_code)
+
+    # --- results ------------------------------------------------------------------------------------------------------
+
+    def results(self) -> None:
+        """Attach the segments and what they give together."""
+        self.ctx.segments.append(self.ctx.children[self.ctx.iteration - 1])
+        self.report(f"completed in {self.ctx.iteration} jobs, {len(self.ctx.segments)} segments")
+        self._attach_segments()
+
+    def _attach_segments(self) -> None:
+        segments = {f"segment_{number:03d}": node for number, node in enumerate(self.ctx.segments)}
+        if not segments:
+            return
+        for label, node in segments.items():
+            for output, namespace in SEGMENTED.items():
+                if output in node.outputs:
+                    self.out(f"{namespace}.{label}", node.outputs[output])
+        for output in ("structure", "remote_folder"):
+            if output in node.outputs:
+                self.out(output, node.outputs[output])
+        self.out("results", node.outputs.results if len(segments) == 1 else self._joined(segments))
+
+    def _joined(self, segments: dict[str, orm.CalcJobNode]) -> orm.Dict:
+        parts: dict[str, Any] = {}
+        for label, node in segments.items():
+            parts[f"results_{label}"] = node.outputs.results
+            if "thermo" in node.outputs:
+                parts[f"thermo_{label}"] = node.outputs.thermo
+        return join_segments(self.ctx.parameters, **parts)
+
+
+def first_step(calculation: orm.CalcJobNode) -> int:
+    """Step that a job went on from: that of the restart file it was given."""
+    if "parent_folder" not in calculation.inputs:
+        return 0
+    results = calculation.outputs.results.get_dict() if "results" in calculation.outputs else {}
+    if results.get("first_step"):
+        return results["first_step"]
+    restart = newest_restart(calculation.inputs.parent_folder)
+    return restart[1] if restart else 0
+
+
+def planned_steps_before(calculation: orm.CalcJobNode, index: int) -> int:
+    """Steps of dynamics before a stage of a job, given by its index."""
+    parameters = {**DEFAULTS, **calculation.inputs.parameters.get_dict()}
+    return planned_steps({**parameters, "stages": parameters["stages"][:index]})

@@ -1,0 +1,71 @@
+"""Thinning out of files of extrapolated configurations."""
+
+import numpy as np
+import pytest
+
+from aiida_lpsgb.mtp.configurations import write_cfg
+from aiida_lpsgb.parsers.extrapolated import read_extrapolated
+
+SPECIES = ["Li", "P", "S"]
+
+
+@pytest.fixture
+def write(generate_images, tmp_path):
+    """Return a factory of files as the pair style writes them: grades, and the steps they are of."""
+
+    def factory(grades, interval=10, with_steps=True):
+        images = generate_images(len(grades), size=4, labelled=False)
+        for number, (image, grade) in enumerate(zip(images, grades, strict=True)):
+            image.info = {"mv_grade": grade}
+            if with_steps:
+                image.info["features"] = {"timestep": str(number * interval)}
+        write_cfg(tmp_path / "found.cfg", images, SPECIES)
+        return tmp_path / "found.cfg"
+
+    return factory
+
+
+def steps(found):
+    return [int(image.info["features"]["timestep"]) for image in found.images]
+
+
+def test_the_highest_of_each_span_is_kept(write):
+    found = read_extrapolated(write([2.1, 2.5, 2.2, 2.3, 2.4, 9.0]), SPECIES, 30, 100)
+    assert steps(found) == [10, 50]
+    assert found.n_found == 6
+    assert found.max_grade == 9.0
+    assert all(image.calc is None for image in found.images)
+
+
+def test_spans_widen_until_few_enough_are_left(write):
+    grades = 2 + np.random.default_rng(1).random(400)
+    found = read_extrapolated(write(grades), SPECIES, 10, 30)
+    assert 15 <= len(found.images) <= 30
+    assert found.n_found == 400
+    assert steps(found) == sorted(steps(found))
+    assert max(image.info["mv_grade"] for image in found.images) == pytest.approx(grades.max())
+
+
+def test_without_steps_spans_are_of_configurations(write):
+    assert len(read_extrapolated(write([2.0] * 10, with_steps=False), SPECIES, 5, 100).images) == 2
+
+
+def test_half_a_configuration_is_left_out(write):
+    path = write([2.1, 2.2, 2.3], interval=100)
+    path.write_text(path.read_text()[:-60])
+    found = read_extrapolated(path, SPECIES, 1, 100)
+    assert steps(found) == [0, 100]
+    assert found.n_found == 2
+
+
+def test_numbers_that_are_not_finite_are_left_out(write):
+    path = write([2.1, 2.2, 2.3], interval=100)
+    path.write_text(path.read_text().replace("2.3\n", "nan\n"))
+    found = read_extrapolated(path, SPECIES, 1, 100)
+    assert steps(found) == [0, 100]
+    assert found.n_found == 3
+    assert found.max_grade == 2.2
+
+
+def test_no_file(tmp_path):
+    assert read_extrapolated(tmp_path / "none.cfg", SPECIES, 1, 1).images == []

@@ -1,0 +1,146 @@
+"""How `lpsgb.md` says that a run ended, from logs that LAMMPS wrote."""
+
+import numpy as np
+import pytest
+from aiida import orm
+from ase.build import bulk
+
+from aiida_lpsgb.data.pair_style import PairStyleData
+
+RELAX = {"ensemble": "minimise", "name": "relax"}
+HOLD = {"name": "hold", "ensemble": "nvt", "duration_ps": 1.0, "temperature_K": 60}
+PRODUCE = {"name": "produce", "ensemble": "npt", "duration_ps": 1.0, "temperature_K": 60}
+DISK = "slurmstepd: error: cannot write: No space left on device\n"
+OOM = "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.batch\n"
+
+
+@pytest.fixture
+def parse(generate_calc_job_node, generate_parser, data_path, tmp_path):
+    """Return a factory that parses the log of a name, or a text, as one of a run of stages."""
+
+    def factory(log, stages, stderr="", files=None, parent=None):
+        inputs = {
+            "structure": orm.StructureData(ase=bulk("Ar", a=5.3, cubic=True).repeat(3)),
+            "potential": PairStyleData("pair_style lj/cut 8.5\npair_coeff * * 0.0104 3.40", ["Ar"]),
+            "parameters": orm.Dict({"stages": stages}),
+            "seed": orm.Int(7),
+        }
+        if parent is not None:
+            inputs["parent_folder"] = parent
+        path = data_path / "lammps" / f"{log}.log"
+        text = path.read_text() if "\n" not in log and path.is_file() else log
+        retrieved = {"log.lammps": text, "_scheduler-stderr.txt": stderr}
+        options = {"scheduler_stderr": "_scheduler-stderr.txt", "scheduler_stdout": "_scheduler-stdout.txt"}
+        node = generate_calc_job_node("lpsgb.md", inputs, retrieved, options=options)
+        for name, content in (files or {}).items():
+            (tmp_path / name).write_text(content)
+        outputs, calcfunction = generate_parser("lpsgb.md").parse_from_node(
+            node, store_provenance=False, retrieved_temporary_folder=str(tmp_path)
+        )
+        assert calcfunction.is_finished, calcfunction.exit_message
+        return outputs, calcfunction
+
+    return factory
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestExitCodes:
+    @pytest.mark.parametrize(
+        ("log", "stages", "status", "message"),
+        [
+            ("staged", [{**RELAX, "relax_cell": "aniso"}, HOLD, PRODUCE], 0, ""),
+            ("minimised", [{**RELAX, "relax_cell": "iso"}], 0, ""),
+            ("max_steps", [RELAX], 330, "The minimisation (relax) is not at a minimum: max iterations"),
+            ("max_steps_cell", [{**RELAX, "relax_cell": "aniso"}], 330, "the pressure is off by"),
+            ("walltime_minimisation", [RELAX], 400, "step 0 of 0, in the minimisation relax;"),
+            ("walltime_minimisation_then_dynamics", [RELAX, HOLD], 400, "step 0 of 500, in the minimisation relax;"),
+            ("walltime", [HOLD, {**PRODUCE, "duration_ps": 4000}], 400, "of 2000500; continue from"),
+            ("lost", [{**HOLD, "ensemble": "nve"}], 320, "Lost atoms"),
+            ("blown", [PRODUCE], 320, "Domain too large"),
+            ("nan", [HOLD], 321, "at step 500"),
+            ("disk_full", [HOLD, PRODUCE], 323, "No space left on device"),
+            ("memory", [HOLD], 323, "Failed to reallocate"),
+            ("refused", [HOLD], 322, "Invalid neighbor argument: -2 (at: neighbor -2 bin)"),
+            ("\n", [HOLD], 300, "standard error is empty"),
+        ],
+    )
+    def test_from_stored_logs(self, parse, log, stages, status, message):
+        _, node = parse(log, stages)
+        assert node.exit_status == status, node.exit_message
+        assert message in (node.exit_message or "")
+
+    def cut(self, data_path):
+        text = (data_path / "lammps" / "staged.log").read_text()
+        return text[: text.index("       300 ")]
+
+    @pytest.mark.parametrize(
+        ("stderr", "status", "message"),
+        [("", 401, "at step 200 of 1000"), (DISK, 323, "No space"), (OOM, 323, "oom-kill")],
+    )
+    def test_log_that_ends_somewhere(self, parse, data_path, stderr, status, message):
+        outputs, node = parse(self.cut(data_path), [{**RELAX, "relax_cell": "aniso"}, HOLD, PRODUCE], stderr)
+        assert node.exit_status == status
+        assert message in node.exit_message
+        assert outputs["results"]["steps"] == 200
+
+    def test_rows_that_are_not_numbers_in_a_log_without_an_error(self, parse, data_path):
+        text = (data_path / "lammps" / "nan.log").read_text()
+        outputs, node = parse(text[: text.index("ERROR")] + "lpsgb finished\n", [HOLD])
+        assert node.exit_status == 321
+        assert outputs["results"]["stages"] == []
+        assert "thermo" not in outputs
+
+    def test_non_finite_rows_do_not_spoil_the_others(self, parse, data_path):
+        text = (data_path / "lammps" / "staged.log").read_text()
+        row = next(line for line in text.splitlines() if line.split()[:1] == ["800"])
+        text = text.replace(row, "       800   nan " + " ".join(row.split()[2:]))
+        outputs, node = parse(text, [{**RELAX, "relax_cell": "aniso"}, HOLD, PRODUCE])
+        assert node.exit_status == 321
+        assert np.isfinite(outputs["results"]["stages"][1]["temperature_K"])
+        assert np.isfinite(outputs["thermo"].get_array("temperature_K")).all()
+        outputs["results"].store()
+
+    @pytest.mark.parametrize("log", ["missing_restart", "half_restart"])
+    def test_restart_file_that_cannot_be_read(self, parse, log, aiida_localhost, tmp_path):
+        folder = orm.RemoteData(computer=aiida_localhost, remote_path=str(tmp_path))
+        _, node = parse(log, [HOLD], parent=folder)
+        assert node.exit_status == 324
+        assert "restart file" in node.exit_message
+
+    def test_finished_without_the_trajectory_it_should_have(self, parse):
+        _, node = parse("staged", [{**RELAX, "relax_cell": "aniso"}, HOLD, {**PRODUCE, "dump_interval_ps": 0.1}])
+        assert node.exit_status == 402
+
+    @pytest.mark.parametrize("grade", ["12.5", "nan"])
+    def test_extrapolation_break(self, parse, data_path, grade):
+        text = self.cut(data_path) + (
+            f"ERROR: MTP extrapolation: grade {grade} at step 230 exceeds the break threshold 10 (src/pair_mtp.cpp:1)\n"
+        )
+        outputs, node = parse(text, [{**RELAX, "relax_cell": "aniso"}, HOLD, PRODUCE])
+        assert node.exit_status == 310
+        assert outputs["results"]["max_grade"] == (12.5 if grade == "12.5" else None)
+
+
+FINAL = """ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+1
+ITEM: BOX BOUNDS pp pp pp
+0.0 {length}
+0.0 5.3
+0.0 5.3
+ITEM: ATOMS id type xu yu zu
+1 1 {x} 0.5 0.5
+"""
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestStructure:
+    def test_last_configuration(self, parse):
+        outputs, _ = parse("max_steps", [RELAX], files={"final.lammpstrj": FINAL.format(length=5.3, x=5.8)})
+        assert outputs["structure"].sites[0].position == pytest.approx((0.5, 0.5, 0.5))
+
+    @pytest.mark.parametrize("values", [{"length": 5.3, "x": "nan"}, {"length": "inf", "x": 1.0}])
+    def test_none_where_it_is_not_finite(self, parse, values):
+        outputs, _ = parse("max_steps", [RELAX], files={"final.lammpstrj": FINAL.format(**values)})
+        assert "structure" not in outputs
