@@ -12,10 +12,13 @@ from aiida.plugins import DataFactory
 
 from aiida_lpsgb.analysis.committee import ALONE, BEND_EV, Point, fit_refusal, transport
 from aiida_lpsgb.analysis.estimates import Estimate
+from aiida_lpsgb.calculations.functions.sweep import potential_of
 
 DiffusivityData = DataFactory("lpsgb.diffusivity")
 
 TARGET_K = 300.0
+BY_RUN = "by run"
+"""Instead of labels of potentials: the names of the diffusivities are labels of runs, which hold them."""
 _DEFAULTS: dict[str, Any] = {"target_temperature_K": TARGET_K, "potentials": {}, "bend_eV": BEND_EV}
 
 
@@ -26,8 +29,8 @@ def arrhenius_fit(parameters: orm.Dict | None = None, **diffusivities: Diffusivi
     Parameters
     ----------
     parameters : Dict
-        Optionally ``target_temperature_K`` (300), ``potentials`` (label of the potential by name of the diffusivity;
-        all are of one if left out) and ``bend_eV`` (how much the activation energy may change below the coldest
+        Optionally ``target_temperature_K`` (300), ``potentials`` (label of the potential by name of the diffusivity, or
+        ``by run`` where the names are labels of runs; all are of one if left out) and ``bend_eV`` (how much the activation energy may change below the coldest
         temperature measured, 0.1).
     **diffusivities : DiffusivityData
         Any number, of any temperatures; replicas may repeat one. What is not diffusive enters as an upper limit.
@@ -46,6 +49,8 @@ def arrhenius_fit(parameters: orm.Dict | None = None, **diffusivities: Diffusivi
     options = _DEFAULTS | (parameters.get_dict() if parameters is not None else {})
     if unknown := sorted(set(options) - set(_DEFAULTS)):
         raise ValueError(f"parameters: unknown {', '.join(unknown)}; known are {', '.join(sorted(_DEFAULTS))}")
+    if options["potentials"] == BY_RUN:
+        options["potentials"] = {label: potential_of(label) for label in diffusivities}
     return orm.Dict(fit({name: node.scalars() for name, node in diffusivities.items()}, **options))
 
 
