@@ -13,6 +13,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 from ase import Atoms
 
+from aiida_lpsgb.calculations.resources import threads_of
 from aiida_lpsgb.calculations.validation import configurations_error, levels_error
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.data.potential import PotentialData
@@ -172,6 +173,10 @@ class MlpCalculation(CalcJob):
                 yield option
             elif value is not False:
                 yield f"{option}={value}"
+        # MLIP-2's program has processes instead.
+        threads = threads_of(self.options.resources)
+        if threads > 1 and not self.options.withmpi:
+            yield f"--threads={threads}"
 
     def _write(self, folder: Folder, name: str, images: Any) -> None:
         write_cfg(folder.get_abs_path(name), images, self.inputs.potential.species)
@@ -223,7 +228,6 @@ class MlpTrainCalculation(MlpCalculation):
         "update_mindist": FLAG,
         "seed": INTEGER,
         "bootstrap_seed": INTEGER,
-        "threads": COUNT,
     }
     OPTIONS_HELP = (
         " Of `lpsgb-mlp` alone: `seed`, of the coefficients that a potential without any begins with, and"
@@ -299,7 +303,7 @@ class MlpGradeCalculation(MlpCalculation):
     """Build the active set of training sets and grade configurations by it (``mlp calc-grade``)."""
 
     COMMAND = "calc-grade"
-    OPTIONS = {**_SELECTION_OPTIONS, "threads": COUNT}
+    OPTIONS = _SELECTION_OPTIONS
     ACTIVE_SET_FILE = "active_set.als"
     GRADED_FILE = "graded.cfg"
 
@@ -345,7 +349,6 @@ class MlpSelectCalculation(MlpCalculation):
         **_SELECTION_OPTIONS,
         "selection_limit": INTEGER,
         "weighting": ("vibrations", "molecules", "structures"),
-        "threads": COUNT,
     }
     ACTIVE_SET_FILE = "active_set.als"
     SELECTED_FILE = "selected.cfg"
@@ -405,7 +408,7 @@ class MlpErrorsCalculation(MlpCalculation):
     """Compare a potential with the labels of configurations (``mlp calc-errors``)."""
 
     COMMAND = "calc-errors"
-    OPTIONS = {"threads": COUNT}
+    OPTIONS = {}
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:

@@ -278,7 +278,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         glass = MeltQuenchWorkChain.get_protocol_inputs(values["protocol"], values["melt_quench"], path="melt_quench.")
         defaults = {"boundary": {"run": relaxed["boundary"]}, "glass": {"amorphous": glass["amorphous"]}}
         defaults = cls._merge(defaults, values["recipes"])
-        return {name: cls._merge(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
+        merged = {name: cls._merge(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
+        for name, recipe in systems.items():
+            for cell in ("learn", "run"):
+                # A matrix and a number of atoms exclude each other.
+                if "matrix" in (recipe.get(cell) or {}):
+                    merged[name][cell] = dict(recipe[cell])
+        return merged
 
     @classmethod
     def _fill_recipes(

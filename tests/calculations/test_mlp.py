@@ -96,6 +96,15 @@ def test_nothing_is_sent_by_default(inputs, generate_calc_job):
     assert not [option for option in calcinfo.codes_info[0].cmdline_params if "seed" in option or "threads" in option]
 
 
+def test_threads_come_from_the_resources_and_stay_out_of_the_parameters(inputs, generate_calc_job):
+    resources = {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 3}
+    values = store(inputs("train"))
+    values["metadata"] = {"options": {**values.get("metadata", {}).get("options", {}), "resources": resources}}
+    calcinfo, _ = generate_calc_job("lpsgb.mlp.train", values)
+    assert "--threads=3" in calcinfo.codes_info[0].cmdline_params
+    assert "threads" not in CalculationFactory("lpsgb.mlp.train").OPTIONS
+
+
 def test_grade_writes_its_files(inputs, generate_calc_job):
     calcinfo, folder = generate_calc_job("lpsgb.mlp.grade", store(inputs("grade")))
     assert calcinfo.codes_info[0].cmdline_params == [
