@@ -221,7 +221,12 @@ class AnalyseCalculation(CalcJob):
         names = [f"{key}.lpsgbtraj" for key in segments]
         codeinfo = CodeInfo()
         codeinfo.code_uuid = self.inputs.code.uuid
-        codeinfo.cmdline_params = [self.REQUEST_FILE, self.RESULTS_FOLDER, *names, f"--threads={threads_of(self.options.resources)}"]
+        codeinfo.cmdline_params = [
+            self.REQUEST_FILE,
+            self.RESULTS_FOLDER,
+            *names,
+            f"--threads={threads_of(self.options.resources)}",
+        ]
         codeinfo.stdout_name = self.options.output_filename
         codeinfo.stderr_name = self.ERROR_FILE
 

@@ -145,7 +145,11 @@ def build(codes, crystal, **arguments):
         ({"transport": {"analyse": {"rdf": {"cutoff_A": 7.0}}}}, "transport.structural.rdf.cutoff_A", 7.0),
         ({"grain_boundary": {"rattle": {"n": 9}}}, "grain_boundary.rattle.n", 9),
         ({"grain_boundary": {"boundary": {"n_candidates": 3}}}, "systems.tilt.run.n_candidates", 3),
-        ({"melt_quench": {"options": {"md": {"queue_name": "long"}}}}, "melt_quench.md.md.metadata.options.queue_name", "long"),
+        (
+            {"melt_quench": {"options": {"md": {"queue_name": "long"}}}},
+            "melt_quench.md.md.metadata.options.queue_name",
+            "long",
+        ),
         (
             {"active_learning": {"options": {"train": {"queue_name": "gpu"}}}},
             "active_learning.train.mlp.metadata.options.queue_name",
