@@ -20,7 +20,6 @@ from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, Motion, nernst_einstein
 from aiida_lpsgb.analysis.msd import (
     LONGEST_SHARE,
     Fit,
-    Window,
     block_edges,
     brownian_covariance,
     fit_lines,
@@ -29,6 +28,7 @@ from aiida_lpsgb.analysis.msd import (
 )
 from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.analysis.verdict import (
+    EXPONENT_TOLERANCE,
     USUAL_HOP_A,
     Steadiness,
     block_means,
@@ -44,7 +44,6 @@ __all__ = [
     "diffusivity",
     "displacements",
     "framework_drift",
-    "lateral_window",
     "mean_squared_displacement",
     "nernst_einstein",
     "reference_drift",
@@ -105,32 +104,6 @@ def reference_drift(trajectory: Trajectory, mobile: str | Iterable[str], drift: 
     if not still:
         return np.zeros((trajectory.n_frames, 3)), "none"
     return framework_drift(trajectory, still), still if isinstance(still, str) else " ".join(still)
-
-
-def lateral_window(
-    trajectory: Trajectory,
-    species: str,
-    *,
-    longest_lag_share: float = 0.08,
-    n_blocks: int = 10,
-    drift: str | Iterable[str] | None = "framework",
-    frame: np.ndarray | None = None,
-) -> Window:
-    """The diffusive window of all ions along the first two directions of a frame.
-
-    Where diffusion depends on the place along the normal alone, the lateral displacement of all ions together grows
-    linearly nevertheless, while the normal one bends for as long as ions need to see all of the cell.
-
-    Parameters
-    ----------
-    trajectory, species, longest_lag_share, n_blocks, drift, frame
-        As for :func:`diffusivity`.
-    """
-    positions, _ = displacements(trajectory, species, drift)
-    if frame is not None:
-        positions = positions @ np.asarray(frame, float).T
-    options = {"share": longest_lag_share, "n_blocks": n_blocks}
-    return fit_window(positions, directions=slice(0, 2), **options).window
 
 
 # ---- results -------------------------------------------------------------------------------------------------------
@@ -195,7 +168,7 @@ def diffusivity(
     skip_ps: float = 0.0,
     window_ps: tuple[float, float] | None = None,
     longest_lag_share: float = 0.08,
-    tolerance: float = 0.5,
+    tolerance: float = EXPONENT_TOLERANCE,
     n_blocks: int = 10,
     drift: str | Iterable[str] | None = "framework",
     frame: np.ndarray | None = None,
@@ -265,7 +238,7 @@ def diffusivity(
     options = {"share": longest_lag_share, "n_blocks": n_blocks, "workers": workers}
     fit = fit_window(positions, given, **options)
     series = {"volume": np.abs(np.linalg.det(trajectory.cells)), "energy": energies}
-    cut, steady = _transient(positions, fit.window.first, {k: v for k, v in series.items() if v is not None})
+    cut, steady = _transient(positions, fit.window.first, interval, {k: v for k, v in series.items() if v is not None})
     if cut:
         positions = positions[cut:]
         fit = fit_window(positions, None if given is None or given[1] > 0.4 * len(positions) else given, **options)
@@ -274,7 +247,8 @@ def diffusivity(
     unit = A2_PS_TO_CM2_S / interval
     lines, edges = fit.lines, block_edges(len(positions), fit.window.last, n_blocks)
     whole, blocks = lines.whole / 2 * unit, lines.blocks / 2 * unit  # D by component: (3,), (n_blocks, 3)
-    settled = fit.settled()
+    # A window that is given is taken at its word.
+    settled = fit.settled() if window_ps is None else (1.0, 0.0)
 
     def estimate(values: np.ndarray, parts: np.ndarray) -> Estimate:
         return from_blocks(values.mean(), parts.mean(axis=1), lines.gain).scaled(*settled)
@@ -283,7 +257,9 @@ def diffusivity(
     n_ions, duration = positions.shape[1], (len(positions) - 1) * interval
     jump_limit = 3 * (hop_length_A or USUAL_HOP_A) ** 2 / (6 * n_ions * duration) * A2_PS_TO_CM2_S
     seen = bool(total.interval()[0] > 0 and total.value > jump_limit)
-    verdict = judge(fit, seen, gone, steady, interval, exponent_tolerance=tolerance, cut_ps=cut * interval)
+    half_run = len(positions) // 2 * interval
+    followed = (fit.window.first * interval, half_run)
+    verdict = judge(fit.trend, followed, seen, gone, steady, exponent_tolerance=tolerance, cut_ps=cut * interval)
     collective, haven = _collective(positions, fit, edges, unit) if reference != "none" else (UNKNOWN, UNKNOWN)
     side = int(np.argmax(whole[:2]))
     n_lags = len(fit.msd) // 2 + 1
@@ -318,14 +294,17 @@ def diffusivity(
     )
 
 
-def _transient(positions: np.ndarray, first: int, series: dict[str, np.ndarray]) -> tuple[int, dict[str, Steadiness]]:
+def _transient(
+    positions: np.ndarray, first: int, interval: float, series: dict[str, np.ndarray]
+) -> tuple[int, dict[str, Steadiness]]:
     """Frames to leave out at the beginning so that the rest is steady, none if no cut helps, and how steady it is.
 
     A transient fades: a cut that helps is followed by one more, as what is left of it then is just below the noise.
     """
 
     def tested(start: int) -> dict[str, Steadiness]:
-        found = {"displacement": steadiness(displacement_rates(positions[start:], first))}
+        rates = displacement_rates(positions[start:], first) / (6 * interval) * A2_PS_TO_CM2_S
+        found = {"displacement": steadiness(rates)}
         return found | {name: steadiness(block_means(values[start:])) for name, values in series.items()}
 
     whole = found = tested(0)

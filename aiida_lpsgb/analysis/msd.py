@@ -207,7 +207,7 @@ def _gls_weights(design: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     return np.linalg.solve(design.T @ inverse @ design, design.T @ inverse)
 
 
-def _line_weights(lags: np.ndarray, n_frames: int, noise: float) -> tuple[np.ndarray, float]:
+def line_weights(lags: np.ndarray, n_frames: int, noise: float) -> tuple[np.ndarray, float]:
     """Weights ``(2, n_lags)`` of intercept and slope, and the slope's variance."""
     covariance = brownian_covariance(lags, n_frames, noise)
     weights = _gls_weights(np.stack([np.ones(len(lags)), lags.astype(float)], axis=1), covariance)
@@ -227,33 +227,42 @@ def fit_lines(msd: np.ndarray, block_msd: np.ndarray, window: Window, n_frames: 
     for _ in range(2):
         # The line itself tells how much of the displacement is vibration.
         noise = float(np.clip(intercept / (2 * slope), 0.0, 1e6)) if slope > 0 else 1e6
-        weights, variance = _line_weights(lags, n_frames, noise)
+        weights, variance = line_weights(lags, n_frames, noise)
         intercept, slope = weights @ total
-    block_weights, block_variance = _line_weights(lags, block_msd.shape[1], noise)
+    block_weights, block_variance = line_weights(lags, block_msd.shape[1], noise)
     gain = np.sqrt(variance / (block_variance / len(block_msd)))
     blocks = np.einsum("l,bl...->b...", block_weights[1], parts)
     return Lines(weights[1] @ points, blocks, float(intercept), float(gain), noise, variance)
 
 
-def slope_trend(msd: np.ndarray, window: Window, lines: Lines, n_frames: int) -> Trend:
-    """Follow the displacement from the first lag of a window to half of the run.
+def slope_trend(
+    msd: np.ndarray,
+    lags: np.ndarray,
+    lines: Lines,
+    n_frames: int,
+    times: np.ndarray | None = None,
+) -> Trend:
+    """Follow the displacement from the first lag of a window to the longest.
 
     Parameters
     ----------
     msd
-        Total mean-squared displacement at lags 0, 1, 2, … frames, shape ``(n_lags,)``.
-    window, lines
-        The window and the lines fitted in it, whose blocks tell how large the errors are.
+        Total mean-squared displacement at the lags, Å².
+    lags
+        Lags, frames.
+    lines
+        The lines fitted in the window, whose blocks tell how large the errors are.
     n_frames
         Length of the run.
+    times
+        What the displacement should be linear in, frames; the lags if None.
     """
-    longest = n_frames // 2
-    lags = spread_lags(window.first, longest)
+    times = np.asarray(lags if times is None else times, float)
     # The slope is a + c ln(τ / longest): its integral is linear in the two.
-    design = np.stack([np.ones(len(lags)), lags, lags * np.log(lags / longest) - lags], axis=1)
+    design = np.stack([np.ones(len(lags)), times, times * np.log(times / times[-1]) - times], axis=1)
     covariance = brownian_covariance(lags, n_frames, lines.noise)
     weights = _gls_weights(design, covariance)
-    _, slope, change = weights @ msd[lags]
+    _, slope, change = weights @ msd
     errors = np.sqrt(np.diag(weights @ covariance @ weights.T)[1:] / lines.variance) * lines.error
     scale = max(abs(lines.slope), 1e-300)
     return Trend(1 + float(change / scale), float(errors[1] / scale), float(slope), float(errors[0]), lines.dof)
@@ -329,7 +338,9 @@ def fit_window(
         for first in starts:
             window = Window(int(first), last)
             lines = fit_lines(msd, block_msd, window, n_frames)
-            fits.append(Fit(window, lines, slope_trend(msd.sum(axis=1), window, lines, n_frames), msd, block_msd))
+            lags = spread_lags(window.first, n_frames // 2)
+            trend = slope_trend(msd[lags].sum(axis=1), lags, lines, n_frames)
+            fits.append(Fit(window, lines, trend, msd, block_msd))
         return fits
 
     if given is not None:

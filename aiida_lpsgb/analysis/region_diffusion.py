@@ -31,13 +31,31 @@ from typing import Any
 import numpy as np
 
 from aiida_lpsgb.analysis._motion import regional
-from aiida_lpsgb.analysis.diffusion import lateral_window, reference_drift
-from aiida_lpsgb.analysis.estimates import Estimate, finite, from_blocks, ratio_from_blocks
+from aiida_lpsgb.analysis.diffusion import reference_drift
+from aiida_lpsgb.analysis.estimates import UNKNOWN, Estimate, finite, from_blocks, ratio_from_blocks
 from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, Motion, Verdict
-from aiida_lpsgb.analysis.msd import Window, brownian_covariance
+from aiida_lpsgb.analysis.msd import (
+    Lines,
+    Trend,
+    Window,
+    brownian_covariance,
+    fit_window,
+    line_weights,
+    slope_trend,
+    spread_lags,
+)
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory, transform
+from aiida_lpsgb.analysis.verdict import (
+    EXPONENT_TOLERANCE,
+    IONS_THAT_HOP,
+    USUAL_HOP_A,
+    Reach,
+    hop_length,
+    judge,
+    steadiness,
+)
 
 ESTIMATORS = ("tagged", "both_ends", "continuous", "occupancy")
 ELSEWHERE = "elsewhere"
@@ -49,6 +67,8 @@ _DENSE_LAGS = 40
 # lag, yet not before this many times the first lag.
 _STILL_THERE = 0.97
 _SHORTEST_WINDOW = 4
+_ROUNDS = 3  # of fits, each with the noise of the vibrations that the one before has found, as for the whole cell
+_FEWEST_BLOCKS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +77,8 @@ class RegionDiffusivity(Motion):
 
     Attributes
     ----------
+    duration_ps
+        Length of the run.
     mean_ions
         Ions in the region at a time.
     residence_ps
@@ -68,6 +90,7 @@ class RegionDiffusivity(Motion):
         Displacements counted at each lag.
     """
 
+    duration_ps: float
     mean_ions: float
     residence_ps: float
     still_there: float
@@ -75,7 +98,9 @@ class RegionDiffusivity(Motion):
 
     def scalars(self) -> dict[str, Any]:
         """All scalars: JSON types, units in the keys, None for what is not known."""
-        numbers = {name: finite(getattr(self, name)) for name in ("mean_ions", "residence_ps", "still_there")}
+        numbers = {
+            name: finite(getattr(self, name)) for name in ("duration_ps", "mean_ions", "residence_ps", "still_there")
+        }
         return super().scalars() | numbers
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -113,6 +138,8 @@ def region_diffusivity(
     n_blocks: int = 10,
     drift: str | Iterable[str] | None = "framework",
     frame: np.ndarray | None = None,
+    tolerance: float = EXPONENT_TOLERANCE,
+    hop_length_A: float | None = None,
     workers: int | None = 1,
 ) -> dict[tuple[str, str], RegionDiffusivity]:
     """Diffusion of a species in several regions at once, by several estimators.
@@ -131,10 +158,13 @@ def region_diffusivity(
     temperature_K, charge
         Kept with the results, for the conductivity; the temperature from the trajectory's metadata if None.
     window_ps, longest_lag_share, n_blocks, drift
-        As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to the lateral one of all ions,
-        up to the lag at which some region's ions have begun to leave.
+        As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to that of the lateral
+        displacement of all ions, which grows linearly even where the normal one bends, up to the lag at which some
+        region's ions have begun to leave. Regions follow what is held still.
     frame
         Three orthonormal directions in rows, the third the normal of the boundary; x, y, z if None.
+    tolerance, hop_length_A
+        For the verdict, as for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`.
     workers
         Threads; None for all cores.
 
@@ -152,50 +182,84 @@ def region_diffusivity(
         raise ValueError(f"unknown estimators {', '.join(unknown)}; known are {', '.join(ESTIMATORS)}")
     if not regions or ELSEWHERE in regions:
         raise ValueError(f"name one region or more, none of them {ELSEWHERE!r}")
+    frame = np.eye(3) if frame is None else np.asarray(frame, float)
+    moved, _ = reference_drift(trajectory, species, drift)
+    positions = (trajectory.positions(species) - moved[:, None]) @ frame.T
     if window_ps is None:
-        options = {"longest_lag_share": longest_lag_share, "n_blocks": n_blocks, "drift": drift, "frame": frame}
-        window = lateral_window(trajectory, species, **options)
+        options = {"share": longest_lag_share, "n_blocks": n_blocks}
+        window = fit_window(positions, directions=slice(0, 2), **options).window
         first, last = window.first, window.last
     else:
         first, last = (max(1, round(w / trajectory.interval_ps)) for w in window_ps)
     if not first < last < trajectory.n_frames // 2:
         raise ValueError(f"window_ps {window_ps} must hold two lags within half of the run")
-    lags = Window(first, last).lags()
-    if "occupancy" in estimators:
-        # The time spent in each region is an integral over lags, from the shortest on.
-        lags = np.union1d(lags, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))
-    sums = _accumulate(trajectory, species, regions, lags, "occupancy" in estimators, n_blocks, drift, frame, workers)
+    # The time spent in each region is an integral over lags, from the shortest on; the verdict wants half of the run.
+    longest = trajectory.n_frames // 2
+    lags = np.union1d(Window(first, last).lags(), spread_lags(first, longest))
+    lags = np.union1d(lags, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))
+    sums = _accumulate(trajectory, species, regions, lags, n_blocks, moved, frame, workers)
     if window_ps is None:
         last = _before_they_leave(sums, lags, first, last)
-    fitted = (lags >= first) & (lags <= last)
-    names = [*regions, ELSEWHERE][: len(sums.present)]
-    results = {}
-    for estimator in estimators:
-        slopes, blocks = _ESTIMATE[estimator](sums, lags, fitted, trajectory.n_frames)
-        for r, name in enumerate(names):
-            results[name, estimator] = _result(
-                trajectory, name, estimator, regions, slopes[r], blocks[:, r], sums, r, lags, (first, last)
-            )
+    place = _Place(trajectory, regions, sums, lags, _nearest(lags, Window(first, last).lags()))
     temperature = trajectory.metadata.get("temperature_K") if temperature_K is None else temperature_K
-    own = {"species": species, "temperature_K": temperature, "charge": charge}
-    own["frame"] = np.eye(3) if frame is None else np.asarray(frame, float)
+    own = {"species": species, "temperature_K": temperature, "charge": charge, "frame": frame}
+    hop = hop_length_A or hop_length(positions, longest)
+    names = [*regions, ELSEWHERE][: len(sums.present)]
+    used = {*estimators, OCCUPANCY}
+    slopes = {name: _ESTIMATE[name](sums, lags, place.fitted, trajectory.n_frames) for name in used}
+    found = hop_length_A is None and hop is not None
+    verdicts = [_verdict(place, slopes[OCCUPANCY], r, hop, found, tolerance) for r in range(len(names))]
+    results = {
+        (name, estimator): _result(place, slopes[estimator], r, verdicts[r], hop, name, estimator)
+        for estimator in estimators
+        for r, name in enumerate(names)
+        if name != ELSEWHERE or OCCUPANCY in estimators
+    }
     return {key: replace(result, **own) for key, result in results.items()}
 
 
-def _accumulate(trajectory, species, regions, lags, elsewhere: bool, n_blocks: int, drift, frame, workers) -> _Sums:
-    """Decode, label and count, some ions at a time; what no region holds counts as one more region if ``elsewhere``."""
+@dataclass(frozen=True)
+class _Place:
+    """The run, its regions, what was counted at which lags, and which of these are fitted."""
+
+    trajectory: Trajectory
+    regions: Mapping[str, Region]
+    sums: _Sums
+    lags: np.ndarray
+    fitted: np.ndarray
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """First and last lag that is fitted, frames."""
+        return int(self.lags[self.fitted][0]), int(self.lags[self.fitted][-1])
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    """Slopes a frame by component: whole ``(n_regions, 3)``, blocks ``(n_blocks, n_regions, 3)``; by region the
+    vibrations' share of the noise; the time, in frames, that ions of a region have spent in each.
+    """
+
+    whole: np.ndarray
+    blocks: np.ndarray
+    noise: np.ndarray
+    time: np.ndarray | None = None
+
+
+def _accumulate(trajectory, species, regions, lags, n_blocks: int, moved, frame, workers) -> _Sums:
+    """Decode, label and count, some ions at a time; what no region holds counts as one more region."""
     cell = trajectory.mean_cell
-    frame = np.eye(3) if frame is None else np.asarray(frame, float)
     turn = (cell @ frame.T).astype(np.float32)
-    moved = (reference_drift(trajectory, species, drift)[0] @ frame.T).astype(np.float32)
+    shift = (moved @ frame.T).astype(np.float32)
+    scaled_shift = (moved @ np.linalg.inv(cell)).astype(np.float32)
     edges = -(-np.arange(n_blocks + 1) * trajectory.n_frames // n_blocks)
-    n_regions = len(regions) + elsewhere
+    n_regions = len(regions) + 1
 
     def count(ions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         scaled = trajectory.scaled(indices=ions, dtype=np.float32)
-        labels = _labels(scaled, regions, cell)
+        labels = _labels(scaled - scaled_shift[:, None], regions, cell)
         positions = transform(scaled, turn)
-        positions -= moved[:, None]
+        positions -= shift[:, None]
         return regional(positions, labels, lags.astype(np.int32), edges.astype(np.int32), n_regions)
 
     atoms = trajectory.indices(species)
@@ -210,6 +274,14 @@ def _accumulate(trajectory, species, regions, lags, elsewhere: bool, n_blocks: i
     both = np.einsum("lrrbk->lrbk", ended)
     pairs = [part for x in (tagged, both, stayed) for part in (x[..., :3], x[..., 3])]
     return _Sums(*pairs, ended[..., 3], present[:keep], leaves[:keep])
+
+
+def _nearest(lags: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which of the lags that were counted stand for those wanted."""
+    distance = np.abs(np.log(lags)[:, None] - np.log(wanted))
+    chosen = np.zeros(len(lags), bool)
+    chosen[np.argmin(distance, axis=0)] = True
+    return chosen
 
 
 def _still_there(sums: _Sums) -> np.ndarray:
@@ -245,56 +317,78 @@ def _fit(design: np.ndarray, values: np.ndarray, weight: np.ndarray) -> np.ndarr
     return np.linalg.lstsq(left @ design, left @ values, rcond=1e-12)[0]
 
 
-def _inverse_covariance(lags: np.ndarray, n_frames: int) -> np.ndarray:
-    covariance = brownian_covariance(lags, n_frames)
+def _inverse_covariance(lags: np.ndarray, n_frames: int, noise: float | None) -> np.ndarray:
+    """Weights of the lags; all alike where the noise is not known yet."""
+    if noise is None:
+        return np.eye(len(lags))
+    covariance = brownian_covariance(lags, n_frames, noise)
     scale = np.sqrt(np.diag(covariance))
-    return np.linalg.pinv(covariance / np.outer(scale, scale), rcond=1e-8, hermitian=True) / np.outer(scale, scale)
+    return np.linalg.pinv(covariance / np.outer(scale, scale), rcond=1e-10, hermitian=True) / np.outer(scale, scale)
 
 
-def _lines(total: np.ndarray, count: np.ndarray, lags: np.ndarray, fitted: np.ndarray, n_frames: int):
-    """Slopes of lines: whole ``(n_regions, 3)``, blocks ``(n_blocks, n_regions, 3)``."""
-    weight = _inverse_covariance(lags[fitted], n_frames)
+def _vibrations(intercept: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Variance of the vibrations in units of that of a step, from the lines of the total displacement."""
+    moving = slope > 0
+    return np.where(moving, np.clip(intercept / (2 * np.where(moving, slope, 1.0)), 0.0, 1e6), 1e6)
+
+
+def _fit_lines(total: np.ndarray, count: np.ndarray, lags: np.ndarray, fitted: np.ndarray, n_frames: int) -> _Slopes:
+    """Lines through the displacements that were counted, each region for itself."""
     design = np.stack([np.ones(fitted.sum()), lags[fitted]], axis=1).astype(float)
     n_regions, n_blocks = count.shape[1:]
+    noise, whole = [None] * n_regions, np.full((n_regions, 2, 3), np.nan)
 
-    def slope(values: np.ndarray, number: np.ndarray) -> np.ndarray:
+    def line(values: np.ndarray, number: np.ndarray, weight: np.ndarray) -> np.ndarray:
         if np.any(number == 0):
-            return np.full(3, np.nan)
-        return _fit(design, values / number[:, None], weight)[1]
+            return np.full((2, 3), np.nan)
+        return _fit(design, values / number[:, None], weight)
 
-    whole = [slope(total[fitted, r].sum(axis=1), count[fitted, r].sum(axis=1)) for r in range(n_regions)]
-    blocks = [[slope(total[fitted, r, b], count[fitted, r, b]) for r in range(n_regions)] for b in range(n_blocks)]
-    return np.array(whole), np.array(blocks)
-
-
-def _tagged(sums: _Sums, lags, fitted, n_frames):
-    return _lines(sums.tagged, sums.n_tagged, lags, fitted, n_frames)
-
-
-def _both_ends(sums: _Sums, lags, fitted, n_frames):
-    return _lines(sums.both, sums.n_both, lags, fitted, n_frames)
-
-
-def _continuous(sums: _Sums, lags, fitted, n_frames):
-    return _lines(sums.stayed, sums.n_stayed, lags, fitted, n_frames)
+    for _ in range(_ROUNDS):
+        weights = [_inverse_covariance(lags[fitted], n_frames, level) for level in noise]
+        for r, weight in enumerate(weights):
+            whole[r] = line(total[fitted, r].sum(axis=1), count[fitted, r].sum(axis=1), weight)
+        noise = _vibrations(*np.nan_to_num(whole.sum(axis=2)).T)
+    blocks = [
+        [line(total[fitted, r, b], count[fitted, r, b], weights[r])[1] for r in range(n_regions)]
+        for b in range(n_blocks)
+    ]
+    return _Slopes(whole[:, 1], np.array(blocks), noise)
 
 
-def _occupancy(sums: _Sums, lags, fitted, n_frames):
+def _tagged(sums: _Sums, lags, fitted, n_frames) -> _Slopes:
+    return _fit_lines(sums.tagged, sums.n_tagged, lags, fitted, n_frames)
+
+
+def _both_ends(sums: _Sums, lags, fitted, n_frames) -> _Slopes:
+    return _fit_lines(sums.both, sums.n_both, lags, fitted, n_frames)
+
+
+def _continuous(sums: _Sums, lags, fitted, n_frames) -> _Slopes:
+    return _fit_lines(sums.stayed, sums.n_stayed, lags, fitted, n_frames)
+
+
+def _time_spent(number: np.ndarray, went: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """Time, frames, that ions have spent in each region after each lag, ``(n_lags, from, to)``.
+
+    It is the integral of the chance to be there, which is counted lag by lag.
+    """
+    chance = np.concatenate([np.eye(went.shape[1])[None], went / np.maximum(number, 1)[:, :, None]])
+    knots = np.concatenate([[0], lags]).astype(float)
+    return np.cumsum(0.5 * (chance[1:] + chance[:-1]) * np.diff(knots)[:, None, None], axis=0)
+
+
+def _occupancy(sums: _Sums, lags, fitted, n_frames) -> _Slopes:
     """Joint fit of the tagged displacements of all regions with the time spent in each."""
     n_regions, n_blocks = sums.n_tagged.shape[1:]
-    weight = np.kron(np.eye(n_regions), _inverse_covariance(lags[fitted], n_frames))
+    n = int(fitted.sum())
+    weight = np.zeros((n_regions * n, n_regions * n))
+    noise = [None] * n_regions
 
-    def slopes(total: np.ndarray, number: np.ndarray, went: np.ndarray) -> np.ndarray:
+    def solve(total: np.ndarray, number: np.ndarray, went: np.ndarray) -> np.ndarray:
+        """Intercepts, then slopes, by component: ``(2 n_regions, 3)``."""
         if np.any(number[fitted] == 0):
-            return np.full((n_regions, 3), np.nan)
-        stay = went / np.maximum(number, 1)[:, :, None]  # (lags, from, to)
-        start = np.eye(n_regions)[None]
-        # The time spent is the integral of the chance to be there; both are counted, lag by lag.
-        chance = np.concatenate([start, stay])
-        knots = np.concatenate([[0], lags]).astype(float)
-        pieces = 0.5 * (chance[1:] + chance[:-1]) * np.diff(knots)[:, None, None]
-        time = np.cumsum(pieces, axis=0)[fitted]
-        n = int(fitted.sum())
+            return np.full((2 * n_regions, 3), np.nan)
+        time = _time_spent(number, went, lags)[fitted]
         design = np.zeros((n_regions * n, 2 * n_regions))
         values = np.zeros((n_regions * n, 3))
         for r in range(n_regions):
@@ -302,58 +396,124 @@ def _occupancy(sums: _Sums, lags, fitted, n_frames):
             design[rows, r] = 1.0
             design[rows, n_regions:] = time[:, r]
             values[rows] = (total / np.maximum(number, 1)[..., None])[fitted, r]
-        return _fit(design, values, weight)[n_regions:]
+        return _fit(design, values, weight)
 
-    whole = slopes(sums.tagged.sum(axis=2), sums.n_tagged.sum(axis=2), sums.went.sum(axis=3))
-    blocks = [slopes(sums.tagged[:, :, b], sums.n_tagged[:, :, b], sums.went[..., b]) for b in range(n_blocks)]
-    return whole, np.array(blocks)
+    everything = sums.tagged.sum(axis=2), sums.n_tagged.sum(axis=2), sums.went.sum(axis=3)
+    for _ in range(_ROUNDS):
+        for r, level in enumerate(noise):
+            rows = slice(r * n, (r + 1) * n)
+            weight[rows, rows] = _inverse_covariance(lags[fitted], n_frames, level)
+        whole = solve(*everything)
+        noise = _vibrations(*np.nan_to_num(whole.sum(axis=1)).reshape(2, n_regions))
+    blocks = [
+        solve(sums.tagged[:, :, b], sums.n_tagged[:, :, b], sums.went[..., b])[n_regions:] for b in range(n_blocks)
+    ]
+    return _Slopes(whole[n_regions:], np.array(blocks), noise, _time_spent(*everything[1:], lags))
 
 
-_ESTIMATE = {"tagged": _tagged, "both_ends": _both_ends, "continuous": _continuous, "occupancy": _occupancy}
+OCCUPANCY = "occupancy"
+_ESTIMATE = {"tagged": _tagged, "both_ends": _both_ends, "continuous": _continuous, OCCUPANCY: _occupancy}
 
 
-def _result(trajectory, name, estimator, regions, slope, blocks, sums, r, lags, window) -> RegionDiffusivity:
+# ---- verdict and results -------------------------------------------------------------------------------------------
+
+
+def _blocks_of(slopes: _Slopes, r: int) -> np.ndarray:
+    """Slopes of the blocks in which the region was seen throughout, ``(n, 3)``."""
+    blocks = slopes.blocks[:, r]
+    return blocks[np.isfinite(blocks).all(axis=1)]
+
+
+def _verdict(place: _Place, slopes: _Slopes, r: int, hop: float | None, found: bool, tolerance: float) -> Verdict:
+    """The verdict on a region: the tests of :mod:`aiida_lpsgb.analysis.verdict` on the motion of its own ions.
+
+    How far ions have come is the displacement at the region's rate in the time they spend in it within half of the run;
+    the displacement shall be linear in the times spent in the regions, weighted with their lateral diffusivities.
+    """
+    interval, n_frames = place.trajectory.interval_ps, place.trajectory.n_frames
+    unit = A2_PS_TO_CM2_S / interval / 2
+    parts = _blocks_of(slopes, r)
+    if len(parts) < _FEWEST_BLOCKS or not np.isfinite(slopes.whole).all():
+        return Verdict(diffusive=False, sentence="not diffusive yet: too few displacements to tell")
+    steady = {"displacement": steadiness(parts.mean(axis=1) * unit)}
+    length = hop or USUAL_HOP_A
+    ions = place.sums.present[r] / n_frames
+    stay = slopes.time[-1, r, r]
+    gone = max(float(slopes.whole[r].sum() * stay), 0.0)
+    needed = min(IONS_THAT_HOP, max(1, round(ions / 2)))
+    reach = Reach(length, found, gone, gone, int(ions * min(1.0, gone / length**2)), needed)
+    seen = from_blocks(slopes.whole[r].mean(), parts.mean(axis=1)).interval()[0] > 0
+    trend = _lateral_trend(place, slopes, r)
+    lags = (place.window[0] * interval, int(place.lags[-1]) * interval)
+    return judge(trend, lags, bool(seen), reach, steady, exponent_tolerance=tolerance)
+
+
+def _lateral_trend(place: _Place, slopes: _Slopes, r: int) -> Trend:
+    """How the lateral displacement of a region's ions goes on, in the time they spend weighted with where they do."""
+    lateral = slopes.whole[:, :2].sum(axis=1)
+    parts = _blocks_of(slopes, r)[:, :2]
+    n_frames, lags = place.trajectory.n_frames, place.lags
+    _, variance = line_weights(lags[place.fitted], n_frames, slopes.noise[r])
+    lines = Lines(slopes.whole[r, :2], parts, 0.0, 1.0, slopes.noise[r], variance)
+    if lateral[r] <= 0:
+        return Trend(np.nan, np.inf, np.nan, np.inf, lines.dof)
+    long = lags >= place.window[0]
+    times = slopes.time[:, r] @ np.maximum(lateral, 0.0) / lateral[r]
+    number = np.maximum(place.sums.n_tagged[:, r].sum(axis=1), 1)
+    msd = place.sums.tagged[:, r, :, :2].sum(axis=(1, 2)) / number
+    return slope_trend(msd[long], lags[long], lines, n_frames, times[long])
+
+
+def _result(
+    place: _Place, slopes: _Slopes, r: int, verdict: Verdict, hop: float | None, name: str, estimator: str
+) -> RegionDiffusivity:
+    trajectory, sums, regions, lags = place.trajectory, place.sums, place.regions, place.lags
     interval = trajectory.interval_ps
     unit = A2_PS_TO_CM2_S / interval / 2
-    whole, parts = slope * unit, blocks * unit
-    parts = parts[np.isfinite(parts).all(axis=1)]
+    whole, parts = slopes.whole[r] * unit, _blocks_of(slopes, r) * unit
+    window_ps = tuple(lag * interval for lag in place.window)
     if len(parts) < 2 or not np.isfinite(whole).all():
         raise ValueError(
-            f"too few displacements of {estimator!r} in region {name!r} up to {window[1] * interval:g} ps: "
+            f"too few displacements of {estimator!r} in region {name!r} up to {window_ps[1]:g} ps: "
             "shorten window_ps, widen the region or leave the estimator out"
         )
     total, number = {
         "both_ends": (sums.both, sums.n_both),
         "continuous": (sums.stayed, sums.n_stayed),
     }.get(estimator, (sums.tagged, sums.n_tagged))
-    counts = number[:, r].sum(axis=1)
+    shown = lags <= place.window[1]
+    counts = number[shown, r].sum(axis=1)
     cell = trajectory.mean_cell
     share = 1 - sum(g.share(cell) for g in regions.values()) if name == ELSEWHERE else regions[name].share(cell)
     mean_ions, leaves = sums.present[r] / trajectory.n_frames, sums.leaves[r]
-    side = int(np.argmax(whole[:2]))
-    isotropy = (
-        ratio_from_blocks(parts[:, 2], parts[:, side], whole[2] / whole[side])
-        if whole[side] > 0
-        else Estimate(np.nan, np.nan, len(parts) - 1)
-    )
-    total_d = from_blocks(whole.mean(), parts.mean(axis=1))
+    d = from_blocks(whole.mean(), parts.mean(axis=1))
+    jump_limit = 3 * (hop or USUAL_HOP_A) ** 2 / (6 * mean_ions * trajectory.duration_ps) * A2_PS_TO_CM2_S
     return RegionDiffusivity(
         species="",
         region=name,
         estimator=estimator,
-        total=total_d,
-        verdict=Verdict(diffusive=total_d.interval()[0] > 0, sentence=""),
-        detected=total_d.interval()[0] > 0,
-        upper_limit_cm2_s=total_d.upper_limit(),
+        total=d,
         components=tuple(from_blocks(whole[k], parts[:, k]) for k in range(3)),
         lateral=from_blocks(whole[:2].mean(), parts[:, :2].mean(axis=1)),
-        isotropy=isotropy,
+        isotropy=_isotropy(whole, parts),
+        verdict=verdict,
+        detected=bool(d.interval()[0] > 0 and d.value > jump_limit),
+        upper_limit_cm2_s=max(d.upper_limit(), jump_limit),
+        duration_ps=trajectory.duration_ps,
         mean_ions=float(mean_ions),
         residence_ps=float(sums.present[r] / leaves * interval) if leaves else np.inf,
-        still_there=float(_still_there(sums)[lags <= window[1], r][-1]),
+        still_there=float(_still_there(sums)[lags <= place.window[1], r][-1]),
         number_density_A3=mean_ions / (share * trajectory.mean_volume_A3),
-        window_ps=(window[0] * interval, window[1] * interval),
-        lags_ps=lags * interval,
-        msd_A2=total[:, r].sum(axis=1) / np.maximum(counts, 1)[:, None],
+        window_ps=window_ps,
+        lags_ps=lags[shown] * interval,
+        msd_A2=total[shown, r].sum(axis=1) / np.maximum(counts, 1)[:, None],
         counts=counts.astype(int),
     )
+
+
+def _isotropy(whole: np.ndarray, parts: np.ndarray) -> Estimate:
+    """Normal over the larger lateral component; unknown where the latter is not above zero."""
+    side = int(np.argmax(whole[:2]))
+    if from_blocks(whole[side], parts[:, side]).interval()[0] <= 0:
+        return UNKNOWN
+    return ratio_from_blocks(parts[:, 2], parts[:, side], whole[2] / whole[side])

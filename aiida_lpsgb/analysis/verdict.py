@@ -6,9 +6,9 @@ have displacements that grow for a while. A motion is called diffusive where
 * **diffusion was seen**: the 95 % interval of D lies above zero, and D above what no jumps at all allow;
 * **ions have hopped**: at half of the run's length the displacement beyond the plateau of the vibrations, of the ions
   that share in the motion, has reached the square of a hop, and that of some number of ions, one by one, as well. Few
-  ions that move in a crowd that stands still shall count: the displacement is the geometric mean of that of all ions and
-  of that weighted with itself, :math:`\tfrac35\langle\Delta r^4\rangle/\langle\Delta r^2\rangle`, which are the
-  same where all move alike;
+  ions that move in a crowd that stands still shall count: the displacement is the geometric mean of that of all ions
+  and of that weighted with itself, :math:`\tfrac35\langle\Delta r^4\rangle/\langle\Delta r^2\rangle`, which are
+  the same where all move alike;
 * **the displacement is linear** from the first lag of the window to half of the run, over a factor of eight or more in
   time: its log–log exponent is one within its error, and that error is small enough to mean something;
 * **the run is stationary**: the displacement rate has no trend over the blocks of the run, nor have its volume and,
@@ -25,13 +25,15 @@ import numpy as np
 from scipy import ndimage, stats
 
 from aiida_lpsgb.analysis.estimates import Estimate, finite
-from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, Verdict
-from aiida_lpsgb.analysis.msd import Fit, mean_squared_displacement
+from aiida_lpsgb.analysis.motion import Verdict
+from aiida_lpsgb.analysis.msd import Trend, mean_squared_displacement
 
 USUAL_HOP_A = 3.0
 """Length of a hop where the displacements show none, Å."""
 IONS_THAT_HOP = 10
 """How many ions must have hopped; half of them where there are fewer than twice as many."""
+EXPONENT_TOLERANCE = 0.5
+"""Largest half-width of the 95 % interval of the log–log exponent with which it tells."""
 STATIONARY_LEVEL = 0.01
 """A trend in time counts if chance makes such a one in fewer runs than this share."""
 SPAN = 8
@@ -174,16 +176,17 @@ class Steadiness:
 
 
 def steadiness(blocks: np.ndarray) -> Steadiness:
-    """Look for a trend in the means of equal blocks of time, shape ``(n_blocks,)``: six, nine, twelve …"""
+    """Look for a trend in the means of equal blocks of time, shape ``(n_blocks,)``, six or more."""
     blocks = np.asarray(blocks, float)
-    fit = stats.linregress(np.arange(len(blocks)), blocks)
-    thirds = blocks.reshape(3, -1)
+    numbers = np.arange(len(blocks))
+    fit = stats.linregress(numbers, blocks)
     # The errors of the thirds are those of blocks about the trend, which all three share.
-    spread = np.sqrt(((blocks - fit.intercept - fit.slope * np.arange(len(blocks))) ** 2).sum() / (len(blocks) - 2))
-    error = spread / np.sqrt(thirds.shape[1])
-    parts = tuple(Estimate(float(part.mean()), float(error), len(blocks) - 2) for part in thirds)
-    p_value = float(fit.pvalue) if np.isfinite(fit.pvalue) else 1.0
-    return Steadiness(parts, p_value)
+    spread = np.sqrt(((blocks - fit.intercept - fit.slope * numbers) ** 2).sum() / (len(blocks) - 2))
+    parts = tuple(
+        Estimate(float(part.mean()), float(spread / np.sqrt(len(part))), len(blocks) - 2)
+        for part in np.array_split(blocks, 3)
+    )
+    return Steadiness(parts, float(fit.pvalue) if np.isfinite(fit.pvalue) else 1.0)
 
 
 def displacement_rates(positions: np.ndarray, first: int) -> np.ndarray:
@@ -206,11 +209,11 @@ def block_means(series: np.ndarray) -> np.ndarray:
 
 
 def judge(
-    fit: Fit,
+    trend: Trend,
+    lags_ps: tuple[float, float],
     seen: bool,
     gone: Reach,
     steady: Mapping[str, Steadiness],
-    interval_ps: float,
     *,
     exponent_tolerance: float,
     cut_ps: float = 0.0,
@@ -219,34 +222,36 @@ def judge(
 
     Parameters
     ----------
-    fit
-        Window, line and trend.
+    trend
+        How the slope changes with the lag.
+    lags_ps
+        From which lag to which that was followed.
     seen
         Whether D is above zero and above what no jumps allow.
     gone
         How far ions have come.
     steady
-        Steadiness of the displacement rate (``displacement``, Å² a frame) and whatever else is known of the run.
-    interval_ps
-        Time between frames.
+        Steadiness of ``displacement``, as diffusivities in cm²/s, and whatever else is known of the run.
     exponent_tolerance
         Largest half-width of the 95 % interval of the exponent at which it tells.
     cut_ps
         Transient that was left out at the beginning.
     """
-    trend = fit.trend
+    first, longest = lags_ps
     half_width = stats.t.ppf(0.975, trend.dof) * trend.exponent_error
-    half_run = len(fit.msd) // 2 * interval_ps
+    exponent = f"{trend.exponent:.2f} ± {half_width:.2f}"
     hop = f"{gone.hop_A:.1f} Å"
     unsteady = [name for name, found in steady.items() if not found.steady]
     tests = {
         "no diffusion was seen above the noise": seen,
-        f"ions have not come as far as a hop of {hop}: at {half_run:.3g} ps those that move have a squared "
+        f"ions have not come as far as a hop of {hop}: within {longest:.3g} ps those that move have a squared "
         f"displacement of {gone.displacement_A2:.2g} Å², {gone.hopped} of {gone.needed} ions one by one": gone.enough,
-        f"the displacement is not linear: its log–log exponent from {fit.window.first * interval_ps:.3g} to "
-        f"{half_run:.3g} ps is {trend.exponent:.2f} ± {half_width:.2f}": trend.straight,
-        f"the displacement is linear from {fit.window.first * interval_ps:.3g} ps only, over less than a factor of "
-        f"{SPAN} in time": SPAN * fit.window.first <= len(fit.msd) // 2,
+        f"the displacement is not linear: its log–log exponent from {first:.3g} to {longest:.3g} ps is {exponent}": (
+            trend.straight
+        ),
+        f"the displacement is linear from {first:.3g} ps only, over less than a factor of {SPAN} in time": (
+            SPAN * first <= longest * (1 + 1e-9)
+        ),
         f"the log–log exponent is known to ± {half_width:.2g} only": half_width <= exponent_tolerance,
         f"the run is not stationary ({', '.join(unsteady)})": not unsteady,
     }
@@ -254,26 +259,25 @@ def judge(
     cut = f"; the first {cut_ps:.3g} ps were a transient and left out" if cut_ps else ""
     good = (
         f"diffusive: {gone.hopped} ions have come further than a hop of {hop}, and the displacement is linear up to "
-        f"{half_run:.3g} ps (exponent {trend.exponent:.2f} ± {half_width:.2f})"
+        f"{longest:.3g} ps (exponent {exponent})"
     )
-    sentence = (f"not diffusive yet: {failed[0]}" if failed else good) + cut
     rate = steady["displacement"].parts
-    unit = A2_PS_TO_CM2_S / (6 * interval_ps)
     evidence: dict[str, Any] = {
-        "hop_length_A": gone.hop_A,
+        "hop_length_A": float(gone.hop_A),
         "hop_length_found": gone.found,
-        "displacement_A2": gone.displacement_A2,
-        "mean_displacement_A2": gone.mean_A2,
+        "displacement_A2": float(gone.displacement_A2),
+        "mean_displacement_A2": float(gone.mean_A2),
         "ions_hopped": gone.hopped,
         "ions_needed": gone.needed,
-        "longest_lag_ps": half_run,
+        "longest_lag_ps": float(longest),
         "exponent": finite(trend.exponent),
         "exponent_uncertainty": finite(trend.exponent_error),
         "stationary": not unsteady,
-        "rates_first_middle_last_cm2_s": [part.value * unit for part in rate],
-        "rates_uncertainty_cm2_s": rate[0].error * unit,
+        "rates_first_middle_last_cm2_s": [part.value for part in rate],
+        "rates_uncertainty_cm2_s": [part.error for part in rate],
         "stationarity_p_values": {name: found.p_value for name, found in steady.items()},
-        "transient_cut_ps": cut_ps,
+        "transient_cut_ps": float(cut_ps),
         "failed_tests": failed,
     }
+    sentence = (f"not diffusive yet: {failed[0]}" if failed else good) + cut
     return Verdict(diffusive=not failed, sentence=sentence, evidence=evidence)

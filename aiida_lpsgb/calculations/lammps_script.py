@@ -35,6 +35,7 @@ RESTART_PATTERN = "md.*.restart"
 
 # `timer timeout` lets LAMMPS end by itself this long before the scheduler would end it.
 WALLTIME_FRACTION = 0.95
+AS_IF_READ = "write_restart as_if_read.restart"
 THERMO_COLUMNS = "step temp press pe ke etotal vol lx ly lz xy xz yz pxx pyy pzz pxy pxz pyz"
 
 
@@ -218,13 +219,16 @@ def render_integrator(stage: Mapping[str, Any], parameters: Mapping[str, Any]) -
 def render_runs(start: int, end: int, every: int | None) -> list[str]:
     """Run from the step at hand to `end`; LAMMPS refuses `run upto` a step that is already past.
 
-    With restart files the run is cut at the multiples of `every`, where they are written.
+    With restart files the run is cut at the multiples of `every`, where they are written. Reading one passes positions
+    through the cell's coordinates and back, which in a triclinic cell changes their last bit. Writing another, which
+    nobody reads, does the same to the run that goes on.
     """
     span = f"upto start {start} stop {end}"
     if every is None:
         return [f'if "$(step) < {end}" then "run {end} {span}"']
     first = min(end, (start // every + 1) * every)
-    lines = [f'if "$(step) < {first}" then "run {first} {span} post no"']
+    cut = f' "{AS_IF_READ}"' if first % every == 0 else ""
+    lines = [f'if "$(step) < {first}" then "run {first} {span} post no"{cut}']
     if first < end:
-        lines.append(f'if "$(step) < {end}" then "run {end} {span} post no every {every} NULL"')
+        lines.append(f'if "$(step) < {end}" then "run {end} {span} post no every {every} \'{AS_IF_READ}\'"')
     return lines

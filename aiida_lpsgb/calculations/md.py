@@ -363,5 +363,9 @@ def _parent_error(inputs: Mapping[str, Any]) -> str | None:
 
 
 def _equal(node: orm.Data, other: orm.Data) -> bool:
-    """Whether two nodes have the same content."""
-    return node.uuid == other.uuid or node.base.caching.compute_hash() == other.base.caching.compute_hash()
+    """Whether two nodes, stored or not, have the same content."""
+    return node.uuid == other.uuid or _content(node) == _content(other)
+
+
+def _content(node: orm.Data) -> tuple[Any, ...]:
+    return node.node_type, node.base.attributes.all, node.base.repository.hash()

@@ -99,7 +99,7 @@ def potential_error(potential: orm.Data, parameters: Mapping[str, Any] | None = 
     if isinstance(potential, PairStyleData):
         return _useless(potential, parameters, ("pair_style_options",))
     units, atom_style = (potential.base.attributes.get(key) for key in ("default_units", "atom_style"))
-    if units not in ("metal", "unknown"):
+    if units != "metal":
         return f"potential: its units are {units!r}; lpsgb.md runs in metal units"
     if atom_style != "atomic":
         return f"potential: its atom_style is {atom_style!r}; give it as lpsgb.pair_style, with its charges"

@@ -114,7 +114,7 @@ CHARGES = click.option(
     multiple=True,
     callback=_numbers,
     metavar="ELEMENT=CHARGE",
-    help="Formal charge, such as Li=1; repeat.",
+    help="Formal charge, such as Li=1; repeat. Guessed by `order` where none is given.",
 )
 POTENTIAL = click.option(
     "--potential", type=click.Path(exists=True, dir_okay=False), help="Trained .mtp file whose energies rank them."
@@ -177,8 +177,11 @@ def order(
     from aiida_lpsgb.structures import ordering
     from aiida_lpsgb.structures.files import read_structure, write_atoms
 
+    disordered = read_structure(crystal, check_formula=not ignore_formula, oxidation_states=True)
+    if charges is None and not disordered.is_ordered:
+        charges = _guessed_charges(disordered)
     found = ordering.order(
-        read_structure(crystal, check_formula=not ignore_formula),
+        disordered,
         charges,
         n_candidates=candidates,
         supercell=supercell,
@@ -189,31 +192,41 @@ def order(
     )
     if calculator := _calculator(potential, species):
         found = ordering.rank(found, calculator)
-    told, found[0].info["warnings"] = found[0].info["warnings"], []
+    _describe_filling(found[0].info)
+    if len(found) < candidates:
+        click.echo(f"only {len(found)} different arrangement{'s' * (len(found) > 1)} found")
     for i, atoms in enumerate(found):
         path = _numbered(output, i, candidates)
         energies = {"Ewald energy": atoms.info["ewald_energy_eV"], "energy": atoms.info.get("energy_eV")}
         parts = [f"{name} {energy:.3f} eV" for name, energy in energies.items() if energy is not None]
-        click.echo(", ".join([f"{path}: {atoms.get_chemical_formula()}", *parts]))
-        described, atoms.info = atoms.info, {}
+        atoms.info = {}
         write_atoms(path, atoms)
-        if i == 0:
-            _describe_filling(described)
-    for sentence in told:
-        click.echo(f"Warning: {sentence}", err=True)
-    if len(found) < candidates:
-        click.echo(f"{len(found)} different arrangement{'s' * (len(found) > 1)} found")
+        click.echo(", ".join([f"{path}: {atoms.get_chemical_formula()}", *parts]))
+
+
+def _guessed_charges(disordered: Any) -> dict[str, float]:
+    """Guess formal charges, and say so."""
+    from aiida_lpsgb.structures.guess import guess_charges
+
+    found, question = guess_charges(disordered)
+    if found.value is None:
+        raise ValueError(f"{question}: --charge ELEMENT=CHARGE for each element")
+    listed = ", ".join(f"{element} {charge:+g}" for element, charge in found.value.items())
+    click.echo(f"charges {listed}: {found.reason}; --charge replaces them", err=True)
+    return found.value
 
 
 def _describe_filling(info: dict[str, Any]) -> None:
-    """Say how the partially occupied sites were filled, and in which cell."""
-    if any(any(row) for row in info["supercell"]) and info["supercell"] != [[1, 0, 0], [0, 1, 0], [0, 0, 1]]:
-        click.echo(f"  supercell {info['supercell']}")
+    """Say how the partially occupied sites were filled, in which cell, and what that cell cannot hold."""
+    if info["supercell"] != [[1, 0, 0], [0, 1, 0], [0, 0, 1]]:
+        click.echo(f"supercell {info['supercell']}")
     for kind in info["occupancies"]:
         filled = " + ".join(f"{element} {share:.2f}" for element, share in kind["filled"].items() if share) or "none"
-        click.echo(f"  {kind['n_sites']} site{'s' * (kind['n_sites'] > 1)} of {kind['site']}: filled {filled}")
+        click.echo(f"{kind['n_sites']} site{'s' * (kind['n_sites'] > 1)} of {kind['site']}: filled {filled}")
     if not info["occupancies"]:
-        click.echo("  every site was fully occupied: nothing to order")
+        click.echo("every site is fully occupied: nothing to order")
+    for sentence in info["warnings"]:
+        click.echo(f"Warning: {sentence}", err=True)
 
 
 @structure.command()
@@ -416,6 +429,29 @@ def interface(
         region=region,
     )
     _finish(atoms, atoms.info["interface"], output, picture, as_json)
+
+
+@structure.command()
+@INPUT
+@CHARGES
+@click.option("--mobile", help="The element that moves, such as Li.")
+@CUTOFFS
+@click.option("--ignore-formula", is_flag=True, help="Read a CIF whose atoms are not those of its own formula.")
+@_plain_errors
+def guess(
+    crystal: Path,
+    charges: dict[str, float] | None,
+    mobile: str | None,
+    cutoffs: dict[str, float] | None,
+    ignore_formula: bool,
+) -> None:
+    """Guess species, charges, mobile ion, polyanions and settings of CRYSTAL, each with its reason."""
+    from aiida_lpsgb.structures.files import read_structure
+    from aiida_lpsgb.structures.guess import guess as guess_material
+
+    found = read_structure(crystal, check_formula=not ignore_formula, oxidation_states=True)
+    for line in guess_material(found, charges=charges, mobile=mobile, cutoffs=cutoffs).describe():
+        click.echo(line)
 
 
 @structure.command()

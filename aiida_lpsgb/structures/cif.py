@@ -68,7 +68,7 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of the atom-site loop: one position and what occupies it."""
+    """A row of the atom-site loop: one position and what occupies it (such as ``Li`` or ``Fe3+``)."""
 
     label: str
     line: int
@@ -76,21 +76,28 @@ class _Row:
     position: tuple[float, float, float]
 
 
-def read_cif(source: str | PathLike, occupancy_tolerance: float = 1.02, *, check_formula: bool = True) -> Structure:
+def read_cif(
+    source: str | PathLike,
+    occupancy_tolerance: float = 1.02,
+    *,
+    check_formula: bool = True,
+    oxidation_states: bool = False,
+) -> Structure:
     """Read the only structure of a CIF file, partial occupancies kept.
 
-    Deuterium and tritium are read as hydrogen, oxidation states are dropped, and positions within 0.05 Å of a special
-    one are put on it.
+    Deuterium and tritium are read as hydrogen, and positions within 0.05 Å of a special one are put on it.
 
     Parameters
     ----------
     source : path, or the text of a CIF
-        A string with a line that begins with ``data_`` is taken as the text itself.
+        A string of several lines is taken as the text itself.
     occupancy_tolerance : float
         Site occupancies between 1 and this are rounding and scaled back to 1.
     check_formula : bool
         Whether atoms that are not those of the file's own ``_chemical_formula_sum`` and ``_cell_formula_units_Z`` are
         refused (if off by half an atom and 5 %) or warned of.
+    oxidation_states : bool
+        Whether species keep the oxidation states that the file gives (to all of them).
 
     Returns
     -------
@@ -103,15 +110,18 @@ def read_cif(source: str | PathLike, occupancy_tolerance: float = 1.02, *, check
         If the file holds no structure or more than one, or a row of it cannot be right; the message names site and
         line.
     """
-    is_text = isinstance(source, str) and any(line.startswith("data_") for line in source.splitlines())
-    text = str(source) if is_text else Path(source).read_bytes().decode("utf-8", errors="replace")
+    is_text = isinstance(source, str) and ("\n" in source or source.startswith("data_"))
+    text = str(source) if is_text else Path(source).read_bytes().decode("utf-8-sig", errors="replace")
     blocks = [block for block in _blocks(text) if "_atom_site_fract_x" in block.columns]
     if len(blocks) != 1:
         what = "no atom sites with fractional coordinates" if not blocks else ", ".join(block.name for block in blocks)
         raise ValueError(f"expected one structure in the CIF, found {len(blocks)} ({what})")
     (block,) = blocks
     lattice, operations = _lattice(block), _operations(block)
-    structure = _structure(lattice, _sites(_rows(block), lattice, operations), occupancy_tolerance)
+    rows = _rows(block)
+    structure = _structure(lattice, _sites(rows, lattice, operations), occupancy_tolerance)
+    if not oxidation_states or not all("+" in name or "-" in name for row in rows for name in row.shares):
+        structure.remove_oxidation_states()
     if check_formula:
         _compare_formula(block, structure)
     return structure
@@ -247,6 +257,7 @@ def _rows(block: _Block) -> list[_Row]:
     columns = {tag.removeprefix("_atom_site_"): c for tag, c in block.columns.items() if tag.startswith("_atom_site_")}
     lines = block.lines["_atom_site_fract_x"]
     named = _formula(block)
+    states = _oxidation_numbers(block)
     found = []
     for i, line in enumerate(lines):
         row = {key: column[i] for key, column in columns.items() if len(column) == len(lines)}
@@ -264,7 +275,7 @@ def _rows(block: _Block) -> list[_Row]:
         share = 1.0 if occupancy in UNKNOWN else _number(occupancy, f"the occupancy of {site}")
         if share < 0:
             raise ValueError(f"the occupancy of {site} is negative ({occupancy})")
-        shares = _shares(row, share, site, named)
+        shares = _shares(row, share, site, named, states)
         if share > 0 and shares:
             x, y, z = (_number(text, f"a coordinate of {site}") for text in coordinates)
             found.append(_Row(label, line, shares, (x, y, z)))
@@ -273,8 +284,30 @@ def _rows(block: _Block) -> list[_Row]:
     return found
 
 
-def _shares(row: Mapping[str, str], occupancy: float, site: str, named: Composition | None) -> dict[str, float]:
-    """Elements of a row and their shares of the site."""
+def _oxidation_numbers(block: _Block) -> dict[str, str]:
+    """Oxidation number of each type symbol, written as the end of a species' name (``2-``)."""
+    symbols, numbers = (block.columns.get(f"_atom_type_{key}", []) for key in ("symbol", "oxidation_number"))
+    known = [(symbol, number) for symbol, number in zip(symbols, numbers, strict=False) if number not in UNKNOWN]
+    return {symbol: _charge(_number(number, f"the oxidation number of {symbol}")) for symbol, number in known}
+
+
+def _charge(number: float) -> str:
+    return f"{abs(number):g}{'-' if number < 0 else '+'}"
+
+
+def _state(symbol: str, states: Mapping[str, str]) -> str:
+    """End of a species' name with its oxidation state, as the loop of types or the symbol itself gives it."""
+    match = re.fullmatch(r"[A-Za-z]+(\d*)([+-])|[A-Za-z]+([+-])(\d+)", symbol)
+    if symbol in states or match is None:
+        return states.get(symbol, "")
+    size, sign = (match[1], match[2]) if match[2] else (match[4], match[3])
+    return f"{size or 1}{sign}"
+
+
+def _shares(
+    row: Mapping[str, str], occupancy: float, site: str, named: Composition | None, states: Mapping[str, str]
+) -> dict[str, float]:
+    """Species of a row and their shares of the site."""
     symbol = row.get("type_symbol", "?")
     text = symbol if symbol not in UNKNOWN else row.get("label", "?")
     plain = re.sub(r"<(sup|sub)>.*?</\1>", "", text)
@@ -295,7 +328,7 @@ def _shares(row: Mapping[str, str], occupancy: float, site: str, named: Composit
         raise ValueError(f"{site}: {text!r} stands for a group of atoms: give each atom a row of its own")
     if plain in VACANCIES:
         return {}
-    return {_element(plain, site, named): occupancy}
+    return {_element(plain, site, named) + _state(symbol, states): occupancy}
 
 
 def _element(text: str, site: str, named: Composition | None) -> str:
@@ -357,13 +390,13 @@ def _structure(lattice: Lattice, sites: Sequence[_Site], tolerance: float) -> St
     for site in sites:
         shares: dict[str, float] = {}
         for row in site.rows:
-            for element, share in row.shares.items():
-                shares[element] = shares.get(element, 0.0) + share
+            for name, share in row.shares.items():
+                shares[name] = shares.get(name, 0.0) + share
         total = sum(shares.values())
         if total > tolerance:
             raise ValueError(_overfull(site, total, tolerance))
         if total > 1.0:
-            shares = {element: share / total for element, share in shares.items()}
+            shares = {name: share / total for name, share in shares.items()}
         species += [shares] * len(site.images)
         positions += site.images.tolist()
         labels += ["/".join(dict.fromkeys(row.label for row in site.rows))] * len(site.images)
@@ -372,7 +405,7 @@ def _structure(lattice: Lattice, sites: Sequence[_Site], tolerance: float) -> St
 
 def _overfull(site: _Site, total: float, tolerance: float) -> str:
     place = ", ".join(f"{x:.4f}".rstrip("0").rstrip(".") for x in site.rows[0].position)
-    parts = ", ".join(f"{element} {share:.2f}" for row in site.rows for element, share in row.shares.items())
+    parts = ", ".join(f"{species} {share:.2f}" for row in site.rows for species, share in row.shares.items())
     named = ", ".join(f"{row.label} in line {row.line}" for row in site.rows)
     return (
         f"occupancies of the site at ({place}) add up to {total:.2f} ({parts}; {named}); up to {tolerance:.2f} is "
@@ -385,12 +418,15 @@ def _formula(block: _Block) -> Composition | None:
     text = block.value("_chemical_formula_sum")
     if text is None:
         return None
-    for isotope, element in ISOTOPES.items():
-        text = re.sub(rf"\b{isotope}(?![a-z])", element, text)
     try:
-        return Composition(text.replace(",", " "))
+        found = Composition(text.replace(",", " "))
     except (ValueError, KeyError):
         return None
+    amounts: dict[str, float] = {}
+    for element, amount in found.items():
+        symbol = ISOTOPES.get(element.symbol, element.symbol)
+        amounts[symbol] = amounts.get(symbol, 0.0) + amount
+    return Composition(amounts)
 
 
 def _compare_formula(block: _Block, structure: Structure) -> None:
@@ -398,7 +434,7 @@ def _compare_formula(block: _Block, structure: Structure) -> None:
     stated = _formula(block)
     if stated is None or not stated.num_atoms:
         return
-    read = structure.composition
+    read = structure.composition.element_composition
     # Some programs write the formula of the whole cell beside its Z.
     given = block.value("_cell_formula_units_z", "_chemical_formula_units_z")
     units = [_number(given, "_cell_formula_units_Z"), 1.0] if given else _possible_units(read, stated)

@@ -10,9 +10,9 @@ from pymatgen.core import Element
 
 __all__ = ["closest_approach", "is_ionic_metal", "overlap"]
 
-#: Shares of the sum of covalent radii (Cordero et al., Dalton Trans. 2008, 2832) below which two atoms do not come:
-#: with an alkali, alkaline-earth or rare-earth metal (Li-Li 2.00 Å; 2.11 Å in Li₃N, 2.31 Å in Li₂O), and others (N-N
-#: 0.99 Å; 1.10 Å in N₂).
+#: Shares of the sum of covalent radii (Cordero et al., Dalton Trans. 2008, 2832) below which two atoms do not come: two
+#: metals, or any atom and an alkali, alkaline-earth or rare-earth metal (Li-Li 2.00 Å; 2.11 Å in Li₃N, 2.31 Å in Li₂O),
+#: and others (N-N 0.99 Å; 1.10 Å in N₂).
 IONIC_SHARE, COVALENT_SHARE = 0.78, 0.70
 #: The same of two anions' ionic radii, for no bond brings these together (S-S 2.72 Å; 3.3 Å in PS₄).
 ANION_SHARE = 0.8
@@ -49,7 +49,9 @@ def closest_approach(
     table = {}
     for a in kinds:
         for b in kinds:
-            share = IONIC_SHARE if is_ionic_metal(Element(a)) or is_ionic_metal(Element(b)) else COVALENT_SHARE
+            first, second = Element(a), Element(b)
+            metallic = first.is_metal and second.is_metal
+            share = IONIC_SHARE if metallic or is_ionic_metal(first) or is_ionic_metal(second) else COVALENT_SHARE
             distance = share * _radii(a, b)
             if a == b == "H":
                 distance = HYDROGEN_PAIR

@@ -19,15 +19,15 @@ __all__ = ["read_atoms", "read_structure", "require_writable", "write_atoms"]
 LAMMPS_SUFFIXES = (".data", ".lmp", ".lammps")
 
 
-def read_structure(path: str | PathLike, *, check_formula: bool = True) -> Structure:
+def read_structure(path: str | PathLike, *, check_formula: bool = True, oxidation_states: bool = False) -> Structure:
     """Read a periodic crystal from a file, partial occupancies kept.
 
     Parameters
     ----------
     path : path
         A CIF, or any file that ASE or pymatgen read; of several frames the last.
-    check_formula : bool
-        As for :func:`aiida_lpsgb.structures.cif.read_cif`.
+    check_formula, oxidation_states : bool
+        As for :func:`aiida_lpsgb.structures.cif.read_cif`; other files keep the oxidation states that they have.
 
     Returns
     -------
@@ -42,11 +42,13 @@ def read_structure(path: str | PathLike, *, check_formula: bool = True) -> Struc
     path = Path(path)
     if _is_cif(path):
         try:
-            return read_cif(path, check_formula=check_formula)
+            return read_cif(path, check_formula=check_formula, oxidation_states=oxidation_states)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     found = _read(path)
     if isinstance(found, Structure):
+        if not oxidation_states:
+            found.remove_oxidation_states()
         return found
     if not all(found.pbc):
         raise ValueError(f"{path}: the structure is not periodic in three dimensions")
@@ -151,7 +153,6 @@ def _read(path: Path) -> Atoms | Structure:
         known = not isinstance(reason, UnknownFileTypeError)
         detail = f"as {filetype(str(path))}: {_first(reason)}" if known else f"by its name or content: {_first(error)}"
         raise ValueError(f"{path} cannot be read, by ASE or pymatgen ({detail})") from error
-    structure.remove_oxidation_states()
     return structure
 
 

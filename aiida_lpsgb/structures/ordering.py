@@ -41,6 +41,8 @@ CLASH_EV = 10.0
 COULOMB_EV_A = 14.399645
 #: A share of a sublattice is represented if the whole numbers of atoms are off by less than this.
 SHARE_TOLERANCE = 0.06
+#: Combinations of whole numbers that are looked through.
+MOST_CHOICES = 200_000
 #: More kinds of partially occupied sites than this are told by their occupants alone.
 MOST_KINDS = 12
 #: How long the integer programme may look for an arrangement of sites that exclude each other.
@@ -361,8 +363,35 @@ def _whole_counts(
     if charges is None:
         return [], dict.fromkeys(elements, 0.0)
     fixed = multiple * sum(charges[site.specie.symbol] for site in cell if site.is_ordered)
+    # Of many pools, those next to the occupancies have choices enough.
+    for reach in (1.5,) if len(pools) < 4 else (0.999, 1.5):
+        options = [_roundings(pool, reach) for pool in pools]
+        if reach > 1 and math.prod(map(len, options)) > MOST_CHOICES and len(pools) >= 4:
+            break
+        best = _nearest_neutral(pools, options, charges, fixed, elements)
+        if best is not None and best[0] <= max_deviation + 1e-6:
+            return best[2], {element: round(x, 6) + 0.0 for element, x in best[3].items()}
+    nearest = "none is neutral" if best is None else f"the nearest neutral one is off by {best[0]:.2f} atoms"
+    raise ValueError(
+        f"no whole numbers of atoms within {max_deviation:g} of the occupancies of {cell.composition.formula} make "
+        f"the cell neutral with charges {dict(charges)} ({nearest}): check charges and occupancies, or give a "
+        "larger supercell"
+    )
+
+
+def _nearest_neutral(
+    pools: Sequence[_Pool],
+    options: Sequence[Sequence[tuple[int, ...]]],
+    charges: Mapping[str, float],
+    fixed: float,
+    elements: Sequence[str],
+) -> tuple[float, float, list[tuple[int, ...]], dict[str, float]] | None:
+    """Of all combinations that make the cell neutral, the one closest to the occupancies.
+
+    Returned with the largest deviation of an element, the sum of those of all pools, and the elements' deviations.
+    """
     best: tuple[float, float, list[tuple[int, ...]], dict[str, float]] | None = None
-    for choice in itertools.product(*[_roundings(pool, 1.5 if len(pools) < 6 else 1.0) for pool in pools]):
+    for choice in itertools.product(*options):
         charge = fixed + sum(
             charges[label] * n
             for pool, counts in zip(pools, choice, strict=True)
@@ -382,14 +411,7 @@ def _whole_counts(
         worst = round(max(map(abs, deviation.values()), default=0.0), 9)
         if best is None or (worst, local) < best[:2]:
             best = (worst, local, list(choice), deviation)
-    if best is None or best[0] > max_deviation + 1e-6:
-        nearest = "none is neutral" if best is None else f"the nearest neutral one is off by {best[0]:.2f} atoms"
-        raise ValueError(
-            f"no whole numbers of atoms within {max_deviation:g} of the occupancies of {cell.composition.formula} make "
-            f"the cell neutral with charges {dict(charges)} ({nearest}): check charges and occupancies, or give a "
-            "larger supercell"
-        )
-    return best[2], {element: round(x, 6) + 0.0 for element, x in best[3].items()}
+    return best
 
 
 def _roundings(pool: _Pool, reach: float) -> list[tuple[int, ...]]:
@@ -707,7 +729,8 @@ def _to_atoms(filling: _Filling, codes: np.ndarray, told: Mapping[str, Any]) -> 
 def _occupancies(filling: _Filling, codes: np.ndarray) -> list[dict[str, Any]]:
     """Asked and filled shares of every kind of partially occupied site; without symmetry, of every mixture."""
     partial = [i for i, site in enumerate(filling.cell) if not site.is_ordered]
-    named = len({_name(filling.cell[i]) for i in partial}) <= MOST_KINDS
+    n_names = len({_name(filling.cell[i]) for i in partial})
+    named = n_names <= MOST_KINDS and n_names < len(partial)
     kinds: dict[str, list[int]] = {}
     for i in partial:
         site = filling.cell[i]

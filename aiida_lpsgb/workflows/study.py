@@ -10,12 +10,12 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.outputs import how_it_ended, leaves, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
 from aiida_lpsgb.workflows.queue import QueueMixin
-from aiida_lpsgb.structures import ordering
+from aiida_lpsgb.structures.cif import read_cif
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
@@ -109,7 +109,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         spec.input_namespace(
             "potentials",
             dynamic=True,
-            valid_type=orm.Data,
+            valid_type=POTENTIAL_TYPES,
             required=False,
             help="Potentials by name to run all systems with; given, nothing is learned.",
         )
@@ -511,7 +511,7 @@ def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
     structure = crystal if isinstance(crystal, orm.StructureData) else None
     if structure is not None:
         return sorted(structure.get_symbols_set())
-    return sorted({str(e) for e in ordering.read_cif(crystal.get_content()).composition.element_composition})
+    return sorted({str(e) for e in read_cif(crystal.get_content()).composition.element_composition})
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

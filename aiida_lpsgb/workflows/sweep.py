@@ -9,6 +9,7 @@ from aiida.engine import ProcessSpec
 from aiida.plugins import WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
@@ -19,7 +20,7 @@ def expose_sweep(spec: ProcessSpec) -> None:
     spec.input_namespace(
         "potentials",
         dynamic=True,
-        valid_type=orm.Data,
+        valid_type=POTENTIAL_TYPES,
         help="Potentials by name, as `lpsgb.md` takes them; each runs every temperature.",
     )
     spec.input("temperatures", valid_type=orm.List, validator=validate_temperatures, help="Temperatures in K.")

@@ -11,6 +11,7 @@ from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.functions.arrhenius import BY_RUN
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.workflows.outputs import flattened, how_it_ended, namespace_of
@@ -147,7 +148,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         builder.temperatures = orm.List(values["temperatures_K"])
         builder.parameters = orm.Dict(values["parameters"])
         builder.max_concurrent = orm.Int(values["max_concurrent"])
-        builder.fit = orm.Dict({"target_temperature_K": values["target_temperature_K"]})
+        builder.fit = orm.Dict({"target_temperature_K": values["target_temperature_K"], "potentials": BY_RUN})
         if values["budget"]:
             builder.budget = orm.Dict(values["budget"])
         builder.md.md.code = code_of(codes, "md")

@@ -1,4 +1,6 @@
-"""Input files and port checks of `lpsgb.md`."""
+"""Ports, files and restart points of `lpsgb.md`."""
+
+from pathlib import Path
 
 import pytest
 from aiida import orm
@@ -7,29 +9,20 @@ from aiida.plugins import CalculationFactory
 from ase.build import bulk
 from ase.io import read
 
-from aiida_lpsgb.calculations.md import (
-    planned_steps,
-    render_mlip_ini,
-    render_script,
-    resolve,
-    validate_parameters,
-    validate_seed,
-)
+from aiida_lpsgb.calculations.md import RESTART_END, newest_restart, validate_inputs, validate_parameters, validate_seed
+from aiida_lpsgb.data.pair_style import PairStyleData
+from aiida_lpsgb.mtp.selection import ActiveSet
 
 STAGES = [
     {"name": "relax", "ensemble": "minimise"},
-    {"name": "heat", "ensemble": "npt", "duration_ps": 2, "temperature_K": [300, 600]},
     {"name": "produce", "ensemble": "nvt", "duration_ps": 4, "temperature_K": 600, "dump_interval_ps": 0.1},
 ]
 EXTRAPOLATION = {"gamma_select": 2.0, "gamma_break": 10.0}
+GRADED = {"pair_style": "mtp/extrapolation", "extrapolation": EXTRAPOLATION}
 
 
 def parameters(**changes):
-    return {"stages": STAGES, **changes}
-
-
-def error(**changes):
-    return validate_parameters(orm.Dict(parameters(**changes)), None)
+    return orm.Dict({"stages": STAGES, **changes})
 
 
 @pytest.fixture
@@ -41,83 +34,20 @@ def inputs(generate_potential, installed_code, metadata):
         "code": installed_code("lmp", "lpsgb.md"),
         "structure": orm.StructureData(ase=atoms),
         "potential": generate_potential(),
-        "parameters": orm.Dict(parameters()),
+        "parameters": parameters(),
         "seed": orm.Int(7),
         "metadata": metadata,
     }
 
 
-class TestScript:
-    def test_stages_have_absolute_steps(self):
-        script = render_script(resolve(parameters()), ["Li", "P", "S"], 7)
-        assert planned_steps(resolve(parameters())) == 3000
-        assert 'if "$(step) < 1000" then "run 1000 upto start 0 stop 1000"' in script
-        assert 'if "$(step) < 3000" then "run 3000 upto start 1000 stop 3000"' in script
-        assert "velocity all create 300 7 mom yes rot no dist gaussian" in script
-
-    def test_damping_of_the_paper_is_the_default(self):
-        script = render_script(resolve(parameters()), ["Li"], 7)
-        assert "fix integrate all npt temp 300 600 0.1 aniso 0 0 1" in script
-        assert "fix integrate all nvt temp 600 600 0.1" in script
-        assert "timestep 0.002" in script
-
-    def test_continuation_reads_the_restart_and_keeps_velocities(self):
-        script = render_script(resolve(parameters()), ["Li"], 7, continued=True)
-        assert "read_restart md.*.restart" in script
-        assert "read_data" not in script
-        assert "velocity" not in script
-        assert "minimize" not in script
-
-    def test_walltime_ends_the_run_before_the_scheduler_does(self):
-        assert "timer timeout 0:57:00 every 100" in render_script(resolve(parameters()), ["Li"], 7, walltime_s=3600)
-
-    def test_pair_styles(self):
-        control = {"extrapolation": EXTRAPOLATION}
-        assert "pair_style mtp potential.mtp" in render_script(resolve(parameters()), ["Li"], 7)
-        script = render_script(resolve(parameters(pair_style="mtp/extrapolation", **control)), ["Li"], 7)
-        assert (
-            "pair_style mtp/extrapolation potential.mtp active_set.als 10 2 10 extrapolated.cfg configuration" in script
-        )
-        settings = resolve(parameters(pair_style="mlip", **control))
-        assert "pair_style mlip mlip.ini" in render_script(settings, ["Li"], 7)
-        assert "select:threshold-break 10" in render_mlip_ini(settings)
+def test_parameters_name_the_port():
+    assert validate_parameters(parameters(), None) is None
+    assert validate_parameters(parameters(timestep=1), None).startswith("parameters: unknown keys ['timestep']")
 
 
-class TestParameters:
-    def test_good(self):
-        assert error() is None
-        assert error(pair_style="mtp/extrapolation", extrapolation=EXTRAPOLATION) is None
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({"timestep": 2}, "unknown keys ['timestep']"),
-            ({"stages": []}, "at least one stage"),
-            ({"pair_style": "lj/cut"}, "`pair_style`"),
-            ({"timestep_fs": -1}, "`timestep_fs` must be positive"),
-            ({"barostat": "cubic"}, "`barostat`"),
-            ({"stages": [{"ensemble": "nph"}]}, "stage 0: `ensemble`"),
-            ({"stages": [{"ensemble": "nvt", "duration_ps": 0, "temperature_K": 300}]}, "`duration_ps`"),
-            ({"stages": [{"ensemble": "nvt", "duration_ps": 1}]}, "`temperature_K` is missing"),
-            ({"stages": [{"ensemble": "nvt", "duration_ps": 1, "temperature_K": 0}]}, "above 0 K"),
-            ({"stages": [{"ensemble": "nvt", "duration_ps": 1, "temperature_K": [300, -5]}]}, "above 0 K"),
-            ({"stages": [STAGES[2], STAGES[2]]}, "only one stage may set `dump_interval_ps`"),
-            ({"extrapolation": EXTRAPOLATION}, "no effect with pair_style mtp"),
-            ({"pair_style": "mtp/extrapolation"}, "needs `extrapolation`"),
-            ({"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 5, "gamma_break": 2}}, "is below"),
-            ({"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 2}}, "both"),
-            (
-                {"pair_style": "mtp/extrapolation", "extrapolation": {"gamma_select": 0.5, "gamma_break": 2}},
-                "at least 1",
-            ),
-        ],
-    )
-    def test_bad(self, changes, message):
-        assert message in error(**changes)
-
-    @pytest.mark.parametrize("seed", [0, -1, 2**31])
-    def test_seed(self, seed):
-        assert str(seed) in validate_seed(orm.Int(seed), None)
+@pytest.mark.parametrize("seed", [0, -1, 2**31])
+def test_seed(seed):
+    assert str(seed) in validate_seed(orm.Int(seed), None)
 
 
 @pytest.mark.usefixtures("aiida_profile_clean")
@@ -146,7 +76,155 @@ class TestInputs:
         with pytest.raises(ValueError, match="potential: it is untrained"):
             run(CalculationFactory("lpsgb.md"), **{**inputs, "potential": generate_potential(trained=False)})
 
-    def test_extrapolation_needs_an_active_set(self, inputs):
-        extrapolating = orm.Dict(parameters(pair_style="mtp/extrapolation", extrapolation=EXTRAPOLATION))
-        with pytest.raises(ValueError, match="active_set: extrapolation control needs"):
-            run(CalculationFactory("lpsgb.md"), **{**inputs, "parameters": extrapolating})
+    def test_code_of_another_program_is_refused(self, inputs, installed_code):
+        inputs["code"] = installed_code("lpsgb-mlp", "lpsgb.mlp.train")
+        with pytest.raises(ValueError, match=r"code: .* is registered for lpsgb.mlp.train; give the code of LAMMPS"):
+            run(CalculationFactory("lpsgb.md"), **inputs)
+
+    @pytest.mark.parametrize("plugin", ["lpsgb.md", "lammps.raw"])
+    def test_codes_of_lammps_are_accepted(self, inputs, installed_code, plugin):
+        inputs["code"] = installed_code("lmp", plugin)
+        assert validate_inputs(inputs, None) is None
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestActiveSet:
+    @pytest.fixture
+    def active_set(self, inputs, tmp_path):
+        def factory(mode):
+            ActiveSet(inputs["potential"].mtp, ["Li", "P", "S"], mode).write(tmp_path / "set.als")
+            return orm.SinglefileData(tmp_path / "set.als")
+
+        return factory
+
+    def test_missing(self, inputs):
+        message = validate_inputs({**inputs, "parameters": parameters(**GRADED)}, None)
+        assert message.startswith("active_set: extrapolation control needs")
+
+    @pytest.mark.parametrize("mode", ["configuration", "neighborhood"])
+    @pytest.mark.parametrize("grade", [None, "configuration", "neighborhood"])
+    def test_must_grade_what_it_was_selected_by(self, inputs, active_set, mode, grade):
+        control = {**EXTRAPOLATION, **({"grade": grade} if grade else {})}
+        values = parameters(pair_style="mtp/extrapolation", extrapolation=control)
+        message = validate_inputs({**inputs, "parameters": values, "active_set": active_set(mode)}, None)
+        if grade in (None, mode):
+            assert message is None
+        else:
+            assert f"the active set was selected by {mode}s; leave `grade` out or say {mode!r}" in message
+
+    def test_file_that_is_none(self, inputs, tmp_path):
+        (tmp_path / "x.als").write_text("MTP\n")
+        given = {**inputs, "parameters": parameters(**GRADED), "active_set": orm.SinglefileData(tmp_path / "x.als")}
+        assert "x.als holds no active set" in validate_inputs(given, None)
+
+    def test_has_no_meaning_for_other_potentials(self, inputs, active_set):
+        given = active_set("neighborhood")
+        inputs["structure"] = orm.StructureData(ase=bulk("Ar", a=5.3))
+        inputs["potential"] = PairStyleData("pair_style lj/cut 8\npair_coeff * * 0.0104 3.4", ["Ar"])
+        assert validate_inputs(inputs, None) is None
+        assert "only a moment tensor potential" in validate_inputs({**inputs, "active_set": given}, None)
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestWalltime:
+    @pytest.fixture
+    def scheduled(self, inputs, aiida_computer, tmp_path):
+        computer = aiida_computer(label="cluster", scheduler_type="core.slurm", minimum_job_poll_interval=0)
+        code = orm.InstalledCode(computer=computer, label="lmp", filepath_executable="/opt/lmp")
+        return {**inputs, "code": code}
+
+    def limited(self, inputs):
+        return {**inputs, "metadata": {"options": {**inputs["metadata"]["options"], "max_wallclock_seconds": 3600}}}
+
+    def test_a_scheduler_needs_one(self, scheduled):
+        message = validate_inputs(scheduled, None)
+        assert message.startswith("metadata.options.max_wallclock_seconds: missing; cluster ends jobs at a limit")
+        assert validate_inputs(self.limited(scheduled), None) is None
+
+    def test_a_limit_needs_restart_files(self, inputs):
+        given = self.limited({**inputs, "parameters": parameters(restart_interval_ps=None)})
+        assert validate_inputs(given, None).startswith("parameters: `restart_interval_ps` is None")
+        assert validate_inputs(self.limited(inputs), None) is None
+
+    def test_without_a_limit_nothing_is_needed(self, inputs):
+        assert validate_inputs({**inputs, "parameters": parameters(restart_interval_ps=None)}, None) is None
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestRestart:
+    WHOLE = b"LammpS RestartT\0 atoms " + RESTART_END + b"\0"
+
+    @pytest.fixture
+    def folder(self, aiida_localhost, tmp_path):
+        def factory(**files):
+            for name, content in files.items():
+                (tmp_path / f"md.{name.removeprefix('s')}.restart").write_bytes(content)
+            return orm.RemoteData(computer=aiida_localhost, remote_path=str(tmp_path)).store()
+
+        return factory
+
+    def test_newest(self, folder):
+        assert newest_restart(folder(s900=self.WHOLE, s1000=self.WHOLE)) == ("md.1000.restart", 1000)
+
+    @pytest.mark.parametrize("half", [b"", WHOLE[:20], WHOLE[:-5]])
+    def test_half_a_file_gives_way_to_the_one_before(self, folder, half):
+        assert newest_restart(folder(s900=self.WHOLE, s1000=half)) == ("md.900.restart", 900)
+
+    def test_none(self, folder, aiida_localhost):
+        assert newest_restart(folder(s10=b"")) is None
+        gone = orm.RemoteData(computer=aiida_localhost, remote_path="/no/such/folder").store()
+        assert newest_restart(gone) is None
+
+    def test_only_the_newest_is_copied(self, generate_calc_job, inputs, folder):
+        inputs["parent_folder"] = self.parent(inputs, folder(s900=self.WHOLE, s1000=self.WHOLE))
+        calcinfo, work = generate_calc_job("lpsgb.md", inputs)
+        remote = inputs["parent_folder"]
+        path = f"{remote.get_remote_path()}/md.1000.restart"
+        assert calcinfo.remote_copy_list == [(remote.computer.uuid, path, "md.1000.restart")]
+        assert "read_restart md.1000.restart" in Path(work.get_abs_path("md.in")).read_text()
+
+    def test_without_one_lammps_says_so(self, generate_calc_job, inputs, folder):
+        inputs["parent_folder"] = self.parent(inputs, folder())
+        calcinfo, work = generate_calc_job("lpsgb.md", inputs)
+        assert not calcinfo.remote_copy_list
+        assert "read_restart no.restart" in Path(work.get_abs_path("md.in")).read_text()
+
+    def parent(self, inputs, remote, **changes):
+        """Make a folder that of a run of the same inputs, but for changes."""
+        from aiida.common.links import LinkType
+
+        node = orm.CalcJobNode(computer=remote.computer, process_type="aiida.calculations:lpsgb.md")
+        for port, value in {**inputs, **changes}.items():
+            if isinstance(value, orm.Data):
+                node.base.links.add_incoming(value.store(), LinkType.INPUT_CALC, port)
+        node.set_option("resources", {"num_machines": 1})
+        node.store()
+        folder = orm.RemoteData(computer=remote.computer, remote_path=remote.get_remote_path())
+        folder.base.links.add_incoming(node, LinkType.CREATE, "remote_folder")
+        return folder.store()
+
+    def test_parent_must_be_of_the_same_inputs(self, inputs, folder, generate_potential):
+        remote = folder(s1000=self.WHOLE)
+        longer = [STAGES[0], {**STAGES[1], "duration_ps": 8}]
+        same = {**inputs, "parent_folder": self.parent(inputs, remote)}
+        assert validate_inputs(same, None) is None
+        assert validate_inputs({**same, "parameters": parameters(stages=longer)}, None) is None
+        equal = {**same, "potential": generate_potential(), "seed": orm.Int(7)}
+        assert validate_inputs(equal, None) is None
+
+    @pytest.mark.parametrize(
+        ("port", "message"),
+        [
+            ("seed", "parent_folder: it was run with another seed"),
+            ("potential", "parent_folder: it was run with another potential"),
+            ("parameters", "parameters: ['timestep_fs'] differ"),
+        ],
+    )
+    def test_other_inputs_are_refused(self, inputs, folder, generate_potential, port, message):
+        other = {"seed": orm.Int(8), "potential": generate_potential(seed=2), "parameters": parameters(timestep_fs=1)}
+        remote = self.parent(inputs, folder(s1000=self.WHOLE), **{port: other[port]})
+        assert validate_inputs({**inputs, "parent_folder": remote}, None).startswith(message)
+
+    def test_folder_of_nothing_is_refused(self, inputs, folder):
+        message = validate_inputs({**inputs, "parent_folder": folder(s1000=self.WHOLE)}, None)
+        assert message == "parent_folder: it is not the working folder of a run of lpsgb.md"

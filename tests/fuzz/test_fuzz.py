@@ -1,4 +1,4 @@
-"""A million damaged potentials, active sets and configurations, under sanitizers of addresses and undefined behaviour."""
+"""A million damaged potentials, active sets and configurations, under sanitizers of addresses and behaviour."""
 
 import shutil
 import struct

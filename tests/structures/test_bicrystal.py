@@ -356,6 +356,25 @@ def test_grains_do_not_interpenetrate(name, plane):
         assert heights[0].max() - heights[1].min() < depth + 1e-6
 
 
+REQUESTS = [
+    {"axis": (0, 0, 1), "plane": (1, 0, 0), "kind": "asymmetric", "plane_2": (1, 2, 0)},
+    {
+        **{"axis": None, "plane": (0, 0, 1), "kind": "mixed", "plane_2": (1, 1, 1)},
+        **{"direction": (1, 1, 0), "direction_2": (1, -1, 0)},
+    },
+    {"axis": None, "plane": (0, 0, 1), "kind": "twist"},
+    {"axis": None, "plane": (1, 2, 0), "kind": "twist"},
+]
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=[f"{r['kind']} {r['plane']}" for r in REQUESTS])
+@pytest.mark.parametrize("name", ["Fe bcc primitive", "Si", "CsCl", "CaF2", "layers"])
+def test_strained_grains_do_not_interpenetrate_either(name, request_):
+    crystal = Crystal(OPEN_CRYSTALS[name], cutoffs={})
+    (atoms,) = bicrystal.grain_boundary(crystal, **request_, max_strain=0.03, max_area=600, width=10, region=5)
+    assert shortest_across(crystal, atoms) > 1 - 1e-6
+
+
 def test_shifts_are_those_that_differ():
     """Σ5 (001) of rock salt: the vectors of both grains span a lattice of a fifth of the planar cell's area."""
     crystal = Crystal(bulk("NaCl", "rocksalt", a=5.64, cubic=True))

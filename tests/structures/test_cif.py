@@ -1,5 +1,9 @@
+import warnings
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from aiida_lpsgb.structures.cif import read_cif
@@ -225,3 +229,24 @@ def test_what_pymatgen_and_ase_write_is_read_back(lps, tmp_path):
         assert structure.composition.formula == "Li12 P4 S16"
         own = np.sort(lps.get_all_distances(mic=True).ravel())
         assert np.allclose(np.sort(structure.distance_matrix.ravel()), own, atol=1e-3)
+
+
+def test_line_ends_and_marks_of_other_systems(tmp_path):
+    for text in (cif(salt()).replace("\n", "\r\n"), "\ufeff" + cif(salt()), "\n\n" + cif(salt())):
+        (tmp_path / "x.cif").write_bytes(text.encode("utf-8"))
+        assert counts(read_cif(tmp_path / "x.cif")) == {"Li": 4, "F": 4}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from(["", "x", "'", ";", "\n", "_", "loop_", "?", "-9"]))
+def test_damaged_files_are_refused_or_read(where, length, instead):
+    """Whatever is cut out or put in, the answer is a structure or a ValueError."""
+    whole = cif([*salt("M{i} '0.5Li + 0.5Na' {r} 1"), "D1 D2+ 0.25 0.25 0.25 0.2(1)"], FORMULA)
+    start = where % len(whole)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            structure = read_cif(whole[:start] + instead + whole[start + length :], oxidation_states=True)
+        except ValueError:
+            return
+    assert len(structure) > 0

@@ -1,5 +1,6 @@
 """`lpsgb.md` and `lpsgb.md.base` with the real LAMMPS."""
 
+import io
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from aiida.engine import run_get_node
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from ase.build import bulk
 
+from aiida_lpsgb.data.pair_style import PairStyleData
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.ordering import order
 from aiida_lpsgb.structures.strain import rattle
@@ -104,34 +106,118 @@ class TestCalculation:
         assert "LAMMPS stopped" in node.exit_message
 
 
+@pytest.fixture
+def killed(aiida_code_installed, tmp_path):
+    """Return a factory of codes whose first runs are killed once they have written a number of restart files.
+
+    ``after`` are commands that are run in the working folder then.
+    """
+
+    def factory(n_kills=1, n_restarts=2, after=""):
+        script = tmp_path / f"lmp-killed-{n_kills}-{n_restarts}"
+        script.write_text(
+            "#!/bin/bash\n"
+            f"count=$(ls {tmp_path}/kill.* 2>/dev/null | wc -l)\n"
+            f'if [ $count -ge {n_kills} ]; then exec {PROGRAMS}/lmp "$@"; fi\n'
+            f'touch {tmp_path}/kill.$count; {PROGRAMS}/lmp "$@" &\n'
+            f"until [ $(ls md.*.restart 2>/dev/null | wc -l) -ge {n_restarts} ]; do sleep 0.02; done\n"
+            f"pkill -9 -P $!; kill -9 $!\n{after}\n"
+        )
+        script.chmod(0o755)
+        return aiida_code_installed(
+            label=script.name, default_calc_job_plugin="lpsgb.md", filepath_executable=str(script)
+        )
+
+    return factory
+
+
+def lengthened(values, duration_ps, **changes):
+    """Inputs of `lpsgb.md` with a longer production, and other parameters."""
+    parameters = values["parameters"].get_dict()
+    interval = duration_ps / 50
+    stages = [
+        *parameters["stages"][:2],
+        {**parameters["stages"][2], "duration_ps": duration_ps, "dump_interval_ps": interval},
+    ]
+    return {**values, "parameters": orm.Dict({**parameters, "stages": stages, **changes})}
+
+
+def joined(outputs):
+    """Frames of all segments by step: of those that two segments have, both."""
+    frames = {}
+    for label in sorted(outputs["trajectories"]):
+        with outputs["trajectories"][label].open_trajectory() as trajectory:
+            for index, step in enumerate(trajectory.steps):
+                frames.setdefault(int(step), []).append(trajectory.frame_positions(index, wrap=False))
+    return frames
+
+
+def same_frames(outputs, undisturbed, tolerance_A=1.1e-3):
+    """Check frames against those of one undisturbed run; the tolerance is that of a trajectory's coordinates."""
+    with undisturbed["trajectory"].open_trajectory() as trajectory:
+        steps = [int(step) for step in trajectory.steps]
+        frames = joined(outputs)
+        assert sorted(frames) == steps
+        for index, step in enumerate(steps):
+            for positions in frames[step]:
+                assert np.abs(positions - trajectory.frame_positions(index, wrap=False)).max() < tolerance_A
+
+
 @pytest.mark.usefixtures("aiida_profile_clean")
 class TestBase:
     def run(self, inputs, **base):
         return run_get_node(WorkflowFactory("lpsgb.md.base"), md=inputs, **base)
 
-    def test_killed_run_is_continued(self, inputs, aiida_code_installed, tmp_path):
-        script = tmp_path / "lmp-killed-once"
-        script.write_text(
-            "#!/bin/bash\n"
-            f'if [ -e {tmp_path}/killed ]; then exec {PROGRAMS}/lmp "$@"; fi\n'
-            f'{PROGRAMS}/lmp "$@" &\n'
-            "until ls md.*.restart >/dev/null 2>&1; do sleep 0.05; done; sleep 0.2\n"
-            f"touch {tmp_path}/killed; pkill -9 -P $!; kill -9 $!\n"
-        )
-        script.chmod(0o755)
-        code = aiida_code_installed(label="killed", default_calc_job_plugin="lpsgb.md", filepath_executable=str(script))
-        values = inputs(code, restart_interval_ps=5.0)
-        stages = values["parameters"].get_dict()["stages"]
-        stages[2] = {**stages[2], "duration_ps": 100.0, "dump_interval_ps": 1.0}
-        values["parameters"] = orm.Dict({**values["parameters"].get_dict(), "stages": stages})
+    def undisturbed(self, values, installed_code):
+        code = installed_code("lmp", "lpsgb.md")
+        outputs, node = run_get_node(CalculationFactory("lpsgb.md"), **{**values, "code": code})
+        assert node.is_finished_ok, node.exit_message
+        return outputs
+
+    def test_one_job_is_one_segment(self, inputs):
+        outputs, node = self.run(inputs())
+        assert node.is_finished_ok, node.exit_message
+        assert [call.process_label for call in node.called] == ["MdCalculation"]
+        assert list(outputs["trajectories"]) == list(outputs["thermo"]) == ["segment_000"]
+        assert outputs["results"].creator == node.called[0]
+
+    def test_killed_run_is_continued(self, inputs, killed, installed_code):
+        values = lengthened(inputs(killed(n_kills=2)), 100.0, restart_interval_ps=5.0)
         outputs, node = self.run(values)
         assert node.is_finished_ok, [child.exit_message for child in node.called]
-        assert [child.exit_status for child in node.called] == [401, 0]
-        assert outputs["results"]["steps"] == 50100
-        # The continued run carries the frames of the killed one: one whole trajectory.
-        with outputs["trajectory"].open_trajectory() as frames:
-            assert np.diff(frames.times_ps) == pytest.approx(1.0)
-            assert frames.n_frames == 100
+        *jobs, join = node.called
+        assert [child.exit_status for child in jobs] == [401, 401, 0]
+        assert join.process_type == "aiida.calculations:lpsgb.md.join"
+        assert sorted(outputs["trajectories"]) == ["segment_000", "segment_001", "segment_002"]
+        undisturbed = self.undisturbed(values, installed_code)
+        same_frames(outputs, undisturbed)
+        # Each segment holds its own frames alone, and those that the next one ran again.
+        firsts = [int(outputs["thermo"][label].get_array("step")[0]) for label in sorted(outputs["thermo"])]
+        assert firsts == sorted(set(firsts))
+        assert all(first % 2500 == 0 for first in firsts)
+        results, expected = outputs["results"].get_dict(), undisturbed["results"].get_dict()
+        assert results["n_segments"] == 3
+        assert results["stages"] == [
+            {
+                key: pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
+                for key, value in stage.items()
+            }
+            | {"cell_lengths_A": pytest.approx(stage["cell_lengths_A"])}
+            for stage in expected["stages"]
+        ]
+        for key in ("steps", "planned_steps", "first_step", "minimisations", "minimised_energies_eV"):
+            assert results[key] == expected[key]
+
+    def test_half_a_restart_file_gives_way_to_the_one_before(self, inputs, killed, installed_code):
+        cut = "newest=$(ls md.*.restart | sort -t. -k2n | tail -1); head -c 500 $newest > x; mv x $newest"
+        values = lengthened(inputs(killed(n_restarts=3, after=cut)), 100.0, restart_interval_ps=5.0)
+        outputs, node = self.run(values)
+        assert node.is_finished_ok, [child.exit_message for child in node.called]
+        assert [child.exit_status for child in node.called[:2]] == [401, 0]
+        first, second = (outputs["thermo"][label].get_array("step") for label in sorted(outputs["thermo"]))
+        assert second[0] >= 5000
+        assert second[0] <= first[-1] - 2500
+        same_frames(outputs, self.undisturbed(values, installed_code))
 
     def test_run_killed_as_it_began_is_started_again(self, inputs, aiida_code_installed, tmp_path):
         script = tmp_path / "lmp-late"
@@ -148,20 +234,49 @@ class TestBase:
     def test_program_that_is_not_lammps_is_tried_twice(self, inputs, aiida_code_installed):
         code = aiida_code_installed(label="true", default_calc_job_plugin="lpsgb.md", filepath_executable="/bin/true")
         _, node = self.run(inputs(code))
-        assert not node.is_finished_ok
+        assert node.exit_status == 411
         assert [child.exit_status for child in node.called] == [300, 300]
 
     def test_out_of_walltime_is_continued(self, inputs):
-        values = inputs(restart_interval_ps=10.0)
-        stages = values["parameters"].get_dict()["stages"]
-        stages[2] = {**stages[2], "duration_ps": 500.0, "dump_interval_ps": 10.0}
-        values["parameters"] = orm.Dict({**values["parameters"].get_dict(), "thermo_interval_ps": 1, "stages": stages})
+        values = lengthened(inputs(), 400.0, restart_interval_ps=5.0, thermo_interval_ps=1)
         values["metadata"]["options"]["max_wallclock_seconds"] = 4
-        outputs, node = self.run(values, max_iterations=orm.Int(30))
+        outputs, node = self.run(values)
         assert node.is_finished_ok, node.exit_message
-        assert {child.exit_status for child in node.called} == {400, 0}
-        with outputs["trajectory"].open_trajectory() as frames:
-            assert frames.n_frames == 50
+        jobs = [call for call in node.called if "seed" in call.inputs]
+        assert len(jobs) > 2
+        assert {child.exit_status for child in jobs} == {400, 0}
+        assert sorted(joined(outputs)) == list(range(100, 200101, 4000))
+
+    def test_jobs_that_make_no_progress_end_the_run(self, inputs, killed):
+        values = lengthened(inputs(killed(n_kills=9, n_restarts=0)), 20.0, restart_interval_ps=5.0)
+        _, node = self.run(values)
+        assert node.exit_status == 411
+        assert "2 jobs in a row brought the run no further than step 0" in node.exit_message
+        assert len(node.called) == 2
+
+    def test_finished_run_is_extended(self, inputs, installed_code):
+        values = lengthened(inputs(), 10.0, restart_interval_ps=5.0)
+        short, first = self.run(values)
+        assert first.is_finished_ok, first.exit_message
+        stages = values["parameters"]["stages"]
+        longer = orm.Dict(
+            {**values["parameters"].get_dict(), "stages": [*stages[:2], {**stages[2], "duration_ps": 14.8}]}
+        )
+        outputs, node = self.run({**values, "parameters": longer, "parent_folder": short["remote_folder"]})
+        assert node.is_finished_ok, node.exit_message
+        results = outputs["results"].get_dict()
+        assert (results["first_step"], results["steps"]) == (5100, 7500)
+        with outputs["trajectories"]["segment_000"].open_trajectory() as trajectory:
+            assert trajectory.steps[0] == 5100
+            assert trajectory.steps[-1] == 7500
+
+    def test_extension_of_a_folder_that_was_cleaned(self, inputs):
+        values = lengthened(inputs(), 2.0)
+        outputs, _ = self.run(values)
+        outputs["remote_folder"]._clean()
+        _, node = self.run({**values, "parent_folder": outputs["remote_folder"]})
+        assert node.exit_status == 324
+        assert len(node.called) == 1
 
     def test_unstable_run_is_calmed_then_given_up(self, inputs):
         values = inputs()
@@ -171,6 +286,149 @@ class TestBase:
         assert node.exit_status == 410
         timesteps = [child.inputs.parameters["timestep_fs"] for child in node.called if "seed" in child.inputs]
         assert timesteps == [20.0, 10.0]
+
+    def test_what_lammps_refuses_is_not_tried_again(self, inputs):
+        _, node = self.run(inputs(neighbour_skin_A=-1.0))
+        assert node.exit_status == 322
+        assert "Invalid neighbor argument: -1" in node.exit_message
+        assert len(node.called) == 1
+
+
+@pytest.fixture
+def argon(installed_code, metadata):
+    """Return a factory of inputs with argon, by a Lennard-Jones potential."""
+
+    def factory(stages, size=3, code=None, rattle=0.0, potential=None, **parameters):
+        atoms = bulk("Ar", a=5.3, cubic=True).repeat(size)
+        if rattle:
+            atoms.rattle(rattle, seed=1)
+        lines = ["pair_style lj/cut 8.5", "pair_coeff * * 0.0104 3.40"]
+        return {
+            "code": code or installed_code("lmp", "lpsgb.md"),
+            "structure": orm.StructureData(ase=atoms),
+            "potential": potential or PairStyleData(lines, ["Ar"]),
+            "parameters": orm.Dict({"stages": stages, "thermo_interval_ps": 0.1, **parameters}),
+            "seed": orm.Int(11),
+            "metadata": metadata,
+        }
+
+    return factory
+
+
+MINIMISE = {"name": "relax", "ensemble": "minimise"}
+HOLD = {"name": "hold", "ensemble": "nvt", "duration_ps": 1.0, "temperature_K": 60}
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestMinimisation:
+    def run(self, inputs, **base):
+        return run_get_node(WorkflowFactory("lpsgb.md.base"), md=inputs, **base)
+
+    def test_goes_on_until_it_is_at_a_minimum(self, argon):
+        outputs, node = self.run(argon([{**MINIMISE, "max_steps": 30, "relax_cell": "aniso"}], rattle=0.3))
+        assert node.is_finished_ok, node.exit_message
+        *jobs, _ = node.called
+        assert [job.exit_status for job in jobs] == [330] * (len(jobs) - 1) + [0]
+        assert len(jobs) > 1
+        (energy,) = outputs["results"]["minimised_energies_eV"]
+        whole, _ = self.run(argon([{**MINIMISE, "relax_cell": "aniso"}], rattle=0.3))
+        assert energy == pytest.approx(whole["results"]["minimised_energies_eV"][0], abs=1e-5)
+
+    def test_ends_unfinished_where_it_is_not_allowed_to_go_on(self, argon):
+        outputs, node = self.run(argon([{**MINIMISE, "max_steps": 2}], rattle=0.3), max_minimisations=orm.Int(2))
+        assert node.exit_status == 330
+        assert node.exit_message.startswith("After 2 jobs: ")
+        assert outputs["results"]["minimised_energies_eV"] == []
+        assert "structure" in outputs
+
+    def test_before_dynamics_it_need_not_reach_a_minimum(self, argon):
+        outputs, node = self.run(argon([{**MINIMISE, "max_steps": 2}, HOLD], rattle=0.3))
+        assert node.is_finished_ok, node.exit_message
+        assert outputs["results"]["minimised_energies_eV"] == []
+        assert outputs["results"]["minimisations"][0]["criterion"] == "max iterations"
+
+    def test_out_of_walltime(self, argon):
+        """The first job's time ends during the second of two minimisations."""
+        never = {**MINIMISE, "name": "long", "max_steps": 100000, "force_tolerance_eV_A": 1e-9}
+        values = argon([MINIMISE, never, HOLD], size=20, rattle=0.3)
+        values["metadata"]["options"]["max_wallclock_seconds"] = 5
+        outputs, node = self.run(values)
+        jobs = [call for call in node.called if "seed" in call.inputs]
+        assert jobs[0].exit_status == 400
+        assert "in the minimisation" in jobs[0].exit_message
+        assert len(jobs[1].inputs.parameters["stages"]) < 3
+        assert node.is_finished_ok, [job.exit_message for job in jobs]
+        assert [entry["name"] for entry in outputs["results"]["minimisations"]] == ["relax", "long"]
+        assert outputs["results"]["steps"] == 500
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestNonFinite:
+    def test_no_process_excepts_and_the_time_step_is_halved(self, argon):
+        values = argon([HOLD])
+        atoms = values["structure"].get_ase()
+        atoms.positions[1] = atoms.positions[0]
+        values["structure"] = orm.StructureData(ase=atoms)
+        outputs, node = run_get_node(WorkflowFactory("lpsgb.md.base"), md=values)
+        assert node.exit_status == 410
+        assert [call.exit_status for call in node.called if "seed" in call.inputs] == [321, 321]
+        assert outputs["results"].is_stored
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestOtherPotentials:
+    """Classical pair styles of the wheel."""
+
+    def test_dynamics(self, argon):
+        npt = {"ensemble": "npt", "duration_ps": 20, "temperature_K": 40, "dump_interval_ps": 1}
+        outputs, node = run_get_node(CalculationFactory("lpsgb.md"), **argon([HOLD, npt]))
+        assert node.is_finished_ok, node.exit_message
+        assert outputs["trajectory"].n_frames == 21
+        # Solid argon at 40 K: 5.35 Å (Peterson, Batchelder, Simmons, Phys. Rev. 150, 703 (1966)); this potential 5.33.
+        length = (4 * outputs["results"]["stages"][1]["volume_A3_per_atom"]) ** (1 / 3)
+        assert length == pytest.approx(5.35, abs=0.06)
+
+    def test_lattice_energy(self, argon):
+        """Of the fcc crystal with a cut-off of 8.5 Å, against the sum over its shells."""
+        outputs, node = run_get_node(CalculationFactory("lpsgb.md"), **argon([{**HOLD, "duration_ps": 0.002}]))
+        assert node.is_finished_ok, node.exit_message
+        grid = np.array(list(np.ndindex(13, 13, 13))) - 6
+        distances = np.linalg.norm(grid[grid.sum(axis=1) % 2 == 0] * 5.3 / 2, axis=1)
+        ratio = 3.40 / distances[(distances > 0) & (distances < 8.5)]
+        expected = 0.5 * np.sum(4 * 0.0104 * (ratio**12 - ratio**6))
+        assert outputs["thermo"].get_array("potential_energy_eV")[0] / 108 == pytest.approx(expected, rel=1e-8)
+
+    def test_charges(self, installed_code, metadata):
+        """Rock salt by point charges and a repulsion: its energy is that of Madelung."""
+        lines = ["pair_style coul/long 9.0", "pair_coeff * *", "kspace_style ewald 1.0e-6"]
+        outputs, node = run_get_node(
+            CalculationFactory("lpsgb.md"),
+            code=installed_code("lmp", "lpsgb.md"),
+            structure=orm.StructureData(ase=bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat(2)),
+            potential=PairStyleData(lines, ["Cl", "Na"], {"Na": 1, "Cl": -1}),
+            parameters=orm.Dict({"stages": [{**HOLD, "duration_ps": 0.002, "temperature_K": 0.1}]}),
+            seed=orm.Int(1),
+            metadata=metadata,
+        )
+        assert node.is_finished_ok, node.exit_message
+        energy = outputs["thermo"].get_array("potential_energy_eV")[0] / 32
+        assert energy == pytest.approx(-1.7475646 * 14.399645 / 2.82, rel=1e-4)
+
+    def test_aiida_lammps(self, argon):
+        cls = pytest.importorskip("aiida_lammps.data.potential").LammpsPotentialData
+        kept = dict(cls.__dict__)
+        try:
+            source = io.BytesIO(b"0.0104 3.40")
+            given = cls.get_or_create(source, "argon.dat", "lj/cut", ["Ar"], units="metal")
+        finally:
+            for name in ("pair_style", "species", "atom_style", "units", "extra_tags"):
+                setattr(cls, name, kept[name]) if name in kept else delattr(cls, name)
+        values = argon([HOLD], potential=given, pair_style_options=[8.5])
+        outputs, node = run_get_node(CalculationFactory("lpsgb.md"), **values)
+        assert node.is_finished_ok, node.exit_message
+        own, _ = run_get_node(CalculationFactory("lpsgb.md"), **argon([HOLD]))
+        energies = [result["thermo"].get_array("potential_energy_eV") for result in (outputs, own)]
+        assert np.array_equal(*energies)
 
 
 @pytest.mark.usefixtures("aiida_profile_clean")

@@ -12,6 +12,8 @@ from aiida_lpsgb.calculations.functions.seeds import derive_seed
 from aiida_lpsgb.calculations.functions.sweep import at_temperature, temperature_label
 
 CRITERIA = ("no_break", "no_selection")
+MORE_ITERATIONS = 5
+"""Times as many iterations as a potential has that begins from the one of the iteration before."""
 LOOP_KEYS = ("temperatures_K", "n_replicas")
 """Settings of the loop that a structure may have of its own."""
 
@@ -109,8 +111,9 @@ def plan_committee(training: orm.Dict, settings: orm.Dict, seed: orm.Int) -> dic
 
 
 def member(training: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Training parameters of a member of a committee."""
-    return {**training, "init_params": "random", "seed": seed, "bootstrap_seed": seed}
+    """Training parameters of a member of a committee, which begins anew and so needs more iterations."""
+    values = {**training, "init_params": "random", "seed": seed, "bootstrap_seed": seed}
+    return values | ({"max_iter": MORE_ITERATIONS * training["max_iter"]} if "max_iter" in training else {})
 
 
 @calcfunction

@@ -5,7 +5,7 @@ from aiida import orm
 from ase.build import bulk
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
-from aiida_lpsgb.calculations.functions.sweep import at_temperature, plan_sweep, run_label, sample_frames
+from aiida_lpsgb.calculations.functions.sweep import at_temperature, plan_sweep, potential_of, run_label, sample_frames
 from aiida_lpsgb.data.trajectory import TrajectoryData
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
@@ -35,6 +35,11 @@ def test_the_word_target_becomes_the_temperature():
 def test_labels_are_valid_link_labels():
     assert run_label(512.5, "p1", 2) == "t512p5k_p1_2"
     assert run_label(300.0, "mine", 1) == "t300k_mine_1"
+
+
+def test_a_label_tells_the_potential():
+    assert potential_of(run_label(512.5, "p1", 2)) == "p1"
+    assert potential_of(run_label(300, "level_14_a", 10)) == "level_14_a"
 
 
 def test_every_run_has_a_seed_of_its_own():
