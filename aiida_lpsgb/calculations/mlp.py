@@ -219,6 +219,7 @@ class MlpTrainCalculation(MlpCalculation):
         "weighting": ("vibrations", "molecules", "structures"),
         "weight_feature": NAME,
         "init_params": ("random", "same"),
+        "starts": COUNT,
         "skip_preinit": FLAG,
         "update_mindist": FLAG,
         "seed": INTEGER,
@@ -226,7 +227,8 @@ class MlpTrainCalculation(MlpCalculation):
         "threads": COUNT,
     }
     OPTIONS_HELP = (
-        " Of `lpsgb-mlp` alone: `seed`, of the coefficients that a potential without any begins with, and"
+        " Of `lpsgb-mlp` alone: `starts`, the number of random starts that a potential without coefficients is given"
+        " (the best goes on), `seed`, of these and all that is random, and"
         " `bootstrap_seed`, by which as many configurations as there are are drawn with replacement and trained on"
         " (the errors are still those on all). Jobs that differ in these two alone give a committee; equal seeds give"
         " equal potentials."
