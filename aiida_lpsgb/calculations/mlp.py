@@ -22,6 +22,7 @@ from aiida_lpsgb.mtp.configurations import write_cfg
 INDEX_FEATURE = "lpsgb_index"
 # What the value of an option may be; a tuple lists the words it may be.
 POSITIVE, WEIGHT, FLAG = "a positive number", "a number of at least 0", "true or false"
+ABOVE_ONE = "a number above 1"
 COUNT, INTEGER, NAME = "an integer of at least 1", "an integer of at least 0", "a name"
 
 
@@ -32,8 +33,10 @@ def _is_valid(value: Any, kind: str | tuple[str, ...]) -> bool:
         return isinstance(value, str) and value.replace("_", "a").isalnum()
     if kind == FLAG or isinstance(value, bool):
         return kind == FLAG and isinstance(value, bool)
-    if not isinstance(value, int if kind in (COUNT, INTEGER) else (int, float)):
+    if not isinstance(value, int if kind in (COUNT, INTEGER) else (int, float)) or not math.isfinite(value):
         return False
+    if kind == ABOVE_ONE:
+        return value > 1
     return value >= {POSITIVE: math.ulp(0.0), COUNT: 1}.get(kind, 0)
 
 
@@ -289,12 +292,19 @@ class MlpTrainCalculation(MlpCalculation):
 
 
 _SELECTION_OPTIONS = {
-    "init_threshold": WEIGHT,
-    "select_threshold": POSITIVE,
-    "swap_threshold": POSITIVE,
+    "init_threshold": POSITIVE,
+    "select_threshold": ABOVE_ONE,
+    "swap_threshold": ABOVE_ONE,
     "energy_weight": WEIGHT,
     "nbh_weight": WEIGHT,
 }
+
+
+def _selection_error(inputs: Mapping[str, Any]) -> str | None:
+    parameters = inputs["parameters"].get_dict() if "parameters" in inputs else {}
+    if parameters.get("energy_weight", 1) == 0 and not parameters.get("nbh_weight", 0):
+        return "parameters: energy_weight is 0 and nbh_weight is not given, so there is nothing to select by"
+    return None
 
 
 class MlpGradeCalculation(MlpCalculation):
@@ -324,6 +334,10 @@ class MlpGradeCalculation(MlpCalculation):
             required=False,
             help="The configurations in their order, each with its extrapolation grade in `info['mv_grade']`.",
         )
+
+    @classmethod
+    def _own_error(cls, inputs: Mapping[str, Any]) -> str | None:
+        return super()._own_error(inputs) or _selection_error(inputs)
 
     def _write_files(self, folder: Folder) -> list[str]:
         self._write_training_sets(folder)
@@ -378,6 +392,10 @@ class MlpSelectCalculation(MlpCalculation):
             required=False,
             help="Active set (`.als`) of the training sets and the selected candidates together.",
         )
+
+    @classmethod
+    def _own_error(cls, inputs: Mapping[str, Any]) -> str | None:
+        return super()._own_error(inputs) or _selection_error(inputs)
 
     def _write_files(self, folder: Folder) -> list[str]:
         self._write_training_sets(folder)

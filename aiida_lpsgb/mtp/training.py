@@ -38,7 +38,7 @@ MAX_FORCE = 1e4
 _WEIGHTINGS = ("vibrations", "molecules", "structures")
 _INITS = ("same", "random")
 # Steps of each random start before the first of them are given up, and between the further times.
-_FIRST_STEPS, _FURTHER_STEPS = 20, 12
+_FIRST_STEPS, _FURTHER_STEPS = 30, 15
 
 
 @dataclass(frozen=True)
