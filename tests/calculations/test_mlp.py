@@ -166,6 +166,19 @@ def test_bad_parameters_are_refused(inputs, key, value, message):
     assert_refused("lpsgb.mlp.train", inputs("train") | {"parameters": orm.Dict({key: value})}, message)
 
 
+@pytest.mark.parametrize("command", ["grade", "select"])
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"select_threshold": 1.0}, "parameters: select_threshold is 1.0, expected a number above 1"),
+        ({"swap_threshold": 0.5}, "parameters: swap_threshold is 0.5, expected a number above 1"),
+        ({"energy_weight": 0}, "there is nothing to select by"),
+    ],
+)
+def test_bad_selections_are_refused(inputs, command, parameters, message):
+    assert_refused(f"lpsgb.mlp.{command}", inputs(command) | {"parameters": orm.Dict(parameters)}, message)
+
+
 @pytest.mark.parametrize("command", ["train", "grade", "select", "errors"])
 def test_unknown_species_are_refused(inputs, generate_potential, command):
     given = inputs(command) | {"potential": generate_potential(["Li", "S"])}
