@@ -59,9 +59,7 @@ def main() -> None:
             continue
         row = {"name": name, "kind": request["kind"], **own(Crystal(crystal), request, arguments.width)}
         if bulk is not None:
-            # The relaxed cell may bring other index vectors of a twist's label into coincidence: keep to the angle.
-            angle = {"angle": row["true_angle_deg"], "angle_tolerance": 3.0} if request["kind"] == "twist" else {}
-            row.update(relaxed(Crystal(bulk, parent=crystal), {**request, **angle}, arguments, engine))
+            row.update(relaxed(Crystal(bulk, parent=crystal), request, arguments, engine))
         if arguments.compare:
             row["aimsgb"] = attempt(aimsgb, crystal, request)
             row["pymatgen"] = attempt(pymatgen, crystal, request, row["nominal_angle_deg"])

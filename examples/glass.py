@@ -67,7 +67,9 @@ def way(start: orm.Data, end: orm.Data) -> str:
     ways, seen = [[end]], {end.pk}
     for steps in ways:
         if steps[0].pk == start.pk:
-            return " → ".join(f"{getattr(node, 'process_label', None) or type(node).__name__} {node.pk}" for node in steps)
+            return " → ".join(
+                f"{getattr(node, 'process_label', None) or type(node).__name__} {node.pk}" for node in steps
+            )
         links = steps[0].base.links.get_incoming(link_type=(LinkType.CREATE, LinkType.INPUT_CALC)).all()
         for node in (link.node for link in links if link.node.pk not in seen):
             seen.add(node.pk)

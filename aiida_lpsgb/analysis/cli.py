@@ -179,6 +179,12 @@ def describe() -> str:
     return "\n".join(lines)
 
 
+def _thread_count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of threads, found {text!r}")
+    return int(text)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Analyse a run; see ``lpsgb-analyse --help``.
 
@@ -209,8 +215,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("segments", type=Path, nargs="+", help="trajectory files, in order")
     parser.add_argument(
         "--threads",
-        type=int,
-        default=int(os.environ.get("OMP_NUM_THREADS") or 1),
+        type=_thread_count,
+        default=os.environ.get("OMP_NUM_THREADS", "").split(",")[0] or "1",
         help="to work with (default: $OMP_NUM_THREADS, or one)",
     )
     try:

@@ -184,7 +184,8 @@ def profile(
     volume = trajectory.mean_volume_A3 / n_bins
 
     def counts(scaled: np.ndarray) -> np.ndarray:
-        return np.histogram(scaled[..., axis] % 1.0, n_bins, (0, 1))[0] / volume
+        bins = np.minimum(scaled[..., axis] % 1.0 * n_bins, n_bins - 1).astype(int)
+        return np.bincount(bins.ravel(), minlength=n_bins) / volume
 
     blocks = _block_means(trajectory, species, n_blocks, counts)
     mean = blocks.mean(axis=0)

@@ -28,6 +28,7 @@ from aiida_lpsgb.analysis.msd import (
 )
 from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.analysis.verdict import (
+    EXPONENT_TOLERANCE,
     USUAL_HOP_A,
     Steadiness,
     block_means,
@@ -167,7 +168,7 @@ def diffusivity(
     skip_ps: float = 0.0,
     window_ps: tuple[float, float] | None = None,
     longest_lag_share: float = 0.08,
-    tolerance: float = 0.5,
+    tolerance: float = EXPONENT_TOLERANCE,
     n_blocks: int = 10,
     drift: str | Iterable[str] | None = "framework",
     frame: np.ndarray | None = None,

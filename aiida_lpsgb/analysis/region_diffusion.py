@@ -47,7 +47,15 @@ from aiida_lpsgb.analysis.msd import (
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory, transform
-from aiida_lpsgb.analysis.verdict import IONS_THAT_HOP, USUAL_HOP_A, Reach, hop_length, judge, steadiness
+from aiida_lpsgb.analysis.verdict import (
+    EXPONENT_TOLERANCE,
+    IONS_THAT_HOP,
+    USUAL_HOP_A,
+    Reach,
+    hop_length,
+    judge,
+    steadiness,
+)
 
 ESTIMATORS = ("tagged", "both_ends", "continuous", "occupancy")
 ELSEWHERE = "elsewhere"
@@ -69,6 +77,8 @@ class RegionDiffusivity(Motion):
 
     Attributes
     ----------
+    duration_ps
+        Length of the run.
     mean_ions
         Ions in the region at a time.
     residence_ps
@@ -80,6 +90,7 @@ class RegionDiffusivity(Motion):
         Displacements counted at each lag.
     """
 
+    duration_ps: float
     mean_ions: float
     residence_ps: float
     still_there: float
@@ -87,7 +98,9 @@ class RegionDiffusivity(Motion):
 
     def scalars(self) -> dict[str, Any]:
         """All scalars: JSON types, units in the keys, None for what is not known."""
-        numbers = {name: finite(getattr(self, name)) for name in ("mean_ions", "residence_ps", "still_there")}
+        numbers = {
+            name: finite(getattr(self, name)) for name in ("duration_ps", "mean_ions", "residence_ps", "still_there")
+        }
         return super().scalars() | numbers
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -125,7 +138,7 @@ def region_diffusivity(
     n_blocks: int = 10,
     drift: str | Iterable[str] | None = "framework",
     frame: np.ndarray | None = None,
-    tolerance: float = 0.5,
+    tolerance: float = EXPONENT_TOLERANCE,
     hop_length_A: float | None = None,
     workers: int | None = 1,
 ) -> dict[tuple[str, str], RegionDiffusivity]:
@@ -486,6 +499,7 @@ def _result(
         verdict=verdict,
         detected=bool(d.interval()[0] > 0 and d.value > jump_limit),
         upper_limit_cm2_s=max(d.upper_limit(), jump_limit),
+        duration_ps=trajectory.duration_ps,
         mean_ions=float(mean_ions),
         residence_ps=float(sums.present[r] / leaves * interval) if leaves else np.inf,
         still_there=float(_still_there(sums)[lags <= place.window[1], r][-1]),

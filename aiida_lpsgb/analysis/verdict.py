@@ -32,6 +32,8 @@ USUAL_HOP_A = 3.0
 """Length of a hop where the displacements show none, Å."""
 IONS_THAT_HOP = 10
 """How many ions must have hopped; half of them where there are fewer than twice as many."""
+EXPONENT_TOLERANCE = 0.5
+"""Largest half-width of the 95 % interval of the log–log exponent with which it tells."""
 STATIONARY_LEVEL = 0.01
 """A trend in time counts if chance makes such a one in fewer runs than this share."""
 SPAN = 8

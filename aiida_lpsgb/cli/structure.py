@@ -192,20 +192,16 @@ def order(
     )
     if calculator := _calculator(potential, species):
         found = ordering.rank(found, calculator)
-    told, found[0].info["warnings"] = found[0].info["warnings"], []
+    _describe_filling(found[0].info)
+    if len(found) < candidates:
+        click.echo(f"only {len(found)} different arrangement{'s' * (len(found) > 1)} found")
     for i, atoms in enumerate(found):
         path = _numbered(output, i, candidates)
         energies = {"Ewald energy": atoms.info["ewald_energy_eV"], "energy": atoms.info.get("energy_eV")}
         parts = [f"{name} {energy:.3f} eV" for name, energy in energies.items() if energy is not None]
-        click.echo(", ".join([f"{path}: {atoms.get_chemical_formula()}", *parts]))
-        described, atoms.info = atoms.info, {}
+        atoms.info = {}
         write_atoms(path, atoms)
-        if i == 0:
-            _describe_filling(described)
-    for sentence in told:
-        click.echo(f"Warning: {sentence}", err=True)
-    if len(found) < candidates:
-        click.echo(f"{len(found)} different arrangement{'s' * (len(found) > 1)} found")
+        click.echo(", ".join([f"{path}: {atoms.get_chemical_formula()}", *parts]))
 
 
 def _guessed_charges(disordered: Any) -> dict[str, float]:
@@ -221,14 +217,16 @@ def _guessed_charges(disordered: Any) -> dict[str, float]:
 
 
 def _describe_filling(info: dict[str, Any]) -> None:
-    """Say how the partially occupied sites were filled, and in which cell."""
-    if any(any(row) for row in info["supercell"]) and info["supercell"] != [[1, 0, 0], [0, 1, 0], [0, 0, 1]]:
-        click.echo(f"  supercell {info['supercell']}")
+    """Say how the partially occupied sites were filled, in which cell, and what that cell cannot hold."""
+    if info["supercell"] != [[1, 0, 0], [0, 1, 0], [0, 0, 1]]:
+        click.echo(f"supercell {info['supercell']}")
     for kind in info["occupancies"]:
         filled = " + ".join(f"{element} {share:.2f}" for element, share in kind["filled"].items() if share) or "none"
-        click.echo(f"  {kind['n_sites']} site{'s' * (kind['n_sites'] > 1)} of {kind['site']}: filled {filled}")
+        click.echo(f"{kind['n_sites']} site{'s' * (kind['n_sites'] > 1)} of {kind['site']}: filled {filled}")
     if not info["occupancies"]:
-        click.echo("  every site was fully occupied: nothing to order")
+        click.echo("every site is fully occupied: nothing to order")
+    for sentence in info["warnings"]:
+        click.echo(f"Warning: {sentence}", err=True)
 
 
 @structure.command()

@@ -207,7 +207,6 @@ def _arrhenius(
 def _draw_series(axes: Axes, series: Series, extrapolate_K: float | None) -> None:
     """Points with 95 % bars, limits as arrows, and the lines; every part is named, so that a page can hide it."""
     colour, marker = COLOURS[series.group % len(COLOURS)], "osD^vP*"[series.group // len(COLOURS) % 7]
-    gid = f"{'region' if series.is_region else 'cell'}-{series.group}"
     t, d, s, top = (
         np.asarray(v, float) for v in (series.temperatures_K, series.d_cm2_s, series.sigma_cm2_s, series.limits_cm2_s)
     )
@@ -232,8 +231,9 @@ def _draw_series(axes: Axes, series: Series, extrapolate_K: float | None) -> Non
             1000 / t[hidden], top[hidden], yerr=0.45 * top[hidden], uplims=True, fmt="_", color=colour
         )
         drawn += arrows.get_children()
-    for artist in drawn:
-        artist.set_gid(gid)
+    kind = f"{'region' if series.is_region else 'cell'}-{series.group}"
+    for number, artist in enumerate(drawn):
+        artist.set_gid(f"{kind}-{re.sub(r'[^A-Za-z0-9]+', '_', series.name)}-{number}")
 
 
 def _label_arrhenius(axes: Axes) -> None:
@@ -439,7 +439,7 @@ def learning_curve(iterations: Sequence[Mapping[str, Any]], *, gamma_select: flo
     gamma_select
         Grade above which a configuration is a candidate.
     """
-    figure, panels = _figure(7.2, 4.4, nrows=2, ncols=2, sharex=True)
+    figure, panels = _figure(7.2, 4.6, nrows=2, ncols=2, sharex=True)
     (energies, forces), (grades, counts) = panels
     number = [it["iteration"] for it in iterations]
     for axes, field, unit in (
@@ -451,7 +451,7 @@ def learning_curve(iterations: Sequence[Mapping[str, Any]], *, gamma_select: flo
             points = [(n, 1e3 * v) for n, v in points if v is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), style, ms=3.5, color=COLOURS[colour], label=name)
-        axes.set_ylabel(unit)
+        axes.set_title(unit, loc="left")
         axes.set_ylim(bottom=0)
         if axes.lines:
             axes.legend()
@@ -464,13 +464,14 @@ def learning_curve(iterations: Sequence[Mapping[str, Any]], *, gamma_select: flo
     if gamma_select is not None:
         grades.axhline(gamma_select, color=COLOURS[6], lw=1, ls=":", label="γ_select: a candidate")
     grades.set_yscale("log")
-    grades.set_ylabel("extrapolation grade γ")
+    grades.set_title("extrapolation grade γ", loc="left")
     if grades.get_legend_handles_labels()[1]:
         grades.legend()
     found = [it.get("n_extrapolated") or 0 for it in iterations]
     bars = counts.bar(number, found, width=0.6, color=COLOURS[5])
     counts.bar_label(bars, padding=1, fontsize=8)
-    counts.set_ylabel("configurations above γ_select")
+    counts.set_title("configurations above γ_select", loc="left")
+    counts.margins(y=0.12)
     for axes in (grades, counts):
         axes.set_xlabel("iteration")
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -95,9 +95,8 @@ def page(results: Results, published: Mapping[str, Any] | None = None) -> str:
     )
     environment.tests["number"] = lambda value: isinstance(value, Number)
     environment.filters |= {"cell": cell, "csv_uri": csv_uri, "order": order}
-    own = [
-        table for table in tables.all_tables(results, published) if table.name not in ("codes", "processes", "seeds")
-    ]
+    origin = tables.origin_tables(results)
+    own = tables.all_tables(results, published)
     return environment.get_template("page.html.j2").render(
         title=title(results),
         results=results,
@@ -112,7 +111,7 @@ def page(results: Results, published: Mapping[str, Any] | None = None) -> str:
         n_drawn=drawing.MOST_SERIES,
         learning=inline(drawing.learning_figure(results), "learning") if has_curve(results) else "",
         tables={table.name: table for table in own},
-        origin=tables.origin_tables(results),
+        origin=origin,
         details=details(results, published),
         source=(published or {}).get("source", ""),
         long=LONG,

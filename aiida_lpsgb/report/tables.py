@@ -290,7 +290,7 @@ def contradiction_sentences(system: System) -> list[str]:
 
 
 def runs_table(results: Results) -> Table:
-    """Every run: what it has found, how long it is, and where it came from."""
+    """Every run: what it has found, and how long it is."""
     species = ", ".join(dict.fromkeys(system.species for system in results.systems if system.species))
     titles = {
         "system": "system",
@@ -305,10 +305,6 @@ def runs_table(results: Results) -> Table:
         "verdict": "verdict",
         "judgement": "long enough",
         "state": "state",
-        "seed": "seed",
-        "potential_pk": "potential node",
-        "diffusivity_pk": "node",
-        "run_pk": "process",
     }
     rows = tuple(_run_row(run) for run in results.runs)
     return Table("runs", "Runs", tuple(Column(*entry) for entry in titles.items()), rows)
@@ -329,10 +325,6 @@ def _run_row(run: Run) -> tuple[Any, ...]:
         motion.get("verdict"),
         (run.judgement or {}).get("reason"),
         run.outcome,
-        run.seed,
-        run.potential_pk,
-        run.diffusivity_pk,
-        run.pk,
     )
 
 
@@ -584,8 +576,36 @@ def labels_table(results: Results) -> Table | None:
 # ---- where it came from --------------------------------------------------------------------------------------------
 
 
+def nodes_table(results: Results) -> Table | None:
+    """Seed and nodes of every run."""
+    titles = {
+        "system": "system",
+        "run": "run",
+        "seed": "seed",
+        "potential_pk": "potential",
+        "diffusivity_pk": "diffusivity",
+        "analysis_pk": "analysis",
+        "md_pks": "dynamics",
+        "run_pk": "process",
+    }
+    rows = tuple(
+        (
+            run.system,
+            run.label,
+            run.seed,
+            run.potential_pk,
+            run.diffusivity_pk,
+            run.analysis_pk,
+            " ".join(map(str, run.md_pks)),
+            run.pk,
+        )
+        for run in results.runs
+    )
+    return Table("nodes", "Nodes of the runs", tuple(Column(*t) for t in titles.items()), rows) if rows else None
+
+
 def origin_tables(results: Results) -> list[Table]:
-    """Programs, processes and seeds."""
+    """Nodes, programs, processes and seeds."""
     programs = Table("codes", "Programs", _columns("code", "program"), tuple(results.codes.items()))
     hours = results.core_hours
     counts = tuple(
@@ -595,7 +615,7 @@ def origin_tables(results: Results) -> list[Table]:
     header = (*_columns("process", "runs"), Column("cached", "from the cache"), Column("core_hours", "core-hours"))
     processes = Table("processes", "Processes", header, counts)
     seeds = Table("seeds", "Seeds", (Column("of", "seed of"), Column("value", "value")), tuple(results.seeds.items()))
-    return [table for table in (programs, processes, seeds) if table.rows]
+    return [table for table in (nodes_table(results), programs, processes, seeds) if table and table.rows]
 
 
 def _columns(*names: str) -> tuple[Column, ...]:

@@ -157,10 +157,14 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
     note: str = ""
 
+    @property
+    def filled(self) -> list[int]:
+        """Numbers of the columns that have something in them."""
+        return [index for index in range(len(self.columns)) if any(cell(row[index]) != MISSING for row in self.rows)]
+
     def __str__(self) -> str:
-        shown = [index for index in range(len(self.columns)) if any(cell(row[index]) != MISSING for row in self.rows)]
-        header = [self.columns[index].title for index in shown]
-        body = columns(header, ([cell(row[index]) for index in shown] for row in self.rows))
+        header = [self.columns[index].title for index in self.filled]
+        body = columns(header, ([cell(row[index]) for index in self.filled] for row in self.rows))
         return "\n".join(line for line in (self.title, body, self.note) if line)
 
     def csv(self) -> str:

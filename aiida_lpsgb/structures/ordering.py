@@ -729,7 +729,8 @@ def _to_atoms(filling: _Filling, codes: np.ndarray, told: Mapping[str, Any]) -> 
 def _occupancies(filling: _Filling, codes: np.ndarray) -> list[dict[str, Any]]:
     """Asked and filled shares of every kind of partially occupied site; without symmetry, of every mixture."""
     partial = [i for i, site in enumerate(filling.cell) if not site.is_ordered]
-    named = len({_name(filling.cell[i]) for i in partial}) <= MOST_KINDS
+    n_names = len({_name(filling.cell[i]) for i in partial})
+    named = n_names <= MOST_KINDS and n_names < len(partial)
     kinds: dict[str, list[int]] = {}
     for i in partial:
         site = filling.cell[i]

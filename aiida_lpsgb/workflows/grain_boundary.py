@@ -8,18 +8,18 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, while_
-from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.structures import boundary_request_error, rattle_request_error
 from aiida_lpsgb.calculations.md import validate_parameters
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, is_mtp
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import how_it_ended
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
-PotentialData = DataFactory("lpsgb.potential")
 bicrystal = CalculationFactory("lpsgb.bicrystal")
 boundary_energies = CalculationFactory("lpsgb.boundary_energies")
 lowest_of = CalculationFactory("lpsgb.lowest")
@@ -36,7 +36,11 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered; indices refer to its cell.")
-        spec.input("potential", valid_type=PotentialData, help="Trained potential that knows every element of it.")
+        spec.input(
+            "potential",
+            valid_type=POTENTIAL_TYPES,
+            help="As `lpsgb.md` takes it. Shifts and gaps are ranked by a moment tensor potential, else by density.",
+        )
         spec.input(
             "boundary",
             valid_type=orm.Dict,
@@ -155,7 +159,8 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.bulk = relaxed[choice["lowest"]]
         bulk = self.ctx.bulk.outputs.structure
         self.out("bulk", bulk)
-        built, node = bicrystal.run_get_node(bulk, self.inputs.boundary, self.inputs.potential, self.inputs.structure)
+        ranking = {"potential": self.inputs.potential} if is_mtp(self.inputs.potential) else {}
+        built, node = bicrystal.run_get_node(bulk, self.inputs.boundary, parent=self.inputs.structure, **ranking)
         if not node.is_finished_ok:
             return self.exit_codes.ERROR_REFUSED.format(detail=node.exit_message)
         candidates = {"candidate_0": built["structure"], **built.get("others", {})}

@@ -8,17 +8,17 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext
-from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.structures import amorphous_request_error, supercell_request_error
 from aiida_lpsgb.calculations.md import validate_parameters
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import how_it_ended
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
-PotentialData = DataFactory("lpsgb.potential")
 amorphous_report = CalculationFactory("lpsgb.amorphous_report")
 supercell = CalculationFactory("lpsgb.supercell")
 
@@ -34,7 +34,9 @@ class MeltQuenchWorkChain(ProtocolMixin):
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered.")
-        spec.input("potential", valid_type=PotentialData, help="Trained potential, trusted at the melt's temperature.")
+        spec.input(
+            "potential", valid_type=POTENTIAL_TYPES, help="As `lpsgb.md` takes it, trusted at the melt's temperature."
+        )
         spec.input("supercell", valid_type=orm.Dict, help="Parameters of `lpsgb.supercell`: the size of the glass.")
         spec.input(
             "parameters",

@@ -10,12 +10,12 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
+from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.workflows.outputs import how_it_ended, leaves, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
 from aiida_lpsgb.workflows.queue import QueueMixin
-from aiida_lpsgb.structures.cif import read_cif
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
@@ -109,7 +109,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         spec.input_namespace(
             "potentials",
             dynamic=True,
-            valid_type=orm.Data,
+            valid_type=POTENTIAL_TYPES,
             required=False,
             help="Potentials by name to run all systems with; given, nothing is learned.",
         )
@@ -146,11 +146,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         spec.output_namespace(
             "systems",
             dynamic=True,
-            help="For every system: `structure` that is run, `recipe` (what its recipe has found, such as the energy of "
-            "a boundary), and the outputs of `lpsgb.transport`.",
+            help="For every system: `structure` that is run, `recipe` (what its recipe has found, such as the energy "
+            "of a boundary), and the outputs of `lpsgb.transport`.",
         )
         spec.output("test_set", valid_type=orm.Data, required=False, help="Labelled frames that were never trained on.")
-        spec.output_namespace("test_errors", valid_type=orm.Dict, required=False, help="Errors of each potential on them.")
+        spec.output_namespace(
+            "test_errors", valid_type=orm.Dict, required=False, help="Errors of each potential on them."
+        )
         spec.output("table", valid_type=orm.Dict, required=False, help="The headline numbers of every system.")
         spec.exit_code(401, "ERROR_LABELLING_FAILED", message="The start set could not be labelled: {detail}")
         spec.exit_code(402, "ERROR_LEARNING_FAILED", message="Active learning did not converge: {detail}")
@@ -264,7 +266,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             builder.structures = {**(study.inputs.structures if "structures" in study.inputs else {}), **structures}
         codes = {"md": study.inputs.transport.md.md.code}
         missing = {
-            label: recipe for label, recipe in recipes.items() if RECIPE_CHILDREN.get(recipe["kind"]) not in study.inputs
+            label: recipe
+            for label, recipe in recipes.items()
+            if RECIPE_CHILDREN.get(recipe["kind"]) not in study.inputs
         }
         cls._fill_recipes(builder, codes, values, missing)
         return builder
@@ -278,7 +282,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         glass = MeltQuenchWorkChain.get_protocol_inputs(values["protocol"], values["melt_quench"], path="melt_quench.")
         defaults = {"boundary": {"run": relaxed["boundary"]}, "glass": {"amorphous": glass["amorphous"]}}
         defaults = cls._merge(defaults, values["recipes"])
-        return {name: cls._merge(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
+        merged = {name: cls._merge(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
+        for name, recipe in systems.items():
+            for cell in ("learn", "run"):
+                # A matrix and a number of atoms exclude each other.
+                if "matrix" in (recipe.get(cell) or {}):
+                    merged[name][cell] = dict(recipe[cell])
+        return merged
 
     @classmethod
     def _fill_recipes(

@@ -11,6 +11,7 @@ from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.functions.arrhenius import BY_RUN
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.workflows.outputs import flattened, how_it_ended, namespace_of
@@ -59,7 +60,9 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             required=False,
             help="Temperatures in K at which `structural` is computed; each is one of `temperatures`.",
         )
-        spec.input("regions", valid_type=orm.Dict, required=False, help="Named regions of the cell, by `lpsgb.analyse`.")
+        spec.input(
+            "regions", valid_type=orm.Dict, required=False, help="Named regions of the cell, by `lpsgb.analyse`."
+        )
         spec.input(
             "budget",
             valid_type=orm.Dict,
@@ -71,8 +74,8 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         spec.input(
             "fit",
             valid_type=orm.Dict,
-            help="Parameters of `lpsgb.arrhenius_fit`. The runs at its `target_temperature_K` are made even where those "
-            "of other cold temperatures are given up.",
+            help="Parameters of `lpsgb.arrhenius_fit`. The runs at its `target_temperature_K` are made even where "
+            "those of other cold temperatures are given up.",
         )
         spec.inputs.validator = validate_inputs
         spec.outline(cls.queue_runs, while_(cls.queue_waits)(cls.run_queue), cls.fit, cls.finish)
@@ -95,7 +98,9 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         )
         spec.output("summary", valid_type=orm.Dict, required=False, help="The headline numbers of all runs and fits.")
         spec.exit_code(
-            401, "ERROR_RUNS_FAILED", message="Of {total} runs these failed: {detail}; the others' results are attached."
+            401,
+            "ERROR_RUNS_FAILED",
+            message="Of {total} runs these failed: {detail}; the others' results are attached.",
         )
 
     @classmethod
@@ -147,7 +152,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         builder.temperatures = orm.List(values["temperatures_K"])
         builder.parameters = orm.Dict(values["parameters"])
         builder.max_concurrent = orm.Int(values["max_concurrent"])
-        builder.fit = orm.Dict({"target_temperature_K": values["target_temperature_K"]})
+        builder.fit = orm.Dict({"target_temperature_K": values["target_temperature_K"], "potentials": BY_RUN})
         if values["budget"]:
             builder.budget = orm.Dict(values["budget"])
         builder.md.md.code = code_of(codes, "md")
@@ -189,9 +194,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             f"{', '.join(f'{t:g}' for t in temperatures)} K with {', '.join(potentials)}"
         )
 
-    def _run_inputs(
-        self, temperature_K: float, potential: str, parameters: orm.Dict, seed: orm.Int
-    ) -> AttributeDict:
+    def _run_inputs(self, temperature_K: float, potential: str, parameters: orm.Dict, seed: orm.Int) -> AttributeDict:
         inputs = AttributeDict({"md": self.exposed_inputs(MdBaseWorkChain, namespace="md")})
         inputs.md.md.structure = self.inputs.structure
         inputs.md.md.potential = self.inputs.potentials[potential]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aiida_lpsgb.analysis.cli import analyse, main
-from aiida_lpsgb.analysis.results import ResultsFormatError, load
+from aiida_lpsgb.analysis.results import load
 
 SLAB = {"axis": 2, "centres": [0.5], "thickness_A": 9.0}
 
@@ -87,9 +87,13 @@ def test_segments_that_do_not_continue(tmp_path, segments, tetrahedra, capsys):
     assert "other.lpsgbtraj" in load(tmp_path / "out").refused
 
 
-def test_results_of_a_newer_version_are_refused(tmp_path):
-    (tmp_path / "results.json").write_text(json.dumps({"format": "lpsgb-analysis", "version": 9}))
-    with pytest.raises(ResultsFormatError, match="has format version 9; this package reads 1"):
-        load(tmp_path)
-    with pytest.raises(ResultsFormatError, match="cannot be read"):
-        load(tmp_path / "nowhere")
+@pytest.mark.parametrize(("variable", "option", "threads"), [("3,1", [], 3), ("", [], 1), ("3", ["--threads", "2"], 2)])
+def test_threads_come_from_the_option_or_the_environment(
+    tmp_path, segments, monkeypatch, capsys, variable, option, threads
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    request = request_file(tmp_path, parameters={"density": {"species": "Li", "voxel_A": 3.0}})
+    assert main([request, str(tmp_path / "out"), *segments, *option]) == 0
+    assert f", {threads} threads" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([request, str(tmp_path / "out"), *segments, "--threads", "0"])

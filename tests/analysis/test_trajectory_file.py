@@ -1,5 +1,6 @@
 """The compact file: its resolution, laziness and damage."""
 
+import contextlib
 import io
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -125,3 +126,16 @@ def test_bad_frames_are_named():
         writer.append(np.zeros((2, 3)), np.zeros((3, 3)), 1.0)
     with pytest.raises(ValueError, match="not chemical symbols: Xx1"):
         TrajectoryWriter(["Xx1"])
+
+
+def test_any_damage_is_a_clear_error(tmp_path):
+    rng = np.random.default_rng(0)
+    whole = walk(300)[0].save(tmp_path / "t").read_bytes()
+    for number in range(200):
+        data = bytearray(whole)
+        # The head and the header, where a byte means most, or anywhere.
+        low, high = [(0, 64), (len(data) - 250, len(data)), (0, len(data))][number % 3]
+        for place in rng.integers(low, high, 1 + number % 2):
+            data[place] = rng.integers(256)
+        with contextlib.suppress(ValueError):
+            Trajectory.load(io.BytesIO(bytes(data))).positions()

@@ -50,6 +50,11 @@ def run_label(temperature_K: float, name: str, replica: int) -> str:
     return f"{temperature_label(temperature_K)}_{name}_{replica}"
 
 
+def potential_of(label: str) -> str:
+    """The name in a label that `run_label` made."""
+    return label.split("_", maxsplit=1)[1].rsplit("_", maxsplit=1)[0]
+
+
 @calcfunction
 def plan_sweep(
     parameters: orm.Dict, temperatures: orm.List, names: orm.List, n_replicas: orm.Int, seed: orm.Int

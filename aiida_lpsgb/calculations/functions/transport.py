@@ -8,7 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_lpsgb.analysis import run_length
+from aiida_lpsgb.analysis.progress import progress
 
 BUDGET_KEYS = {"target_relative_error", "max_production_ps"}
 
@@ -29,20 +29,20 @@ def judge(parameters: orm.Dict, budget: orm.Dict, diffusivity: orm.Data) -> dict
     Returns
     -------
     dict
-        ``judgement`` (Dict: ``known``, ``reason``, ``production_ps``) and, where the run is to go on, ``parameters``
-        with a longer last stage.
+        ``judgement`` (Dict: ``known``, ``relative_error``, ``reason``, ``production_ps``) and, where the run is to go
+        on, ``parameters`` with a longer last stage.
     """
     values, limits = parameters.get_dict(), budget.get_dict()
     *before, last = values["stages"]
     produced = last["duration_ps"]
-    need = run_length.need(diffusivity.scalars(), limits["target_relative_error"], produced)
-    longer = min(limits["max_production_ps"], need.production_ps) if not need.known else produced
-    judgement = {"known": need.known, "reason": need.reason, "production_ps": produced}
+    found = progress(diffusivity.scalars(), limits["target_relative_error"])
+    longer = produced if found.known else min(limits["max_production_ps"], produced + found.more_ps)
+    reason = f"{diffusivity.temperature:g} K: {found.reason or 'known'}"
+    judgement = {"known": found.known, "relative_error": found.relative_error, "production_ps": produced}
     if longer <= produced:
-        if not need.known:
-            judgement["reason"] += f"; the budget of {limits['max_production_ps']:g} ps is spent"
-        return {"judgement": orm.Dict(judgement)}
-    judgement["reason"] += f"; going on to {longer:g} ps"
+        spent = "" if found.known else f"; the budget of {limits['max_production_ps']:g} ps is spent"
+        return {"judgement": orm.Dict(judgement | {"reason": reason + spent})}
+    judgement["reason"] = f"{reason}; going on to {longer:.4g} ps"
     extended = {**values, "stages": [*before, {**last, "duration_ps": longer}]}
     return {"judgement": orm.Dict(judgement), "parameters": orm.Dict(extended)}
 

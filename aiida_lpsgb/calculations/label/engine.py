@@ -43,6 +43,8 @@ class LabelEngine(Process):
     DEFAULTS: ClassVar[Mapping[str, Any]] = {}
     #: Whether configurations must be periodic along three axes.
     PERIODIC: ClassVar[bool] = True
+    #: Whether a job can label configurations of one composition only; `lpsgb.label` splits them so.
+    ONE_COMPOSITION: ClassVar[bool] = False
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -62,10 +64,23 @@ class LabelEngine(Process):
             help="`n_configurations`, `n_labelled`, `level_of_theory`, and what the engine adds.",
         )
 
-        spec.inputs.validator = cls.validate
+        spec.inputs.validator = cls.validate_job
 
     @classmethod
-    def validate(cls, inputs: Mapping[str, Any], _: Any = None) -> str | None:
+    def validate_job(cls, inputs: Mapping[str, Any], _: Any = None) -> str | None:
+        """Refuse configurations that the engine cannot label, or not all at once."""
+        error = cls.validate(inputs)
+        if error or not cls.ONE_COMPOSITION or "configurations" not in inputs:
+            return error
+        formulae = inputs["configurations"].formulae
+        if len(formulae) == 1:
+            return None
+        return (
+            f"configurations: {len(formulae)} compositions ({', '.join(formulae)}), a job labels one; use lpsgb.label"
+        )
+
+    @classmethod
+    def validate(cls, inputs: Mapping[str, Any]) -> str | None:
         """Refuse configurations that the engine cannot label, with these inputs.
 
         `lpsgb.label` asks this of the engine it is given, before anything is submitted.
@@ -182,7 +197,9 @@ def load(name: str) -> type[LabelEngine]:
             continue
         except LoadingEntryPointError as error:
             hint = f"; pip install '{_EXTRAS[name]}'" if name in _EXTRAS else ""
-            raise ValueError(f"engine {name!r} cannot be loaded: {error.__cause__ or error}{hint}") from error
+            # AiiDA gives the whole traceback as the message.
+            reason = str(error).strip().splitlines()[-1]
+            raise ValueError(f"engine {name!r} cannot be loaded: {reason}{hint}") from error
         if not (isinstance(engine, type) and issubclass(engine, LabelEngine)):
             raise ValueError(f"engine {name!r}: {engine.__name__} does not derive from LabelEngine")
         return engine
@@ -216,3 +233,12 @@ def name_of(code: orm.AbstractCode) -> str:
             return name
     known = ", ".join(f"{engine.CODE_PLUGIN} ({name})" for name, engine in engines.items())
     raise ValueError(f"code: {code.full_label} is for {plugin}; label engines are there for codes of {known}")
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dictionary with the entries of another over it, and those of dictionaries inside over theirs."""
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result

@@ -10,7 +10,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessBuilder, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
-from aiida_lpsgb.calculations.functions.configurations import collect_labels, n_batches, split
+from aiida_lpsgb.calculations.functions.configurations import collect_labels, n_batches, split, split_compositions
 from aiida_lpsgb.calculations.label import engine as engines
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
@@ -197,6 +197,8 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
 
     def _batches(self) -> dict[str, ConfigurationsData]:
         counts = (self.inputs.batch_size, self.inputs.max_concurrent)
+        if self.engine.ONE_COMPOSITION and len(self.ctx.to_label.formulae) > 1:
+            return dict(split_compositions(self.ctx.to_label, *counts))
         if self._one_by_one or n_batches(len(self.ctx.to_label), *(node.value for node in counts)) == 1:
             return {"batch_000": self.ctx.to_label}
         return dict(split(self.ctx.to_label, *counts))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 from aiida import orm
 from aiida.common import AttributeDict
@@ -134,12 +134,3 @@ def may_pass(child: orm.ProcessNode) -> bool:
 def distrust(child: orm.ProcessNode) -> None:
     """Keep a process that finished well and left nothing of use, such as half a file, out of the cache."""
     calculation_of(child).base.caching.is_valid_cache = False
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dictionary with the entries of another over it, and those of dictionaries inside over theirs."""
-    result = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
-    return result

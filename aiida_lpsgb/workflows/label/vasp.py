@@ -11,8 +11,9 @@ from aiida.plugins import WorkflowFactory
 from aiida_vasp.data.potcar import PotcarData
 
 from aiida_lpsgb.calculations.functions.labels import labels_of_vasp
+from aiida_lpsgb.calculations.label.engine import merged
 from aiida_lpsgb.labelling import levels, vasp
-from aiida_lpsgb.workflows.label.single_points import SinglePointsWorkChain, merged
+from aiida_lpsgb.workflows.label.single_points import SinglePointsWorkChain
 
 #: What aiida-vasp needs to be told for a label. The forces are the slope of the free energy, which is not what it reads
 #: by default. POSCAR holds every digit, since a label belongs to a configuration down to the last bit. A single point

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_lpsgb.calculations.functions.configurations import collect_labels, merge, n_batches, split, take
+from aiida_lpsgb.calculations.functions.configurations import (
+    collect_labels,
+    merge,
+    n_batches,
+    split,
+    split_compositions,
+    take,
+)
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.container import with_labels
 
@@ -94,3 +101,13 @@ def test_collect_labels(generate_images):
 def test_collect_no_labels(generate_configurations):
     outputs = collect_labels(generate_configurations(2, labelled=False))
     assert sorted(outputs) == ["results", "unlabelled"]
+
+
+def test_split_by_composition(generate_images):
+    """Batches of one composition each; put back, the labels are in order."""
+    images = [generate_images(1, size=size, seed=seed)[0] for seed, size in enumerate((4, 8, 4, 8, 4))]
+    whole = ConfigurationsData(images)
+    parts = split_compositions(whole, orm.Int(2), orm.Int(1))
+    assert all(len(part.formulae) == 1 and len(part) <= 2 for part in parts.values())
+    assert {part.formulae[0] for part in parts.values()} == set(whole.formulae)
+    assert_same(collect_labels(whole, **parts)["configurations"], whole)

@@ -5,7 +5,7 @@ from aiida import orm
 from ase.build import bulk
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
-from aiida_lpsgb.calculations.functions.sweep import at_temperature, plan_sweep, run_label, sample_frames
+from aiida_lpsgb.calculations.functions.sweep import at_temperature, plan_sweep, potential_of, run_label, sample_frames
 from aiida_lpsgb.data.trajectory import TrajectoryData
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
@@ -37,6 +37,11 @@ def test_labels_are_valid_link_labels():
     assert run_label(300.0, "mine", 1) == "t300k_mine_1"
 
 
+def test_a_label_tells_the_potential():
+    assert potential_of(run_label(512.5, "p1", 2)) == "p1"
+    assert potential_of(run_label(300, "level_14_a", 10)) == "level_14_a"
+
+
 def test_every_run_has_a_seed_of_its_own():
     runs = plan()
     seeds = {label: node.value for label, node in runs.items() if label.startswith("seed_")}
@@ -46,7 +51,9 @@ def test_every_run_has_a_seed_of_its_own():
 
 def test_another_temperature_potential_or_replica_changes_no_other_run():
     few, more = plan(), plan((400, 500, 600), ("p0", "p1", "p2"), 3)
-    assert all(more[label].base.caching.compute_hash() == node.base.caching.compute_hash() for label, node in few.items())
+    assert all(
+        more[label].base.caching.compute_hash() == node.base.caching.compute_hash() for label, node in few.items()
+    )
 
 
 def segment(n_frames):

@@ -40,7 +40,7 @@ def register(monkeypatch):
             try:
                 return entry.load()
             except ImportError as error:
-                raise engine.LoadingEntryPointError("cannot be loaded") from error
+                raise engine.LoadingEntryPointError(f"Failed:\n{error}") from error
 
         monkeypatch.setattr(engine, "load_entry_point", load)
         monkeypatch.setattr(
