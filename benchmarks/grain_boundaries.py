@@ -37,6 +37,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from aiida_lpsgb.mtp.calculator import MTPCalculator
 from aiida_lpsgb.mtp.potential import MTP
 from aiida_lpsgb.structures import bicrystal, ordering, strain, units
+from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import Crystal
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
@@ -48,7 +49,7 @@ MAX_STRAIN = {"symmetric": 0.01, "twist": 0.02}
 
 def main() -> None:
     arguments = parse()
-    crystal = ordering.order(ordering.read_cif(DATA / "beta-li3ps4.cif"), CHARGES, rank_by="occupancy")[0]
+    crystal = ordering.order(read_cif(DATA / "beta-li3ps4.cif"), CHARGES, rank_by="occupancy")[0]
     table = yaml.safe_load((DATA / "grain_boundaries.yaml").read_text(encoding="utf-8"))
     rows = []
     engine = sevennet() if arguments.sevennet else None
@@ -58,9 +59,7 @@ def main() -> None:
             continue
         row = {"name": name, "kind": request["kind"], **own(Crystal(crystal), request, arguments.width)}
         if bulk is not None:
-            # The relaxed cell may bring other index vectors of a twist's label into coincidence: keep to the angle.
-            angle = {"angle": row["true_angle_deg"], "angle_tolerance": 3.0} if request["kind"] == "twist" else {}
-            row.update(relaxed(Crystal(bulk, parent=crystal), {**request, **angle}, arguments, engine))
+            row.update(relaxed(Crystal(bulk, parent=crystal), request, arguments, engine))
         if arguments.compare:
             row["aimsgb"] = attempt(aimsgb, crystal, request)
             row["pymatgen"] = attempt(pymatgen, crystal, request, row["nominal_angle_deg"])

@@ -16,6 +16,7 @@ import yaml
 from ase.io import write
 
 from aiida_lpsgb.structures import bicrystal, ordering, picture, units
+from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import Crystal
 
 DATA = Path(__file__).parent / "data"
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--n-atoms", type=int, default=1, help="least number of atoms of each")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    atoms = ordering.order(ordering.read_cif(DATA / "beta-li3ps4.cif"), CHARGES, rank_by="occupancy")[0]
+    atoms = ordering.order(read_cif(DATA / "beta-li3ps4.cif"), CHARGES, rank_by="occupancy")[0]
     crystal = Crystal(atoms, charges=CHARGES)
     table = yaml.safe_load((DATA / "grain_boundaries.yaml").read_text(encoding="utf-8"))
     for name, request in table.items():

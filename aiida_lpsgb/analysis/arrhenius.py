@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import constants, optimize, special
+from scipy import constants, optimize, special, stats
 
-from aiida_lpsgb.analysis.diffusion import nernst_einstein
 from aiida_lpsgb.analysis.estimates import Estimate
+from aiida_lpsgb.analysis.motion import nernst_einstein
 
 K_B = constants.k / constants.e
 """Boltzmann's constant, eV/K."""
@@ -207,8 +207,9 @@ class Regimes:
     ----------
     fits
         One fit, or two: of the lower and of the higher temperatures.
-    transition_K
-        Where the two lines cross, if they do within the temperatures; None for one regime.
+    transition_K, transition_interval95_K
+        Where the broken line bends and between which temperatures that may be (profile likelihood); None for one
+        regime.
     criterion
         Corrected Akaike criterion of the models with one and with two regimes (the smaller is the better); the second
         is infinite if there are too few temperatures to tell.
@@ -217,6 +218,11 @@ class Regimes:
     fits: tuple[ArrheniusFit, ...]
     transition_K: float | None
     criterion: tuple[float, float]
+    transition_interval95_K: tuple[float, float] | None = None
+
+    def at(self, temperature_K: float) -> ArrheniusFit:
+        """The fit of the regime that a temperature lies in."""
+        return self.fits[0] if self.transition_K is None or temperature_K < self.transition_K else self.fits[-1]
 
     @property
     def low_temperature(self) -> ArrheniusFit:
@@ -253,14 +259,14 @@ def fit_regimes(
     levels = np.unique(t[seen])
     n = len(seen)
     straight = _chi2(np.stack([np.ones(n), x], axis=1), y, e)
-    best, where = np.inf, None
+    knees, profile = [], []
     for low, high in pairwise(levels[1:-1]):
         # Between two temperatures, not at one of them: each belongs to one side.
         for knee in np.linspace(1 / (K_B * high), 1 / (K_B * low), 11)[1:-1]:
-            design = np.stack([np.ones(n), x - knee, np.maximum(0.0, x - knee)], axis=1)
-            chi2 = _chi2(design, y, e)
-            if chi2 < best:
-                best, where = chi2, knee
+            knees.append(knee)
+            profile.append(_chi2(np.stack([np.ones(n), x - knee, np.maximum(0.0, x - knee)], axis=1), y, e))
+    where = knees[int(np.argmin(profile))] if knees else None
+    best = min(profile, default=np.inf)
     inflation = max(1.0, best / (n - 4)) if where is not None and n > 4 else 1.0
     first, second = _aicc(straight / inflation, n, 2), _aicc(best / inflation, n, 4)
     if second >= first:
@@ -268,7 +274,9 @@ def fit_regimes(
     transition = 1.0 / (K_B * where)
     lower = t < transition
     fits = (fit(t[lower], d[lower], s[lower], limits[lower]), fit(t[~lower], d[~lower], s[~lower], limits[~lower]))
-    return Regimes(fits, float(transition), (first, second))
+    likely = np.array(knees)[np.array(profile) / inflation <= best / inflation + stats.chi2.ppf(0.95, 1)]
+    interval = (float(1 / (K_B * likely.max())), float(1 / (K_B * likely.min())))
+    return Regimes(fits, float(transition), (first, second), interval)
 
 
 def _chi2(design: np.ndarray, y: np.ndarray, e: np.ndarray) -> float:

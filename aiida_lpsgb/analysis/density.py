@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from aiida_lpsgb.analysis.estimates import Estimate, from_blocks
+from aiida_lpsgb.analysis.estimates import Estimate, finite, from_blocks
 from aiida_lpsgb.analysis.neighbours import heights
+from aiida_lpsgb.analysis.observables import (
+    COUNT,
+    POSITIVE,
+    REGION,
+    SPECIES,
+    Context,
+    Observable,
+    Outcome,
+    Parameter,
+    Row,
+    parameters_of,
+)
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
@@ -113,7 +126,7 @@ def density_map(trajectory: Trajectory, species: str, *, voxel_A: float = 0.25, 
         scaled = trajectory.scaled(species, low, low + _FRAMES_A_BATCH * every, every)
         frames += len(scaled)
         index = np.minimum((scaled % 1.0) * shape, shape - 1).astype(int).reshape(-1, 3)
-        counts += np.bincount(np.ravel_multi_index(index.T, tuple(shape)), minlength=len(counts))
+        np.add.at(counts, np.ravel_multi_index(index.T, tuple(shape)), 1)
     voxel = abs(np.linalg.det(cell)) / np.prod(shape)
     first = trajectory.frame(0)
     first.set_cell(cell, scale_atoms=True)
@@ -169,11 +182,12 @@ def profile(
     height = heights(trajectory.mean_cell)[axis]
     n_bins = max(1, round(height / bin_A))
     volume = trajectory.mean_volume_A3 / n_bins
-    blocks = []
-    for part in np.array_split(np.arange(trajectory.n_frames), min(n_blocks, trajectory.n_frames)):
-        scaled = trajectory.scaled(species, int(part[0]), int(part[-1]) + 1)[..., axis] % 1.0
-        blocks.append(np.histogram(scaled, n_bins, (0, 1))[0] / (len(part) * volume))
-    blocks = np.array(blocks)
+
+    def counts(scaled: np.ndarray) -> np.ndarray:
+        bins = np.minimum(scaled[..., axis] % 1.0 * n_bins, n_bins - 1).astype(int)
+        return np.bincount(bins.ravel(), minlength=n_bins) / volume
+
+    blocks = _block_means(trajectory, species, n_blocks, counts)
     mean = blocks.mean(axis=0)
     error = blocks.std(axis=0, ddof=1) / np.sqrt(len(blocks)) if len(blocks) > 1 else np.full(n_bins, np.nan)
     step = height / n_bins
@@ -200,11 +214,21 @@ def enrichment(trajectory: Trajectory, species: str, region: Region, n_blocks: i
     share = region.share(cell)
     if not 0 < share < 1:
         raise ValueError("the region must hold a part of the cell, not all or nothing of it")
-    values = []
+    number = len(trajectory.indices(species))
+    inside = _block_means(trajectory, species, n_blocks, lambda s: region.contains(s, cell).sum() / number)
+    values = inside / share / ((1 - inside) / (1 - share)) - 1
+    return from_blocks(float(np.mean(values)), values)
+
+
+def _block_means(trajectory: Trajectory, species: str, n_blocks: int, count: Callable[[np.ndarray], Any]) -> np.ndarray:
+    """Means over the frames of blocks of what is counted in scaled positions ``(frames, ions, 3)``, some at a time."""
+    means = []
     for part in np.array_split(np.arange(trajectory.n_frames), min(n_blocks, trajectory.n_frames)):
-        inside = region.contains(trajectory.scaled(species, int(part[0]), int(part[-1]) + 1), cell).mean()
-        values.append(inside / share / ((1 - inside) / (1 - share)) - 1)
-    return from_blocks(float(np.mean(values)), np.array(values))
+        first, end = int(part[0]), int(part[-1]) + 1
+        starts = range(first, end, _FRAMES_A_BATCH)
+        total = sum(count(trajectory.scaled(species, low, min(low + _FRAMES_A_BATCH, end))) for low in starts)
+        means.append(total / len(part))
+    return np.array(means)
 
 
 def _check_axis(axis: int) -> None:
@@ -219,3 +243,47 @@ def grid_axes(density: DensityMap, axis: int) -> tuple[np.ndarray, np.ndarray, S
     lengths = np.linalg.norm(density.cell, axis=1)
     edges = [np.linspace(0, lengths[k], density.density_A3.shape[k] + 1) for k in left]
     return edges[0], edges[1], left
+
+
+def observe(trajectory: Trajectory, options: Mapping[str, Any], context: Context) -> Outcome:
+    """Arrays ``density_A3`` (on a grid), ``cell_A``, ``numbers`` and ``positions_A`` (the first frame in the mean cell,
+    to show beside the map) and, for the cell vectors k = 0, 1, 2, ``profile_position_A_<k>``, ``profile_A3_<k>``,
+    ``profile_error_A3_<k>``, ``profile_smooth_A3_<k>``; the enrichment of the region.
+    """
+    species, region = options["species"], context.region(options["region"])
+    grid = density_map(trajectory, species, voxel_A=options["voxel_A"], every=options["every"])
+    arrays = {"density_A3": grid.density_A3, "cell_A": grid.cell}
+    arrays |= {"numbers": grid.atoms.numbers, "positions_A": grid.atoms.positions}
+    for k in range(3):
+        line = profile(trajectory, species, k)
+        arrays |= {f"profile_position_A_{k}": line.position_A, f"profile_A3_{k}": line.density_A3}
+        arrays |= {f"profile_error_A3_{k}": line.error_A3, f"profile_smooth_A3_{k}": line.smooth_A3}
+    gain = None if region is None else enrichment(trajectory, species, region)
+    return Outcome(
+        {
+            "enrichment": None if gain is None else finite(gain.value),
+            "enrichment_uncertainty": None if gain is None else finite(gain.error),
+        },
+        arrays,
+    )
+
+
+def rows(headline: Mapping[str, Any], label: str) -> list[Row]:
+    """A line for the enrichment of the region, if there is one."""
+    if headline["region"] is None:
+        return []
+    values = headline["enrichment"], headline["enrichment_uncertainty"]
+    return [Row(f"enrichment of {headline['region']}", *values, form=".3f", reference=("enrichment",))]
+
+
+OBSERVABLE = Observable(
+    name="density",
+    order=30,
+    summary="Mean number density of a species on a grid, and its profile along each normal.",
+    parameters=parameters_of(density_map, species=SPECIES, voxel_A=POSITIVE, every=COUNT)
+    | {"region": Parameter(REGION, None, "Whose enrichment against the rest of the cell is told.")},
+    compute=observe,
+    headline=("species", "region", "enrichment", "enrichment_uncertainty"),
+    rows=rows,
+    captions={"": "Number density, projected.", "profile": "Concentration along the third cell vector."},
+)

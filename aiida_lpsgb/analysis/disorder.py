@@ -5,17 +5,32 @@ r"""The site disorder parameter S_j of eq. (4), by bond-orientational order (Kaw
 
 The published values come from pyscal, which normalises every vector :math:`q_l`, so that :math:`S_j = 2 -
 2\langle\cos\rangle`: 0 for a perfect lattice of like sites, 2 where neighbours know nothing of each other. This
-module reports that *normalised* form, through pyscal3.
+module reports that *normalised* form, computed by its own kernel (`src/pairs.cpp`); pyscal3 is the oracle it is tested
+against, to rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from aiida_lpsgb.analysis._pairs import disorder as site_disorder
+from aiida_lpsgb.analysis.estimates import finite
+from aiida_lpsgb.analysis.observables import (
+    COUNT,
+    POSITIVE,
+    REGION,
+    SPECIES,
+    SPECIES_LIST,
+    Context,
+    Observable,
+    Outcome,
+    Row,
+    parameters_of,
+)
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory
@@ -127,3 +142,46 @@ def disorder(
         if np.isnan(values).all():
             raise ValueError(f"no {species} with neighbours is ever in the region")
     return Disorder(values, frames, species, tuple(kinds), cutoff_A, degree)
+
+
+def observe(trajectory: Trajectory, options: Mapping[str, Any], context: Context) -> Outcome:
+    """Arrays ``distribution``, ``edges`` and ``site_means`` (NaN for ions never in the region); the mean."""
+    arguments = {**options, "region": context.region(options["region"])}
+    found = disorder(trajectory, **arguments, workers=context.threads)
+    distribution, edges = found.distribution()
+    return Outcome(
+        {
+            "mean": found.mean,
+            "mean_uncertainty": finite(found.error),
+            "form": found.form,
+            "neighbour_species": list(found.neighbours),
+            "n_frames": len(found.frames),
+        },
+        {"distribution": distribution, "edges": edges, "site_means": found.site_means},
+    )
+
+
+def rows(headline: Mapping[str, Any], label: str) -> list[Row]:
+    """A line for the mean."""
+    values = headline["mean"], headline["mean_uncertainty"]
+    return [Row("mean site disorder, normalised", *values, form=".3f", reference=("mean_disorder",))]
+
+
+OBSERVABLE = Observable(
+    name="disorder",
+    order=40,
+    summary="Site disorder parameter of a species.",
+    parameters=parameters_of(
+        disorder,
+        species=SPECIES,
+        neighbours=SPECIES_LIST,
+        cutoff_A=POSITIVE,
+        degree=COUNT,
+        every=COUNT,
+        region=REGION,
+    ),
+    compute=observe,
+    headline=("mean", "mean_uncertainty", "form"),
+    rows=rows,
+    captions={"": "Distribution of the site disorder parameter."},
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -35,9 +36,42 @@ class Estimate:
         """One-sided upper confidence limit of a quantity that cannot be negative."""
         return max(self.value, 0.0) + stats.t.ppf(level, self.dof) * self.error
 
-    def scaled(self, factor: float) -> Estimate:
-        """The estimate in other units."""
-        return Estimate(self.value * factor, self.error * abs(factor), self.dof)
+    def scalars(self, name: str, unit: str = "") -> dict[str, Any]:
+        """Value, standard error and 95 % interval by name, JSON types; None where they are not known.
+
+        Parameters
+        ----------
+        name
+            Of the quantity, such as ``lateral``.
+        unit
+            Of the quantity, as it stands in keys, such as ``cm2_s``; none for a ratio.
+
+        Returns
+        -------
+        dict
+            ``<name>_<unit>``, ``<name>_uncertainty_<unit>`` and ``<name>_interval95_<unit>``.
+        """
+        unit = f"_{unit}" if unit else ""
+        known = bool(np.isfinite(self.value))
+        error = known and bool(np.isfinite(self.error))
+        return {
+            f"{name}{unit}": float(self.value) if known else None,
+            f"{name}_uncertainty{unit}": float(self.error) if error else None,
+            f"{name}_interval95{unit}": [float(end) for end in self.interval()] if error else None,
+        }
+
+    def scaled(self, factor: float, error: float = 0.0) -> Estimate:
+        """The estimate times a factor, which may have a standard error of its own."""
+        return Estimate(self.value * factor, float(np.hypot(self.error * factor, self.value * error)), self.dof)
+
+
+UNKNOWN = Estimate(np.nan, np.nan)
+"""What cannot be told, such as a ratio to something that is zero."""
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None where it is none."""
+    return None if value is None or not np.isfinite(value) else float(value)
 
 
 def from_blocks(value: float, blocks: np.ndarray, gain: float = 1.0) -> Estimate:
@@ -58,7 +92,7 @@ def from_blocks(value: float, blocks: np.ndarray, gain: float = 1.0) -> Estimate
     return Estimate(float(value), float(gain * blocks.std(ddof=1) / np.sqrt(len(blocks))), len(blocks) - 1)
 
 
-def ratio_from_blocks(numerator: np.ndarray, denominator: np.ndarray, value: float) -> Estimate:
+def ratio_from_blocks(numerator: np.ndarray, denominator: np.ndarray, value: float, gain: float = 1.0) -> Estimate:
     """A ratio of two block means, with a jackknife standard error.
 
     Parameters
@@ -67,9 +101,11 @@ def ratio_from_blocks(numerator: np.ndarray, denominator: np.ndarray, value: flo
         Block values, shape ``(n_blocks,)``.
     value
         The ratio from all data.
+    gain
+        As for :func:`from_blocks`.
     """
     numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
     n = len(numerator)
     left_out = (numerator.sum() - numerator) / (denominator.sum() - denominator)
     error = np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
-    return Estimate(float(value), float(error), n - 1)
+    return Estimate(float(value), float(gain * error), n - 1)

@@ -1,16 +1,20 @@
-"""Reading LAMMPS ``dump custom`` files, text and binary, frame by frame, telling whole frames from broken ones."""
+"""Reading LAMMPS ``dump custom`` files, text and binary, frame by frame, telling whole frames from broken ones, and
+what their rows and times mean.
+"""
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from aiida_lpsgb.analysis._dump import label_width, rows
+
 _MAGIC = b"DUMPCUSTOM"
 _TIME_IN_PS = {"metal": 1.0, "real": 1e-3}
+_LONGEST_METAL, _SHORTEST_REAL = 0.05, 0.1  # time of a step in picoseconds and in femtoseconds
 
 
 class _Broken(Exception):
@@ -33,17 +37,7 @@ class DumpFrame:
     table: np.ndarray
     labels: np.ndarray | None
     time: float | None
-    units: str
-
-    def time_ps(self, timestep_fs: float | None) -> float:
-        """Time of the frame, ps, from the dump itself or as step × time step."""
-        if timestep_fs is not None:
-            return self.step * timestep_fs * 1e-3
-        if self.time is None:
-            raise ValueError("the dump tells no times: give timestep_fs, or write it with dump_modify … time yes")
-        if self.units not in _TIME_IN_PS:
-            raise ValueError(f"times in LAMMPS units {self.units!r} are not understood: give timestep_fs")
-        return self.time * _TIME_IN_PS[self.units]
+    units: str | None
 
     def column(self, name: str) -> np.ndarray | None:
         """A numeric column, or None if the dump does not have it."""
@@ -84,28 +78,149 @@ class DumpFrames:
                 yield frame
 
 
-class Unwrapper:
-    """Sorts the atoms of a frame by id and gives their symbols and unwrapped scaled positions."""
+class Rows:
+    """Sorts the atoms of frames by id, makes sure that they are the same ones, and gives symbols and positions.
 
-    def __init__(self) -> None:
-        self._previous: np.ndarray | None = None
+    Parameters
+    ----------
+    species
+        Symbols by LAMMPS type; None to take the column ``element``.
+    sorted_rows
+        That frames without ids have their atoms in the same order.
+    """
 
-    def __call__(self, frame: DumpFrame, species: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
-        """Symbols and scaled positions ``(n_atoms, 3)`` of a frame, in order of atom id."""
-        order = slice(None)
+    def __init__(self, species: Sequence[str] | None, sorted_rows: bool = False):
+        self._species, self._sorted_rows = species, sorted_rows
+        self._ids: np.ndarray | None = None
+        self._kinds: np.ndarray | None = None
+        self._symbols: list[str] = []
+
+    def __call__(self, frame: DumpFrame) -> tuple[list[str], np.ndarray, bool]:
+        """Symbols, scaled positions ``(n_atoms, 3)`` in order of atom id, and whether these are unwrapped."""
+        order: slice | np.ndarray = slice(None)
         ids = frame.column("id")
         if ids is not None and np.any(ids[1:] < ids[:-1]):
             order = np.argsort(ids, kind="stable")
-        symbols = _symbols(frame, species)[order].tolist()
+        ids, kinds = None if ids is None else ids[order], _kinds(frame, self._species)[order]
+        if self._kinds is None:
+            self._ids, self._kinds, self._symbols = ids, kinds, _symbols(kinds, self._species)
+        else:
+            self._check(frame.step, ids, kinds)
         scaled, unwrapped = _scaled(frame)
-        scaled = scaled[order]
-        if not unwrapped and self._previous is not None and self._previous.shape == scaled.shape:
-            scaled -= np.rint(scaled - self._previous) * frame.pbc
-        self._previous = scaled
-        return symbols, scaled
+        return self._symbols, scaled[order], unwrapped
+
+    def _check(self, step: int, ids: np.ndarray | None, kinds: np.ndarray) -> None:
+        if (ids is None or self._ids is None) and not self._sorted_rows:
+            raise ValueError(
+                "the dump has no column id, and LAMMPS reorders its atoms as it runs: write it with id, or give "
+                "sorted_rows=True if each frame has its atoms in the same order (dump_modify … sort)"
+            )
+        same_ids = ids is None or self._ids is None or np.array_equal(ids, self._ids)
+        if not same_ids or not np.array_equal(kinds, self._kinds):
+            raise ValueError(
+                f"the atoms at step {step} are not those of the first frame (ids or species differ): dump a group that "
+                "does not change"
+            )
 
 
-def _symbols(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
+class Clock:
+    """What the frames of a run tell of time.
+
+    Parameters
+    ----------
+    timestep_fs
+        Time step; None where the dump's own times are to be taken.
+    units
+        LAMMPS units of these, ``metal`` or ``real``; None where the dump tells, or the size of its step.
+    """
+
+    def __init__(self, timestep_fs: float | None = None, units: str | None = None):
+        if timestep_fs is not None and not timestep_fs > 0:
+            raise ValueError(f"timestep_fs must be positive, found {timestep_fs}")
+        if units is not None and units not in _TIME_IN_PS:
+            raise ValueError(f"units must be one of {', '.join(_TIME_IN_PS)}, found {units!r}")
+        self._timestep_fs, self._units = timestep_fs, units
+        self._steps: list[int] = []
+        self._times: list[float | None] = []
+        self._told: str | None = None
+
+    def begins_again(self, frame: DumpFrame) -> bool:
+        """Whether a frame does not come after the last one."""
+        if not self._steps:
+            return False
+        back = frame.time is not None and self._times[-1] is not None and frame.time <= self._times[-1]
+        return frame.step <= self._steps[-1] or back
+
+    def add(self, frame: DumpFrame) -> None:
+        """Note the next frame's step and time."""
+        self._steps.append(frame.step)
+        self._times.append(frame.time)
+        if frame.units is not None:
+            if frame.units not in _TIME_IN_PS:
+                raise ValueError(
+                    f"the dump is in LAMMPS units {frame.units!r}; lengths in Å are needed ({', '.join(_TIME_IN_PS)})"
+                )
+            if self._units not in (None, frame.units):
+                raise ValueError(f"the dump is in LAMMPS units {frame.units!r}, not {self._units!r}: leave units out")
+            self._told = frame.units
+
+    def times_ps(self) -> list[float]:
+        """Times of the frames, ps.
+
+        Raises
+        ------
+        ValueError
+            If they are not told, told without their unit, or contradict the time step.
+        """
+        steps = np.array(self._steps, float)
+        told = None if None in self._times else np.array(self._times, float)
+        if self._timestep_fs is not None:
+            times = steps * self._timestep_fs * 1e-3
+            if told is not None:
+                self._compare(steps, times, told)
+            return times.tolist()
+        if told is None:
+            raise ValueError("the dump tells no times: give timestep_fs, or write it with dump_modify … time yes")
+        return (told * _TIME_IN_PS[self._unit_of(steps, told)]).tolist()
+
+    def _unit_of(self, steps: np.ndarray, told: np.ndarray) -> str:
+        if unit := self._told or self._units:
+            return unit
+        # No step of a simulation with atoms is longer than 50 fs, and hardly one shorter than 0.1 fs.
+        rate = _rate(steps, told)
+        if 0 <= rate <= _LONGEST_METAL:
+            return "metal"
+        if rate >= _SHORTEST_REAL:
+            return "real"
+        raise ValueError(
+            f"the dump tells times without their unit ({rate:g} a step): give timestep_fs, or units='metal' or 'real'"
+        )
+
+    def _compare(self, steps: np.ndarray, times: np.ndarray, told: np.ndarray) -> None:
+        """The dump's own times must pass as the steps do, in one of the units that may be meant."""
+        units = [self._told or self._units] if self._told or self._units else list(_TIME_IN_PS)
+        passed = times - times[0]
+        for unit in units:
+            # The last digit of a printed time, and a share of what has passed.
+            slack = 1e-5 * np.abs(told).max() * _TIME_IN_PS[unit] + 1e-3 * passed
+            if np.all(np.abs((told - told[0]) * _TIME_IN_PS[unit] - passed) <= slack):
+                return
+        shown = " or ".join(f"{_rate(steps, told) * _TIME_IN_PS[unit] * 1e3:g} fs ({unit})" for unit in units)
+        raise ValueError(
+            f"timestep_fs = {self._timestep_fs:g} contradicts the times in the dump, which pass by {shown} a step: "
+            "leave timestep_fs out, or give that of this run"
+        )
+
+
+def _rate(steps: np.ndarray, times: np.ndarray) -> float:
+    """Time of a step, in the unit of the times."""
+    if len(steps) > 1:
+        return float(np.median(np.diff(times) / np.diff(steps)))
+    return float(times[0] / steps[0]) if steps[0] else 0.0
+
+
+def _kinds(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
+    """LAMMPS types, or symbols where the dump tells them and no species are given."""
     if frame.labels is not None and species is None:
         return frame.labels
     types = frame.column("type")
@@ -113,10 +228,16 @@ def _symbols(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
         raise ValueError(f"the dump has neither type nor element among its columns: {' '.join(frame.columns)}")
     if species is None:
         raise ValueError("the dump names no elements: give species, the symbols in order of LAMMPS types")
-    types = types.astype(int)
+    return types
+
+
+def _symbols(kinds: np.ndarray, species: Sequence[str] | None) -> list[str]:
+    if species is None:
+        return kinds.tolist()
+    types = kinds.astype(int)
     if types.min() < 1 or types.max() > len(species):
         raise ValueError(f"the dump has type {types.max()} but species names {len(species)}: {', '.join(species)}")
-    return np.array(species)[types - 1]
+    return np.array(species)[types - 1].tolist()
 
 
 def _scaled(frame: DumpFrame) -> tuple[np.ndarray, bool]:
@@ -155,7 +276,7 @@ class _BinaryReader:
     def __init__(self, handle):
         self._handle = handle
         self._columns: list[str] = []
-        self._units = "metal"
+        self._units: str | None = None
         self._time: float | None = None
 
     def _take(self, dtype: str, count: int = 1) -> np.ndarray:
@@ -225,8 +346,8 @@ class _TextReader:
 
     def __init__(self, handle):
         self._handle = handle
-        self._units = "metal"
-        self._row_bytes = 0
+        self._units: str | None = None
+        self._row_bytes = 32.0
 
     def _line(self) -> str:
         line = self._handle.readline()
@@ -284,37 +405,21 @@ class _TextReader:
         return cell, origin, [f.startswith("p") for f in flags] if flags else [True] * 3
 
     def _read_table(self, n_atoms: int, columns: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-        import pandas  # read_csv is the fastest reader of text that the package's dependencies bring
-
-        text = io.BytesIO(self._read_lines(n_atoms))
-        kinds = {k: str if name == "element" else float for k, name in enumerate(columns)}
-        try:
-            table = pandas.read_csv(text, sep=r"\s+", header=None, dtype=kinds, engine="c", na_filter=False)
-        except ValueError:
-            raise _Broken("the dump is corrupt: the rows of atoms do not hold the columns named") from None
-        if table.shape != (n_atoms, len(columns)):
-            raise _Broken("the dump is corrupt: the rows of atoms do not hold the columns named")
-        labels = table[columns.index("element")].to_numpy(str) if "element" in columns else None
-        numeric = [k for k, kind in kinds.items() if kind is float]
-        return table[numeric].to_numpy(float), labels
-
-    def _read_lines(self, count: int) -> bytes:
-        """``count`` whole lines: a guess from the last frame's size in one read, then line by line."""
-        start = self._handle.tell()
-        guess = self._handle.read(int(self._row_bytes * count))
-        have = guess.count(b"\n")
-        if have > count:
-            guess, have = b"", 0
-            self._handle.seek(start)
-        elif not guess.endswith(b"\n"):
-            guess += self._handle.readline()
-            have = guess.count(b"\n")
-        rest = []
-        for _ in range(count - have):
-            line = self._handle.readline()
-            if not line.endswith(b"\n"):
-                raise _Broken(f"the dump ends inside a frame, {count - have - len(rest)} of its {count} atoms missing")
-            rest.append(line)
-        text = guess + b"".join(rest)
-        self._row_bytes = 0.97 * len(text) / max(1, count)
-        return text
+        label_column = columns.index("element") if "element" in columns else -1
+        table = np.empty((n_atoms, len(columns) - (label_column >= 0)))
+        labels = np.zeros(n_atoms * label_width if label_column >= 0 else 0, np.int8)
+        done, rest = 0, b""
+        while done < n_atoms:
+            # The rows of the last frame tell how long those of this one are, about.
+            more = self._handle.read(int(self._row_bytes * (n_atoms - done)) + 64)
+            if not more:
+                raise _Broken(f"the dump ends inside a frame, {n_atoms - done} of its {n_atoms} atoms missing")
+            text = rest + more
+            try:
+                count, used = rows(text, table, labels, done, len(columns), label_column)
+            except ValueError:
+                raise _Broken("the dump is corrupt: the rows of atoms do not hold the columns named") from None
+            done, rest = done + count, text[used:]
+            self._row_bytes = max(self._row_bytes, used / count) if count else 2 * self._row_bytes
+        self._handle.seek(-len(rest), os.SEEK_CUR)
+        return table, labels.view(f"S{label_width}").astype(str) if label_column >= 0 else None

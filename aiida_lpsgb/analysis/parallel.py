@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import islice
 from multiprocessing import get_context
 from typing import Any
+
+_AHEAD = 2  # items in work or waiting, for each worker
 
 
 def map_frames(
     function: Callable[[Any], Any], items: Iterable[Any], workers: int | None = None, processes: bool = False
 ) -> Iterator[Any]:
-    """Apply a function to every item, in order, on several cores.
+    """Apply a function to every item, in order, on several cores; only a few items a core are held at a time.
 
     Parameters
     ----------
@@ -32,10 +36,21 @@ def map_frames(
     if workers == 1:
         yield from map(function, items)
         return
-    if processes:
-        # A fresh interpreter each: forking a process that has threads (a daemon's worker) can hang.
-        with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
-            yield from pool.map(function, items, chunksize=1)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(function, items)
+    # A fresh interpreter each: forking a process that has threads (a daemon's worker) can hang.
+    pool = (
+        ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) if processes else ThreadPoolExecutor(workers)
+    )
+    with pool:
+        yield from _in_order(pool, function, iter(items), _AHEAD * workers)
+
+
+def _in_order(pool: Executor, function: Callable[[Any], Any], items: Iterator[Any], ahead: int) -> Iterator[Any]:
+    waiting = deque(pool.submit(function, item) for item in islice(items, ahead))
+    try:
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(items, 1))
+            yield result
+    finally:
+        for future in waiting:
+            future.cancel()

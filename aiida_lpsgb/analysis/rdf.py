@@ -9,15 +9,28 @@ may exceed half the cell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
 from aiida_lpsgb.analysis._pairs import histogram
+from aiida_lpsgb.analysis.estimates import finite
+from aiida_lpsgb.analysis.observables import (
+    COUNT,
+    PAIRS,
+    POSITIVE,
+    REGION,
+    Context,
+    Observable,
+    Outcome,
+    Row,
+    parameters_of,
+)
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory
@@ -168,3 +181,36 @@ def _distribution(pair, species, partial, sizes, centres, number, shells, edges)
     g = np.average(g_blocks, axis=0, weights=sizes)
     error = g_blocks.std(axis=0, ddof=1) / np.sqrt(len(sizes)) if len(sizes) > 1 else np.full(len(g), np.nan)
     return RadialDistribution(pair, 0.5 * (edges[1:] + edges[:-1]), g, error, coordination, edges)
+
+
+def observe(trajectory: Trajectory, options: Mapping[str, Any], context: Context) -> Outcome:
+    """Arrays ``r_A``, ``edges_A`` and, by pair, ``g_Li_S``, ``g_error_Li_S``, ``coordination_Li_S``; first peaks."""
+    arguments = {**options, "region": context.region(options["region"])}
+    if options["pairs"] is not None:
+        arguments["pairs"] = [tuple(pair.split("-")) for pair in options["pairs"]]
+    found = radial_distributions(trajectory, **arguments, workers=context.threads)
+    arrays: dict[str, np.ndarray] = {}
+    for (a, b), result in found.items():
+        arrays |= {"r_A": result.r_A, "edges_A": result.edges_A, f"g_{a}_{b}": result.g}
+        arrays |= {f"g_error_{a}_{b}": result.g_error, f"coordination_{a}_{b}": result.coordination}
+    return Outcome({"first_peaks_A": {f"{a}-{b}": finite(r.first_peak_A()) for (a, b), r in found.items()}}, arrays)
+
+
+def rows(headline: Mapping[str, Any], label: str) -> list[Row]:
+    """A line for the first peak of each pair."""
+    peaks = headline["first_peaks_A"].items()
+    return [Row(f"first peak {pair} (Å)", peak, form=".2f", reference=("first_peaks_A", pair)) for pair, peak in peaks]
+
+
+OBSERVABLE = Observable(
+    name="rdf",
+    order=10,
+    summary="Partial radial distribution functions and coordination numbers.",
+    parameters=parameters_of(
+        radial_distributions, pairs=PAIRS, cutoff_A=POSITIVE, bin_A=POSITIVE, every=COUNT, region=REGION
+    ),
+    compute=observe,
+    headline=("first_peaks_A",),
+    rows=rows,
+    captions={"": "Partial radial distribution functions."},
+)

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from aiida_lpsgb.analysis.neighbours import pairs_within
+from aiida_lpsgb.analysis.observables import (
+    BOND_LENGTHS,
+    COUNT,
+    POSITIVE,
+    SPECIES,
+    Context,
+    Observable,
+    Outcome,
+    Row,
+    parameters_of,
+)
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
 
@@ -145,3 +158,39 @@ def _units(bonds: np.ndarray, kinds: np.ndarray, centre: str, ligand: str) -> tu
 
 def _formula(symbol: str, number: int) -> str:
     return "" if number == 0 else symbol if number == 1 else f"{symbol}{number}"
+
+
+def observe(trajectory: Trajectory, options: Mapping[str, Any], context: Context) -> Outcome:
+    """Means and minima over frames, ``shares_by_coordination`` and mean numbers of ``units`` by formula."""
+    found = speciation(trajectory, **options)
+    numbers: dict[str, Any] = {"n_frames": len(found.frames)}
+    for name in ("whole_fraction", "intact_fraction", "isolated_fraction"):
+        values = getattr(found, name)
+        numbers |= {f"{name}_mean": float(values.mean()), f"{name}_min": float(values.min())}
+    shares = {str(number): share for number, share in found.coordination.items()}
+    return Outcome(numbers | {"shares_by_coordination": shares, "units": found.units})
+
+
+def rows(headline: Mapping[str, Any], label: str) -> list[Row]:
+    """A line for the share of whole units."""
+    return [Row("whole units", headline["whole_fraction_mean"], form=".1%", reference=("whole_fraction",))]
+
+
+OBSERVABLE = Observable(
+    name="speciation",
+    order=20,
+    summary="Polyanions: which centres are whole, and which units they are linked into.",
+    parameters=parameters_of(
+        speciation,
+        centre=SPECIES,
+        ligand=SPECIES,
+        cutoff_A=POSITIVE,
+        coordination=COUNT,
+        bonds_A=BOND_LENGTHS,
+        every=COUNT,
+    ),
+    compute=observe,
+    headline=("whole_fraction_mean", "units"),
+    rows=rows,
+    captions={"": "Polyanions in the cell, mean numbers."},
+)

@@ -16,8 +16,9 @@ kept apart as ``periodic`` (alpha) or dropped (rips, which tells how many there 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -27,8 +28,22 @@ from scipy.spatial import Delaunay, cKDTree
 
 from aiida_lpsgb.analysis._alpha import loops, torus_loops
 from aiida_lpsgb.analysis._rips import last_birth
-from aiida_lpsgb.analysis.estimates import Estimate
+from aiida_lpsgb.analysis.estimates import Estimate, finite
 from aiida_lpsgb.analysis.neighbours import heights, pairs_within
+from aiida_lpsgb.analysis.observables import (
+    COUNT,
+    FLAG,
+    POSITIVE,
+    REGION,
+    SPECIES,
+    Context,
+    Observable,
+    Outcome,
+    Parameter,
+    Row,
+    one_of,
+    parameters_of,
+)
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
 from aiida_lpsgb.analysis.trajectory import Trajectory
@@ -461,3 +476,59 @@ class _Job:
         here = self.region.contains(middle, cell)
         kept = {name: getattr(found, name)[here] for name in ("birth_A", "death_A", "ring_size", "edge")}
         return replace(found, **kept), int(self.region.contains(scaled, cell).sum())
+
+
+def observe(trajectory: Trajectory, options: Mapping[str, Any], context: Context) -> Outcome:
+    """Arrays ``birth_A``, ``death_A``, ``ring_size``, ``frame``, ``periodic_A``; f_PD and rings by size."""
+    arguments = {**options, "region": context.region(options["region"])}
+    threshold, scale = arguments.pop("threshold_A"), arguments.pop("scale")
+    diagram = persistence(trajectory, **arguments, workers=context.threads)
+    if scale is not None:
+        diagram = diagram.in_scale(scale)
+    share = diagram.persistent_fraction(threshold)
+    rings = {str(k): {"per_frame": n, "mean_lifetime_A": t} for k, (n, t) in diagram.ring_statistics().items()}
+    return Outcome(
+        {
+            "scale": diagram.scale,
+            "f_pd": finite(share.value),
+            "f_pd_uncertainty": finite(share.error),
+            "n_frames": diagram.n_frames,
+            "mean_points": diagram.n_points,
+            "loops_per_frame": len(diagram.birth_A) / diagram.n_frames,
+            "ring_statistics": rings,
+        },
+        {name: getattr(diagram, name) for name in ("birth_A", "death_A", "ring_size", "frame", "periodic_A")},
+    )
+
+
+def rows(headline: Mapping[str, Any], label: str) -> list[Row]:
+    """A line for f_PD, which says by what convention."""
+    convention = f"L > {headline['threshold_A']:g} Å, {headline['filtration']}, {headline['scale']}"
+    where = f", {headline['region']}" if headline["region"] else ""
+    values = headline["f_pd"], headline["f_pd_uncertainty"]
+    return [Row(f"f_PD, {convention}{where}", *values, form=".4f", reference=("f_pd",))]
+
+
+OBSERVABLE = Observable(
+    name="topology",
+    order=50,
+    summary="Persistence diagram of the loops of a species, pooled over frames: one for each variant.",
+    parameters=parameters_of(
+        persistence,
+        species=SPECIES,
+        filtration=one_of(*FILTRATIONS),
+        every=COUNT,
+        region=REGION,
+        longest_A=POSITIVE,
+        rings=FLAG,
+    )
+    | {
+        "threshold_A": Parameter(POSITIVE, 1.0, "Lifetime above which a loop counts as persistent, in the scale, Å."),
+        "scale": Parameter(one_of(*FILTRATIONS.values()), None, "Of all lengths; that of the filtration if None."),
+    },
+    compute=observe,
+    headline=("f_pd", "f_pd_uncertainty", "threshold_A", "filtration", "scale", "loops_per_frame", "region"),
+    rows=rows,
+    captions={"": "Persistence diagram of the loops."},
+    variants=True,
+)

@@ -1,189 +1,52 @@
-"""Trajectories: many atoms, many frames, one small file that opens at once and is read in parts.
-
-Positions are kept as 16-bit fixed-point offsets, in steps of ``STEP_A`` = 1e-3 Å, from a key frame that is renewed
-whenever an offset would not fit, so that a coordinate costs two bytes, is off by at most 5e-4 Å (a position by at
-most 8.7e-4 Å), never accumulates error, and any frame or species is read without the others. The format has no time
-stamps or random parts: equal content gives equal bytes.
+"""Trajectories: many atoms, many frames, in one or several files that open at once and are read in parts.
 
 In a run at constant pressure the cell breathes, and an unwrapped position *x + image × box* breathes with it, more so
-the further the atom has travelled. What is stored is therefore the unwrapped *scaled* position times a fixed
-reference cell (that of the first frame). From it follow positions in the mean cell (:meth:`Trajectory.positions`:
+the further the atom has travelled. What is stored is therefore the unwrapped *scaled* position (see
+:mod:`aiida_lpsgb.analysis.trajectory_file`). From it follow positions in the mean cell (:meth:`Trajectory.positions`:
 what mean-squared displacements want) and positions in each frame's own cell (:meth:`Trajectory.frame`: what distances
-want).
+want). All frames are in one choice of lattice vectors, that of the first.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from threading import Lock
 from typing import IO, Any
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 
-from aiida_lpsgb.analysis import lammps_dump
+from aiida_lpsgb.analysis import seams, trajectory_file
+from aiida_lpsgb.analysis.conversion import Conversions
+from aiida_lpsgb.analysis.trajectory_file import STEP_A, Encoded, Encoder, TrajectoryFormatError, transform
 
-STEP_A = 1.0e-3
-"""Resolution of a stored coordinate in Å; the error of a coordinate is at most half of it."""
+__all__ = ["STEP_A", "Trajectory", "TrajectoryFormatError", "TrajectoryWriter", "transform"]
 
-_MAGIC = b"LPSGBTRJ"
-_VERSION = 1
-_SUPERBLOCK = 32
-_KEY_INTERVAL = 256
-_REACH = np.iinfo(np.int16).max
-_ATOMS_DECODED = 1 << 14  # at a time: what stays in a core's cache
+_FRAMES_REWRITTEN = 64
 
 
-class TrajectoryFormatError(ValueError):
-    """A trajectory file that cannot be read, with the reason."""
+@dataclass(frozen=True)
+class _Part:
+    """A file's frames within a trajectory: in which basis, and in which images, its atoms are.
 
-
-class _HandleArray:
-    """Frames of a binary array behind a stream that can seek but not be mapped into memory (a packed object)."""
-
-    def __init__(self, handle: IO[bytes], offset: int, shape: tuple[int, int, int]):
-        self._handle, self._offset, self.shape = handle, offset, shape
-        self._lock = Lock()  # threads share the stream's position
-
-    def __getitem__(self, key: slice | tuple[slice, slice]) -> np.ndarray:
-        frames, atoms = key if isinstance(key, tuple) else (key, slice(None))
-        start, stop, _ = frames.indices(self.shape[0])
-        first, last, _ = atoms.indices(self.shape[1])
-        out = np.empty((max(0, stop - start), last - first, 3), "<i2")
-        if (first, last) == (0, self.shape[1]):
-            self._read(start * self.shape[1] * 6, out)
-        else:
-            for row, frame in enumerate(range(start, stop)):
-                self._read((frame * self.shape[1] + first) * 6, out[row])
-        return out
-
-    def _read(self, offset: int, out: np.ndarray) -> None:
-        with self._lock:
-            self._handle.seek(self._offset + offset)
-            data = self._handle.read(out.nbytes)
-        if len(data) != out.nbytes:
-            raise TrajectoryFormatError(f"trajectory data end early: wanted {out.nbytes} bytes, found {len(data)}")
-        out[...] = np.frombuffer(data, "<i2").reshape(out.shape)
-
-
-class TrajectoryWriter:
-    """Collects frames, in order, into a :class:`Trajectory`.
-
-    Parameters
-    ----------
-    symbols
-        Chemical symbol of each atom.
-    metadata
-        Anything that JSON can hold and a reader should know (``ensemble``, ``temperature_K``, …).
-    pbc
-        Periodicity along the three cell vectors.
+    ``change`` takes its cell vectors to those of the trajectory; ``images`` are added to scaled positions then.
     """
 
-    def __init__(
-        self, symbols: Sequence[str], metadata: dict[str, Any] | None = None, pbc: Sequence[bool] = (True,) * 3
-    ):
-        _check_symbols(symbols)
-        self.symbols = [str(s) for s in symbols]
-        self.metadata = dict(metadata or {})
-        self.pbc = [bool(p) for p in pbc]
-        self._species = sorted(set(self.symbols))
-        order = np.argsort([self._species.index(s) for s in self.symbols], kind="stable")
-        self._order = None if np.array_equal(order, np.arange(len(order))) else order
-        self._offsets: list[np.ndarray] = []
-        self._keys: list[np.ndarray] = []
-        self._key_starts: list[int] = []
-        self._cells: list[np.ndarray] = []
-        self._times: list[float] = []
-        self._steps: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self._offsets)
-
-    @property
-    def steps(self) -> list[int]:
-        """MD steps of the frames so far."""
-        return self._steps
-
-    def append(self, scaled: np.ndarray, cell: np.ndarray, time_ps: float, step: int = 0) -> None:
-        """Add a frame.
-
-        Parameters
-        ----------
-        scaled
-            Unwrapped scaled positions, shape ``(n_atoms, 3)``; an atom that has crossed the cell twice stands at 2.x.
-        cell
-            Cell vectors in rows, Å, shape ``(3, 3)``.
-        time_ps
-            Time of the frame, which must grow from frame to frame.
-        step
-            Number of the MD step.
-        """
-        scaled = np.asarray(scaled, float)
-        cell = np.array(cell, float)
-        if scaled.shape != (len(self.symbols), 3):
-            raise ValueError(
-                f"frame {len(self)} has positions of shape {scaled.shape}, expected ({len(self.symbols)}, 3)"
-            )
-        if not np.isfinite(scaled).all() or not np.isfinite(cell).all():
-            raise ValueError(f"frame {len(self)} (step {step}) has positions or a cell that are not finite")
-        if abs(np.linalg.det(cell)) < 1e-9:
-            raise ValueError(
-                f"frame {len(self)} (step {step}) has a cell without volume; give a cell with three independent vectors"
-            )
-        if self._times and time_ps <= self._times[-1]:
-            raise ValueError(f"times must grow: frame {len(self)} is at {time_ps} ps after {self._times[-1]} ps")
-        reference = self._cells[0] if self._cells else cell
-        units = scaled @ (reference / STEP_A)
-        np.rint(units, out=units)
-        if self._order is not None:
-            units = units[self._order]
-        self._store(units)
-        self._cells.append(cell)
-        self._times.append(float(time_ps))
-        self._steps.append(int(step))
-
-    def _store(self, units: np.ndarray) -> None:
-        if self._keys and len(self) - self._key_starts[-1] < _KEY_INTERVAL:
-            offset = units - self._keys[-1]
-            if max(offset.max(initial=0), -offset.min(initial=0)) <= _REACH:
-                self._offsets.append(offset.astype("<i2"))
-                return
-        if np.abs(units).max(initial=0) > np.iinfo(np.int32).max:
-            raise ValueError(
-                f"frame {len(self)} has an atom further than {np.iinfo(np.int32).max * STEP_A:.0f} Å from the origin"
-            )
-        self._keys.append(units.astype("<i4"))
-        self._key_starts.append(len(self))
-        self._offsets.append(np.zeros(units.shape, "<i2"))
-
-    def finish(self, truncated: str | None = None) -> Trajectory:
-        """The trajectory of the frames so far; ``truncated`` says why it is shorter than meant."""
-        if not self._offsets:
-            raise ValueError("a trajectory needs at least one frame")
-        trajectory = Trajectory.__new__(Trajectory)
-        trajectory._setup(
-            symbols=self.symbols,
-            order=self._order,
-            offsets=np.stack(self._offsets),
-            keys=np.stack(self._keys),
-            key_starts=np.array(self._key_starts),
-            cells=np.array(self._cells),
-            times=np.array(self._times),
-            steps=np.array(self._steps),
-            pbc=self.pbc,
-            metadata=self.metadata,
-            truncated=truncated,
-        )
-        return trajectory
+    encoded: Encoded
+    change: np.ndarray
+    images: np.ndarray | None = None
 
 
-class Trajectory:
+class Trajectory(Conversions):
     """Positions of the same atoms in many frames, with cells and times.
+
+    Slices, :meth:`subset` and :meth:`concatenate` are views: nothing is copied, and frames are read
+    from the files.
 
     Parameters
     ----------
@@ -221,24 +84,54 @@ class Trajectory:
             raise ValueError(
                 f"{n_frames} frames of positions need as many cells and times, found {len(cells)} and {len(times_ps)}"
             )
-        writer = TrajectoryWriter(symbols, metadata, pbc)
+        encoder = Encoder(symbols, metadata, pbc)
         steps = range(n_frames) if steps is None else steps
         for frame, cell, time, step in zip(positions, cells, times_ps, steps, strict=True):
-            writer.append(np.asarray(frame, float) @ np.linalg.inv(cell), cell, time, step)
-        self.__dict__ = writer.finish().__dict__
+            encoder.append(np.asarray(frame, float) @ np.linalg.inv(cell), cell, time, step)
+        self.__dict__ = self.of(encoder.finish()).__dict__
 
-    def _setup(
-        self, *, symbols, order, offsets, keys, key_starts, cells, times, steps, pbc, metadata, truncated
-    ) -> None:
-        self.symbols: list[str] = list(symbols)
+    @classmethod
+    def of(cls, encoded: Encoded) -> Trajectory:
+        """The trajectory of one file's frames."""
+        n_frames = len(encoded.times_ps)
+        return cls._view(
+            parts=[_Part(encoded, np.eye(3, dtype=int))],
+            part=np.zeros(n_frames, int),
+            index=np.arange(n_frames),
+            atoms=np.arange(len(encoded.symbols)),
+            cells=encoded.cells,
+            times_ps=encoded.times_ps,
+            steps=encoded.steps,
+            metadata=encoded.metadata,
+            truncated=encoded.truncated,
+        )
+
+    @classmethod
+    def _view(
+        cls,
+        *,
+        parts: list[_Part],
+        part: np.ndarray,
+        index: np.ndarray,
+        atoms: np.ndarray,
+        cells: np.ndarray,
+        times_ps: np.ndarray,
+        steps: np.ndarray,
+        metadata: dict[str, Any],
+        truncated: str | None,
+    ) -> Trajectory:
+        """Frames of some files: ``part`` and ``index`` tell which each is, ``atoms`` which atoms of them."""
+        self = cls.__new__(cls)
+        encoded = parts[0].encoded
+        self._parts, self._part, self._index, self._atoms = parts, part, index, atoms
+        self.symbols: list[str] = [encoded.symbols[i] for i in atoms]
+        self.pbc: list[bool] = list(encoded.pbc)
         self.cells: np.ndarray = cells
-        self.times_ps: np.ndarray = times
+        self.times_ps: np.ndarray = times_ps
         self.steps: np.ndarray = steps
-        self.pbc: list[bool] = list(pbc)
         self.metadata: dict[str, Any] = metadata
         self.truncated: str | None = truncated
-        self._order, self._offsets, self._keys, self._key_starts = order, offsets, keys, key_starts
-        self._to_mean = np.linalg.inv(cells[0]) @ cells.mean(axis=0)
+        return self
 
     # ---- what it is ------------------------------------------------------------------------------------------------
 
@@ -287,7 +180,7 @@ class Trajectory:
             )
         return float(gaps.mean())
 
-    @property
+    @cached_property
     def mean_cell(self) -> np.ndarray:
         """Mean of the cells, Å, shape ``(3, 3)``."""
         return self.cells.mean(axis=0)
@@ -349,7 +242,7 @@ class Trajectory:
         numpy.ndarray
             Å, shape ``(frames, atoms, 3)``.
         """
-        return self._read(slice(start, stop, step), self._wanted(species, indices), self._to_mean, dtype)
+        return self._read(slice(start, stop, step), self._wanted(species, indices), self.mean_cell, dtype)
 
     def scaled(
         self,
@@ -362,7 +255,7 @@ class Trajectory:
         dtype: type = np.float64,
     ) -> np.ndarray:
         """Unwrapped scaled positions, shape ``(frames, atoms, 3)``; arguments as for :meth:`positions`."""
-        return self._read(slice(start, stop, step), self._wanted(species, indices), np.linalg.inv(self.cells[0]), dtype)
+        return self._read(slice(start, stop, step), self._wanted(species, indices), np.eye(3), dtype)
 
     def frame_positions(self, index: int, species: str | Iterable[str] | None = None, wrap: bool = True) -> np.ndarray:
         """Positions in one frame's own cell, Å, shape ``(atoms, 3)``; put back into the cell if ``wrap``."""
@@ -401,117 +294,125 @@ class Trajectory:
             )
         return indices
 
-    def _read(self, frames: slice, atoms: np.ndarray, matrix: np.ndarray, dtype: type) -> np.ndarray:
-        """Decode frames: (key + offset) @ matrix, touching only the run of stored atoms that holds the wanted ones."""
-        wanted = np.arange(self.n_frames)[frames]
-        out = np.empty((len(wanted), len(atoms), 3), dtype)
-        if not out.size:
-            return out
-        stored = atoms if self._order is None else np.argsort(self._order)[atoms]
-        first, last = int(stored.min()), int(stored.max()) + 1
-        pick = stored - first
-        whole = len(pick) == last - first and np.array_equal(pick, np.arange(len(pick)))
-        matrix = (matrix * STEP_A).astype(dtype)
-        together = max(1, _ATOMS_DECODED // (last - first))
-        block = np.searchsorted(self._key_starts, wanted, side="right") - 1
-        for key in np.unique(block):
-            base = self._keys[key, first:last]
-            inside = np.flatnonzero(block == key)
-            for start in range(inside[0], inside[-1] + 1, together):
-                rows = slice(start, min(start + together, inside[-1] + 1))
-                low, high = wanted[rows].min(), wanted[rows].max() + 1
-                raw = self._offsets[low:high, first:last]
-                units = (raw if frames.step in (None, 1) else raw[wanted[rows] - low]) + base
-                out[rows] = transform((units if whole else units[:, pick]).astype(dtype), matrix)
+    def _read(self, frames: slice, atoms: np.ndarray, cell: np.ndarray, dtype: type) -> np.ndarray:
+        """Scaled positions times a cell."""
+        part, index = self._part[frames], self._index[frames]
+        out = np.empty((len(index), len(atoms), 3), dtype)
+        edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(part)]
+        for low, high in pairwise(edges):
+            if low == high:
+                continue
+            source = self._parts[part[low]]
+            to_scaled = np.linalg.inv(source.change @ source.encoded.cells[0])
+            out[low:high] = source.encoded.decode(index[low:high], self._atoms[atoms], to_scaled @ cell, dtype)
+            if source.images is not None:
+                out[low:high] += (source.images[self._atoms[atoms]] @ cell).astype(dtype)
         return out
 
     # ---- parts and wholes ------------------------------------------------------------------------------------------
 
     def __getitem__(self, key: slice) -> Trajectory:
-        """Part of the frames. Key frames are kept, so nothing is decoded or lost."""
+        """Part of the frames, as a view."""
         if not isinstance(key, slice):
             raise TypeError("a trajectory is cut with a slice; use frame(i) for a single frame")
-        wanted = np.arange(self.n_frames)[key]
-        if not len(wanted) or (key.step or 1) < 0:
+        if not len(self._index[key]) or (key.step or 1) < 0:
             raise ValueError(f"{key} leaves no frames of {self.n_frames}, or turns time around")
-        return self._rewrite(self.symbols, np.arange(self.n_atoms), wanted)
+        return self._with(
+            part=self._part[key],
+            index=self._index[key],
+            cells=self.cells[key],
+            times_ps=self.times_ps[key],
+            steps=self.steps[key],
+        )
 
     def subset(self, species: str | Iterable[str]) -> Trajectory:
-        """The trajectory of some species alone."""
-        keep = self.indices(species)
-        return self._rewrite([self.symbols[i] for i in keep], keep, np.arange(self.n_frames))
+        """The trajectory of some species alone, as a view."""
+        return self._with(atoms=self._atoms[self.indices(species)])
 
-    def _rewrite(self, symbols: list[str], atoms: np.ndarray, frames: np.ndarray) -> Trajectory:
-        writer = TrajectoryWriter(symbols, self.metadata, self.pbc)
-        inverse = np.linalg.inv(self.cells[0])
-        for low in range(0, len(frames), _KEY_INTERVAL):
-            part = frames[low : low + _KEY_INTERVAL]
-            gap = int(part[1] - part[0]) if len(part) > 1 else 1
-            scaled = self._read(slice(int(part[0]), int(part[-1]) + 1, gap), atoms, inverse, float)
-            for row, index in enumerate(part):
-                writer.append(scaled[row], self.cells[index], self.times_ps[index], self.steps[index])
-        return writer.finish(self.truncated)
+    def _with(self, **changed: Any) -> Trajectory:
+        """A view with some of the tables of this one changed."""
+        names = ("parts", "part", "index", "atoms")
+        tables = {name: getattr(self, f"_{name}") for name in names}
+        tables |= {name: getattr(self, name) for name in ("cells", "times_ps", "steps", "metadata", "truncated")}
+        return self._view(**tables | changed)
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Trajectory]) -> Trajectory:
-        """Join runs that continue each other (restarts); frames of steps already seen are dropped.
+    def concatenate(
+        cls,
+        parts: Sequence[Trajectory],
+        *,
+        names: Sequence[str] | None = None,
+        restart_gap_ps: float | None = None,
+    ) -> Trajectory:
+        """Join runs that continue each other, as a view: nothing is read but the frames at the seams.
+
+        A part may begin with a frame of the one before, or its metadata may say ``restart_step``: what that one has
+        from there on is dropped, as a restart began there. Where the clock of a part begins again, times go on; where
+        its steps begin again, they go on too if its first frame is the last one of the part before. Atoms are followed
+        through the seam by the nearest image, and the lattice vectors are those of the first part.
+
+        Parameters
+        ----------
+        parts
+            In order.
+        names
+            Of the parts, for messages.
+        restart_gap_ps
+            Time between the last frame of a part and the first of the next where the steps begin again and no frame
+            tells how much time has passed.
 
         Raises
         ------
         ValueError
-            If the parts differ in their atoms.
+            If the parts differ in their atoms, or do not continue each other.
         """
         if not parts:
             raise ValueError("nothing to concatenate")
-        writer = TrajectoryWriter(parts[0].symbols, parts[0].metadata, parts[0].pbc)
-        for number, part in enumerate(parts):
-            if part.symbols != writer.symbols:
-                raise ValueError(f"part {number} has other atoms than the first: {part} against {parts[0]}")
-            for index in range(part.n_frames):
-                if not writer.steps or part.steps[index] > writer.steps[-1]:
-                    writer.append(
-                        part.scaled(None, index, index + 1)[0],
-                        part.cells[index],
-                        part.times_ps[index],
-                        part.steps[index],
-                    )
-        return writer.finish(parts[-1].truncated)
+        names = [f"part {k}" for k in range(len(parts))] if names is None else list(names)
+        joined = parts[0]
+        for number in range(1, len(parts)):
+            joined = joined._continued(parts[number], names[number - 1], names[number], restart_gap_ps)
+        return joined
+
+    def _continued(self, new: Trajectory, own_name: str, name: str, restart_gap_ps: float | None) -> Trajectory:
+        if new.symbols != self.symbols or new.pbc != self.pbc:
+            raise ValueError(f"{name} has other atoms or another periodicity than {own_name}: {new} against {self}")
+        seam = seams.find(self, new, own_name, name, restart_gap_ps)
+        kept = slice(0, seam.keep)
+        return self._with(
+            parts=self._parts + [self._moved(part, seam) for part in new._parts],
+            part=np.concatenate([self._part[kept], new._part + len(self._parts)]),
+            index=np.concatenate([self._index[kept], new._index]),
+            cells=np.concatenate([self.cells[kept], seam.change @ new.cells]),
+            times_ps=np.concatenate([self.times_ps[kept], new.times_ps + seam.time_shift_ps]),
+            steps=np.concatenate([self.steps[kept], new.steps + seam.step_shift]),
+            truncated=new.truncated,
+        )
+
+    def _moved(self, part: _Part, seam: seams.Seam) -> _Part:
+        """A part in this trajectory's basis and images."""
+        images = np.zeros((len(part.encoded.symbols), 3), np.int32)
+        images[self._atoms] = seam.images
+        if part.images is not None:
+            images += np.rint(part.images @ np.linalg.inv(seam.change)).astype(np.int32)
+        return replace(part, change=seam.change @ part.change, images=images if images.any() else None)
 
     # ---- the compact file ------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the compact file (conventional suffix ``.lpsgbtraj``). Equal content gives equal bytes.
+        """Write the compact file (conventional suffix ``.lpsgbtraj``), some frames at a time.
 
-        Layout, little-endian: magic, version (u4), length of the header (u8), offset of the data (u8), padding to 32
-        bytes; header (JSON); cells f8, times f8, steps i8, key starts i8, order i8 (if atoms were regrouped), keys
-        i4; offsets i2 ``(frames, atoms grouped by species, 3)`` at the data offset.
+        Equal content gives equal bytes; a trajectory that was opened from a file, and is not a view, is written as it
+        stands there.
         """
-        header = {
-            "n_frames": self.n_frames,
-            "n_keys": len(self._keys),
-            "ordered": self._order is None,
-            "pbc": self.pbc,
-            "metadata": self.metadata,
-            "truncated": self.truncated,
-            "symbols": _run_lengths(self.symbols),
-            "step_A": STEP_A,
-        }
-        text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-        arrays = [np.ascontiguousarray(self.cells, "<f8"), np.ascontiguousarray(self.times_ps, "<f8")]
-        arrays += [np.ascontiguousarray(a, "<i8") for a in (self.steps, self._key_starts)]
-        if self._order is not None:
-            arrays.append(np.ascontiguousarray(self._order, "<i8"))
-        arrays.append(np.ascontiguousarray(self._keys[:], "<i4"))
-        offset = -(-(_SUPERBLOCK + len(text) + sum(a.nbytes for a in arrays)) // 64) * 64
-        with open(path, "wb") as handle:
-            handle.write(_MAGIC + np.array([_VERSION], "<u4").tobytes())
-            handle.write(np.array([len(text), offset], "<u8").tobytes().ljust(_SUPERBLOCK - 12, b"\0"))
-            handle.write(text)
-            for array in arrays:
-                handle.write(array.data)
-            handle.write(b"\0" * (offset - handle.tell()))
-            for low in range(0, self.n_frames, _KEY_INTERVAL):
-                handle.write(np.ascontiguousarray(self._offsets[low : low + _KEY_INTERVAL]).data)
+        encoded = self._parts[0].encoded
+        if len(self._parts) == 1 and self.n_frames == len(encoded.times_ps) and self.symbols == encoded.symbols:
+            return replace(encoded, metadata=self.metadata).save(path)
+        encoder = Encoder(self.symbols, self.metadata, self.pbc, path)
+        for low in range(0, self.n_frames, _FRAMES_REWRITTEN):
+            for row, scaled in enumerate(self.scaled(None, low, low + _FRAMES_REWRITTEN), low):
+                encoder.append(scaled, self.cells[row], self.times_ps[row], self.steps[row])
+        encoder.finish(self.truncated)
         return Path(path)
 
     @classmethod
@@ -528,241 +429,12 @@ class Trajectory:
         TrajectoryFormatError
             If the file is no trajectory, is of a newer version, or has been cut short.
         """
-        handle = source if hasattr(source, "read") else open(source, "rb")  # noqa: SIM115 (kept open: read lazily)
-        name = getattr(handle, "name", "the trajectory")
-        handle.seek(0)
-        head = handle.read(_SUPERBLOCK)
-        if len(head) < _SUPERBLOCK or head[:8] != _MAGIC:
-            raise TrajectoryFormatError(
-                f"{name} is not a trajectory of this package (it does not begin with {_MAGIC.decode()})"
-            )
-        version = int(np.frombuffer(head, "<u4", 1, 8)[0])
-        if version != _VERSION:
-            raise TrajectoryFormatError(f"{name} has format version {version}; this package reads {_VERSION}")
-        length, offset = (int(v) for v in np.frombuffer(head, "<u8", 2, 12))
-        try:
-            header = json.loads(handle.read(length))
-        except ValueError as error:
-            raise TrajectoryFormatError(f"{name} has a broken header: {error}") from None
-        symbols = [s for s, n in header["symbols"] for _ in range(n)]
-        n_frames, n_atoms, n_keys = header["n_frames"], len(symbols), header["n_keys"]
-        # Not every stream's seek() says where it went, as io's do: that of a packed repository object does not.
-        handle.seek(0, os.SEEK_END)
-        missing = offset + n_frames * n_atoms * 6 - handle.tell()
-        if missing > 0:
-            raise TrajectoryFormatError(f"{name} has been cut short: {missing} bytes are missing at the end")
-        handle.seek(_SUPERBLOCK + length)
-
-        def take(dtype: str, *shape: int) -> np.ndarray:
-            count = int(np.prod(shape))
-            return np.frombuffer(handle.read(count * np.dtype(dtype).itemsize), dtype).reshape(shape)
-
-        cells, times, steps = take("<f8", n_frames, 3, 3), take("<f8", n_frames), take("<i8", n_frames)
-        key_starts = take("<i8", n_keys)
-        order = None if header["ordered"] else take("<i8", n_atoms)
-        keys = take("<i4", n_keys, n_atoms, 3)
-        trajectory = cls.__new__(cls)
-        trajectory._setup(
-            symbols=symbols,
-            order=order,
-            offsets=_map_offsets(handle, offset, (n_frames, n_atoms, 3)),
-            keys=keys,
-            key_starts=key_starts,
-            cells=cells,
-            times=times,
-            steps=steps,
-            pbc=header["pbc"],
-            metadata=header["metadata"],
-            truncated=header["truncated"],
-        )
-        return trajectory
-
-    # ---- other formats ---------------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_lammps_dump(
-        cls,
-        path: str | os.PathLike | Sequence[str | os.PathLike],
-        species: Sequence[str] | None = None,
-        timestep_fs: float | None = None,
-        metadata: dict[str, Any] | None = None,
-        every: int = 1,
-    ) -> Trajectory:
-        """Read a LAMMPS ``dump custom``, text or binary, or several that continue each other.
-
-        Best written as ``id type xsu ysu zsu`` with ``dump_modify … sort id time yes``: scaled unwrapped positions
-        are exact at constant pressure. ``xu yu zu``, ``x y z`` and ``xs ys zs`` are understood too, the latter two
-        with ``ix iy iz`` if there, else by the nearest image from frame to frame. A dump that ends in the middle of a
-        frame keeps its whole frames; ``truncated`` then says where it broke, and a warning is given.
-
-        Parameters
-        ----------
-        path
-            The dump, or dumps of restarts in order (frames of steps already seen are dropped).
-        species
-            Symbols by LAMMPS type; may be left out if the dump has an ``element`` column.
-        timestep_fs
-            Time step; may be left out if the dump tells times (``time yes``).
-        metadata
-            Kept with the trajectory.
-        every
-            Keep one frame in so many.
-
-        Raises
-        ------
-        ValueError
-            If the dump has no whole frame, lacks columns, or has types beyond ``species``.
-        """
-        paths = [path] if isinstance(path, str | os.PathLike) else list(path)
-        if every < 1:
-            raise ValueError(f"every must be 1 or more, found {every}")
-        writer, truncated, last = None, None, None
-        unwrapper = lammps_dump.Unwrapper()
-        for source in paths:
-            frames = lammps_dump.DumpFrames(source)
-            for number, frame in enumerate(frames):
-                if last is not None and frame.step <= last:
-                    continue
-                symbols, scaled = unwrapper(frame, species)
-                if writer is None:
-                    writer = TrajectoryWriter(symbols, metadata, frame.pbc)
-                elif symbols != writer.symbols:
-                    raise ValueError(f"{source}: the atoms at step {frame.step} are not those of the first frame")
-                last = frame.step
-                if number % every == 0:
-                    writer.append(scaled, frame.cell, frame.time_ps(timestep_fs), frame.step)
-            truncated = frames.truncated
-        if writer is None:
-            raise ValueError(
-                f"{paths[-1] if paths else 'no dump'}: no whole frame{f' ({truncated})' if truncated else ''}"
-            )
-        if truncated:
-            warnings.warn(f"{paths[-1]}: {truncated}; {len(writer)} whole frames kept", stacklevel=2)
-        return writer.finish(truncated)
-
-    @classmethod
-    def from_ase(
-        cls,
-        images: Iterable[Atoms],
-        interval_ps: float | None = None,
-        unwrapped: bool = False,
-        metadata: dict[str, Any] | None = None,
-    ) -> Trajectory:
-        """From ASE images of the same atoms in the same order.
-
-        Parameters
-        ----------
-        images
-            Any iterable of ``Atoms``; only one is held at a time.
-        interval_ps
-            Time between images; taken from ``info['time_ps']`` if None.
-        unwrapped
-            Whether positions are unwrapped already; else the nearest image from frame to frame is taken.
-        metadata
-            Kept with the trajectory.
-        """
-        writer, previous = None, None
-        for number, atoms in enumerate(images):
-            if writer is None:
-                writer = TrajectoryWriter(atoms.get_chemical_symbols(), metadata, atoms.pbc)
-            if atoms.get_chemical_symbols() != writer.symbols:
-                raise ValueError(f"image {number} has other atoms than the first")
-            if interval_ps is None and "time_ps" not in atoms.info:
-                raise ValueError(f"image {number} has no info['time_ps']; give interval_ps")
-            scaled = atoms.positions @ np.linalg.inv(atoms.cell.array)
-            if previous is not None and not unwrapped:
-                scaled -= np.rint(scaled - previous) * atoms.pbc
-            time = float(atoms.info["time_ps"]) if interval_ps is None else number * interval_ps
-            writer.append(scaled, atoms.cell.array, time, int(atoms.info.get("step", number)))
-            previous = scaled
-        if writer is None:
-            raise ValueError("a trajectory needs at least one image")
-        return writer.finish()
-
-    @classmethod
-    def from_extxyz(
-        cls, path: str | os.PathLike, interval_ps: float | None = None, unwrapped: bool = False
-    ) -> Trajectory:
-        """From an extended XYZ file; times from the ``time_ps`` entry of each frame unless ``interval_ps`` is given."""
-        from ase.io import iread
-
-        return cls.from_ase(iread(path, format="extxyz"), interval_ps, unwrapped)
-
-    def write_extxyz(self, path: str | os.PathLike, wrap: bool = False) -> None:
-        """Write an extended XYZ file, one frame at a time, with ``time_ps`` and ``step`` of each."""
-        from ase.io import write
-
-        with open(path, "w") as handle:
-            for index in range(self.n_frames):
-                write(handle, self.frame(index, wrap=wrap), format="extxyz")
-
-    @classmethod
-    def from_mdanalysis(
-        cls, universe: Any, unwrapped: bool = False, metadata: dict[str, Any] | None = None
-    ) -> Trajectory:
-        """From an MDAnalysis ``Universe`` whose atoms have elements (or names that are element symbols)."""
-        from MDAnalysis.lib.mdamath import triclinic_vectors
-
-        names = universe.atoms.elements if hasattr(universe.atoms, "elements") else universe.atoms.names
-        writer, previous = TrajectoryWriter([str(n) for n in names], metadata), None
-        for step in universe.trajectory:
-            cell = triclinic_vectors(step.dimensions).astype(float)
-            scaled = step.positions.astype(float) @ np.linalg.inv(cell)
-            if previous is not None and not unwrapped:
-                scaled -= np.rint(scaled - previous)
-            writer.append(scaled, cell, step.time, step.frame)
-            previous = scaled
-        return writer.finish()
-
-    def to_mdanalysis(self) -> Any:
-        """An MDAnalysis ``Universe`` in memory (float32), wrapped, each frame in its own cell with a along x."""
-        import MDAnalysis
-        from ase.geometry import cell_to_cellpar
-        from MDAnalysis.coordinates.memory import MemoryReader
-        from MDAnalysis.lib.mdamath import triclinic_vectors
-
-        dimensions = np.array([cell_to_cellpar(cell) for cell in self.cells], np.float32)
-        coordinates = np.empty((self.n_frames, self.n_atoms, 3), np.float32)
-        for index in range(self.n_frames):
-            scaled = self.scaled(None, index, index + 1)[0]
-            coordinates[index] = (scaled - np.floor(scaled)) @ triclinic_vectors(dimensions[index])
-        universe = MDAnalysis.Universe.empty(self.n_atoms, trajectory=True)
-        for name in ("names", "types", "elements"):
-            universe.add_TopologyAttr(name, self.symbols)
-        universe.load_new(
-            coordinates, format=MemoryReader, dimensions=dimensions, dt=self.interval_ps if self.n_frames > 1 else 1.0
-        )
-        return universe
+        return cls.of(trajectory_file.load(source))
 
 
-def transform(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Row vectors ``(..., 3)`` times a matrix ``(3, 3)``: three products each where it is diagonal."""
-    diagonal = np.diag(matrix)
-    if not np.count_nonzero(matrix - np.diag(diagonal)):
-        return vectors * diagonal
-    return (vectors.reshape(-1, 3) @ matrix).reshape(vectors.shape)
+class TrajectoryWriter(Encoder):
+    """Collects frames, in order, into a :class:`Trajectory`; parameters as for its base."""
 
-
-def _check_symbols(symbols: Sequence[str]) -> None:
-    if not len(symbols):
-        raise ValueError("a trajectory needs atoms")
-    if unknown := sorted({str(s) for s in symbols if s not in atomic_numbers}):
-        raise ValueError(f"not chemical symbols: {', '.join(unknown)}")
-
-
-def _run_lengths(symbols: Sequence[str]) -> list[list]:
-    runs: list[list] = []
-    for symbol in symbols:
-        if runs and runs[-1][0] == symbol:
-            runs[-1][1] += 1
-        else:
-            runs.append([symbol, 1])
-    return runs
-
-
-def _map_offsets(handle: IO[bytes], offset: int, shape: tuple[int, int, int]) -> np.ndarray | _HandleArray:
-    try:
-        handle.fileno()
-    except (AttributeError, OSError):
-        return _HandleArray(handle, offset, shape)
-    return np.memmap(handle, "<i2", "r", offset, shape)
+    def finish(self, truncated: str | None = None) -> Trajectory:
+        """The trajectory of the frames so far; ``truncated`` says why it is shorter than meant."""
+        return Trajectory.of(super().finish(truncated))

@@ -192,7 +192,7 @@ def render_dynamics(
         interval = to_steps(stage["dump_interval_ps"], timestep_fs)
         lines += [
             f"dump trajectory all custom {interval} {DUMP_FILE} id type xsu ysu zsu",
-            "dump_modify trajectory sort id time yes",
+            "dump_modify trajectory sort id time yes units yes",
         ]
     every = None
     if parameters["restart_interval_ps"]:

@@ -89,6 +89,8 @@ class MdCalculation(CalcJob):
         spec.inputs.validator = validate_inputs
         spec.inputs["metadata"]["options"]["parser_name"].default = ENTRY_POINT
         spec.inputs["metadata"]["options"]["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+        # Where these inputs are exposed without their defaults, the default must still be enough.
+        spec.inputs["metadata"]["options"]["resources"].required = False
         spec.inputs["metadata"]["options"]["withmpi"].default = False
         spec.inputs["metadata"]["options"]["environment_variables"].default = {"OMP_NUM_THREADS": "1"}
 

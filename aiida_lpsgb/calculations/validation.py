@@ -44,12 +44,24 @@ def configurations_error(configurations: orm.Data, potential: orm.Data, port: st
 
 
 def levels_error(sets: Iterable[tuple[str, orm.Data]]) -> str | None:
-    """Labels of different levels of theory have different zeros of energy and must not be mixed."""
-    levels = {node.level_of_theory: port for port, node in sets if node.level_of_theory is not None}
-    if len(levels) > 1:
-        named = ", ".join(f"{port} by {level}" for level, port in sorted(levels.items()))
-        return f"{next(iter(levels.values()))}: labels of different levels of theory would be mixed ({named})"
-    return None
+    """Labels of different levels of theory have different zeros of energy and must not be mixed.
+
+    Nor may labels of a known level with labels of which the level is not known; sets without labels have none.
+    """
+    ports: dict[str | None, str] = {}
+    for port, node in sets:
+        if node.base.attributes.get("n_labelled"):
+            ports.setdefault(node.level_of_theory, port)
+    if len(ports) < 2:
+        return None
+    unknown = ports.pop(None, None)
+    named = ", ".join(f"{port} by {level}" for level, port in sorted(ports.items()))
+    if len(ports) > 1:
+        return f"{next(iter(ports.values()))}: labels of different levels of theory would be mixed ({named})"
+    return (
+        f"{unknown}: its labels have no level of theory and would be mixed with others ({named}); store the set again "
+        "with the level_of_theory that gave its labels"
+    )
 
 
 def md_inputs_error(structure: orm.StructureData, potential: orm.Data) -> str | None:

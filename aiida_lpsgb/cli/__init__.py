@@ -51,12 +51,12 @@ COMMANDS = {
         "Make a profile and register the programs of this machine.",
     ),
     "watch": ("aiida_lpsgb.cli.watch:watch", "Follow a running study until it ends."),
-    "results": ("aiida_lpsgb.cli.results:results", "Print the table of a finished study and draw its Arrhenius plot."),
+    "results": ("aiida_lpsgb.cli.results:results", "Print what a study, a sweep or a learning has found."),
     "structure": (
         "aiida_lpsgb.cli.structure:structure",
         "Order crystals, build grain boundaries and interfaces, draw them.",
     ),
-    "report": ("aiida_lpsgb.cli.results:report", "Write a study's results to one self-contained HTML page."),
+    "report": ("aiida_lpsgb.cli.results:report", "Write the same to one self-contained HTML page."),
 }
 
 

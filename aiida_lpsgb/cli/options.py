@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 STUDY_TYPES = (
     "aiida.workflows:lpsgb.study",
-    "aiida.workflows:lpsgb.arrhenius",
+    "aiida.workflows:lpsgb.transport",
     "aiida.workflows:lpsgb.active_learning",
 )
 

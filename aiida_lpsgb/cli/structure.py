@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
+
+from aiida_lpsgb.structures.validation import StructureWarning
 
 
 def _indices(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -51,18 +54,56 @@ def _plain_errors(command: Callable) -> Callable:
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except (ValueError, TypeError, OSError) as error:
-            raise click.ClickException(str(error)) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", StructureWarning)
+            warnings.showwarning = _show_warning
+            try:
+                return command(*args, **kwargs)
+            except BrokenPipeError:
+                raise  # click ends quietly where nobody reads on
+            except (ValueError, TypeError, OSError) as error:
+                raise click.ClickException(str(error)) from error
 
     return wrapped
 
 
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    """Show this package's own warnings as one line; other packages warn of what is none of the user's business."""
+    if issubclass(category, StructureWarning):
+        click.echo(f"Warning: {message}", err=True)
+
+
+#: Searches for twists above this area take longer than some seconds, Å².
+LARGE_AREA = 3000.0
+
 INPUT = click.argument("crystal", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-OUTPUT = click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write; ASE formats."
-)
+
+
+def _writable(_ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse the name of a file that cannot be written before anything is computed."""
+    from aiida_lpsgb.structures.files import require_writable
+
+    if value is not None:
+        try:
+            require_writable(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param=parameter) from error
+    return value
+
+
+def _output(required: bool) -> Callable:
+    """The option that names the file to write."""
+    return click.option(
+        *("-o", "--output"),
+        type=click.Path(dir_okay=False, path_type=Path),
+        required=required,
+        callback=_writable,
+        help="File to write, its format by its name: .extxyz, .cif, POSCAR, .data (LAMMPS), and others of ASE.",
+    )
+
+
+OUTPUT = _output(required=True)
 PICTURE = click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG to draw it to.")
 MAX_AREA = click.option("--max-area", type=float, default=1500.0, show_default=True, help="Largest area, Å².")
 WIDTH = click.option("--width", type=float, default=25.0, show_default=True, help="Least thickness of a grain, Å.")
@@ -73,7 +114,7 @@ CHARGES = click.option(
     multiple=True,
     callback=_numbers,
     metavar="ELEMENT=CHARGE",
-    help="Formal charge, such as Li=1; repeat.",
+    help="Formal charge, such as Li=1; repeat. Guessed by `order` where none is given.",
 )
 POTENTIAL = click.option(
     "--potential", type=click.Path(exists=True, dir_okay=False), help="Trained .mtp file whose energies rank them."
@@ -100,7 +141,19 @@ def structure() -> None:
 @OUTPUT
 @CHARGES
 @click.option("-n", "--candidates", type=int, default=1, show_default=True, help="Arrangements; files get a number.")
-@click.option("--supercell", nargs=3, type=int, default=(1, 1, 1), show_default=True, help="Repeats before filling.")
+@click.option(
+    "--supercell", nargs=3, type=int, help="Repeats before filling; by default the smallest that hold the shares."
+)
+@click.option("--max-atoms", type=int, default=200, show_default=True, help="Largest cell that is chosen by itself.")
+@click.option(
+    "--min-distance",
+    "min_distances",
+    multiple=True,
+    callback=_numbers,
+    metavar="PAIR=LENGTH",
+    help="Closest that two elements come in Å, such as Li-Li=2.3; repeat. By default from their radii.",
+)
+@click.option("--ignore-formula", is_flag=True, help="Read a CIF whose atoms are not those of its own formula.")
 @click.option("--rank-by", type=click.Choice(["ewald", "occupancy"]), default="ewald", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling of large cells.")
 @POTENTIAL
@@ -111,33 +164,69 @@ def order(
     output: Path,
     charges: dict[str, float] | None,
     candidates: int,
-    supercell: tuple[int, int, int],
+    supercell: tuple[int, int, int] | None,
+    max_atoms: int,
+    min_distances: dict[str, float] | None,
+    ignore_formula: bool,
     rank_by: str,
     seed: int,
     potential: str | None,
     species: str | None,
 ) -> None:
-    """Fill the partially occupied sites of the CIF file CRYSTAL."""
-    from ase.io import write
-
+    """Fill the partially occupied sites of CRYSTAL (a CIF, or any file of ASE or pymatgen)."""
     from aiida_lpsgb.structures import ordering
+    from aiida_lpsgb.structures.files import read_structure, write_atoms
 
+    disordered = read_structure(crystal, check_formula=not ignore_formula, oxidation_states=True)
+    if charges is None and not disordered.is_ordered:
+        charges = _guessed_charges(disordered)
     found = ordering.order(
-        ordering.read_cif(crystal),
-        charges or {},
+        disordered,
+        charges,
         n_candidates=candidates,
         supercell=supercell,
+        max_atoms=max_atoms,
         rank_by=rank_by,
         seed=seed,
+        min_distances=min_distances,
     )
     if calculator := _calculator(potential, species):
         found = ordering.rank(found, calculator)
+    _describe_filling(found[0].info)
+    if len(found) < candidates:
+        click.echo(f"only {len(found)} different arrangement{'s' * (len(found) > 1)} found")
     for i, atoms in enumerate(found):
         path = _numbered(output, i, candidates)
-        described = f"{path}: {atoms.get_chemical_formula()}, Ewald energy {atoms.info['ewald_energy_eV']:.3f} eV"
-        click.echo(described + (f", energy {atoms.info['energy_eV']:.3f} eV" if calculator else ""))
+        energies = {"Ewald energy": atoms.info["ewald_energy_eV"], "energy": atoms.info.get("energy_eV")}
+        parts = [f"{name} {energy:.3f} eV" for name, energy in energies.items() if energy is not None]
         atoms.info = {}
-        write(path, atoms)
+        write_atoms(path, atoms)
+        click.echo(", ".join([f"{path}: {atoms.get_chemical_formula()}", *parts]))
+
+
+def _guessed_charges(disordered: Any) -> dict[str, float]:
+    """Guess formal charges, and say so."""
+    from aiida_lpsgb.structures.guess import guess_charges
+
+    found, question = guess_charges(disordered)
+    if found.value is None:
+        raise ValueError(f"{question}: --charge ELEMENT=CHARGE for each element")
+    listed = ", ".join(f"{element} {charge:+g}" for element, charge in found.value.items())
+    click.echo(f"charges {listed}: {found.reason}; --charge replaces them", err=True)
+    return found.value
+
+
+def _describe_filling(info: dict[str, Any]) -> None:
+    """Say how the partially occupied sites were filled, in which cell, and what that cell cannot hold."""
+    if info["supercell"] != [[1, 0, 0], [0, 1, 0], [0, 0, 1]]:
+        click.echo(f"supercell {info['supercell']}")
+    for kind in info["occupancies"]:
+        filled = " + ".join(f"{element} {share:.2f}" for element, share in kind["filled"].items() if share) or "none"
+        click.echo(f"{kind['n_sites']} site{'s' * (kind['n_sites'] > 1)} of {kind['site']}: filled {filled}")
+    if not info["occupancies"]:
+        click.echo("every site is fully occupied: nothing to order")
+    for sentence in info["warnings"]:
+        click.echo(f"Warning: {sentence}", err=True)
 
 
 @structure.command()
@@ -159,14 +248,15 @@ def strain(
     seed: int,
 ) -> None:
     """Strain, shear and rattle the ordered CRYSTAL into one file of configurations."""
-    from ase.io import read, write
+    from ase.io import write
 
+    from aiida_lpsgb.structures.files import read_atoms
     from aiida_lpsgb.structures.strain import start_set
 
     if not (strains or shears or amplitudes):
         raise click.UsageError("give at least one of --isotropic, --shear and --rattle")
     images = start_set(
-        [read(crystal)],
+        [read_atoms(crystal)],
         seed=seed,
         strains=strains or (() if shears else (0.0,)),
         shears=shears,
@@ -179,8 +269,10 @@ def strain(
 
 @structure.command()
 @INPUT
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; ASE formats.")
-@click.option("--axis", callback=_indices, help="Tilt or twist axis [uvw], such as 0,0,1.")
+@_output(required=False)
+@click.option(
+    "--axis", callback=_indices, help="Tilt or twist axis [uvw], such as 0,0,1; without, a twist is about the normal."
+)
 @click.option("--plane", callback=_indices, required=True, help="Boundary plane (hkl) of grain 1, such as 1,2,0.")
 @click.option(
     "--kind",
@@ -206,7 +298,7 @@ def strain(
 @click.option(
     "--parent",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The crystal before it was relaxed, whose symmetry counts.",
+    help="The crystal before it was relaxed or ordered (also its CIF with partial sites), whose symmetry counts.",
 )
 @CHARGES
 @CUTOFFS
@@ -234,31 +326,45 @@ def boundary(
     **request: Any,
 ) -> None:
     """Build bicrystals of the ordered CRYSTAL with two grain boundaries a cell."""
-    from ase.io import read
-
-    from aiida_lpsgb.structures import bicrystal, grain_boundary
+    from aiida_lpsgb.structures import bicrystal
+    from aiida_lpsgb.structures.boundary import boundaries, require_boundary
     from aiida_lpsgb.structures.crystal import Crystal
+    from aiida_lpsgb.structures.files import read_atoms, read_structure
 
-    setting = Crystal(read(crystal), cutoffs=cutoffs, charges=charges, parent=read(parent) if parent else None)
+    setting = Crystal(
+        read_atoms(crystal), cutoffs=cutoffs, charges=charges, parent=read_structure(parent) if parent else None
+    )
     request["convention"] = "pseudo-cubic" if pseudo_cubic else "lattice"
-    if list_only:
-        for found in grain_boundary.boundaries(setting, **request):
-            click.echo(
-                f"true angle {found.angle_deg:7.3f}°  area {found.area:9.2f} Å²  strain {found.max_strain:.3%}  "
-                f"spacing {found.grains[0].plane.spacing:.3f} Å"
-            )
-        return
-    if output is None:
+    if output is None and not list_only:
         raise click.UsageError("give the file to write with --output, or --list")
-    built = bicrystal.grain_boundary(
+    if request["max_area"] > LARGE_AREA and request["kind"] == "twist":
+        click.echo(
+            f"looking for common cells of up to {request['max_area']:g} Å²; --max-area, --angle or less --max-strain "
+            "narrow the search",
+            err=True,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StructureWarning)  # what is no boundary is refused here
+        found = boundaries(setting, **request, smallest=not list_only)
+    require_boundary(found)
+    if list_only:
+        for item in found:
+            click.echo(
+                f"true angle {item.angle_deg:7.3f}°  area {item.area:9.2f} Å²  strain {item.max_strain:.3%}  "
+                f"spacing {item.grains[0].plane.spacing:.3f} Å"
+            )
+            for note in item.notes:
+                click.echo(f"  {note}")
+        return
+    built = bicrystal.bicrystals(
         setting,
+        found[0],
         n_candidates=candidates,
         calculator=_calculator(potential, species),
         width=width,
         region=region,
         n_atoms=n_atoms,
         vacuum=vacuum,
-        **request,
     )
     for i, atoms in enumerate(built):
         drawn = picture and _numbered(picture, i, candidates)
@@ -309,14 +415,13 @@ def interface(
     as_json: bool,
 ) -> None:
     """Join the periodic GLASS to a plane of the ordered CRYSTAL on both sides."""
-    from ase.io import read
-
     from aiida_lpsgb.structures.crystal import Crystal
+    from aiida_lpsgb.structures.files import read_atoms
     from aiida_lpsgb.structures.interface import interface as join
 
     atoms = join(
-        Crystal(read(crystal), cutoffs=cutoffs),
-        read(glass),
+        Crystal(read_atoms(crystal), cutoffs=cutoffs),
+        read_atoms(glass),
         plane,
         max_strain=max_strain,
         max_area=max_area,
@@ -327,16 +432,38 @@ def interface(
 
 
 @structure.command()
+@INPUT
+@CHARGES
+@click.option("--mobile", help="The element that moves, such as Li.")
+@CUTOFFS
+@click.option("--ignore-formula", is_flag=True, help="Read a CIF whose atoms are not those of its own formula.")
+@_plain_errors
+def guess(
+    crystal: Path,
+    charges: dict[str, float] | None,
+    mobile: str | None,
+    cutoffs: dict[str, float] | None,
+    ignore_formula: bool,
+) -> None:
+    """Guess species, charges, mobile ion, polyanions and settings of CRYSTAL, each with its reason."""
+    from aiida_lpsgb.structures.files import read_structure
+    from aiida_lpsgb.structures.guess import guess as guess_material
+
+    found = read_structure(crystal, check_formula=not ignore_formula, oxidation_states=True)
+    for line in guess_material(found, charges=charges, mobile=mobile, cutoffs=cutoffs).describe():
+        click.echo(line)
+
+
+@structure.command()
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @CUTOFFS
 @_plain_errors
 def check(path: Path, cutoffs: dict[str, float] | None) -> None:
     """Say what molecular units the structure in PATH is made of, and how close its atoms come."""
-    from ase.io import read
-
+    from aiida_lpsgb.structures.files import read_atoms
     from aiida_lpsgb.structures.units import survey
 
-    report = survey(read(path), cutoffs)
+    report = survey(read_atoms(path), cutoffs)
     click.echo("units: " + ", ".join(f"{count} {formula}" for formula, count in report.formulas.items()))
     click.echo(f"longest bond: {report.longest_bond:.3f} Å")
     click.echo(f"shortest distance: {report.shortest_pair:.3f} Å")
@@ -353,24 +480,22 @@ def check(path: Path, cutoffs: dict[str, float] | None) -> None:
 @_plain_errors
 def draw(path: Path, picture: Path, title: str, depth: float | None, cutoffs: dict[str, float] | None) -> None:
     """Draw the structure in PATH along x and y to the file PICTURE."""
-    from ase.io import read
-
+    from aiida_lpsgb.structures.files import read_atoms
     from aiida_lpsgb.structures.picture import draw as draw_figure
     from aiida_lpsgb.structures.picture import save
 
-    save(draw_figure(read(path), title=title, depth=depth, cutoffs=cutoffs), picture)
+    save(draw_figure(read_atoms(path), title=title, depth=depth, cutoffs=cutoffs), picture)
 
 
 def _finish(atoms: Any, description: dict[str, Any], output: Path, picture: Path | None, as_json: bool) -> None:
     """Draw, write and describe a structure; extended XYZ files keep the description."""
-    from ase.io import write
-
+    from aiida_lpsgb.structures.files import write_atoms
     from aiida_lpsgb.structures.picture import draw as draw_figure
     from aiida_lpsgb.structures.picture import save
 
     if picture:
         save(draw_figure(atoms, title=output.stem), picture)
-    write(output, atoms)
+    write_atoms(output, atoms)
     if as_json:
         click.echo(json.dumps({**description, "n_atoms": len(atoms)}))
         return

@@ -9,22 +9,21 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from aiida_lpsgb.cli.options import process_argument, profile_option
-from aiida_lpsgb.report.results import outcome
+from aiida_lpsgb.report.processes import ProcessTree, last_line, names_of
 
 if TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode
     from aiida.transports import Transport
 
-ENDED = ("finished", "excepted", "killed")
 TAIL_BYTES = 4096
 STATUS_INTERVAL_S = 20.0
 """Seconds between status lines where the last one cannot be overwritten."""
@@ -39,92 +38,6 @@ ROUTINE = re.compile(
 )
 """What AiiDA reports of every restart work chain, and the end of a run by its extrapolation grade: the iteration's own
 report counts those."""
-
-
-@dataclass
-class Process:
-    """A process below the one that is watched.
-
-    Attributes
-    ----------
-    pk, label, state
-        As `verdi process list` shows them.
-    job_state
-        Where a calculation job is (``uploading``, ``withscheduler``, …), None for other processes.
-    is_job
-        Whether it is a calculation job.
-    children
-        Primary keys of the processes it called.
-    """
-
-    pk: int
-    label: str
-    state: str | None
-    job_state: str | None
-    is_job: bool
-    children: set[int] = field(default_factory=set)
-
-    @property
-    def ended(self) -> bool:
-        """Whether it will not change any more."""
-        return self.state in ENDED
-
-
-class ProcessTree:
-    """The processes called, directly or not, by one process; read again with as few queries as it has levels.
-
-    Parameters
-    ----------
-    pk
-        Primary key of the process at the top.
-    """
-
-    PROJECTION = ("id", "attributes.process_label", "attributes.process_state", "attributes.state", "node_type")
-
-    def __init__(self, pk: int):
-        self.pk = pk
-        self.processes: dict[int, Process] = {}
-
-    def refresh(self) -> None:
-        """Read all states that may have changed since the last call."""
-        closed = {pk for pk, process in self.processes.items() if process.ended}
-        parents = {self.pk, *self.processes} - closed
-        if parents:  # the database refuses to look for none
-            self._read(parents)
-        while parents:
-            closed |= parents  # a process calls no more than one query has shown, until the next refresh
-            parents = self._read_children(parents) - closed
-
-    def active(self) -> list[Process]:
-        """Processes that have not ended, the oldest first."""
-        return [process for _, process in sorted(self.processes.items()) if not process.ended]
-
-    def _read(self, pks: Iterable[int]) -> None:
-        from aiida.orm import ProcessNode, QueryBuilder
-
-        filters = {"id": {"in": list(pks)}}
-        query = QueryBuilder().append(ProcessNode, filters=filters, project=list(self.PROJECTION))
-        for row in query.iterall():
-            self._update(row)
-
-    def _read_children(self, parents: set[int]) -> set[int]:
-        from aiida.common.links import LinkType
-        from aiida.orm import ProcessNode, QueryBuilder
-
-        calls = {"type": {"in": [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]}}
-        query = QueryBuilder().append(ProcessNode, filters={"id": {"in": list(parents)}}, tag="parent", project="id")
-        query.append(ProcessNode, with_incoming="parent", edge_filters=calls, project=list(self.PROJECTION))
-        found = set()
-        for parent, *row in query.iterall():
-            self._update(row)
-            self.processes[parent].children.add(row[0])
-            found.add(row[0])
-        return found
-
-    def _update(self, row: Sequence) -> None:
-        pk, label, state, job_state, node_type = row
-        process = self.processes.setdefault(pk, Process(pk, label or "", state, job_state, ".calcjob." in node_type))
-        process.label, process.state, process.job_state = label or "", state, job_state
 
 
 class Reports:
@@ -154,13 +67,49 @@ class Reports:
         rows = query.order_by({Log: "id"}).all()
         self.known |= late
         self.last = max([self.last, *(row[0] for row in rows)])
-        lines = [(when, level, without_prefix(message)) for _, when, level, message in rows]
+        lines = [(when, level, without_traceback(without_prefix(message))) for _, when, level, message in rows]
         return [line for line in lines if not ROUTINE.match(line[2])]
+
+
+class Causes:
+    """Reasons of failures; each is told once, however many processes hand it on."""
+
+    AGAIN = "(as above)"
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self.told: set[str] = set()
+        self.lines: list[str] = []
+
+    def learn(self, tree: ProcessTree) -> None:
+        """Take note of why the processes of a tree failed; a line that says so may have been told already."""
+        failed = [process for process in tree.processes.values() if process.failed]
+        causes = {process.exit_message or last_line(process.exception) for process in failed}
+        for cause in causes - self.known:
+            self.known.add(cause)
+            if any(cause in line for line in self.lines):
+                self.told.add(cause)
+
+    def once(self, text: str) -> str:
+        """A line without the reasons that were told before."""
+        shorter = text
+        for cause in sorted(self.told, key=len, reverse=True):
+            shorter = shorter.replace(cause, self.AGAIN)
+        self.lines.append(text)
+        self.told |= {cause for cause in self.known if cause in text}
+        return shorter
 
 
 def without_prefix(message: str) -> str:
     """Drop AiiDA's ``[pk|class|function]: `` from a report; a process that is not a work chain writes none."""
     return re.sub(r"^\[\d+\|[^\]]*\]: ", "", message)
+
+
+def without_traceback(message: str) -> str:
+    """The last line of a traceback, which names the error; other texts as they are."""
+    if "Traceback (most recent call last)" not in message:
+        return message
+    return f"{last_line(message)} (the traceback: verdi process report)"
 
 
 class Tails:
@@ -241,39 +190,64 @@ def job_progress(pk: int, tails: Tails) -> str:
         return ""  # the folder, the file or the connection has just gone: the next look will tell
 
 
+PLANS = ("plan_exploration", "plan_sweep")
+"""Calcfunctions that give every run that is to come a seed."""
+
+
 def short(label: str) -> str:
     """A process's class without the words that all of them share."""
     return re.sub(r"(WorkChain|Calculation)$", "", label)
 
 
-def runs_done(tree: ProcessTree) -> list[str]:
-    """How many runs of each exploration or sweep that is going on have ended, and how many are going."""
+def runs_done(tree: ProcessTree, planned: Callable[[int], int]) -> list[str]:
+    """How many runs of each exploration, sweep or test that goes on have ended, of how many, and how many are going.
+
+    Parameters
+    ----------
+    tree
+        The processes.
+    planned
+        Number of runs that a calcfunction has planned, by its primary key.
+    """
     phrases = []
     for parent in tree.active():
-        children = [tree.processes[pk] for pk in sorted(parent.children)]
-        plans = [child.pk for child in children if child.label.startswith("plan_")]
+        children = tree.children(parent.pk)
+        plans = [child.pk for child in children if child.label in PLANS and child.succeeded]
         if not plans:
             continue
-        runs = [child for child in children if child.pk > plans[-1] and short(child.label) == "MdBase"]
+        runs = [
+            child for child in children if child.pk > plans[-1] and short(child.label) in ("MdBase", "TransportRun")
+        ]
         going = sum(not run.ended for run in runs)
         if going:
-            phrases.append(f"{len(runs) - going} runs done, {going} going")
+            name = " ".join(names_of(tree, parent.pk))
+            where = f"{name}: " if name else ""
+            phrases.append(f"{where}{len(runs) - going} of {planned(plans[-1])} runs done, {going} going")
     return phrases
 
 
-def status_line(tree: ProcessTree, tails: Tails) -> str:
+def n_planned(pk: int) -> int:
+    """Number of runs that a calcfunction has planned: it has given each a seed."""
+    from aiida.orm import CalcFunctionNode, Data, QueryBuilder
+
+    query = QueryBuilder().append(CalcFunctionNode, filters={"id": pk}, tag="plan")
+    return query.append(Data, with_incoming="plan", edge_filters={"label": {"like": "seed\\_%"}}).count()
+
+
+def status_line(tree: ProcessTree, tails: Tails, planned: Callable[[int], int] = n_planned) -> str:
     """What is going on now, in one line: the jobs that run and how far they are, the others counted."""
     active = tree.active()
     running = [process for process in active if process.is_job]
-    phrases, counts = runs_done(tree), Counter()
+    phrases, counts = runs_done(tree, planned), Counter()
     for process in running:
         at_work = process.job_state == "withscheduler"
         progress = job_progress(process.pk, tails) if at_work else ""
         if progress:
-            phrases.append(f"{short(process.label)}<{process.pk}> {progress}")
+            where = " ".join([*names_of(tree, process.pk), f"{short(process.label)}<{process.pk}>"])
+            phrases.append(f"{where} {progress}")
         else:
-            where = "with the scheduler" if at_work else process.job_state or process.state or "created"
-            counts[f"{short(process.label)} {where}"] += 1
+            stage = "with the scheduler" if at_work else process.job_state or process.state or "created"
+            counts[f"{short(process.label)} {stage}"] += 1
     phrases += [f"{number} × {text}" if number > 1 else text for text, number in sorted(counts.items())]
     if not phrases and active:
         deepest = active[-1]
@@ -364,15 +338,16 @@ def follow(node: ProcessNode, interval_s: float = 1.0, stream: TextIO | None = N
         The same node, ended.
     """
     display = Display(stream or sys.stdout)
-    tree, reports = ProcessTree(node.pk), Reports()
+    tree, reports, causes = ProcessTree(node.pk), Reports(), Causes()
+    planned = cache(n_planned)
     next_daemon_check, hint = 0.0, None
     with Tails() as tails:
         while True:
             ended = node.is_terminated  # before the last look, so that no report is missed
-            tree.refresh()
+            causes.learn(tree.refresh())
             for when, level, text in reports.new(tree.processes):
                 mark = "" if level == "REPORT" else f"{level.lower()}: "
-                display.line(f"{elapsed(node, when):>8}  {mark}{text}")
+                display.line(f"{elapsed(node, when):>8}  {mark}{causes.once(text)}")
             if ended:
                 break
             if time.monotonic() >= next_daemon_check:
@@ -380,10 +355,10 @@ def follow(node: ProcessNode, interval_s: float = 1.0, stream: TextIO | None = N
                 next_daemon_check = time.monotonic() + DAEMON_INTERVAL_S
                 if hint and hint != previous:
                     display.line(hint)
-            display.update(f"{elapsed(node, datetime.now(UTC)):>8}  {status_line(tree, tails)}")
+            display.update(f"{elapsed(node, datetime.now(UTC)):>8}  {status_line(tree, tails, planned)}")
             time.sleep(interval_s)
     display.close()
-    display.line(f"{elapsed(node, node.mtime):>8}  {outcome(node)}")
+    display.line(f"{elapsed(node, node.mtime):>8}  {causes.once(tree.root.outcome)}")
     return node
 
 

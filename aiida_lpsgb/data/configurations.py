@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import ase.io
 from aiida.common.exceptions import ValidationError
@@ -177,12 +177,6 @@ class ConfigurationsData(Data):
         stream = io.StringIO()
         write_extxyz(stream, self)
         return stream.getvalue()
-
-    def copy_container(self, handle: BinaryIO) -> None:
-        """Write the file that holds the configurations (see :mod:`aiida_lpsgb.labelling.container`)."""
-        with self.base.repository.open(self.FILENAME, "rb") as source:
-            while block := source.read(1 << 20):
-                handle.write(block)
 
     def _prepare_cfg(self, main_file_name: str = "") -> tuple[bytes, dict]:
         """Give a ``.cfg`` file to ``Data.export``."""

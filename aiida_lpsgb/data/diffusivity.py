@@ -1,9 +1,9 @@
-"""A diffusion coefficient, its uncertainty and how it was estimated."""
+"""A diffusion coefficient, whether it can be believed, and how it was estimated."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,101 +11,67 @@ from aiida.orm import ArrayData
 
 from aiida_lpsgb.data.species import check_species
 
+FORMAT_VERSION = 1
+_REQUIRED = ("diffusivity_cm2_s", "uncertainty_cm2_s", "species", "region", "estimator", "direction", "diffusive")
+
 
 class DiffusivityData(ArrayData):
-    """A self-diffusion coefficient in cm²/s, with what is needed to judge and to plot it.
+    """A self-diffusion coefficient of a species in a cell, or in a part of it.
 
     Parameters
     ----------
-    diffusivity_cm2_s, uncertainty_cm2_s
-        The coefficient and its standard uncertainty.
-    temperature_K
-        Temperature of the run.
-    species
-        The diffusing species.
-    estimator
-        Name of the estimator, such as ``msd``.
-    region
-        The part of the cell it holds for; ``all`` for the whole.
-    direction
-        ``xyz`` for the isotropic average, or the Cartesian directions averaged over, such as ``z`` or ``xy``.
-    conductivity_s_cm, conductivity_uncertainty_s_cm
-        Ionic conductivity by the Nernst–Einstein relation and its uncertainty, in S/cm.
-    window_ps
-        First and last lag time of the fit.
+    scalars
+        What ``scalars()`` of a result of :mod:`aiida_lpsgb.analysis.diffusion`,
+        :mod:`aiida_lpsgb.analysis.region_diffusion` or :mod:`aiida_lpsgb.analysis.propagator` gives: JSON types, units
+        in the keys, None for what is missing. ``diffusivity_cm2_s``, ``uncertainty_cm2_s``, ``species``, ``region``,
+        ``estimator``, ``direction`` and ``diffusive`` must be among them.
     arrays
-        Arrays to plot, by name, such as ``lag_times_ps``, ``msd_angstrom2`` and ``msd_uncertainty_angstrom2``.
-    details
-        Further numbers of the estimate (number of ions, of blocks …), JSON types, the unit in each key.
+        What ``arrays()`` of it gives: arrays by name, NaN for what is missing.
 
     Raises
     ------
     ValueError
-        If a value is not finite or out of its range; the message names it.
+        If a scalar is missing, not finite or out of its range; the message names it.
 
     Notes
     -----
-    Every scalar is an attribute to query by the name of its parameter.
+    Every scalar is an attribute to query, such as ``attributes.diffusive``, ``attributes.diffusivity_cm2_s`` or
+    ``attributes.normal_cm2_s``.
     """
 
-    def __init__(
-        self,
-        diffusivity_cm2_s: float,
-        uncertainty_cm2_s: float,
-        *,
-        temperature_K: float,
-        species: str,
-        estimator: str,
-        region: str = "all",
-        direction: str = "xyz",
-        conductivity_s_cm: float | None = None,
-        conductivity_uncertainty_s_cm: float | None = None,
-        window_ps: Sequence[float] | None = None,
-        arrays: Mapping[str, np.ndarray] | None = None,
-        details: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, scalars: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        numbers = {
-            "diffusivity_cm2_s": _number("diffusivity_cm2_s", diffusivity_cm2_s),
-            "uncertainty_cm2_s": _number("uncertainty_cm2_s", uncertainty_cm2_s, minimum=0.0),
-            "temperature_K": _number("temperature_K", temperature_K, minimum=math.ulp(0.0)),
-            "conductivity_s_cm": _number("conductivity_s_cm", conductivity_s_cm),
-            "conductivity_uncertainty_s_cm": _number(
-                "conductivity_uncertainty_s_cm", conductivity_uncertainty_s_cm, minimum=0.0
-            ),
-        }
-        if sorted(set(direction)) != sorted(direction) or not set(direction) <= set("xyz") or not direction:
-            raise ValueError(f"direction is {direction!r}, expected a choice of the letters x, y and z, such as 'xyz'")
-        for name, value in (("estimator", estimator), ("region", region)):
-            if not isinstance(value, str) or not value.strip():
-                raise ValueError(f"{name} is {value!r}, expected a name")
-        names = {
-            "species": check_species([species])[0],
-            "estimator": estimator,
-            "region": region,
-            "direction": direction,
-            "window_ps": None if window_ps is None else _window(window_ps),
-            "details": dict(details or {}),
-        }
-        self.base.attributes.set_many(numbers | names)
+        if missing := [name for name in _REQUIRED if name not in scalars]:
+            raise ValueError(f"scalars of a diffusivity lack {', '.join(missing)}")
+        for name in ("estimator", "region", "direction"):
+            if not isinstance(scalars[name], str) or not scalars[name].strip():
+                raise ValueError(f"{name} is {scalars[name]!r}, expected a name")
+        check_species([scalars["species"]])
+        for name, value in scalars.items():
+            _check_finite(name, value)
+        for name, value in scalars.items():
+            if name.endswith("uncertainty_cm2_s") and value is not None and np.min(value) < 0:
+                raise ValueError(f"{name} is {value}, expected a number of at least 0")
+        if scalars.get("temperature_K") is not None and scalars["temperature_K"] <= 0:
+            raise ValueError(f"temperature_K is {scalars['temperature_K']}, expected a positive number")
+        self.base.attributes.set_many({"format_version": FORMAT_VERSION, **scalars})
         for name, array in sorted((arrays or {}).items()):
-            self.set_array(name, np.asarray(array))
+            self.set_array(name, np.ascontiguousarray(array))
 
     @property
-    def value(self) -> float:
+    def value(self) -> float | None:
         """Diffusivity in cm²/s."""
         return self.base.attributes.get("diffusivity_cm2_s")
 
     @property
-    def uncertainty(self) -> float:
+    def uncertainty(self) -> float | None:
         """Standard uncertainty of the diffusivity in cm²/s."""
         return self.base.attributes.get("uncertainty_cm2_s")
 
     @property
-    def temperature(self) -> float:
+    def temperature(self) -> float | None:
         """Temperature in K."""
-        return self.base.attributes.get("temperature_K")
+        return self.base.attributes.get("temperature_K", None)
 
     @property
     def species(self) -> str:
@@ -113,28 +79,28 @@ class DiffusivityData(ArrayData):
         return self.base.attributes.get("species")
 
     @property
+    def diffusive(self) -> bool:
+        """Whether the motion was seen to be diffusive; where not, only the upper limit holds."""
+        return self.base.attributes.get("diffusive")
+
+    @property
     def conductivity(self) -> float | None:
-        """Ionic conductivity in S/cm, if known."""
-        return self.base.attributes.get("conductivity_s_cm")
+        """Ionic conductivity in S/cm, where the motion is diffusive and the charge of the ion known."""
+        return self.base.attributes.get("conductivity_s_cm", None)
+
+    def scalars(self) -> dict[str, Any]:
+        """The scalars it was built from, as the functions of :mod:`aiida_lpsgb.analysis` take them."""
+        names = self.get_arraynames()
+        own = {"format_version", *(f"{self.array_prefix}{name}" for name in names)}
+        return {name: value for name, value in self.base.attributes.all.items() if name not in own}
 
 
-def _number(name: str, value: float | None, minimum: float | None = None) -> float | None:
-    if value is None:
-        if name.startswith("conductivity"):
-            return None
-        raise ValueError(f"{name} is missing")
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{name} is {number}, expected a finite number")
-    if minimum is not None and number < minimum:
-        raise ValueError(
-            f"{name} is {number}, expected a {'number of at least 0' if not minimum else 'positive number'}"
-        )
-    return number
-
-
-def _window(window_ps: Sequence[float]) -> list[float]:
-    first, last = (float(value) for value in window_ps)
-    if not (math.isfinite(first) and math.isfinite(last) and 0 <= first < last):
-        raise ValueError(f"window_ps is {first} to {last}, expected 0 ≤ first < last")
-    return [first, last]
+def _check_finite(name: str, value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, expected a finite number, or None where it is not known")
+    if isinstance(value, list | tuple):
+        for item in value:
+            _check_finite(name, item)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_finite(f"{name}.{key}", item)

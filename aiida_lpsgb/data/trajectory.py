@@ -1,4 +1,4 @@
-"""A molecular-dynamics trajectory in one compact file."""
+"""A molecular-dynamics trajectory, or a segment of one, in one compact file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm import Data
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
+from aiida_lpsgb.analysis.trajectory_file import VERSION
 
 _ENSEMBLES = ("nve", "nvt", "npt")
 
 
 class TrajectoryData(Data):
     """Unwrapped positions, cells and times of a run, or of some of its species.
+
+    A run in several jobs is several nodes, its segments: each holds the frames of its job alone. What reads a run takes
+    them as a namespace and joins them in the order of their keys, dropping a frame that a restart has repeated.
 
     Parameters
     ----------
@@ -39,9 +43,9 @@ class TrajectoryData(Data):
 
     Notes
     -----
-    Attributes to query: ``n_atoms``, ``n_frames``, ``species``, ``composition`` (atoms of each species),
-    ``frame_interval_fs``, ``duration_ps``, ``timestep_fs``, ``ensemble``, ``temperature_K``, ``truncated`` (why it is
-    shorter than meant, None if it is not).
+    Attributes to query: ``format_version`` (of the file), ``n_atoms``, ``n_frames``, ``species``, ``composition``
+    (atoms of each species), ``first_step``, ``last_step``, ``start_ps``, ``duration_ps``, ``frame_interval_fs``,
+    ``timestep_fs``, ``ensemble``, ``temperature_K``, ``truncated`` (why it is shorter than meant, None if it is not).
     """
 
     FILENAME = "trajectory.lpsgbtraj"
@@ -67,7 +71,7 @@ class TrajectoryData(Data):
             path = Path(trajectory)
             trajectory = Trajectory.load(path)
             self.base.repository.put_object_from_file(path, self.FILENAME)
-        self.base.attributes.set_many(_describe(trajectory))
+        self.base.attributes.set_many(_describe(trajectory) | {"format_version": VERSION})
         self.base.attributes.set_many(
             {"ensemble": ensemble, "temperature_K": temperature_K, "timestep_fs": timestep_fs}
         )
@@ -103,6 +107,9 @@ def _describe(trajectory: Trajectory) -> dict[str, Any]:
         "n_frames": trajectory.n_frames,
         "species": sorted(composition),
         "composition": {symbol: composition[symbol] for symbol in sorted(composition)},
+        "first_step": int(trajectory.steps[0]),
+        "last_step": int(trajectory.steps[-1]),
+        "start_ps": float(times[0]),
         "duration_ps": float(times[-1] - times[0]),
         "frame_interval_fs": float(times[1] - times[0]) * 1000 if len(times) > 1 else None,
         "truncated": trajectory.truncated,

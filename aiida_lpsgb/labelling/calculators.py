@@ -13,7 +13,7 @@ from ase.calculators.calculator import BaseCalculator
 
 
 @dataclass(frozen=True)
-class Engine:
+class Pretrained:
     """A calculator that has a name of its own.
 
     Attributes
@@ -32,17 +32,25 @@ class Engine:
 
 
 #: Pretrained potentials whose weights ship in their wheels.
-ENGINES = {
-    "sevennet": Engine("sevenn.calculator:SevenNetCalculator", "SevenNet-0", {"model": "7net-0", "device": "cpu"}),
-    "chgnet": Engine("chgnet.model.dynamics:CHGNetCalculator", "CHGNet", {"use_device": "cpu"}),
+PRETRAINED = {
+    "sevennet": Pretrained("sevenn.calculator:SevenNetCalculator", "SevenNet-0", {"model": "7net-0", "device": "cpu"}),
+    "chgnet": Pretrained("chgnet.model.dynamics:CHGNetCalculator", "CHGNet", {"use_device": "cpu"}),
 }
+
+#: Arguments that say where and how fast a calculator runs, and not what it finds: they are no part of the level.
+MACHINE_KEYWORDS = frozenset(
+    {
+        *("command", "device", "directory", "label", "logfile", "profile", "txt", "use_device"),
+        *("enable_cueq", "enable_flash", "enable_oeq", "n_threads", "nthreads", "num_threads"),
+    }
+)
 
 #: DFT-D3's forms of damping at short distances.
 DAMPINGS = ("d3bj", "d3mbj", "d3mzero", "d3op", "d3zero")
 
 
-def engine_of(calculator: str) -> Engine:
-    """Return the engine of a name, or of the import path of any ASE calculator.
+def find(calculator: str) -> Pretrained:
+    """Return the calculator of a name, or of the import path of any ASE calculator.
 
     Parameters
     ----------
@@ -54,15 +62,15 @@ def engine_of(calculator: str) -> Engine:
     ValueError
         If it is neither.
     """
-    if calculator in ENGINES:
-        return ENGINES[calculator]
+    if calculator in PRETRAINED:
+        return PRETRAINED[calculator]
     module, _, name = calculator.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise ValueError(
-            f"calculator is {calculator!r}, expected {', '.join(sorted(ENGINES))} or the import path module:Class of "
-            "an ASE calculator"
+            f"calculator is {calculator!r}, expected {', '.join(sorted(PRETRAINED))} or the import path module:Class "
+            "of an ASE calculator"
         )
-    return Engine(calculator, calculator)
+    return Pretrained(calculator, calculator)
 
 
 def check_dispersion(dispersion: Any) -> None:
@@ -90,6 +98,9 @@ def check_dispersion(dispersion: Any) -> None:
 def level_of_theory(parameters: Mapping[str, Any]) -> str:
     """Return the name that labels by these parameters go by.
 
+    It holds everything that a label depends on and nothing else: labels of one level may be mixed, whatever the machine
+    and the device they were computed on.
+
     Parameters
     ----------
     parameters
@@ -104,12 +115,17 @@ def level_of_theory(parameters: Mapping[str, Any]) -> str:
     given = parameters.get("level_of_theory")
     if given:
         return str(given)
-    engine = engine_of(parameters["calculator"])
-    changed = {key: value for key, value in parameters.get("keywords", {}).items() if engine.keywords.get(key) != value}
+    calculator = find(parameters["calculator"])
+    changed = {
+        key: value
+        for key, value in parameters.get("keywords", {}).items()
+        if key not in MACHINE_KEYWORDS and calculator.keywords.get(key) != value
+    }
     arguments = ", ".join(f"{key}={value!r}" for key, value in sorted(changed.items()))
-    name = f"{engine.level_of_theory}({arguments})" if arguments else engine.level_of_theory
+    name = f"{calculator.level_of_theory}({arguments})" if arguments else calculator.level_of_theory
     dispersion = parameters.get("dispersion")
-    return f"{name} + {dispersion['damping']}({dispersion['method']})" if dispersion else name
+    # The names of functionals are known in any case.
+    return f"{name} + {dispersion['damping']}({dispersion['method'].upper()})" if dispersion else name
 
 
 def build(parameters: Mapping[str, Any]) -> BaseCalculator:
@@ -146,17 +162,17 @@ def _correction(dispersion: Mapping[str, str]) -> BaseCalculator:
 
 
 def _base(parameters: Mapping[str, Any]) -> BaseCalculator:
-    engine = engine_of(parameters["calculator"])
-    module, _, name = engine.path.partition(":")
+    calculator = find(parameters["calculator"])
+    module, _, name = calculator.path.partition(":")
     try:
         factory = getattr(importlib.import_module(module), name)
     except ImportError as error:
-        hint = "; pip install 'aiida-lpsgb[labels]'" if parameters["calculator"] in ENGINES else ""
+        hint = "; pip install 'aiida-lpsgb[labels]'" if parameters["calculator"] in PRETRAINED else ""
         raise ValueError(f"calculator {parameters['calculator']}: {error}{hint}") from error
     except AttributeError as error:
         raise ValueError(f"calculator {parameters['calculator']}: {error}") from error
     try:
-        return factory(**{**engine.keywords, **parameters.get("keywords", {})})
+        return factory(**{**calculator.keywords, **parameters.get("keywords", {})})
     except Exception as error:
         # Any library may be behind the path, and what it raises is about these arguments.
         raise ValueError(f"calculator {parameters['calculator']} does not start: {error}") from error
@@ -164,7 +180,7 @@ def _base(parameters: Mapping[str, Any]) -> BaseCalculator:
 
 def versions(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the versions of ASE and of the distributions that hold the calculator."""
-    package = engine_of(parameters["calculator"]).path.partition(":")[0].partition(".")[0]
+    package = find(parameters["calculator"]).path.partition(":")[0].partition(".")[0]
     distributions = {"ase", *metadata.packages_distributions().get(package, [])}
     if parameters.get("dispersion"):
         distributions.add("dftd3")

@@ -31,6 +31,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
+import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -102,42 +104,80 @@ def _check_finite(index: int, what: str, value: Any, shape: tuple[int, ...]) -> 
     return array
 
 
-class _Ragged:
-    """Rows of one per-atom array, gathered configuration by configuration."""
+def _scratch() -> BinaryIO:
+    """Return a file without a name, which goes to disk when it grows."""
+    return tempfile.SpooledTemporaryFile(max_size=1 << 20)
 
-    def __init__(self, before: int) -> None:
-        self.rows: list[np.ndarray] = []
-        self.counts = [0] * before
+
+class _Column:
+    """Rows of one array, gathered on disk."""
+
+    def __init__(self) -> None:
+        self.n_rows = 0
+        self._file = _scratch()
+        self._form = np.empty((0,))
+
+    def append(self, rows: np.ndarray) -> None:
+        """Add rows; those of a wider type (longer words, more digits) widen what is there."""
+        if not self.n_rows:
+            self._form = np.empty((0, *rows.shape[1:]), rows.dtype)
+        elif rows.dtype != self._form.dtype:
+            self._widen(np.result_type(rows.dtype, self._form.dtype))
+        self._file.write(np.ascontiguousarray(rows, self._form.dtype).tobytes())
+        self.n_rows += len(rows)
+
+    def alike(self, rows: np.ndarray) -> bool:
+        """Whether these rows could stand beside the others."""
+        return self._form.shape[1:] == rows.shape[1:] and self._form.dtype.kind == rows.dtype.kind
+
+    def write(self, stream: BinaryIO) -> None:
+        """Write a whole `.npy` file."""
+        dtype = np.lib.format.dtype_to_descr(self._form.dtype)
+        header = {"descr": dtype, "fortran_order": False, "shape": (self.n_rows, *self._form.shape[1:])}
+        np.lib.format.write_array_header_1_0(stream, header)
+        self._file.seek(0)
+        shutil.copyfileobj(self._file, stream, 1 << 20)
+
+    def _widen(self, dtype: np.dtype) -> None:
+        narrow, self._file, old = self._file, _scratch(), self._form.dtype
+        narrow.seek(0)
+        while block := narrow.read(old.itemsize << 16):
+            self._file.write(np.frombuffer(block, old).astype(dtype).tobytes())
+        self._form = self._form.astype(dtype)
+
+
+class _Ragged:
+    """Rows of an array of which a configuration may have any number."""
+
+    def __init__(self, before: int = 0) -> None:
+        self.column = _Column()
+        self._ends = [0] * (before + 1)
 
     def add(self, rows: np.ndarray | None) -> None:
-        self.counts.append(0 if rows is None else len(rows))
         if rows is not None:
-            self.rows.append(rows)
+            self.column.append(rows)
+        self._ends.append(self.column.n_rows)
 
     def offsets(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.counts, dtype=np.int64)]).astype(np.int64)
-
-
-def _alike(left: np.ndarray, right: np.ndarray) -> bool:
-    return left.shape[1:] == right.shape[1:] and left.dtype.kind == right.dtype.kind
+        return np.array(self._ends, dtype=np.int64)
 
 
 class _Writer:
-    """Gathers images, checking each, and writes them at the end."""
+    """Checks images and gathers their arrays on disk; of each image it keeps a few numbers in memory."""
 
     def __init__(self) -> None:
-        self.numbers: list[np.ndarray] = []
-        self.positions: list[np.ndarray] = []
-        self.cells: list[np.ndarray] = []
-        self.pbc: list[np.ndarray] = []
-        self.labels: dict[str, list[np.ndarray | None]] = {name: [] for name in LABELS}
-        self.info: list[bytes] = []
+        self.sizes: list[int] = []
+        self.columns = {name: _Column() for name in ("numbers", "positions", "cells", "pbc", *LABELS.values())}
+        self.info = _Ragged()
         self.arrays: dict[str, _Ragged] = {}
+        self.n_with = dict.fromkeys(LABELS, 0)
+        self.n_labelled = 0
         self.compositions: set[tuple[tuple[str, int], ...]] = set()
-        self.max_grade: float | None = None
+        # Smallest and largest of what is known of the images.
+        self.ranges: dict[str, tuple[float, float]] = {}
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.sizes)
 
     def add(self, atoms: Atoms) -> None:
         index = len(self)
@@ -147,96 +187,85 @@ class _Writer:
             raise ContainerError(f"configuration {index} has no atoms")
         if (atoms.numbers < 1).any():
             raise ContainerError(f"configuration {index} has atoms of no element (symbol X)")
-        self.positions.append(_check_finite(index, "positions", atoms.positions, (len(atoms), 3)).copy())
-        self.cells.append(_check_finite(index, "cell vectors", atoms.cell.array, (3, 3)).copy())
+        self.columns["positions"].append(_check_finite(index, "positions", atoms.positions, (len(atoms), 3)))
+        self.columns["cells"].append(_check_finite(index, "cell vectors", atoms.cell.array, (3, 3))[None])
         if atoms.pbc.all() and abs(atoms.cell.volume) < 1e-6:
             raise ContainerError(f"configuration {index} is periodic and its cell has no volume")
-        self.numbers.append(atoms.numbers.astype(np.uint8))
-        self.pbc.append(np.array(atoms.pbc, dtype=bool))
+        self.columns["numbers"].append(atoms.numbers.astype(np.uint8))
+        self.columns["pbc"].append(np.array(atoms.pbc, dtype=bool)[None])
         self._add_labels(index, atoms)
         self._add_info(index, atoms.info)
         self._add_arrays(index, atoms)
         self.compositions.add(tuple(sorted(Counter(atoms.get_chemical_symbols()).items())))
+        self.sizes.append(len(atoms))
 
     def _add_labels(self, index: int, atoms: Atoms) -> None:
-        labels = labels_of(atoms)
-        for name, shape in (("energy", ()), ("forces", (len(atoms), 3)), ("stress", (6,))):
-            found = labels.get(name)
-            self.labels[name].append(None if found is None else _check_finite(index, name, found, shape).copy())
+        labels, shapes = labels_of(atoms), {"energy": (), "forces": (len(atoms), 3), "stress": (6,)}
+        for name, shape in shapes.items():
+            known = labels.get(name) is not None
+            value = _check_finite(index, name, labels[name], shape) if known else np.full(shape, np.nan)
+            self.columns[LABELS[name]].append(value if name == "forces" else value[None])
+            self.n_with[name] += known
+        if labels.get("energy") is not None:
+            self._extend("energy", float(labels["energy"]) / len(atoms))
+        if labels.get("forces") is not None:
+            self._extend("force", float(np.linalg.norm(labels["forces"], axis=1).max()))
+        self.n_labelled += labels.get("energy") is not None and labels.get("forces") is not None
 
     def _add_info(self, index: int, info: dict[str, Any]) -> None:
-        grade = info.get("mv_grade")
-        if grade is not None:
-            grade = float(_check_finite(index, "info['mv_grade']", grade, ()))
-            self.max_grade = grade if self.max_grade is None else max(grade, self.max_grade)
-        self.info.append(_encode_info(info))
+        if info.get("mv_grade") is not None:
+            self._extend("grade", float(_check_finite(index, "info['mv_grade']", info["mv_grade"], ())))
+        self.info.add(np.frombuffer(_encode_info(info), dtype=np.uint8))
+
+    def _extend(self, name: str, value: float) -> None:
+        low, high = self.ranges.get(name, (value, value))
+        self.ranges[name] = min(low, value), max(high, value)
 
     def _add_arrays(self, index: int, atoms: Atoms) -> None:
         found = {name: array for name, array in atoms.arrays.items() if name not in _OWN_ARRAYS}
         for name, rows in found.items():
             if rows.dtype.kind not in "biufU":
                 raise ContainerError(f"configuration {index}: array {name!r} is of type {rows.dtype}")
-            ragged = self.arrays.setdefault(name, _Ragged(before=index))
-            if ragged.rows and not _alike(rows, ragged.rows[0]):
+            column = self.arrays.setdefault(name, _Ragged(before=index)).column
+            if column.n_rows and not column.alike(rows):
                 raise ContainerError(f"configuration {index}: array {name!r} differs in type or shape from before")
         for name, ragged in self.arrays.items():
-            ragged.add(found[name].copy() if name in found else None)
+            ragged.add(found.get(name))
 
-    def members(self) -> Iterator[tuple[str, np.ndarray]]:
-        sizes = [len(numbers) for numbers in self.numbers]
-        yield "version", np.int64(VERSION)
-        yield "offsets", np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        yield "numbers", np.concatenate(self.numbers)
-        yield "positions", np.concatenate(self.positions)
-        yield "cells", np.array(self.cells)
-        yield "pbc", np.array(self.pbc)
-        for name, shapes in (
-            ("energy", [()] * len(self)),
-            ("forces", [(n, 3) for n in sizes]),
-            ("stress", [(6,)] * len(self)),
-        ):
-            values = self.labels[name]
-            if any(value is not None for value in values):
-                filled = [
-                    np.full(shape, np.nan) if value is None else value
-                    for value, shape in zip(values, shapes, strict=True)
-                ]
-                yield LABELS[name], np.concatenate(filled) if name == "forces" else np.array(filled)
-        yield "info", np.frombuffer(b"".join(self.info), dtype=np.uint8)
-        yield "info.offsets", np.concatenate([[0], np.cumsum([len(text) for text in self.info])]).astype(np.int64)
+    def members(self) -> Iterator[tuple[str, np.ndarray | _Column]]:
+        yield "version", np.array(VERSION, dtype=np.int64)
+        yield "offsets", np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
+        unlabelled = {LABELS[name] for name, count in self.n_with.items() if not count}
+        yield from ((name, column) for name, column in self.columns.items() if name not in unlabelled)
+        yield "info", self.info.column
+        yield "info.offsets", self.info.offsets()
         for name, ragged in sorted(self.arrays.items()):
-            yield f"arrays/{name}", np.concatenate(ragged.rows)
+            yield f"arrays/{name}", ragged.column
             yield f"arrays/{name}.offsets", ragged.offsets()
 
     def summary(self) -> dict[str, Any]:
-        sizes = [len(numbers) for numbers in self.numbers]
-        full = [
-            e is not None and f is not None for e, f in zip(self.labels["energy"], self.labels["forces"], strict=True)
-        ]
-        per_atom = [float(e) / n for e, n in zip(self.labels["energy"], sizes, strict=True) if e is not None]
-        forces = [float(np.linalg.norm(f, axis=1).max()) for f in self.labels["forces"] if f is not None]
         summary = {
             "count": len(self),
-            "n_atoms": sum(sizes),
-            "n_atoms_min": min(sizes),
-            "n_atoms_max": max(sizes),
+            "n_atoms": sum(self.sizes),
+            "n_atoms_min": min(self.sizes),
+            "n_atoms_max": max(self.sizes),
             "formulae": sorted(Formula.from_dict(dict(counts)).format("hill") for counts in self.compositions),
             "species": sorted({symbol for counts in self.compositions for symbol, _ in counts}),
-            "labelled": all(full),
-            "n_labelled": sum(full),
-            "has_stress": all(stress is not None for stress in self.labels["stress"]),
+            "labelled": self.n_labelled == len(self),
+            "n_labelled": self.n_labelled,
+            "has_stress": self.n_with["stress"] == len(self),
         }
-        if per_atom:
-            summary |= {"energy_min_ev_atom": min(per_atom), "energy_max_ev_atom": max(per_atom)}
-        if forces:
-            summary["force_max_ev_angstrom"] = max(forces)
-        if self.max_grade is not None:
-            summary["max_grade"] = self.max_grade
+        if "energy" in self.ranges:
+            summary["energy_min_ev_atom"], summary["energy_max_ev_atom"] = self.ranges["energy"]
+        if "force" in self.ranges:
+            summary["force_max_ev_angstrom"] = self.ranges["force"][1]
+        if "grade" in self.ranges:
+            summary["max_grade"] = self.ranges["grade"][1]
         return summary
 
 
 def write(handle: BinaryIO, images: Iterable[Atoms]) -> dict[str, Any]:
-    """Write images to one file. Equal images give equal bytes.
+    """Write images to one file, in bounded memory. Equal images give equal bytes.
 
     Parameters
     ----------
@@ -268,7 +297,10 @@ def write(handle: BinaryIO, images: Iterable[Atoms]) -> dict[str, Any]:
             # The default depends on the platform, and would change the bytes.
             member.create_system = 3
             with archive.open(member, "w", force_zip64=True) as stream:
-                np.lib.format.write_array(stream, np.asarray(array), version=(1, 0), allow_pickle=False)
+                if isinstance(array, _Column):
+                    array.write(stream)
+                else:
+                    np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
     return writer.summary()
 
 
@@ -331,6 +363,11 @@ class Reader:
     def _whole(self, name: str) -> np.ndarray:
         member = self._members[name]
         return member.read(self._handle, 0, member.shape[0])
+
+    @property
+    def pbc(self) -> np.ndarray:
+        """Periodicity of all configurations, of shape ``(n, 3)``."""
+        return self._whole("pbc")
 
     def __len__(self) -> int:
         return len(self._offsets) - 1

@@ -1,9 +1,9 @@
 """Label images one after the other, and keep each label as soon as it is there.
 
 Labels are kept as JSON lines, one an image: ``index`` (from 0), ``energy`` (eV), ``forces`` (eV/Å) and ``stress``
-(eV/Å³, xx yy zz yz xz xy) where the calculator has one, ``seconds``; or ``index`` and ``error``, why there is no label.
-Numbers are written so that they are read back exactly. Lines that are not labels, such as one cut short, are passed
-over.
+(eV/Å³, xx yy zz yz xz xy) where the calculator has one, ``seconds``; or ``index`` and why there is no label: ``error``
+if the calculator failed, which it may not do another time, ``refused`` if what it found cannot be a label. Numbers are
+written so that they are read back exactly. Lines that are not labels, such as one cut short, are passed over.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 import numpy as np
@@ -37,16 +37,22 @@ class Label:
         Why there is no label, empty with one.
     seconds
         Time it took.
+    refused
+        Whether there is no label because of what was found, so that there is none another time either.
     """
 
     index: int
     values: dict[str, Any]
     error: str = ""
     seconds: float = 0.0
+    refused: bool = False
 
     def to_line(self) -> str:
         """Return the JSON line."""
-        outcome = {"error": self.error} if self.error else {k: np.asarray(v).tolist() for k, v in self.values.items()}
+        if self.error:
+            outcome: dict[str, Any] = {"refused" if self.refused else "error": self.error}
+        else:
+            outcome = {key: np.asarray(value).tolist() for key, value in self.values.items()}
         return json.dumps({"index": self.index, **outcome, "seconds": round(self.seconds, 3)}) + "\n"
 
     @classmethod
@@ -64,7 +70,12 @@ class Label:
         values = {key: np.array(content[key]) for key in ("energy", "forces", "stress") if key in content}
         if "energy" in values:
             values["energy"] = float(values["energy"])
-        return cls(content["index"], values, content.get("error", ""), content.get("seconds", 0.0))
+        error = content.get("error") or content.get("refused", "")
+        return cls(content["index"], values, error, content.get("seconds", 0.0), "refused" in content)
+
+
+class Refused(ValueError):
+    """What a calculator found cannot be a label."""
 
 
 def compute(calculator: BaseCalculator, atoms: Atoms, max_force: float = MAX_FORCE) -> dict[str, Any]:
@@ -86,7 +97,7 @@ def compute(calculator: BaseCalculator, atoms: Atoms, max_force: float = MAX_FOR
 
     Raises
     ------
-    ValueError
+    Refused
         If a value is not finite, or a force too large.
     """
     copy = atoms.copy()
@@ -97,13 +108,31 @@ def compute(calculator: BaseCalculator, atoms: Atoms, max_force: float = MAX_FOR
     if copy.pbc.all():
         with contextlib.suppress(NotImplementedError):
             values["stress"] = np.asarray(copy.get_stress(), dtype=float)
+    check(values, max_force)
+    return values
+
+
+def check(values: Mapping[str, Any], max_force: float = MAX_FORCE) -> None:
+    """Refuse what cannot be a label.
+
+    Parameters
+    ----------
+    values
+        ``energy`` in eV, ``forces`` in eV/Å of shape ``(n, 3)`` and perhaps ``stress``.
+    max_force
+        Largest length of a force to accept, eV/Å.
+
+    Raises
+    ------
+    Refused
+        If a value is not finite, or a force too large.
+    """
     bad = [name for name, value in values.items() if not np.isfinite(value).all()]
     if bad:
-        raise ValueError(f"{' and '.join(bad)} not finite")
+        raise Refused(f"{' and '.join(bad)} not finite")
     largest = float(np.linalg.norm(values["forces"], axis=1).max())
     if largest > max_force:
-        raise ValueError(f"a force of {largest:.3g} eV/Å, above max_force_ev_angstrom {max_force:g}")
-    return values
+        raise Refused(f"a force of {largest:.3g} eV/Å, above max_force_ev_angstrom {max_force:g}")
 
 
 def label(
@@ -142,13 +171,15 @@ def label(
         if seconds is not None and start - begin + longest > seconds:
             return
         try:
-            values, error = compute(calculator, atoms, max_force), ""
+            outcome = Label(index, compute(calculator, atoms, max_force))
+        except Refused as refusal:
+            outcome = Label(index, {}, str(refusal), refused=True)
         except Exception as failure:
             # Calculators raise anything at all, and an image that cannot be labelled must not cost the others.
-            values, error = {}, f"{type(failure).__name__}: {failure}".strip(": ")
+            outcome = Label(index, {}, f"{type(failure).__name__}: {failure}".strip(": "))
         took = time.monotonic() - start
         longest = max(longest, took)
-        yield Label(index, values, error, took)
+        yield replace(outcome, seconds=took)
 
 
 def read(stream: TextIO) -> dict[int, Label]:

@@ -10,28 +10,13 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from aiida_lpsgb.mtp import _core
+from aiida_lpsgb.mtp.configurations import types_of
 from aiida_lpsgb.mtp.potential import MTP
 
-__all__ = ["Engine", "MTPCalculator", "types_of"]
+__all__ = ["Engine", "MTPCalculator"]
 
 # The engine orders a virial as LAMMPS does: xx yy zz xy xz yz.
 _TO_VOIGT = [0, 1, 2, 5, 4, 3]
-
-
-def types_of(atoms: Atoms, species: Sequence[str]) -> np.ndarray:
-    """MTP types (n,) of atoms.
-
-    Raises
-    ------
-    ValueError
-        When an atom's symbol is not among `species`.
-    """
-    order = {symbol: index for index, symbol in enumerate(species)}
-    symbols = atoms.get_chemical_symbols()
-    missing = sorted(set(symbols) - set(order))
-    if missing:
-        raise ValueError(f"species {', '.join(missing)} not among the potential's {', '.join(species)}")
-    return np.array([order[symbol] for symbol in symbols], dtype=np.int32)
 
 
 class Engine:

@@ -1,6 +1,7 @@
-"""The program ``lpsgb-mlp``: MLIP-2's ``mlp`` sub-commands, options, files and printed reports.
+"""The sub-commands of ``lpsgb-mlp`` that train and make potentials, as MLIP-2's ``mlp`` has them.
 
-Potentials and configurations name species by numbers, so none of the commands needs chemical symbols.
+The program itself, with the others, is ``src/mlp.cpp``, which starts this module. Potentials and configurations name
+species by numbers, so none of the commands needs chemical symbols.
 """
 
 from __future__ import annotations
@@ -30,13 +31,6 @@ def _not_negative(text: str) -> float:
     value = float(text)
     if not (math.isfinite(value) and value >= 0):
         raise argparse.ArgumentTypeError(f"a number that is not negative is needed, got {text}")
-    return value
-
-
-def _above_one(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value > 1):
-        raise argparse.ArgumentTypeError(f"a number above 1 is needed, got {text}")
     return value
 
 
@@ -94,6 +88,7 @@ def _say(text: str) -> None:
 def _train(args: argparse.Namespace) -> None:
     from dataclasses import replace
 
+    from aiida_lpsgb.mtp.configurations import structure_of
     from aiida_lpsgb.mtp.errors import evaluate_errors
     from aiida_lpsgb.mtp.training import Weights, train
 
@@ -102,7 +97,7 @@ def _train(args: argparse.Namespace) -> None:
     validation = _read(args.valid_cfgs, species) if args.valid_cfgs else None
     _say(f"MTPR from {args.potential}, Database: {args.train_set}")
     if args.update_mindist:
-        shortest = min(map(_shortest_distance, images))
+        shortest = min(structure_of(atoms, species).shortest_distance() for atoms in images)
         _say(f"Found configuration with mindist={shortest:g}, MTP's mindist will be decreased")
         mtp = replace(mtp, min_distance=0.99 * shortest)
     weights = Weights(args.energy_weight, args.force_weight, args.stress_weight, args.scale_by_force, args.weighting)
@@ -121,13 +116,14 @@ def _train(args: argparse.Namespace) -> None:
         images,
         species,
         weights=weights,
-        image_weights=_image_weights(images, args.weight_feature),
+        image_weights=_image_weights(images, args.weight_feature, args.bootstrap_seed),
         regularisation=args.l2,
         max_iter=args.max_iter,
         tolerance=args.bfgs_conv_tol,
         seed=args.seed,
         threads=args.threads,
-        same_init=args.init_params == "same",
+        starts=1 if args.skip_preinit else args.starts,
+        init=args.init_params,
         progress=progress,
     )
     _say("BFGS ended due to small decr. of the loss" if result.converged else "step limit reached")
@@ -145,135 +141,18 @@ def _write_potential(mtp, path: str) -> None:
     os.replace(temporary, path)
 
 
-def _image_weights(images: list, feature: str | None) -> list[float] | None:
-    """Weights that the configurations carry as a feature, 1 where they do not."""
-    if feature is None:
-        return None
+def _image_weights(images: list, feature: str | None, bootstrap_seed: int | None) -> list[float]:
+    """Weights that the configurations carry as a feature, 1 where they do not, times how often each is drawn."""
+    from aiida_lpsgb.mtp.training import bootstrap_weights
+
+    drawn = [1.0] * len(images) if bootstrap_seed is None else bootstrap_weights(len(images), bootstrap_seed)
     try:
-        return [float(atoms.info.get("features", {}).get(feature, 1.0)) for atoms in images]
+        return [
+            float(count) * float(atoms.info.get("features", {}).get(feature, 1.0))
+            for atoms, count in zip(images, drawn, strict=True)
+        ]
     except ValueError:
         raise ValueError(f"the feature {feature} of a configuration is not a number") from None
-
-
-def _calc_errors(args: argparse.Namespace) -> None:
-    from aiida_lpsgb.mtp.errors import evaluate_errors
-
-    mtp, species = _potential(args.potential)
-    images = _read(args.configurations, species)
-    _say(f"MTPR from {args.potential}, Database: {args.configurations}")
-    _say(f"\n\t\t* * * TRAIN ERRORS * * *\n\n{evaluate_errors(mtp, images, species)}")
-
-
-def _calc_efs(args: argparse.Namespace) -> None:
-    from ase.calculators.singlepoint import SinglePointCalculator
-
-    from aiida_lpsgb.mtp.calculator import Engine
-    from aiida_lpsgb.mtp.configurations import write_cfg
-
-    mtp, species = _potential(args.potential)
-    engine = Engine(mtp, species)
-    images = _read(args.input, species)
-    for atoms in images:
-        found = engine.evaluate(atoms)
-        found.pop("energies")
-        atoms.calc = SinglePointCalculator(atoms, **found)
-        atoms.info.setdefault("features", {})["EFS_by"] = f"MTP{len(mtp.moment_mapping) + 1}"
-    write_cfg(args.output, images, species)
-
-
-def _calc_grade(args: argparse.Namespace) -> None:
-    from dataclasses import replace
-
-    from aiida_lpsgb.mtp.configurations import write_cfg
-    from aiida_lpsgb.mtp.selection import ActiveSet
-
-    mtp, species = _potential(args.potential)
-    _say(f"MTPR from {args.potential}, train: {args.train_set}, input: {args.input}")
-    if args.load_als:
-        active = replace(ActiveSet.read(args.load_als, species), weighting=args.weighting, threads=args.threads)
-        if active.mtp != mtp:
-            raise ValueError(f"the active set {args.load_als} is that of another potential than {args.potential}")
-    else:
-        active = ActiveSet(mtp, species, _mode(args), args.init_threshold, args.weighting, args.threads)
-        active.extend(_read(args.train_set, species), args.select_threshold, args.swap_threshold)
-        active.write(args.als_filename)
-        _say(f'MLIP: Selection: state saved to "{args.als_filename}"')
-    images = _read(args.input, species)
-    for atoms, grade in zip(images, active.grade(images), strict=True):
-        atoms.info["mv_grade"] = float(grade)
-        if active.mode == "neighborhood":
-            atoms.set_array("nbh_grades", active.neighbourhood_grades(atoms))
-    write_cfg(args.output, images, species)
-
-
-def _select_add(args: argparse.Namespace) -> None:
-    from aiida_lpsgb.mtp.configurations import write_cfg
-    from aiida_lpsgb.mtp.selection import select_add
-
-    for read in (args.train_set, args.candidates):
-        for written in (args.output, args.selected_filename, args.als_filename):
-            if os.path.realpath(read) == os.path.realpath(written):
-                raise ValueError(f"{read} would be overwritten; see --selected-filename")
-    mtp, species = _potential(args.potential)
-    _say(f"MTPR from {args.potential}, traning set: {args.train_set}, add from set: {args.candidates}")
-    train, candidates = _read(args.train_set, species), _read(args.candidates, species)
-    _say(f"loading training set... done\n{len(train)} configurations found in the training set")
-    found = select_add(
-        mtp,
-        train,
-        candidates,
-        species,
-        mode=_mode(args),
-        init_threshold=args.init_threshold,
-        select_threshold=args.select_threshold,
-        swap_threshold=args.swap_threshold,
-        swap_limit=args.selection_limit or None,
-        weighting=args.weighting,
-        threads=args.threads,
-    )
-    if args.selection_limit:
-        _say(f"Swap limit = {args.selection_limit}")
-    _say(f"{sum(atoms is not None for atoms in found.active_set.images)} configurations selected from both sets")
-    _say(f"new configuration count = {len(candidates)}\nTS increased by {len(found.added)} configs")
-    write_cfg(args.output, [candidates[index] for index in found.added], species)
-    found.active_set.write(args.als_filename)
-    _say(f'MLIP: Selection: state saved to "{args.als_filename}"')
-    write_cfg(args.selected_filename, found.active_set.selected, species)
-    _say(f'MLIP: Selection: training set saved to "{args.selected_filename}"')
-
-
-def _mode(args: argparse.Namespace) -> str:
-    if not args.nbh_weight and not args.energy_weight:
-        raise ValueError("--energy-weight=0 needs --nbh-weight=1: there would be nothing to select by")
-    return "neighborhood" if args.nbh_weight else "configuration"
-
-
-def _mindist(args: argparse.Namespace) -> None:
-    from ase.data import chemical_symbols
-
-    from aiida_lpsgb.mtp.configurations import write_cfg
-
-    species = list(chemical_symbols[1:])
-    images = _read(args.configurations, species)
-    distances = [_shortest_distance(atoms) for atoms in images]
-    if not args.no_overwrite:
-        for atoms, distance in zip(images, distances, strict=True):
-            atoms.info.setdefault("features", {})["mindist"] = f"{distance:.6f}"
-        write_cfg(args.configurations, images, species)
-    _say(f"Global mindist: {min(distances):g}")
-
-
-def _shortest_distance(atoms) -> float:
-    """Shortest distance between two atoms, images included; infinite for a lone atom."""
-    from ase.neighborlist import neighbor_list
-
-    cutoff = 2.0
-    while cutoff < 200.0:
-        distances = neighbor_list("d", atoms, cutoff)
-        if len(distances):
-            return float(distances.min())
-        cutoff *= 2.0
-    return math.inf
 
 
 def _init(args: argparse.Namespace) -> None:
@@ -295,21 +174,6 @@ def _init(args: argparse.Namespace) -> None:
     _say(f"level {args.level}: {mtp.n_parameters} parameters, {len(mtp.moment_mapping)} basis functions")
 
 
-def _add_selection_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--init-threshold", type=_positive, default=1e-5, metavar="X", help="default 1e-5")
-    parser.add_argument("--select-threshold", type=_above_one, default=1.1, metavar="X", help="default 1.1")
-    parser.add_argument("--swap-threshold", type=_above_one, default=1.0000001, metavar="X", help="default 1.0000001")
-    parser.add_argument(
-        "--nbh-weight", type=_not_negative, default=0.0, metavar="X", help="if not 0, select by neighbourhoods"
-    )
-    parser.add_argument(
-        "--energy-weight", type=float, choices=(0.0, 1.0), default=1.0, help="0 beside --nbh-weight, as MLIP-2 needs it"
-    )
-    parser.add_argument("--als-filename", "--mvs-filename", default="state.als", metavar="FILE", help="state to write")
-    parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
-    parser.add_argument("--threads", type=_threads, default=_default_threads(), metavar="N")
-
-
 def _add_train(commands) -> None:
     parser = commands.add_parser("train", help="fit a potential", description="Fit a potential to configurations.")
     parser.add_argument("potential", help="potential to start from (.mtp)")
@@ -323,53 +187,34 @@ def _add_train(commands) -> None:
     parser.add_argument("--curr-pot-name", metavar="FILE", help="save the potential there in each iteration")
     parser.add_argument("--trained-pot-name", default="Trained.mtp_", metavar="FILE", help="default Trained.mtp_")
     parser.add_argument(
-        "--bfgs-conv-tol", type=_not_negative, default=1e-3, metavar="X", help="smallest relative fall in 10 iterations"
+        "--bfgs-conv-tol",
+        type=_not_negative,
+        default=2e-4,
+        metavar="X",
+        help="smallest relative fall in 10 iterations, default 2e-4",
     )
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
     parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
     parser.add_argument(
         "--l2", type=_not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares, default 0"
     )
-    parser.add_argument("--init-params", choices=("random", "same"), default="same", help="default same")
-    parser.add_argument("--skip-preinit", action="store_true", help="accepted for compatibility; there is none")
+    parser.add_argument(
+        "--init-params", choices=("random", "same"), help="radial coefficients of pairs of species; default: by turns"
+    )
+    parser.add_argument(
+        "--starts", type=_threads, default=16, metavar="N", help="random starts, of which the best goes on, default 16"
+    )
+    parser.add_argument("--skip-preinit", action="store_true", help="only one start, as --starts=1")
     parser.add_argument("--update-mindist", action="store_true", help="set min_dist to 0.99 of the shortest distance")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the initial coefficients, default 0")
+    parser.add_argument(
+        "--bootstrap-seed",
+        type=_count,
+        metavar="N",
+        help="train on as many configurations as there are, drawn with replacement by this seed (for a committee)",
+    )
     parser.add_argument("--threads", type=_threads, default=_default_threads(), metavar="N")
     parser.set_defaults(run=_train)
-
-
-def _add_evaluation(commands) -> None:
-    parser = commands.add_parser("calc-errors", help="compare a potential with labelled configurations")
-    parser.add_argument("potential")
-    parser.add_argument("configurations")
-    parser.set_defaults(run=_calc_errors)
-    parser = commands.add_parser("calc-efs", help="calculate energies, forces and stresses")
-    parser.add_argument("potential")
-    parser.add_argument("input")
-    parser.add_argument("output")
-    parser.set_defaults(run=_calc_efs)
-    parser = commands.add_parser("mindist", help="find the shortest distance, and write it to the configurations")
-    parser.add_argument("configurations")
-    parser.add_argument("--no-overwrite", action="store_true")
-    parser.set_defaults(run=_mindist)
-
-
-def _add_selection(commands) -> None:
-    parser = commands.add_parser("calc-grade", help="grade configurations by the active set of a training set")
-    for name in ("potential", "train_set", "input", "output"):
-        parser.add_argument(name)
-    _add_selection_options(parser)
-    parser.add_argument("--load-als", metavar="FILE", help="grade by this active set instead of selecting one")
-    parser.set_defaults(run=_calc_grade)
-    parser = commands.add_parser("select-add", help="select configurations that a training set should be extended by")
-    for name in ("potential", "train_set", "candidates", "output"):
-        parser.add_argument(name)
-    _add_selection_options(parser)
-    parser.add_argument(
-        "--selected-filename", default="selected.cfg", metavar="FILE", help="active set's configurations"
-    )
-    parser.add_argument("--selection-limit", type=_count, default=0, metavar="N", help="largest number of exchanges")
-    parser.set_defaults(run=_select_add)
 
 
 def _add_init(commands) -> None:
@@ -389,8 +234,17 @@ def _add_init(commands) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="lpsgb-mlp", description="Train, grade and select with moment tensor potentials.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for add in (_add_train, _add_evaluation, _add_selection, _add_init):
+    for add in (_add_train, _add_init):
         add(commands)
+    # For the list of commands; the program answers these itself.
+    for name, text in {
+        "calc-errors": "compare a potential with labelled configurations",
+        "calc-efs": "calculate energies, forces and stresses",
+        "mindist": "find the shortest distance, and write it to the configurations",
+        "calc-grade": "grade configurations by the active set of a training set",
+        "select-add": "select configurations that a training set should be extended by",
+    }.items():
+        commands.add_parser(name, help=text, add_help=False)
     return parser
 
 
@@ -407,7 +261,10 @@ def main(argv: Iterable[str] | None = None) -> int:
     int
         0, or 1 after an error, which is printed as one line on the standard error.
     """
-    args = _parser().parse_args(None if argv is None else list(argv))
+    parser = _parser()
+    args = parser.parse_args(None if argv is None else list(argv))
+    if "run" not in args:
+        parser.error(f"{args.command} is a command of the program lpsgb-mlp")
     try:
         args.run(args)
     except (ValueError, OSError, MemoryError) as error:

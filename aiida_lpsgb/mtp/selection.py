@@ -16,40 +16,37 @@ References
 
 from __future__ import annotations
 
-import copy
-import io
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
 
-from aiida_lpsgb.mtp import _training
-from aiida_lpsgb.mtp.calculator import Engine
-from aiida_lpsgb.mtp.configurations import CFGFormatError, format_cfg, parse_cfg
+from aiida_lpsgb.mtp import _tools
+from aiida_lpsgb.mtp.configurations import atoms_of, structure_of
 from aiida_lpsgb.mtp.potential import MTP
 
 __all__ = ["ALSFormatError", "ActiveSet", "Selection", "select_add"]
 
-_MODES = {"configuration": (0.0, 1.0, 0.0, 0.0), "neighborhood": (1.0, 0.0, 0.0, 0.0)}
+_MODES = ("configuration", "neighborhood")
+_WEIGHTINGS = ("vibrations", "molecules", "structures")
+# Rows that are held at a time, where a configuration has not more of them.
+_BLOCK = 4096
 # Rows among which exchanges are made between two looks at all rows: as many as fit into a processor's cache.
 _SUBSET = 2500
-# Exchanges that gain less wait for the others: a row outside the subset may gain more.
-_LARGE_GAIN = 2.0
-_WEIGHTINGS = {"vibrations": -1, "molecules": 0, "structures": -1}
 
 
 class ALSFormatError(ValueError):
     """An active set's file is broken; the message names the file and the reason."""
 
 
-@dataclass
 class ActiveSet:
     r"""The rows that a potential's training set spans.
 
-    Attributes
+    Parameters
     ----------
     mtp
         The potential whose derivatives the rows are.
@@ -57,75 +54,66 @@ class ActiveSet:
         Chemical symbols in the order of the potential's types.
     mode
         ``configuration`` (rows are means over a configuration's atoms) or ``neighborhood`` (one row for each atom).
-    matrix, inverse
-        A and its inverse (p, p); a row of A that was never selected is that of :math:`\varepsilon I`.
-    images
-        The configuration of each row, None where it was never selected.
     init_threshold
-        ε.
+        The :math:`\varepsilon` of the identity that it begins with.
+    weighting
+        ``vibrations`` and ``structures``: rows of configurations are means over the atoms; ``molecules``: sums.
     threads
         Number of threads that evaluate rows.
     """
 
-    mtp: MTP
-    species: list[str]
-    mode: str = "configuration"
-    init_threshold: float = 1e-5
-    weighting: str = "vibrations"
-    threads: int = 1
-    matrix: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
-    inverse: np.ndarray = field(default=None, repr=False)  # type: ignore[assignment]
-    images: list[Atoms | None] = field(default=None, repr=False)  # type: ignore[assignment]
+    def __init__(
+        self,
+        mtp: MTP,
+        species: Sequence[str],
+        mode: str = "configuration",
+        init_threshold: float = 1e-5,
+        weighting: str = "vibrations",
+        threads: int = 1,
+    ):
+        if mode not in _MODES:
+            raise ValueError(f"mode should be one of {', '.join(_MODES)}, got {mode!r}")
+        if weighting not in _WEIGHTINGS:
+            raise ValueError(f"weighting should be one of {', '.join(_WEIGHTINGS)}, got {weighting!r}")
+        if len(species) != mtp.n_species:
+            raise ValueError(f"the potential has {mtp.n_species} species, got {', '.join(species) or 'none'}")
+        self.mtp, self.species, self.mode = mtp, list(species), mode
+        self._selection = _tools.Selection(
+            mtp.to_string(), mode == "neighborhood", weighting == "molecules", init_threshold, threads
+        )
+        self._images: list[Atoms] = []
 
-    def __post_init__(self):
-        if self.mode not in _MODES:
-            raise ValueError(f"mode should be one of {', '.join(_MODES)}, got {self.mode!r}")
-        if self.weighting not in _WEIGHTINGS:
-            raise ValueError(f"weighting should be one of {', '.join(_WEIGHTINGS)}, got {self.weighting!r}")
-        if self.threads < 1:
-            raise ValueError(f"at least one thread is needed, got {self.threads}")
-        if not (np.isfinite(self.init_threshold) and self.init_threshold > 0):
-            raise ValueError(f"init_threshold should be positive, got {self.init_threshold}")
-        # An engine is for one thread at a time.
-        self._engines = [Engine(self.mtp, self.species) for _ in range(self.threads)]
-        size = self.mtp.n_parameters
-        if self.matrix is None:
-            self.matrix = self.init_threshold * np.eye(size)
-            self.inverse = np.eye(size) / self.init_threshold
-            self.images = [None] * size
+    @property
+    def matrix(self) -> np.ndarray:
+        """A (p, p); a row that was never selected is that of the identity's multiple."""
+        return self._selection.matrix
+
+    @property
+    def inverse(self) -> np.ndarray:
+        """The inverse of A (p, p)."""
+        return self._selection.inverse_columns.T
+
+    @property
+    def images(self) -> list[Atoms | None]:
+        """The configuration of each row, None where it was never selected."""
+        return [None if owner < 0 else self._images[owner] for owner in self._selection.owners]
 
     @property
     def selected(self) -> list[Atoms]:
         """The configurations of the active set, each once, in the order of their first rows."""
-        return list({id(atoms): atoms for atoms in self.images if atoms is not None}.values())
+        return [self._images[owner] for owner in dict.fromkeys(self._selection.owners) if owner >= 0]
 
     def rows(self, atoms: Atoms) -> np.ndarray:
         """Rows of a configuration: (1, p), or (n, p) for neighbourhoods."""
-        return self._rows(atoms, self._engines[0])
-
-    def _rows(self, atoms: Atoms, engine: Engine) -> np.ndarray:
-        rows = engine.rows(atoms)
-        if self.mode == "neighborhood":
-            return rows
-        return rows.sum(axis=0, keepdims=True) * float(len(atoms)) ** _WEIGHTINGS[self.weighting]
-
-    def _all_rows(self, images: Sequence[Atoms]) -> list[np.ndarray]:
-        """Rows of many configurations; each thread takes every so many of them."""
-        if self.threads == 1:
-            return [self.rows(atoms) for atoms in images]
-
-        def share(number: int) -> list[np.ndarray]:
-            return [self._rows(atoms, self._engines[number]) for atoms in images[number :: self.threads]]
-
-        found: list[np.ndarray] = [None] * len(images)  # type: ignore[list-item]
-        with ThreadPoolExecutor(self.threads) as pool:
-            for number, rows in enumerate(pool.map(share, range(self.threads))):
-                found[number :: self.threads] = rows
-        return found
+        return self._selection.rows(structure_of(atoms, self.species))
 
     def grade(self, images: Iterable[Atoms]) -> np.ndarray:
         """Extrapolation grades (number of configurations,); that of a configuration is the largest of its rows."""
-        return np.array([self._grades(rows).max() for rows in self._all_rows(list(images))])
+        structures = [structure_of(atoms, self.species) for atoms in images]
+        grades = self._selection.grades(structures)
+        if self.mode == "configuration" or not structures:
+            return grades
+        return np.maximum.reduceat(grades, np.cumsum([0, *(len(s.types) for s in structures[:-1])]))
 
     def neighbourhood_grades(self, atoms: Atoms) -> np.ndarray:
         """Extrapolation grade (n,) of each atom's neighbourhood.
@@ -137,7 +125,7 @@ class ActiveSet:
         """
         if self.mode != "neighborhood":
             raise ValueError("neighbourhoods are graded by an active set in the mode 'neighborhood'")
-        return self._grades(self.rows(atoms))
+        return self._selection.grades([structure_of(atoms, self.species)])
 
     def extend(
         self,
@@ -147,6 +135,8 @@ class ActiveSet:
         swap_limit: int | None = None,
     ) -> int:
         """Exchange rows for those of further configurations until the volume is maximal.
+
+        The configurations' rows are made anew for each look at them, so that few are held at a time.
 
         Parameters
         ----------
@@ -164,64 +154,19 @@ class ActiveSet:
         int
             Number of exchanges.
         """
-        for name, value in (("select_threshold", select_threshold), ("swap_threshold", swap_threshold)):
-            if not value > 1:
-                raise ValueError(f"{name} should be above 1, got {value}")
-        if not images:
-            return 0
-        blocks = self._all_rows(images)
-        owners = [atoms for atoms, block in zip(images, blocks, strict=True) for _ in block]
-        rows = np.concatenate(blocks)
-        if not np.isfinite(rows).all():
-            raise ValueError("the derivatives of a configuration are not finite")
-        return self._exchange(rows, owners, select_threshold, swap_threshold, swap_limit)
-
-    def _exchange(self, rows, owners, select_threshold, swap_threshold, swap_limit) -> int:
-        """Exchange among the most extrapolating rows until none of all rows is left to exchange."""
-        limit = swap_limit if swap_limit is not None else 2**62
-        threshold, count = max(select_threshold, swap_threshold), 0
-        gain = _LARGE_GAIN if len(rows) > _SUBSET else 0.0
-        while count < limit:
-            grades = self._grades(rows)
-            if not grades.max() > threshold:
-                break
-            threshold = swap_threshold
-            gain = gain if grades.max() > gain else 0.0
-            top = np.argsort(-grades, kind="stable")[:_SUBSET]
-            swaps = _training.exchange(rows[top] @ self.inverse, max(threshold, gain), limit - count)
-            if not swaps and not gain:  # by rounding
-                break
-            gain = gain if swaps else 0.0
-            for candidate, old in swaps:
-                new = top[candidate]
-                rows[new], self.matrix[old] = self.matrix[old].copy(), rows[new].copy()
-                owners[new], self.images[old] = self.images[old], owners[new]
-            self.inverse = np.linalg.inv(self.matrix)
-            count += len(swaps)
-        return count
-
-    def _grades(self, rows: np.ndarray, block: int = 4096) -> np.ndarray:
-        blocks = [rows[first : first + block] @ self.inverse for first in range(0, len(rows), block)]
-        return np.concatenate([np.abs(found, out=found).max(axis=1) for found in blocks])
+        structures, first = [structure_of(atoms, self.species) for atoms in images], len(self._images)
+        self._images.extend(images)
+        limit = -1 if swap_limit is None else swap_limit
+        return self._selection.extend(structures, first, select_threshold, swap_threshold, limit, _SUBSET, _BLOCK)
 
     def write(self, path: str | os.PathLike) -> None:
         """Write the active set as MLIP-2's ``.als`` file."""
-        types = {symbol: index for index, symbol in enumerate(self.species)}
-        numbers: dict[int, int] = {}
-        for atoms in self.images:
-            numbers.setdefault(id(atoms), len(numbers))
-        size = len(self.images)
-        with open(path, "wb") as stream:
-            stream.write(self.mtp.to_string().encode() + b"\n^")
-            stream.write(np.array(_MODES[self.mode]).tobytes() + b"\n#")
-            stream.write(np.ascontiguousarray(self.matrix).tobytes())
-            stream.write(np.ascontiguousarray(self.inverse.T).tobytes() + b"\n")
-            stream.write("".join(f"{k} {numbers[id(self.images[k])]}\n" for k in range(size)).encode())
-            for atoms in {id(atoms): atoms for atoms in self.images}.values():
-                stream.write(format_cfg(Atoms() if atoms is None else atoms, types).encode())
+        numbers = {owner for owner in self._selection.owners if owner >= 0}
+        structures = {number: structure_of(self._images[number], self.species) for number in numbers}
+        Path(path).write_bytes(self._selection.write(structures))
 
     @classmethod
-    def read(cls, path: str | os.PathLike, species: Sequence[str]) -> ActiveSet:
+    def read(cls, path: str | os.PathLike, species: Sequence[str], threads: int = 1) -> ActiveSet:
         """Read an ``.als`` file of MLIP-2.
 
         Raises
@@ -229,54 +174,21 @@ class ActiveSet:
         ALSFormatError
             When the file is truncated, not finite or inconsistent.
         """
-        with open(path, "rb") as stream:
-            return _parse_als(stream.read(), species, os.fspath(path))
-
-
-def _parse_als(data: bytes, species: Sequence[str], name: str) -> ActiveSet:
-    def fail(reason: str):
-        return ALSFormatError(f"{name}: {reason}")
-
-    text, mark, rest = data.partition(b"\n^")
-    if not mark:
-        raise fail("there is no active set ('^' after the potential)")
-    try:
-        mtp = MTP.from_string(text.decode("utf-8"), name)
-    except UnicodeDecodeError:
-        raise fail("the potential is not text") from None
-    except ValueError as error:
-        raise ALSFormatError(str(error)) from None
-    size = mtp.n_parameters
-    matrices = 2 * size * size * 8
-    if len(rest) < 34 + matrices or rest[32:34] != b"\n#":
-        raise fail(f"the file is truncated: two matrices of {size} x {size} numbers should follow the potential")
-    weights = tuple(np.frombuffer(rest, count=4).tolist())
-    mode = next((mode for mode, known in _MODES.items() if known == weights), None)
-    if mode is None:
-        raise fail(f"the weights of the rows {weights} are those of neither configurations nor neighbourhoods")
-    matrix, transposed = np.frombuffer(rest, count=2 * size * size, offset=34).reshape(2, size, size).copy()
-    if not (np.isfinite(matrix).all() and np.isfinite(transposed).all()):
-        raise fail("a matrix is not finite")
-    images = _parse_als_images(rest[34 + matrices :], size, species, name)
-    return ActiveSet(mtp, list(species), mode, matrix=matrix, inverse=transposed.T.copy(), images=images)
-
-
-def _parse_als_images(tail: bytes, size: int, species: Sequence[str], name: str) -> list[Atoms | None]:
-    try:
-        stream = io.StringIO(tail.decode("utf-8"))
-        stream.readline()
-        numbers = [tuple(map(int, stream.readline().split())) for _ in range(size)]
-        images = list(parse_cfg(stream, species, f"{name} (configurations)", allow_empty=True))
-    except UnicodeDecodeError:
-        raise ALSFormatError(f"{name}: the configurations are not text") from None
-    except CFGFormatError as error:
-        raise ALSFormatError(str(error)) from None
-    except ValueError:
-        raise ALSFormatError(f"{name}: the table of rows and configurations is not made of integers") from None
-    for row, pair in enumerate(numbers):
-        if len(pair) != 2 or pair[0] != row or not 0 <= pair[1] < len(images):
-            raise ALSFormatError(f"{name}: row {row} of the table of rows and configurations is missing or wrong")
-    return [images[number] if len(images[number]) else None for _, number in numbers]
+        active = cls.__new__(cls)
+        try:
+            active._selection, structures = _tools.Selection.read(Path(path).read_bytes(), False, threads)
+            active.mtp = MTP.from_string(active._selection.potential)
+            if len(species) != active.mtp.n_species:
+                raise ValueError(
+                    f"the potential has {active.mtp.n_species} species, got {', '.join(species) or 'none'}"
+                )
+            numbers = np.array([atomic_numbers[symbol] for symbol in species])
+            active._images = [atoms_of(structure, numbers) for structure in structures]
+        except ValueError as error:
+            raise ALSFormatError(f"{os.fspath(path)}: {error}") from None
+        active.species = list(species)
+        active.mode = _MODES[active._selection.neighbourhoods]
+        return active
 
 
 @dataclass
@@ -334,9 +246,8 @@ def select_add(
     -------
     Selection
     """
-    candidates = [copy.copy(atoms) for atoms in candidates]  # they may be objects of the training set, too
     active = ActiveSet(mtp, list(species), mode, init_threshold, weighting, threads)
     active.extend(train, swap_threshold, swap_threshold)
     active.extend(candidates, select_threshold, swap_threshold, swap_limit)
-    index = {id(atoms): number for number, atoms in enumerate(candidates)}
-    return Selection(active, [index[id(atoms)] for atoms in active.selected if id(atoms) in index])
+    owners = dict.fromkeys(active._selection.owners)
+    return Selection(active, [owner - len(train) for owner in owners if owner >= len(train)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import mmap
 import re
@@ -70,9 +69,8 @@ def read_extrapolated(path: Path, species: Sequence[str], spacing_steps: int, ma
         blocks = _blocks(data)
         images = []
         for block in choose(blocks, spacing_steps, max_configurations):
-            text = io.StringIO(data[block.start : block.end].decode(errors="replace"))
             try:
-                images.extend(parse_cfg(text, species, path.name))
+                images.extend(parse_cfg(data[block.start : block.end] + b"\n", species, path.name))
             except CFGFormatError:
                 continue
     for image in images:

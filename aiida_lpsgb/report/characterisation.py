@@ -1,8 +1,8 @@
-"""What `lpsgb.characterise` has found: a table beside reference values, and the figures."""
+"""What `lpsgb.analyse` has found: a table beside reference values, and the figures, both by the registry."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,28 +10,25 @@ from ase import Atoms
 
 from aiida_lpsgb.analysis.density import DensityMap, grid_axes
 from aiida_lpsgb.analysis.neighbours import heights
+from aiida_lpsgb.analysis.observables import Outcome, Row, registry
+from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.report import figures
-from aiida_lpsgb.report.text import columns
+from aiida_lpsgb.report.text import Number, columns, decimal
 
 if TYPE_CHECKING:
-    from aiida.orm import ProcessNode
+    from aiida.orm import Data, ProcessNode
     from matplotlib.figure import Figure
 
 
 # Edges that differ by more are those of another cell, such as that of a grain boundary.
 _SAME_CELL = 0.06
+# The total mean-squared displacement grows by six D; one Å²/ps is 1e-4 cm²/s.
+_SLOPE_A2_PS = 6e4
 
 HEADER = ("quantity", "here", "published")
-RECOMMENDED = "occupancy"
-"""The estimator of diffusion in a region that is without bias along it."""
 
 
-def summary_of(pk: int) -> dict[str, Any]:
-    """The summary of a `lpsgb.characterise` process, empty if it has none."""
-    from aiida.orm import load_node
-
-    outputs = load_node(pk).outputs
-    return outputs.summary.get_dict() if "summary" in outputs else {}
+# ---- the table -----------------------------------------------------------------------------------------------------
 
 
 def characterisation_rows(
@@ -42,67 +39,35 @@ def characterisation_rows(
     Parameters
     ----------
     summary
-        The ``summary`` of `lpsgb.characterise`.
+        The ``summary`` of `lpsgb.analyse`.
     references
-        By name of the number (``cell_A``, ``first_peaks_A``, ``whole_fraction``, ``mean_disorder``, ``f_pd``):
-        ``values`` and a ``note`` on why a run may differ.
+        By name of the number (``cell_A``, ``density_g_cm3``, and those that the rows of observables name): ``values``
+        and a ``note`` on why a run may differ.
     """
     references = references or {}
-    rows = _cell_rows(summary.get("cell_A"), references.get("cell_A", {}).get("values"))
-    peaks = references.get("first_peaks_A", {}).get("values", {})
-    for pair, distance in summary.get("first_peaks_A", {}).items():
-        published = _published_peak(pair, peaks)
-        rows.append((f"first peak {pair} (Å)", _text(distance, None, ".2f"), _text(published, None, ".2f")))
-    for key, name, form in (
-        ("whole_fraction", "whole units", ".1%"),
-        ("mean_disorder", "mean site disorder, normalised", ".3f"),
-        ("enrichment", "enrichment of the region", ".3f"),
-        ("diffusivity_cm2_s", "D (cm²/s)", ".2e"),
-        ("conductivity_s_cm", "σ (S/cm)", ".2e"),
-        ("isotropy", "isotropy ξ", ".2f"),
-        ("haven_ratio", "Haven ratio", ".2f"),
-    ):
-        if key in summary:
-            published = references.get(key, {}).get("values")
-            if key == "diffusivity_cm2_s" and not summary.get("diffusive", True):
-                name += ", not yet diffusive"
-            rows.append((name, _text(summary[key], _error(summary, key), form), _text(published, None, form)))
-    for label, values in summary.get("topology", {}).items():
-        name = f"f_PD, L > {values['threshold_A']:g} Å, {values['filtration']}, {values['scale']}"
-        here = _text(values.get("f_pd"), values.get("f_pd_uncertainty"), ".4f")
-        rows.append(
-            (
-                name if name not in {r[0] for r in rows} else label,
-                here,
-                _text(references.get("f_pd", {}).get("values"), None, ".2f"),
-            )
-        )
-    for label, values in summary.get("regions", {}).items():
-        where = label.replace("__", ", ")
-        here = _text(values["diffusivity_cm2_s"], values["uncertainty_cm2_s"], ".2e")
-        rows.append((f"D in {where} (cm²/s)", here, ""))
-        if label.endswith(RECOMMENDED) and "isotropy" in values:
-            rows.append((f"ξ in {where}", _text(values["isotropy"], values["isotropy_uncertainty"], ".2f"), ""))
-    return rows
+    rows = _cell_rows(summary["run"]["cell_A"], references.get("cell_A", {}).get("values"))
+    lines = headline_rows(summary)
+    return rows + [(line.quantity, str(number_of(line)), published_number(line, references)) for line in lines]
 
 
-def _published_peak(pair: str, peaks: Mapping[str, float]) -> float | None:
-    """A pair is found whichever way round it is named."""
-    return next((peaks[name] for name in (pair, "-".join(reversed(pair.split("-")))) if name in peaks), None)
+def headline_rows(summary: Mapping[str, Any], node: str | None = None) -> list[Row]:
+    """The density, and the lines of every observable in a summary.
 
-
-def _cell_rows(lengths: Sequence[float] | None, unit: Sequence[float] | None) -> list[tuple[str, str, str]]:
-    """Edges of the unit cell, where the cell is a supercell of the published one."""
-    if lengths is None or unit is None:
-        return []
-    repeats = [max(1, round(length / edge)) for length, edge in zip(lengths, unit, strict=True)]
-    found = [length / number for length, number in zip(lengths, repeats, strict=True)]
-    if any(abs(a / b - 1) > _SAME_CELL for a, b in zip(found, unit, strict=True)):
-        return []
-    return [
-        (f"{name} (Å)", _text(a, None, ".2f"), _text(b, None, ".2f"))
-        for name, a, b in zip("abc", found, unit, strict=True)
-    ]
+    Parameters
+    ----------
+    summary
+        The ``summary`` of `lpsgb.analyse`.
+    node
+        Only observables that become this, ``arrays`` or ``diffusivity``; all if None.
+    """
+    lines = [Row("density (g/cm³)", summary["run"]["density_g_cm3"], None, ".3f", ("density_g_cm3",))]
+    for name, observable in registry().items():
+        if name not in summary or node not in (None, observable.node):
+            continue
+        several = observable.variants or observable.needs_regions
+        for label, headline in summary[name].items() if several else [("", summary[name])]:
+            lines += observable.rows(headline, label)
+    return lines
 
 
 def characterisation_table(summary: Mapping[str, Any], references: Mapping[str, Any] | None = None) -> str:
@@ -114,83 +79,130 @@ def characterisation_table(summary: Mapping[str, Any], references: Mapping[str, 
     return "\n".join([columns(header, rows), *([""] if notes else []), *notes])
 
 
-def characterisation_figures(node: ProcessNode, references: Mapping[str, Any] | None = None) -> dict[str, Figure]:
-    """The figures of a finished characterisation, by name.
+def _cell_rows(lengths: Sequence[float], unit: Sequence[float] | None) -> list[tuple[str, str, str]]:
+    """Edges of the unit cell, where the cell is a supercell of the published one."""
+    if unit is None:
+        return []
+    repeats = [max(1, round(length / edge)) for length, edge in zip(lengths, unit, strict=True)]
+    found = [length / number for length, number in zip(lengths, repeats, strict=True)]
+    if any(abs(a / b - 1) > _SAME_CELL for a, b in zip(found, unit, strict=True)):
+        return []
+    return [(f"{name} (Å)", f"{a:.2f}", f"{b:.2f}") for name, a, b in zip("abc", found, unit, strict=True)]
+
+
+def number_of(row: Row) -> Number:
+    """The number of a line."""
+    return Number(row.value, row.error, form=row.form)
+
+
+def published_number(row: Row, references: Mapping[str, Any]) -> str:
+    """The published number of a line, empty if there is none."""
+    name, *keys = row.reference or ("",)
+    value = references.get(name, {}).get("values")
+    for key in keys:
+        value = _published_peak(key, value or {})
+    return "" if value is None else f"{value:{row.form}}" if "%" in row.form else decimal(value)
+
+
+def _published_peak(pair: str, peaks: Mapping[str, float]) -> float | None:
+    """A pair is found whichever way round it is named."""
+    return next((peaks[name] for name in (pair, "-".join(reversed(pair.split("-")))) if name in peaks), None)
+
+
+# ---- figures -------------------------------------------------------------------------------------------------------
+
+
+def characterisation_figures(
+    node: ProcessNode, references: Mapping[str, Any] | None = None, names: Collection[str] | None = None
+) -> dict[str, Figure]:
+    """The figures of a `lpsgb.analyse` process, by the name of the observable and, where there are several, a label.
 
     Parameters
     ----------
     node
-        A `lpsgb.characterise` process.
+        The process, finished or not.
     references
         As of `characterisation_rows`; first peaks are marked.
+    names
+        Of the observables to draw; all if None.
     """
-    outputs = node.outputs
     drawn: dict[str, Figure] = {}
-    if "rdf" in outputs:
-        drawn["rdf"] = _radial_distributions(outputs.rdf, (references or {}).get("first_peaks_A", {}).get("values", {}))
-    if "speciation" in outputs and len(found := outputs.speciation.get_dict()["units"]) > 1:
-        drawn["speciation"] = figures.units({"": found})
-    if "density" in outputs:
-        drawn |= _density(outputs.density)
-    if "disorder" in outputs:
-        curve = (outputs.disorder.get_array("distribution"), outputs.disorder.get_array("edges"))
-        drawn["disorder"] = figures.disorder(
-            {"sites": curve}, means={"sites": outputs.disorder.base.attributes.get("mean")}
-        )
-    if "diffusivity" in outputs:
-        drawn["msd"] = _motion(outputs.diffusivity)
-    for label, diagram in outputs.topology.items() if "topology" in outputs else ():
-        keys = ("filtration", "scale", "n_frames", "threshold_A")
-        options = {key: diagram.base.attributes.get(key) for key in keys}
-        drawn[f"topology_{label}"] = figures.persistence_diagram(
-            diagram.get_array("birth_A"), diagram.get_array("death_A"), **options
-        )
+    for name, observable in registry().items():
+        if name not in node.outputs or not (names is None or name in names):
+            continue
+        several = observable.variants or observable.needs_regions
+        for label, data in node.outputs[name].items() if several else [("", node.outputs[name])]:
+            for part, figure in DRAWINGS[name](outcome_of(data), references or {}).items():
+                drawn["_".join(word for word in (name, label, part) if word)] = figure
     return drawn
 
 
-def _radial_distributions(node: Any, published: Mapping[str, float]) -> Figure:
-    pairs = node.base.attributes.get("first_peaks_A")
-    r = node.get_array("r_A")
-    curves = {pair: (r, node.get_array(f"g_{pair.replace('-', '_')}")) for pair in pairs}
-    peaks = {pair: _published_peak(pair, published) for pair in pairs}
-    return figures.radial_distributions(curves, references_A={k: v for k, v in peaks.items() if v is not None})
+def caption(name: str) -> str:
+    """What a figure of `characterisation_figures` shows."""
+    observable, _, label = name.partition("_")
+    captions = registry()[observable].captions if observable in registry() else {}
+    if label in captions or not captions:
+        return captions.get(label, name)
+    return f"{captions[''].rstrip('.')} ({label.replace('_', ', ')})."
 
 
-def density_of(node: Any) -> DensityMap:
-    """The map of an output `density` of `lpsgb.characterise`, to project, smooth or write for VESTA.
+def outcome_of(node: Data) -> Outcome:
+    """Numbers and arrays of a node that `lpsgb.analyse` has made."""
+    if hasattr(node, "get_dict"):
+        return Outcome(node.get_dict())
+    return Outcome(dict(node.base.attributes.all), {name: node.get_array(name) for name in node.get_arraynames()})
+
+
+def density_of(node: Data) -> DensityMap:
+    """The map of an output `density` of `lpsgb.analyse`, to project, smooth or write for VESTA.
 
     Parameters
     ----------
     node
         The array node.
     """
-    cell = node.get_array("cell_A")
-    atoms = Atoms(node.get_array("numbers"), positions=node.get_array("positions_A"), cell=cell, pbc=True)
-    return DensityMap(node.get_array("density_A3"), cell, atoms, node.base.attributes.get("species"))
+    return _density_map(outcome_of(node))
 
 
-def _density(node: Any) -> dict[str, Figure]:
-    density = density_of(node)
-    region = node.base.attributes.get("region")
+def _density_map(found: Outcome) -> DensityMap:
+    cell = found.arrays["cell_A"]
+    atoms = Atoms(found.arrays["numbers"], positions=found.arrays["positions_A"], cell=cell, pbc=True)
+    return DensityMap(found.arrays["density_A3"], cell, atoms, found.scalars["species"])
+
+
+def _draw_rdf(found: Outcome, references: Mapping[str, Any]) -> dict[str, Figure]:
+    published = references.get("first_peaks_A", {}).get("values", {})
+    pairs = found.scalars["first_peaks_A"]
+    curves = {pair: (found.arrays["r_A"], found.arrays[f"g_{pair.replace('-', '_')}"]) for pair in pairs}
+    peaks = {pair: _published_peak(pair, published) for pair in pairs}
+    marked = {pair: peak for pair, peak in peaks.items() if peak is not None}
+    return {"": figures.radial_distributions(curves, references_A=marked)}
+
+
+def _draw_speciation(found: Outcome, references: Mapping[str, Any]) -> dict[str, Figure]:
+    units = found.scalars["units"]
+    return {"": figures.units({"": units})} if len(units) > 1 else {}
+
+
+def _draw_density(found: Outcome, references: Mapping[str, Any]) -> dict[str, Figure]:
+    density = _density_map(found)
+    region = found.scalars.get("region_definition")
     # Map and profile show the third vector, on which a bicrystal's boundaries stand.
     slab = region if region and region.get("axis") == 2 else None
     first, third, _ = grid_axes(density, 1)
-    return {
-        "density": figures.density_map(
-            density.projection(1),
-            (first, third),
-            species=density.species,
-            regions_A=_ranges(slab, density.cell, third[-1]),
-        ),
-        "profile": figures.profile(
-            node.get_array("profile_position_A_2"),
-            node.get_array("profile_A3_2"),
-            smooth_A3=node.get_array("profile_smooth_A3_2"),
-            error_A3=node.get_array("profile_error_A3_2"),
-            species=density.species,
-            regions_A=_ranges(slab, density.cell, heights(density.cell)[2]),
-        ),
-    }
+    projected = figures.density_map(
+        density.projection(1), (first, third), species=density.species, regions_A=_ranges(slab, density.cell, third[-1])
+    )
+    line = {name: found.arrays[f"profile_{name}_2"] for name in ("position_A", "A3", "smooth_A3", "error_A3")}
+    profile = figures.profile(
+        line["position_A"],
+        line["A3"],
+        smooth_A3=line["smooth_A3"],
+        error_A3=line["error_A3"],
+        species=density.species,
+        regions_A=_ranges(slab, density.cell, heights(density.cell)[2]),
+    )
+    return {"": projected, "profile": profile}
 
 
 def _ranges(slab: Mapping[str, Any] | None, cell: np.ndarray, length: float) -> list[tuple[float, float]]:
@@ -206,24 +218,44 @@ def _ranges(slab: Mapping[str, Any] | None, cell: np.ndarray, length: float) -> 
     return [(low * length, high * length) for low, high in ranges]
 
 
-def _motion(node: Any) -> Figure:
-    return figures.msd(
-        node.get_array("lag_times_ps"),
-        node.get_array("msd_components_angstrom2"),
-        error_A2=node.get_array("msd_uncertainty_angstrom2"),
-        window_ps=node.base.attributes.get("window_ps"),
-        # The total grows by six D: one Å²/ps is 1e-4 cm²/s.
-        slope_A2_ps=6e4 * node.value,
-        intercept_A2=node.base.attributes.get("details")["intercept_A2"],
-    )
+def _draw_disorder(found: Outcome, references: Mapping[str, Any]) -> dict[str, Figure]:
+    name = found.scalars["species"]
+    curve = found.arrays["distribution"], found.arrays["edges"]
+    return {"": figures.disorder({name: curve}, means={name: found.scalars["mean"]})}
 
 
-def _error(summary: Mapping[str, Any], key: str) -> float | None:
-    names = {"diffusivity_cm2_s": "uncertainty_cm2_s", "conductivity_s_cm": "conductivity_uncertainty_s_cm"}
-    return summary.get(names.get(key, f"{key}_uncertainty"))
+def _draw_topology(found: Outcome, references: Mapping[str, Any]) -> dict[str, Figure]:
+    options = {key: found.scalars[key] for key in ("filtration", "scale", "n_frames", "threshold_A")}
+    return {"": figures.persistence_diagram(found.arrays["birth_A"], found.arrays["death_A"], **options)}
 
 
-def _text(value: float | None, error: float | None, form: str) -> str:
-    if value is None:
-        return ""
-    return f"{value:{form}}" if error is None else f"{value:{form}} ± {error:{form}}"
+def draw_motion(found: Outcome, references: Mapping[str, Any] | None = None) -> dict[str, Figure]:
+    """Mean-squared displacement of a `lpsgb.diffusivity` node's numbers and arrays, with the line that was fitted."""
+    numbers = found.scalars
+    return {
+        "": figures.msd(
+            found.arrays["lags_ps"],
+            found.arrays["msd_A2"],
+            error_A2=found.arrays.get("msd_error_A2"),
+            window_ps=numbers["window_ps"],
+            # Of a region the line is that of its estimator, not of the displacements that are drawn.
+            slope_A2_ps=_SLOPE_A2_PS * numbers["diffusivity_cm2_s"] if "intercept_A2" in numbers else None,
+            intercept_A2=numbers.get("intercept_A2", 0.0),
+        )
+    }
+
+
+def _draw_region(found: Outcome, references: Mapping[str, Any]) -> dict[str, Figure]:
+    return draw_motion(found) if found.scalars["estimator"] == RECOMMENDED else {}
+
+
+DRAWINGS: dict[str, Callable[[Outcome, Mapping[str, Any]], dict[str, Figure]]] = {
+    "rdf": _draw_rdf,
+    "speciation": _draw_speciation,
+    "density": _draw_density,
+    "disorder": _draw_disorder,
+    "topology": _draw_topology,
+    "diffusivity": draw_motion,
+    "regions": _draw_region,
+}
+"""By observable: its figures, by a part of their name that is empty for the first."""

@@ -1,63 +1,118 @@
-"""The figures of a study, drawn from its results."""
+"""The figures of a study, drawn from its results; captions are those of the registry of observables."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, nernst_einstein
+from aiida_lpsgb.analysis.observables import registry
+from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.report import figures
-from aiida_lpsgb.report.characterisation import RECOMMENDED, characterisation_figures
-from aiida_lpsgb.report.results import Run, StudyResults
+from aiida_lpsgb.report.characterisation import characterisation_figures
+from aiida_lpsgb.report.fits import Fit, measured
+from aiida_lpsgb.report.results import Results, System
+from aiida_lpsgb.report.tables import region_words, target_K
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-A2_PS_PER_CM2_S = 1e4
-DIMENSIONS = 3
+MOST_SERIES = 14
+"""So many systems can be told apart in one figure."""
+_SAME_DENSITY = 0.1
 
 
-def arrhenius_figure(results: StudyResults) -> Figure | None:
-    """Diffusivity against inverse temperature with the fits; None if there is nothing to draw."""
-    if not results.runs:
+def arrhenius_figure(results: Results) -> Figure | None:
+    """Diffusivity against inverse temperature of all systems and their regions; None if there is nothing to draw."""
+    shown = [system for system in results.systems if system.temperatures_K][:MOST_SERIES]
+    if not shown:
         return None
-    if len(results.fits) > 1:
-        drawn = {place: fit for place, fit in results.fits.items() if is_drawn(place)}
-        return figures.arrhenius_comparison(drawn)
-    return figures.arrhenius(
-        [run.temperature_K for run in results.runs],
-        [run.diffusivity_cm2_s for run in results.runs],
-        [run.uncertainty_cm2_s for run in results.runs],
-        results.fit,
-        limits=[run.upper_limit_cm2_s is not None for run in results.runs],
-        label=", ".join(sorted({run.species for run in results.runs})),
+    several = len(shown) > 1
+    series = []
+    for group, system in enumerate(shown):
+        runs = {t: [run.motion for run in system.at(t)] for t in system.temperatures_K}
+        name = system.name if several else (system.species if not system.regional_fits else "cell")
+        series.append(_series(name, runs, system.fit, group))
+        for label in recommended_regions(system):
+            inside = {t: [r.regions[label] for r in system.at(t) if label in r.regions] for t in system.temperatures_K}
+            where = region_words(label).partition(",")[0]
+            name = f"{system.name}: {where}" if several else where
+            series.append(_series(name, inside, system.regional_fits.get(label), group, is_region=True))
+    siemens, of = _siemens(shown)
+    return figures.arrhenius_comparison(series, extrapolate_K=target_K(results), siemens=siemens, siemens_of=of)
+
+
+def recommended_regions(system: System) -> list[str]:
+    """Labels of the regions of a system by the estimator without bias."""
+    labels = dict.fromkeys(label for run in system.runs for label in run.regions)
+    return [label for label in labels if label.endswith(f"_{RECOMMENDED}")]
+
+
+def _series(
+    name: str, runs: Mapping[float, list[Mapping[str, Any]]], fit: Fit | None, group: int, is_region: bool = False
+) -> figures.Series:
+    """What was measured at each temperature, with the fit."""
+    points = {t: here for t, found in runs.items() if (here := measured(found)) is not None}
+    columns = (
+        [np.nan if value is None else value for value in (getattr(here, name) for here in points.values())]
+        for name in ("value", "error", "limit")
     )
+    return figures.Series(name, list(points), *columns, fit.lines if fit else (), group, is_region)
 
 
-def is_drawn(place: str) -> bool:
-    """Whether a fit is in the figure: of the estimators of a region only the unbiased one."""
-    return "," not in place or place.endswith(f", {RECOMMENDED}")
+def _siemens(systems: Iterable[System]) -> tuple[float | None, str]:
+    """σT of one cm²/s, and whose density it is of, where the others' is not the same."""
+    known = {}
+    for system in systems:
+        motion = next((run.motion for run in system.runs if run.motion), {})
+        if motion.get("charge") and motion.get("number_density_A3"):
+            known[system.name] = nernst_einstein(1.0, motion["number_density_A3"], 1.0, motion["charge"])
+    if not known:
+        return None, ""
+    name, first = next(iter(known.items()))
+    same = all(abs(other / first - 1) < _SAME_DENSITY for other in known.values())
+    return first, "" if same else name
 
 
-def msd_figure(run: Run) -> Figure | None:
-    """Mean-squared displacement of a run and the line fitted to it; None if its node does not hold it."""
+def msd_figure(system: System) -> Figure | None:
+    """Mean-squared displacements of all runs of a system; None if there are none."""
     from aiida.orm import load_node
 
-    node = load_node(run.pk)
-    names = set(node.get_arraynames())
-    if not {"lag_times_ps", "msd_angstrom2"} <= names:
-        return None
-    error = "msd_uncertainty_angstrom2"
-    return figures.msd(
-        node.get_array("lag_times_ps"),
-        node.get_array("msd_angstrom2"),
-        error_A2=node.get_array(error) if error in names else None,
-        window_ps=run.window_ps,
-        slope_A2_ps=2 * DIMENSIONS * run.diffusivity_cm2_s * A2_PS_PER_CM2_S,
-        intercept_A2=node.base.attributes.get("details").get("intercept_A2", 0.0),
-    )
+    curves = []
+    for run in system.runs:
+        node = load_node(run.diffusivity_pk) if run.diffusivity_pk else None
+        if node is None or not {"lags_ps", "msd_A2"} <= set(node.get_arraynames()):
+            continue
+        numbers = run.motion
+        curves.append(
+            figures.Displacement(
+                run.temperature_K,
+                node.get_array("lags_ps"),
+                node.get_array("msd_A2").sum(axis=1),
+                numbers["diffusive"],
+                numbers["window_ps"],
+                6 * numbers["diffusivity_cm2_s"] / A2_PS_TO_CM2_S,
+                numbers.get("intercept_A2") or 0.0,
+            )
+        )
+    return figures.msd_panel(curves) if curves else None
 
 
-def draw(results: StudyResults) -> dict[str, Figure]:
-    """All figures of a study that can be drawn.
+def structure_figures(system: System, references: Mapping[str, Any] | None = None) -> dict[str, Figure]:
+    """Figures of the observables of structure, of the coldest run that has them."""
+    from aiida.orm import load_node
+
+    known = {name for name, observable in registry().items() if observable.node == "arrays"}
+    for run in system.runs:
+        if known & set(run.summary) - {"speciation"}:
+            return characterisation_figures(load_node(run.analysis_pk), references, known)
+    return {}
+
+
+def draw(results: Results) -> dict[str, Figure]:
+    """All figures that can be drawn.
 
     Parameters
     ----------
@@ -67,15 +122,18 @@ def draw(results: StudyResults) -> dict[str, Figure]:
     Returns
     -------
     figures
-        `arrhenius`, `learning_curve`, `msd_<pk>` for each diffusivity, and those of the characterisation of each
-        place as `<place>_<name>`.
+        ``arrhenius``, ``learning_curve`` and, of each system, ``<system>_msd`` and those of its observables,
+        ``<system>_<name>``.
     """
-    from aiida.orm import load_node
-
     drawn = {"arrhenius": arrhenius_figure(results)}
-    drawn |= {f"msd_{run.pk}": msd_figure(run) for run in results.runs}
-    for place, pk in results.characterisations.items():
-        drawn |= {f"{place}_{name}": figure for name, figure in characterisation_figures(load_node(pk)).items()}
-    if results.iterations:
-        drawn["learning_curve"] = figures.learning_curve(results.iterations)
+    if results.learning and results.learning.iterations:
+        drawn["learning_curve"] = learning_figure(results)
+    for system in results.systems:
+        drawn[f"{system.name}_msd"] = msd_figure(system)
+        drawn |= {f"{system.name}_{name}": figure for name, figure in structure_figures(system).items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def learning_figure(results: Results) -> Figure:
+    """The learning curve."""
+    return figures.learning_curve(results.learning.iterations, gamma_select=results.learning.gamma_select)

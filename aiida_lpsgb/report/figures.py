@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from aiida_lpsgb.analysis.arrhenius import ArrheniusFit
 from aiida_lpsgb.analysis.topology import heatmap
+from aiida_lpsgb.report.text import with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,16 +92,46 @@ def _figure(width: float = 4.4, height: float = 3.3, **kwargs: Any) -> tuple[Fig
     return figure, figure.subplots(**kwargs)
 
 
+@dataclass(frozen=True)
+class Series:
+    """Diffusivities of one place at several temperatures, and the lines fitted to them.
+
+    Attributes
+    ----------
+    name
+        In the legend.
+    temperatures_K, d_cm2_s, sigma_cm2_s
+        Points with their standard errors; NaN where there is only a limit.
+    limits_cm2_s
+        Upper 95 % limits; NaN where there is a value.
+    lines
+        Fits, each with the temperatures it is drawn between.
+    group
+        Number of the colour: a cell and its regions share one.
+    is_region
+        Whether it is a region of a cell: drawn hollow and dashed.
+    """
+
+    name: str
+    temperatures_K: Sequence[float]
+    d_cm2_s: Sequence[float]
+    sigma_cm2_s: Sequence[float]
+    limits_cm2_s: Sequence[float]
+    lines: Sequence[tuple[ArrheniusFit, float, float]] = ()
+    group: int = 0
+    is_region: bool = False
+
+
 @styled
 def arrhenius(
     temperatures_K: Sequence[float],
     d_cm2_s: Sequence[float],
     sigma_cm2_s: Sequence[float],
-    fit: ArrheniusFit | Mapping[str, Any] | Sequence[ArrheniusFit] | None = None,
+    fit: ArrheniusFit | None = None,
     *,
     limits: Sequence[bool] | None = None,
     extrapolate_K: float | None = 300.0,
-    label: str | None = None,
+    label: str = "",
 ) -> Figure:
     """D against 1000/T with 95 % error bars, the fitted line and its 95 % band.
 
@@ -109,72 +140,100 @@ def arrhenius(
     temperatures_K, d_cm2_s, sigma_cm2_s
         Diffusivities and standard errors.
     fit
-        The fit, or the fits of several regimes, or the results of `lpsgb.arrhenius_fit`.
+        The fit.
     limits
         Points where no diffusion was seen, drawn as upper limits at their 95 % level.
     extrapolate_K
-        Draw the first fit down to this temperature.
+        Draw the fit down to this temperature.
     label
         Name in the legend.
     """
-    figure, axes = _figure()
-    limits = np.zeros(len(temperatures_K), bool) if limits is None else np.asarray(limits, bool)
-    _draw_points(axes, temperatures_K, d_cm2_s, sigma_cm2_s, limits, COLOURS[0], label)
-    if limits.any():
-        axes.plot([], [], marker="$\\downarrow$", ls="", color=COLOURS[0], label="upper limit, 95 %")
-    lines = _spans(fit, temperatures_K, extrapolate_K)
-    for (line, low, high), colour in zip(lines, COLOURS[1:], strict=False):
-        _draw_line(axes, line, low, high, colour, _energy_text(line))
-    _label_arrhenius(axes)
-    if lines or label or limits.any():
-        axes.legend()
-    return figure
+    d, s = np.asarray(d_cm2_s, float), np.asarray(sigma_cm2_s, float)
+    hidden = np.zeros(len(d), bool) if limits is None else np.asarray(limits, bool)
+    tops = np.where(hidden, np.maximum(d, 0) + 1.645 * s, np.nan)
+    values = np.where(hidden, np.nan, d)
+    lines = []
+    if fit is not None:
+        ends = fit.temperatures_K if len(fit.temperatures_K) else temperatures_K
+        lines = [(fit, min(ends), max(ends))]
+    series = Series(label, temperatures_K, values, s, tops, lines)
+    return _arrhenius([series], extrapolate_K, None, 4.4, 3.3)
 
 
 @styled
 def arrhenius_comparison(
-    fits: Mapping[str, Mapping[str, Any]],
+    series: Sequence[Series],
     *,
     extrapolate_K: float | None = 300.0,
+    siemens: float | None = None,
+    siemens_of: str = "",
 ) -> Figure:
     """D against 1000/T of several places or materials, each with its fit.
 
     Parameters
     ----------
-    fits
-        Results of `lpsgb.arrhenius_fit` by the name that the legend shows.
+    series
+        What to draw; upper limits are arrows, extrapolated lines are thin.
     extrapolate_K
         Draw each fit of low temperatures down to here.
+    siemens
+        σT (S K/cm) of one cm²/s, which gives an axis on the right.
+    siemens_of
+        Whose density that holds for, where it does not for all.
     """
-    figure, axes = _figure(5.2, 3.8)
-    for (name, results), colour in zip(fits.items(), cycle(COLOURS)):
-        limits = np.asarray(results["upper_limits"], bool)
-        points = (results[key] for key in ("temperatures_K", "diffusivities_cm2_s", "uncertainties_cm2_s"))
-        _draw_points(axes, *points, limits, colour)
-        for number, (line, low, high) in enumerate(_spans(results, results["temperatures_K"], extrapolate_K)):
-            _draw_line(axes, line, low, high, colour, None if number else f"{name}, {_energy_text(line)}")
+    right = None if siemens is None else (siemens, siemens_of)
+    return _arrhenius(series, extrapolate_K, right, 7.2, 4.6)
+
+
+def _arrhenius(
+    series: Sequence[Series], extrapolate_K: float | None, right: tuple[float, str] | None, width: float, height: float
+) -> Figure:
+    figure, axes = _figure(width, height)
+    for one in series:
+        _draw_series(axes, one, extrapolate_K)
+    if any(np.isfinite(one.limits_cm2_s).any() for one in series):
+        axes.plot([], [], marker="$\\downarrow$", ls="", color="0.5", label="upper limit, 95 %")
     _label_arrhenius(axes)
-    axes.legend()
+    if right:
+        siemens, of = right
+        other = axes.secondary_yaxis("right", functions=(lambda d: d * siemens, lambda s: s / siemens))
+        other.set_ylabel("σT  (S K cm⁻¹)" + (f", at the density of {of}" if of else ""))
+    handles, labels = axes.get_legend_handles_labels()
+    if any(labels):
+        axes.legend(handles, labels)
     return figure
 
 
-def _draw_points(
-    axes: Axes,
-    temperatures_K: Sequence[float],
-    d_cm2_s: Sequence[float],
-    sigma_cm2_s: Sequence[float],
-    limits: np.ndarray,
-    colour: str,
-    label: str | None = None,
-) -> None:
-    """Values with 95 % bars, limits as arrows from their 95 % level."""
-    t, d, s = (np.asarray(v, float) for v in (temperatures_K, d_cm2_s, sigma_cm2_s))
-    seen = ~limits & (d > 0)
-    bars = _log_bars(d[seen], s[seen])
-    axes.errorbar(1000 / t[seen], d[seen], bars, fmt="o", ms=4, capsize=2, color=colour, label=label)
-    if limits.any():
-        top = np.maximum(d[limits], 0) + 1.645 * s[limits]
-        axes.errorbar(1000 / t[limits], top, yerr=0.35 * top, uplims=True, fmt="_", color=colour)
+def _draw_series(axes: Axes, series: Series, extrapolate_K: float | None) -> None:
+    """Points with 95 % bars, limits as arrows, and the lines; every part is named, so that a page can hide it."""
+    colour, marker = COLOURS[series.group % len(COLOURS)], "osD^vP*"[series.group // len(COLOURS) % 7]
+    t, d, s, top = (
+        np.asarray(v, float) for v in (series.temperatures_K, series.d_cm2_s, series.sigma_cm2_s, series.limits_cm2_s)
+    )
+    seen, hidden = np.isfinite(d) & (d > 0), np.isfinite(top)
+    label = series.name
+    style = {"mfc": "none", "ls": ""} if series.is_region else {"ls": ""}
+    drawn: list[Any] = []
+    for number, (line, low, high) in enumerate(series.lines):
+        text = f"{label}, {_energy_text(line)}" if label else _energy_text(line)
+        drawn += _draw_line(axes, line, low, high, colour, None if number else text, series.is_region)
+        if number == 0 and extrapolate_K and extrapolate_K < low:
+            drawn += _draw_line(axes, line, extrapolate_K, low, colour, None, series.is_region, thin=True)
+    if seen.any():
+        bars = _log_bars(d[seen], s[seen])
+        name = None if series.lines else label or None
+        points = axes.errorbar(
+            1000 / t[seen], d[seen], bars, marker=marker, ms=4, capsize=2, color=colour, label=name, **style
+        )
+        drawn += points.get_children()
+    if hidden.any():
+        arrows = axes.errorbar(
+            1000 / t[hidden], top[hidden], yerr=0.45 * top[hidden], uplims=True, fmt="_", color=colour
+        )
+        drawn += arrows.get_children()
+    kind = f"{'region' if series.is_region else 'cell'}-{series.group}"
+    for number, artist in enumerate(drawn):
+        artist.set_gid(f"{kind}-{re.sub(r'[^A-Za-z0-9]+', '_', series.name)}-{number}")
 
 
 def _label_arrhenius(axes: Axes) -> None:
@@ -183,7 +242,7 @@ def _label_arrhenius(axes: Axes) -> None:
     axes.set_ylabel("D  (cm² s⁻¹)")
     top = axes.secondary_xaxis("top", functions=(_reciprocal, _reciprocal))
     top.set_xlabel("T  (K)")
-    shown = [300, 400, 500, 600, 800, 1000, 1500, 2000]
+    shown = [250, 300, 350, 400, 500, 600, 800, 1000, 1500, 2000]
     left, right = sorted(1000 / x for x in axes.get_xlim() if x > 0)
     top.set_ticks([v for v in shown if left <= v <= right])
 
@@ -194,61 +253,32 @@ def _reciprocal(x: np.ndarray) -> np.ndarray:
 
 def _log_bars(d: np.ndarray, s: np.ndarray) -> np.ndarray:
     """95 % bars of a log-normal: they never reach zero on a logarithmic axis."""
-    factor = np.exp(1.96 * s / d)
+    factor = np.exp(1.96 * np.nan_to_num(s) / d)
     return np.stack([d - d / factor, d * factor - d])
 
 
 def _energy_text(line: ArrheniusFit) -> str:
-    return f"$E_a$ = {line.activation_energy_eV:.3f} ± {line.activation_energy_error_eV:.3f} eV"
+    return f"Eₐ = {with_error(line.activation_energy_eV, line.activation_energy_error_eV)} eV"
 
 
 def _draw_line(
-    axes: Axes, line: ArrheniusFit, low_K: float, high_K: float, colour: str, label: str | None = None
-) -> None:
-    grid = 1 / np.linspace(1 / high_K, 1 / low_K, 100)
+    axes: Axes,
+    line: ArrheniusFit,
+    low_K: float,
+    high_K: float,
+    colour: str,
+    label: str | None = None,
+    dashed: bool = False,
+    thin: bool = False,
+) -> list[Any]:
+    grid = 1 / np.linspace(1 / high_K, 1 / low_K, 60)
     values = np.array([line.predict(t) for t in grid])
-    axes.plot(1000 / grid, values[:, 0], color=colour, label=label)
-    axes.fill_between(1000 / grid, values[:, 1], values[:, 2], color=colour, alpha=0.18, lw=0)
-
-
-def _fits(fit: Any) -> list[ArrheniusFit]:
-    if fit is None:
-        return []
-    if isinstance(fit, ArrheniusFit):
-        return [fit]
-    if isinstance(fit, Mapping):
-        return [_from_results(f) for f in fit.get("regimes", {"fits": [fit]})["fits"]]
-    return list(fit)
-
-
-def _spans(
-    fit: Any, temperatures_K: Sequence[float], extrapolate_K: float | None
-) -> list[tuple[ArrheniusFit, float, float]]:
-    """Each line with the temperatures it is drawn between: two regimes meet, the colder one is extrapolated."""
-    spans = []
-    transition = fit.get("regimes", {}).get("transition_K") if isinstance(fit, Mapping) else None
-    for number, line in enumerate(_fits(fit)):
-        own = line.temperatures_K if len(line.temperatures_K) else temperatures_K
-        low, high = min(own), max(own)
-        if transition:
-            low, high = (low, transition) if number == 0 else (transition, high)
-        spans.append((line, extrapolate_K if number == 0 and extrapolate_K else low, high))
-    return spans
-
-
-def _from_results(results: Mapping[str, Any]) -> ArrheniusFit:
-    empty = np.array([])
-    return ArrheniusFit(
-        activation_energy_eV=results["activation_energy_ev"],
-        ln_d0=results["ln_d0"],
-        covariance=np.array(results["covariance_ln_d0_ev"]),
-        birge_ratio=results.get("birge_ratio") or np.nan,
-        dof=results.get("degrees_of_freedom") or np.inf,
-        temperatures_K=np.array(results.get("temperatures_K", empty)),
-        d_cm2_s=empty,
-        errors_cm2_s=empty,
-        limits=empty,
+    style = {"ls": (0, (5, 3)) if dashed else "-", "lw": 0.7 if thin else 1.4}
+    (curve,) = axes.plot(1000 / grid, values[:, 0], color=colour, label=label, **style)
+    band = axes.fill_between(
+        1000 / grid, values[:, 1], values[:, 2], color=colour, alpha=0.07 if dashed else 0.13, lw=0
     )
+    return [curve, band]
 
 
 @styled
@@ -306,6 +336,7 @@ def msd(
             axes.plot(ends, intercept_A2 + slope_A2_ps * ends, "--", color=COLOURS[1], label="fit")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    _label_lags(axes, lags[keep])
     positive = total[keep & (total > 0)]
     if len(positive):
         axes.set_ylim(positive.min() * 0.1, positive.max() * 2)
@@ -315,57 +346,135 @@ def msd(
     return figure
 
 
+def _label_lags(axes: Axes, lags: np.ndarray) -> None:
+    """Plain numbers; on a short axis two and five times the powers of ten as well."""
+    axes.xaxis.set_major_formatter("{x:g}")
+    short = len(lags) > 0 and lags.max() < 100 * lags.min()
+    axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if short and f"{x:.0e}"[0] in "25" else "")
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """Mean-squared displacement of a run.
+
+    Attributes
+    ----------
+    temperature_K
+        Of the run.
+    lags_ps, msd_A2
+        Total displacement against lag.
+    diffusive
+        Whether the motion is; where not, the curve is dotted.
+    window_ps, slope_A2_ps, intercept_A2
+        The line that was fitted, and between which lags.
+    """
+
+    temperature_K: float
+    lags_ps: np.ndarray
+    msd_A2: np.ndarray
+    diffusive: bool = True
+    window_ps: Sequence[float] | None = None
+    slope_A2_ps: float | None = None
+    intercept_A2: float = 0.0
+
+
 @styled
-def learning_curve(iterations: Sequence[Mapping[str, Any]]) -> Figure:
-    """Errors, new configurations and extrapolation grades over the iterations of active learning.
+def msd_panel(runs: Sequence[Displacement], points: int = 120) -> Figure:
+    """Mean-squared displacements at all temperatures in one panel, doubly logarithmic, with the lines that were fitted.
+
+    Parameters
+    ----------
+    runs
+        The hottest gets the brightest colour; several of one temperature share one.
+    points
+        Of a curve: lags evenly spread on the axis.
+    """
+    import matplotlib as mpl
+
+    figure, axes = _figure(5.2, 3.8)
+    temperatures = sorted({run.temperature_K for run in runs}, reverse=True)
+    shades = mpl.colormaps["plasma_r"](np.linspace(0.12, 0.95, max(len(temperatures), 2)))
+    colours = dict(zip(temperatures, [mpl.colors.to_hex(shade) for shade in shades], strict=False))
+    named, bottom, reach = set(), [], [np.array([])]
+    for run in sorted(runs, key=lambda run: -run.temperature_K):
+        keep = np.flatnonzero((run.lags_ps > 0) & (run.msd_A2 > 0))
+        if not len(keep):
+            continue
+        lags = run.lags_ps[keep]
+        nearest = np.searchsorted(lags, np.geomspace(lags[0], lags[-1], points)).clip(0, len(lags) - 1)
+        shown = keep[np.unique(nearest)]
+        label = f"{run.temperature_K:g} K" if run.temperature_K not in named else None
+        named.add(run.temperature_K)
+        style = {"color": colours[run.temperature_K], "lw": 1.1, "ls": "-" if run.diffusive else ":"}
+        axes.plot(run.lags_ps[shown], run.msd_A2[shown], label=label, **style)
+        bottom.append(run.msd_A2[shown[0]])
+        reach.append(lags)
+        if run.diffusive and run.window_ps is not None and run.slope_A2_ps:
+            ends = np.geomspace(*run.window_ps, 20)
+            fitted = run.intercept_A2 + run.slope_A2_ps * ends
+            axes.plot(ends, fitted, color=style["color"], lw=3.5, alpha=0.45, solid_capstyle="butt")
+    axes.plot([], [], color="0.5", lw=3.5, alpha=0.45, label="fit in its window")
+    if not all(run.diffusive for run in runs):
+        axes.plot([], [], color="0.5", lw=1.1, ls=":", label="not diffusive")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    if bottom:
+        axes.set_ylim(bottom=0.5 * min(bottom))
+    _label_lags(axes, np.concatenate(reach))
+    axes.set_xlabel("lag  (ps)")
+    axes.set_ylabel("mean-squared displacement  (Å²)")
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+@styled
+def learning_curve(iterations: Sequence[Mapping[str, Any]], *, gamma_select: float | None = None) -> Figure:
+    """Errors, extrapolation grades and new configurations over the iterations of active learning, a panel each.
 
     Parameters
     ----------
     iterations
         For each iteration: ``iteration``, ``n_extrapolated``, ``max_grade``, ``gamma_break`` and ``training`` and
         ``test`` (results of `lpsgb.mlp.train` and `lpsgb.mlp.errors`, or None).
+    gamma_select
+        Grade above which a configuration is a candidate.
     """
-    figure, (errors, grades) = _figure(4.4, 4.6, nrows=2, sharex=True)
+    figure, panels = _figure(7.2, 4.6, nrows=2, ncols=2, sharex=True)
+    (energies, forces), (grades, counts) = panels
     number = [it["iteration"] for it in iterations]
-    for key, name, marker in (("training", "training", "o"), ("test", "test", "s")):
-        for colour, (field, factor, unit) in enumerate(
-            (("energy_rmse_ev_atom", 1e3, "meV/atom"), ("forces_rmse_ev_angstrom", 1e3, "meV/Å"))
-        ):
+    for axes, field, unit in (
+        (energies, "energy_rmse_ev_atom", "energy RMSE  (meV/atom)"),
+        (forces, "forces_rmse_ev_angstrom", "force RMSE  (meV/Å)"),
+    ):
+        for key, name, style, colour in (("training", "training set", "o-", 0), ("test", "test set", "s--", 1)):
             points = [(n, _error(it.get(key), field)) for n, it in zip(number, iterations, strict=True)]
-            points = [(n, factor * v) for n, v in points if v is not None]
+            points = [(n, 1e3 * v) for n, v in points if v is not None]
             if points:
-                style = "-" if key == "training" else "--"
-                errors.plot(
-                    *zip(*points, strict=True), style + marker, ms=3.5, color=COLOURS[colour], label=f"{name}, {unit}"
-                )
-    errors.set_yscale("log")
-    errors.set_ylabel("root-mean-square error")
-    if errors.lines:
-        errors.legend(ncols=2)
+                axes.plot(*zip(*points, strict=True), style, ms=3.5, color=COLOURS[colour], label=name)
+        axes.set_title(unit, loc="left")
+        axes.set_ylim(bottom=0)
+        if axes.lines:
+            axes.legend()
     graded = [(n, it["max_grade"]) for n, it in zip(number, iterations, strict=True) if it.get("max_grade")]
     if graded:
-        grades.plot(*zip(*graded, strict=True), "o-", ms=3.5, color=COLOURS[2], label="largest grade")
-        grades.set_yscale("log")
+        grades.plot(*zip(*graded, strict=True), "o-", ms=3.5, color=COLOURS[2], label="highest γ")
     breaks = [(n, it["gamma_break"]) for n, it in zip(number, iterations, strict=True) if it.get("gamma_break")]
     if breaks:
-        grades.step(*zip(*breaks, strict=True), where="mid", color=COLOURS[6], lw=1, label="$γ_{break}$")
-    grades.set_ylabel("extrapolation grade")
-    grades.set_xlabel("iteration")
-    grades.xaxis.get_major_locator().set_params(integer=True)
-    found = grades.twinx()
-    found.bar(
-        number,
-        [it.get("n_extrapolated") or 0 for it in iterations],
-        width=0.5,
-        color=COLOURS[5],
-        alpha=0.35,
-        label="extrapolating",
-    )
-    found.set_ylabel("configurations")
-    found.grid(False)
-    found.spines["right"].set_visible(True)
-    handles = [*grades.get_legend_handles_labels()[0], *found.get_legend_handles_labels()[0]]
-    grades.legend(handles, [h.get_label() for h in handles])
+        grades.step(*zip(*breaks, strict=True), where="mid", color=COLOURS[6], lw=1, label="γ_break: a run ends")
+    if gamma_select is not None:
+        grades.axhline(gamma_select, color=COLOURS[6], lw=1, ls=":", label="γ_select: a candidate")
+    grades.set_yscale("log")
+    grades.set_title("extrapolation grade γ", loc="left")
+    if grades.get_legend_handles_labels()[1]:
+        grades.legend()
+    found = [it.get("n_extrapolated") or 0 for it in iterations]
+    bars = counts.bar(number, found, width=0.6, color=COLOURS[5])
+    counts.bar_label(bars, padding=1, fontsize=8)
+    counts.set_title("configurations above γ_select", loc="left")
+    counts.margins(y=0.12)
+    for axes in (grades, counts):
+        axes.set_xlabel("iteration")
+        axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 

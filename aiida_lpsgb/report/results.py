@@ -1,298 +1,588 @@
-"""What a study has found, collected from its nodes: the numbers and where each of them came from."""
+"""What a study, a sweep or a learning has found, collected from its nodes: the numbers and where each came from.
+
+Everything is read from the processes that were called, not from the outputs at the top, so that one that runs, was
+killed or was imported is looked at as one that has finished.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from aiida_lpsgb.report.fits import Fit, fit_of
+from aiida_lpsgb.report.processes import Process, ProcessTree, chunks, inputs_of, names_of, outputs_of
+
 if TYPE_CHECKING:
-    from aiida.orm import Data, ProcessNode
+    from aiida.orm import Node, ProcessNode
 
-
-STUDY, ARRHENIUS = PROCESS_TYPES = ("aiida.workflows:lpsgb.study", "aiida.workflows:lpsgb.arrhenius")
-CRYSTAL, BOUNDARY = "crystal", "boundary cell"
-REGIONS = {"boundary": "boundary region", "elsewhere": "grains"}
-CHARACTERISE = "characterise_"
-"""What begins the label of a call of `lpsgb.characterise`; the place follows."""
+STUDY, TRANSPORT, LEARNING = ROOTS = tuple(
+    f"aiida.workflows:lpsgb.{name}" for name in ("study", "transport", "active_learning")
+)
+RUN, VALIDATION, LABELLING = (f"aiida.workflows:lpsgb.{name}" for name in ("transport_run", "validate", "label"))
+ANALYSIS, MD = (f"aiida.calculations:lpsgb.{name}" for name in ("analyse", "md"))
+ADVANCE, JUDGE = (f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "judge"))
+RECIPE = "recipe_"
+"""What begins the name of the process that makes the structure of a system."""
+REGIONS = "regions__"
+SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
 class Run:
-    """A diffusivity and its origin.
+    """A run of a system: what it has found, and its origin.
 
     Attributes
     ----------
-    place
-        What was run: `crystal`, or `boundary cell` for a bicrystal.
-    label
-        Name of the run within its sweep.
-    temperature_K, diffusivity_cm2_s, uncertainty_cm2_s, conductivity_s_cm, conductivity_uncertainty_s_cm
-        Values of the node; the conductivity is None where it is not known.
-    species, estimator, window_ps
-        What diffuses and how the number was estimated.
-    upper_limit_cm2_s
-        Upper limit of the diffusivity where no diffusion was seen, else None.
-    pk
-        Primary key of the `lpsgb.diffusivity` node.
-    potential_pk, trajectory_pk, md_pk, seed
-        The potential, the trajectory and the molecular dynamics that the number came from, and its velocity seed;
-        None for a node that was not made by a process of this package.
-    speciation
-        Results of `lpsgb.speciation` for the same trajectory, if there are any.
+    system, label
+        The system, and the name of the run within it, such as ``t500k_p1_1``.
+    temperature_K, potential, replica
+        What was run.
+    outcome, failed
+        How its process ended or stands, empty if it ended well; and whether it failed. What a run says that has not
+        ended well is of the run so far.
+    motion
+        Scalars of the diffusivity of the whole cell, None if there is none yet.
+    regions
+        Those of regions by label, such as ``boundary_occupancy``.
+    summary
+        Headline numbers of `lpsgb.analyse`, by observable.
+    judgement
+        Whether the diffusivity is known well enough, and why; None without a budget.
+    core_hours
+        What its jobs took, from creation to the end.
+    pk, analysis_pk, diffusivity_pk, potential_pk, md_pks, seed
+        Primary keys of the processes and nodes, and the seed of its velocities.
     """
 
-    place: str
+    system: str
     label: str
     temperature_K: float
-    diffusivity_cm2_s: float
-    uncertainty_cm2_s: float
-    conductivity_s_cm: float | None
-    conductivity_uncertainty_s_cm: float | None
-    species: str
-    estimator: str
-    window_ps: tuple[float, float] | None
-    upper_limit_cm2_s: float | None
-    pk: int
+    potential: str
+    replica: int
+    outcome: str = ""
+    failed: bool = False
+    motion: Mapping[str, Any] | None = None
+    regions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    judgement: Mapping[str, Any] | None = None
+    core_hours: float = 0.0
+    pk: int | None = None
+    analysis_pk: int | None = None
+    diffusivity_pk: int | None = None
     potential_pk: int | None = None
-    trajectory_pk: int | None = None
-    md_pk: int | None = None
+    md_pks: tuple[int, ...] = ()
     seed: int | None = None
-    speciation: Mapping[str, Any] | None = None
+
+    @property
+    def production_ps(self) -> float | None:
+        """How long was produced."""
+        return self.summary.get("run", {}).get("duration_ps") or (self.judgement or {}).get("production_ps")
+
+    @property
+    def diffusivity_cm2_s(self) -> float | None:
+        """Diffusivity of the whole cell, None where the motion is not diffusive."""
+        return self.motion["diffusivity_cm2_s"] if self.motion and self.motion["diffusive"] else None
 
 
 @dataclass(frozen=True)
-class StudyResults:
-    """The outputs of an `lpsgb.study` or `lpsgb.arrhenius` process, complete or not.
+class System:
+    """A structure and what was found for it.
 
     Attributes
     ----------
-    pk, uuid, label, process_label, outcome
+    name, kind
+        Name in the study, and the kind of its recipe.
+    recipe
+        The recipe that was asked for.
+    made
+        What the recipe has found: energies of a boundary, order of a glass, an interface's strain; empty for others.
+    outcome, failed
+        How its process ended or stands, empty if it ended well; and whether it failed.
+    structure_pk, formula, n_atoms
+        What was run, None if there is no structure yet.
+    runs
+        From the coldest, by label.
+    n_planned
+        How many runs were planned.
+    left_out
+        Runs that were planned and given up, as it was too cold for the budget.
+    fit
+        Of the diffusivities of the whole cell, None if there is none.
+    regional_fits
+        Those of regions by label, such as ``boundary_occupancy``.
+    """
+
+    name: str
+    kind: str
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    made: Mapping[str, Any] = field(default_factory=dict)
+    outcome: str = ""
+    failed: bool = False
+    structure_pk: int | None = None
+    formula: str | None = None
+    n_atoms: int | None = None
+    runs: tuple[Run, ...] = ()
+    n_planned: int = 0
+    left_out: tuple[str, ...] = ()
+    fit: Fit | None = None
+    regional_fits: Mapping[str, Fit] = field(default_factory=dict)
+
+    @property
+    def species(self) -> str:
+        """What moves; empty if nothing has been looked at."""
+        return next((run.motion["species"] for run in self.runs if run.motion), "")
+
+    @property
+    def energy_J_m2(self) -> float | None:
+        """Energy of a boundary."""
+        return self.made["energies_J_m2"][self.made["lowest"]] if "energies_J_m2" in self.made else None
+
+    def at(self, temperature_K: float) -> list[Run]:
+        """The runs at a temperature that have a diffusivity."""
+        return [run for run in self.runs if run.temperature_K == temperature_K and run.motion]
+
+    @property
+    def temperatures_K(self) -> list[float]:
+        """The temperatures at which there is a diffusivity, from the coldest."""
+        return sorted({run.temperature_K for run in self.runs if run.motion})
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What active learning has shown.
+
+    Attributes
+    ----------
+    iterations
+        The learning curve.
+    converged
+        Whether the potential no longer extrapolates.
+    outcome, failed
+        How it ended or stands, empty if it ended well; and whether it failed.
+    labels
+        Number of labelled configurations by set, those of each iteration last.
+    level_of_theory
+        Of the labels, None if they do not say.
+    gamma_select
+        Grade above which a configuration is a candidate.
+    """
+
+    iterations: tuple[Mapping[str, Any], ...] = ()
+    converged: bool = False
+    outcome: str = ""
+    failed: bool = False
+    labels: Mapping[str, int] = field(default_factory=dict)
+    level_of_theory: str | None = None
+    gamma_select: float | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a process has found, complete or not.
+
+    Attributes
+    ----------
+    pk, uuid, label, description, process_label, outcome, finished
         The process and how it ended.
     ctime, duration
         When it was created, and from then to its last change.
-    formula, n_atoms
-        The structure that was run, None if there is none yet.
-    runs
-        The diffusivities, by place, temperature and label.
-    fits
-        Results of `lpsgb.arrhenius_fit` by place, the crystal first; those of the region of a boundary and of its
-        grains name their estimator. Places with too few runs are left out.
-    boundary
-        Results of `lpsgb.boundary_energies`, None without a boundary.
-    characterisations
-        Primary keys of the `lpsgb.characterise` processes, by place.
-    iterations
-        The learning curve, empty without active learning.
-    converged
-        Whether active learning converged, None without it.
+    material
+        Reduced formula of the crystal, None if there is no structure yet.
+    systems
+        In the order of the study.
+    learning
+        None if nothing was learned.
     test_errors
-        Results of `lpsgb.mlp.errors` on the test set, None without one.
+        Errors of each potential on configurations that were never trained on.
     potentials
-        Attributes of every potential that a run used, by primary key.
+        Primary key and attributes by name.
+    failures
+        What failed, in words.
     processes
-        How many processes of each label the study took.
+        How many processes of each label it took, and how many of them were taken from the cache.
+    core_hours
+        What the jobs took by their label, without those from the cache.
     codes
         Full label and executable of every code that was used.
     seeds
-        Every seed that went in, by the process and port it went into.
+        Every seed that went in, by the process it went into.
+    versions
+        Of aiida-core and of this package, as the process noted them.
     """
 
     pk: int
     uuid: str
     label: str
+    description: str
     process_label: str
     outcome: str
+    finished: bool
     ctime: datetime
     duration: timedelta
-    formula: str | None
-    n_atoms: int | None
-    runs: tuple[Run, ...]
-    fits: Mapping[str, Mapping[str, Any]]
-    boundary: Mapping[str, Any] | None = None
-    characterisations: Mapping[str, int] = field(default_factory=dict)
-    iterations: tuple[Mapping[str, Any], ...] = ()
-    converged: bool | None = None
-    test_errors: Mapping[str, Any] | None = None
-    potentials: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    processes: Mapping[str, int] = field(default_factory=dict)
+    material: str | None = None
+    systems: tuple[System, ...] = ()
+    learning: Learning | None = None
+    test_errors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    potentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
+    processes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    core_hours: Mapping[str, float] = field(default_factory=dict)
     codes: Mapping[str, str] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def fit(self) -> Mapping[str, Any] | None:
-        """The fit of the first place, None if there is none."""
-        return next(iter(self.fits.values()), None)
+    def runs(self) -> tuple[Run, ...]:
+        """The runs of all systems."""
+        return tuple(run for system in self.systems for run in system.runs)
+
+    def system(self, name: str) -> System:
+        """A system by its name."""
+        return next(system for system in self.systems if system.name == name)
 
 
-def study_results(node: ProcessNode) -> StudyResults:
-    """Collect what a study has found so far.
+def study_results(node: ProcessNode) -> Results:
+    """Collect what a process has found so far.
 
     Parameters
     ----------
     node
-        An `lpsgb.study` or `lpsgb.arrhenius` process.
+        An `lpsgb.study`, `lpsgb.transport` or `lpsgb.active_learning` process; it may still run.
 
     Raises
     ------
     ValueError
         If the process is of another kind.
     """
-    if node.process_type not in PROCESS_TYPES:
-        kinds = " or ".join(process_type.partition(":")[2] for process_type in PROCESS_TYPES)
-        raise ValueError(f"{node.process_label}<{node.pk}> has no diffusivities; give a process of {kinds}")
-    outputs = node.outputs
-    runs = [*runs_of(CRYSTAL, outputs), *runs_of(BOUNDARY, namespace(outputs, "boundary"))]
-    relaxation = namespace(outputs, "grain_boundary")
-    curve = outputs.learning_curve.get_dict() if "learning_curve" in outputs else {}
-    structure = swept_structure(node)
-    calls = list(descendants(node))
-    return StudyResults(
+    if node.process_type not in ROOTS:
+        kinds = ", ".join(root.partition(":")[2] for root in ROOTS)
+        raise ValueError(f"{node.process_label}<{node.pk}> is none of the processes that have results: {kinds}")
+    tree = ProcessTree(node.pk).refresh()
+    jobs, cached = _jobs(tree)
+    systems = _systems(tree, node, jobs)
+    learning = _learning(tree)
+    root = tree.root
+    return Results(
         pk=node.pk,
         uuid=node.uuid,
         label=node.label,
+        description=node.description,
         process_label=node.process_label,
-        outcome=outcome(node),
+        outcome=root.outcome,
+        finished=root.succeeded,
         ctime=node.ctime,
         duration=node.mtime - node.ctime,
-        formula=structure.get_formula() if structure else None,
-        n_atoms=len(structure.sites) if structure else None,
-        runs=tuple(runs),
-        fits=fits_of(outputs),
-        boundary=relaxation["results"].get_dict() if "results" in relaxation else None,
-        characterisations=characterisations_of(node),
-        iterations=tuple(curve.get("iterations", ())),
-        converged=curve.get("converged"),
-        test_errors=outputs.test_errors.get_dict() if "test_errors" in outputs else None,
-        potentials=used_potentials(runs),
-        processes=dict(sorted(Counter(call.process_label for call in calls).items())),
-        codes=used_codes(calls),
-        seeds=used_seeds(node, calls),
+        material=_material(tree, node),
+        systems=systems,
+        learning=learning,
+        test_errors=_test_errors(tree),
+        potentials=_potentials(tree),
+        failures=_failures(systems, learning),
+        processes=_counts(tree, cached),
+        core_hours={label: sum(jobs[pk] for pk in pks) for label, pks in _by_label(tree, jobs).items()},
+        codes=_codes(jobs),
+        seeds=_seeds(tree),
+        versions={name: str(value) for name, value in (node.base.attributes.get("version", None) or {}).items()},
     )
 
 
-def outcome(node: ProcessNode) -> str:
-    """How a process ended, in words."""
-    name = f"{node.process_label}<{node.pk}>"
-    if node.is_finished_ok:
-        return f"{name} finished"
-    if node.is_finished:
-        return f"{name} failed with exit status {node.exit_status}: {node.exit_message}"
-    if node.is_excepted:
-        return f"{name} excepted: {node.exception}"
-    if node.is_killed:
-        return f"{name} was killed"
-    return f"{name} is {node.process_state.value if node.process_state else 'created'}"
+# ---- systems -------------------------------------------------------------------------------------------------------
 
 
-def runs_of(place: str, outputs: Mapping[str, Any]) -> list[Run]:
-    """The runs in the outputs of a sweep, by temperature and label."""
-    diffusivities, speciation = (namespace(outputs, name) for name in ("diffusivities", "speciation"))
-    runs = [run_of(place, label, data, speciation.get(label)) for label, data in diffusivities.items()]
-    return sorted(runs, key=lambda run: (run.temperature_K, run.label))
+def _systems(tree: ProcessTree, node: ProcessNode, hours: Mapping[int, float]) -> tuple[System, ...]:
+    """A system for every recipe of a study, or the only one of a sweep."""
+    if node.process_type == LEARNING:
+        return ()
+    if node.process_type == TRANSPORT:
+        sweeps, recipes, own = {_name_of_sweep(node): tree.root}, {}, {}
+    else:
+        sweeps = {process.name: process for process in tree.children(node.pk, TRANSPORT)}
+        recipes = _below("systems__", inputs_of([node.pk], ["systems__*"]).get(node.pk, {}))
+        own = _below("systems__", outputs_of([node.pk], ["systems__*"]).get(node.pk, {}))
+    makers = {process.name: process for process in tree.children(node.pk) if process.name.startswith(RECIPE)}
+    pks = [sweep.pk for sweep in sweeps.values()]
+    inputs = inputs_of(pks, ["structure", "potentials__*", "temperatures", "n_replicas"])
+    outputs = outputs_of(pks, ["arrhenius", "regional_arrhenius__*"])
+    runs = _runs(tree, {name: sweep.pk for name, sweep in sweeps.items()}, hours)
+    systems = []
+    for name in dict.fromkeys([*recipes, *sweeps]):
+        sweep, maker = sweeps.get(name), makers.get(RECIPE + name)
+        recipe = recipes[name].get_dict() if name in recipes else {}
+        given = inputs.get(sweep.pk, {}) if sweep else {}
+        fits = outputs.get(sweep.pk, {}) if sweep else {}
+        structure, planned = given.get("structure"), _planned(given)
+        begun = {run.label for run in runs.get(name, ())}
+        process = sweep or maker
+        systems.append(
+            System(
+                name=name,
+                kind=recipe.get("kind", "structure"),
+                recipe=recipe,
+                made=own[f"{name}__recipe"].get_dict() if f"{name}__recipe" in own else {},
+                outcome=_standing(process, whole=process is sweep),
+                failed=process is not None and process.failed,
+                structure_pk=structure.pk if structure else None,
+                formula=structure.get_formula() if structure else None,
+                n_atoms=len(structure.sites) if structure else None,
+                runs=runs.get(name, ()),
+                n_planned=len(planned),
+                left_out=tuple(label for label in planned if sweep.ended and label not in begun) if sweep else (),
+                fit=fit_of(fits["arrhenius"].get_dict()) if "arrhenius" in fits else None,
+                regional_fits={
+                    label: fit_of(fit.get_dict()) for label, fit in sorted(_below("regional_arrhenius__", fits).items())
+                },
+            )
+        )
+    return tuple(systems)
 
 
-def fits_of(outputs: Any) -> dict[str, dict[str, Any]]:
-    """The Arrhenius fits in the outputs of a study or a sweep, by place."""
-    boundary = namespace(outputs, "boundary")
-    fits = {
-        place: found["arrhenius"] for place, found in ((CRYSTAL, outputs), (BOUNDARY, boundary)) if "arrhenius" in found
+def _name_of_sweep(node: ProcessNode) -> str:
+    return node.label or node.inputs.structure.label or node.inputs.structure.get_formula()
+
+
+def _standing(process: Process | None, whole: bool = True) -> str:
+    """How a process ended or stands; empty if it ended well and nothing is to follow."""
+    if process is None:
+        return "not begun"
+    return "" if whole and process.succeeded else process.outcome
+
+
+def _planned(given: Mapping[str, Node]) -> list[str]:
+    """Labels of all runs that the inputs of a sweep ask for."""
+    from aiida_lpsgb.calculations.functions.sweep import run_label
+
+    if "temperatures" not in given or "n_replicas" not in given:
+        return []
+    names = _below("potentials__", given)
+    return [
+        run_label(temperature, name, replica)
+        for temperature in given["temperatures"].get_list()
+        for name in names
+        for replica in range(1, given["n_replicas"].value + 1)
+    ]
+
+
+def _below(prefix: str, nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """The nodes of a namespace by the rest of their labels."""
+    return {label.removeprefix(prefix): node for label, node in nodes.items() if label.startswith(prefix)}
+
+
+def _runs(tree: ProcessTree, sweeps: Mapping[str, int], hours: Mapping[int, float]) -> dict[str, tuple[Run, ...]]:
+    """The runs of each sweep, from the coldest; the last analysis of each counts."""
+    processes = {name: tree.children(pk, RUN) for name, pk in sweeps.items()}
+    every = [process for group in processes.values() for process in group]
+    analyses = {process.pk: _last(tree.children(process.pk, ANALYSIS)) for process in every}
+    judges = {process.pk: _last(tree.children(process.pk, JUDGE)) for process in every}
+    wanted = ["diffusivity", f"{REGIONS}*", "summary"]
+    found = outputs_of([process.pk for process in analyses.values() if process], wanted)
+    judged = outputs_of([process.pk for process in judges.values() if process], ["judgement"])
+    given = inputs_of([process.pk for process in every], ["md__md__potential", "md__md__seed"])
+    runs: dict[str, tuple[Run, ...]] = {}
+    for name, group in processes.items():
+        own = []
+        for process in group:
+            analysis, judge = analyses[process.pk], judges[process.pk]
+            nodes = found.get(analysis.pk, {}) if analysis else {}
+            judgement = judged.get(judge.pk, {}).get("judgement") if judge else None
+            below = [job for job in tree.below(process.pk) if job.is_job]
+            own.append(
+                _run(name, process, nodes, given.get(process.pk, {}), judgement)
+                | {
+                    "core_hours": sum(hours.get(job.pk, 0.0) for job in below),
+                    "analysis_pk": analysis.pk if analysis else None,
+                    "md_pks": tuple(job.pk for job in below if job.process_type == MD),
+                }
+            )
+        runs[name] = tuple(sorted((Run(**values) for values in own), key=lambda run: (run.temperature_K, run.label)))
+    return runs
+
+
+def _last(processes: Sequence[Process]) -> Process | None:
+    """The last process that left something."""
+    return next((process for process in reversed(processes) if process.state == "finished"), None)
+
+
+def _run(
+    system: str, process: Process, found: Mapping[str, Node], given: Mapping[str, Node], judgement: Node | None
+) -> dict[str, Any]:
+    """What a run's nodes say."""
+    temperature, potential, replica = read_label(process.name)
+    diffusivity, seed = found.get("diffusivity"), given.get("md__md__seed")
+    return {
+        "system": system,
+        "label": process.name,
+        "temperature_K": temperature,
+        "potential": potential,
+        "replica": replica,
+        "outcome": _standing(process),
+        "failed": process.failed,
+        "motion": diffusivity.scalars() if diffusivity is not None else None,
+        "regions": {label: node.scalars() for label, node in sorted(_below(REGIONS, found).items())},
+        "summary": found["summary"].get_dict() if "summary" in found else {},
+        "judgement": judgement.get_dict() if judgement is not None else None,
+        "pk": process.pk,
+        "diffusivity_pk": diffusivity.pk if diffusivity is not None else None,
+        "potential_pk": given["md__md__potential"].pk if "md__md__potential" in given else None,
+        "seed": seed.value if seed is not None else None,
     }
-    for region, estimators in sorted(namespace(boundary, "regional_arrhenius").items()):
-        for estimator, fit in sorted(estimators.items()):
-            fits[f"{REGIONS.get(region, region)}, {estimator}"] = fit
-    return {name: fit.get_dict() for name, fit in fits.items()}
 
 
-def namespace(outputs: Any, name: str) -> Mapping[str, Any]:
-    """A namespace of outputs, empty if nothing was put into it."""
-    return outputs[name] if name in outputs else {}  # noqa: SIM401 (a process's outputs have no `get`)
+def read_label(label: str) -> tuple[float, str, int]:
+    """Temperature (K), potential and replica of a run's label, such as ``t512p5k_p1_2``."""
+    match = re.fullmatch(r"t([\dpe-]+)k_(.+)_(\d+)", label)
+    if match is None:
+        raise ValueError(f"{label!r} is no label of a run, such as t500k_p1_1")
+    return float(match[1].replace("p", ".")), match[2], int(match[3])
 
 
-def characterisations_of(node: ProcessNode) -> dict[str, int]:
-    """Primary keys of the characterisations that a process called, by place."""
-    from aiida.common.links import LinkType
-
-    calls = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
-    calls = [call for call in calls if call.link_label.startswith(CHARACTERISE)]
-    return {call.link_label.removeprefix(CHARACTERISE): call.node.pk for call in calls}
+# ---- learning and potentials ---------------------------------------------------------------------------------------
 
 
-def run_of(place: str, label: str, data: Data, speciation: Data | None = None) -> Run:
-    """A diffusivity node with its origin."""
-    trajectory = input_of(data.creator, "aiida.data:lpsgb.trajectory") if data.creator else None
-    md = trajectory.creator if trajectory is not None else None
-    inputs = md.inputs if md is not None else {}
-    attributes = data.base.attributes.all
-    window = attributes.get("window_ps")
-    details = attributes.get("details", {})
-    return Run(
-        place=place,
-        label=label,
-        temperature_K=attributes["temperature_K"],
-        diffusivity_cm2_s=attributes["diffusivity_cm2_s"],
-        uncertainty_cm2_s=attributes["uncertainty_cm2_s"],
-        conductivity_s_cm=attributes.get("conductivity_s_cm"),
-        conductivity_uncertainty_s_cm=attributes.get("conductivity_uncertainty_s_cm"),
-        species=attributes["species"],
-        estimator=attributes["estimator"],
-        window_ps=tuple(window) if window else None,
-        upper_limit_cm2_s=None if details.get("detected", True) else details.get("upper_limit_cm2_s"),
-        pk=data.pk,
-        potential_pk=inputs["potential"].pk if "potential" in inputs else None,
-        trajectory_pk=trajectory.pk if trajectory is not None else None,
-        md_pk=md.pk if md is not None else None,
-        seed=inputs["seed"].value if "seed" in inputs else None,
-        speciation=speciation.get_dict() if speciation is not None else None,
+def _learning(tree: ProcessTree) -> Learning | None:
+    """The learning at the top or right below it."""
+    root = tree.root
+    loop = root if root.process_type == LEARNING else _last_of(tree.children(root.pk, LEARNING))
+    if loop is None:
+        return None
+    last = _last(tree.children(loop.pk, ADVANCE))
+    curve = outputs_of([last.pk], ["result"])[last.pk]["result"].get_dict() if last else {}
+    given = inputs_of([loop.pk], ["training_sets__*", "settings"]).get(loop.pk, {})
+    sets = dict(sorted(_below("training_sets__", given).items()))
+    rounds = tree.children(loop.pk, LABELLING)
+    labelled = outputs_of([process.pk for process in rounds], ["configurations"])
+    sets |= {process.name: labelled[process.pk]["configurations"] for process in rounds if process.pk in labelled}
+    levels = [node.base.attributes.get("level_of_theory", None) for node in sets.values()]
+    return Learning(
+        iterations=tuple(curve.get("iterations", ())),
+        converged=bool(curve.get("converged")),
+        outcome=_standing(loop),
+        failed=loop.failed,
+        labels={name: node.base.attributes.get("count") for name, node in sets.items()},
+        level_of_theory=next((level for level in levels if level), None),
+        gamma_select=given["settings"].get_dict().get("gamma_select") if "settings" in given else None,
     )
 
 
-def input_of(process: ProcessNode, data_type: str) -> Data | None:
-    """The first input of a process whose class is registered under an entry point, None if there is none."""
-    from aiida.plugins.entry_point import load_entry_point_from_string
-
-    cls = load_entry_point_from_string(data_type)
-    return next((entry.node for entry in process.base.links.get_incoming().all() if isinstance(entry.node, cls)), None)
+def _last_of(processes: Sequence[Process]) -> Process | None:
+    return processes[-1] if processes else None
 
 
-def swept_structure(node: ProcessNode) -> Any:
-    """The structure whose diffusion was run: an input of the sweep, for a study that of the sweep it called."""
-    for process in (node, *node.called):
-        if process.process_type == ARRHENIUS:
-            return process.inputs.structure
-    return node.outputs.structure if "structure" in node.outputs else None
+def _test_errors(tree: ProcessTree) -> dict[str, dict[str, Any]]:
+    """Errors of each potential on the test set of a study."""
+    tests = [
+        process
+        for validation in tree.children(tree.pk, VALIDATION)
+        for process in tree.children(validation.pk)
+        if process.name.startswith("errors_")
+    ]
+    found = outputs_of([process.pk for process in tests], ["results"])
+    named = {process.name.removeprefix("errors_"): found[process.pk] for process in tests if process.pk in found}
+    return {name: nodes["results"].get_dict() for name, nodes in sorted(named.items())}
 
 
-def descendants(node: ProcessNode) -> Iterator[ProcessNode]:
-    """Every process called below a process, depth first."""
-    for call in node.called:
-        yield call
-        yield from descendants(call)
+def _potentials(tree: ProcessTree) -> dict[str, dict[str, Any]]:
+    """Every potential that ran or was learned, by name: primary key, class and attributes."""
+    root = tree.root
+    sweeps = [root.pk] if root.process_type == TRANSPORT else [p.pk for p in tree.children(root.pk, TRANSPORT)]
+    nodes: dict[str, Node] = {}
+    for given in inputs_of(sweeps[:1], ["potentials__*"]).values():
+        nodes |= _below("potentials__", given)
+    loops = [root.pk] if root.process_type == LEARNING else [p.pk for p in tree.children(root.pk, LEARNING)]
+    for learned in outputs_of(loops, ["potentials__*"]).values():
+        nodes |= _below("potentials__", learned)
+    return {
+        name: {"pk": node.pk, "class": type(node).__name__, **node.base.attributes.all}
+        for name, node in sorted(nodes.items())
+    }
 
 
-def used_potentials(runs: list[Run]) -> dict[int, dict[str, Any]]:
-    """Attributes of the potentials of some runs, by primary key."""
-    from aiida.orm import load_node
+def _material(tree: ProcessTree, node: ProcessNode) -> str | None:
+    """Reduced formula of what was studied."""
+    if node.process_type == LEARNING:
+        structures = _below("structures__", inputs_of([node.pk], ["structures__*"]).get(node.pk, {}))
+        structure = next((structures[name] for name in sorted(structures)), None)
+    elif node.process_type == TRANSPORT:
+        structure = node.inputs.structure
+    else:
+        structure = outputs_of([node.pk], ["structure"]).get(node.pk, {}).get("structure")
+    if structure is None:
+        return None
+    return structure.get_pymatgen().composition.reduced_formula
 
-    pks = sorted({run.potential_pk for run in runs if run.potential_pk is not None})
-    return {pk: load_node(pk).base.attributes.all for pk in pks}
+
+# ---- what it took --------------------------------------------------------------------------------------------------
 
 
-def used_codes(calls: list[ProcessNode]) -> dict[str, str]:
-    """Full label and executable of the codes of some processes."""
-    from aiida.orm import CalcJobNode
+def _jobs(tree: ProcessTree) -> tuple[dict[int, float], set[int]]:
+    """Core-hours of every job, none for those from the cache, and which processes are from the cache.
 
-    codes = {call.inputs.code for call in calls if isinstance(call, CalcJobNode) and "code" in call.inputs}
+    A job's time runs from its creation to its last change, so that waiting for a scheduler counts.
+    """
+    from aiida.orm import ProcessNode, QueryBuilder
+
+    hours: dict[int, float] = {}
+    cached: set[int] = set()
+    for some in chunks(tree.processes):
+        query = QueryBuilder().append(
+            ProcessNode,
+            filters={"id": {"in": some}},
+            project=["id", "attributes.resources", "extras._aiida_cached_from"],
+        )
+        for pk, resources, source in query.iterall():
+            if source:
+                cached.add(pk)
+            process = tree.processes[pk]
+            if process.is_job:
+                seconds = (process.mtime - process.ctime).total_seconds()
+                hours[pk] = 0.0 if source else seconds / SECONDS_PER_HOUR * cores(resources or {})
+    return hours, cached
+
+
+def cores(resources: Mapping[str, Any]) -> int:
+    """Number of cores that a job asked for."""
+    processes = resources.get("tot_num_mpiprocs") or resources.get("num_machines", 1) * resources.get(
+        "num_mpiprocs_per_machine", 1
+    )
+    each = resources.get("num_cores_per_mpiproc")
+    return int(processes * each if each else resources.get("num_cpus") or processes)
+
+
+def _by_label(tree: ProcessTree, pks: Iterable[int]) -> dict[str, list[int]]:
+    groups: dict[str, list[int]] = {}
+    for pk in pks:
+        groups.setdefault(tree.processes[pk].label, []).append(pk)
+    return dict(sorted(groups.items()))
+
+
+def _counts(tree: ProcessTree, cached: set[int]) -> dict[str, tuple[int, int]]:
+    every = [process for pk, process in tree.processes.items() if pk != tree.pk]
+    total, again = (Counter(p.label for p in group) for group in (every, [p for p in every if p.pk in cached]))
+    return {label: (number, again[label]) for label, number in sorted(total.items())}
+
+
+def _codes(jobs: Iterable[int]) -> dict[str, str]:
+    """Full label and executable of the codes of some jobs."""
+    codes = {nodes["code"] for nodes in inputs_of(jobs, ["code"]).values()}
     return {code.full_label: str(code.get_executable()) for code in sorted(codes, key=lambda code: code.full_label)}
 
 
-def used_seeds(node: ProcessNode, calls: list[ProcessNode]) -> dict[str, int]:
-    """Every integer that went into a port named `seed`, by process and port."""
-    seeds = {}
-    for process in (node, *calls):
-        for entry in process.base.links.get_incoming().all():
-            if entry.link_label == "seed":
-                seeds[f"{process.process_label}<{process.pk}>"] = entry.node.value
-    return seeds
+def _seeds(tree: ProcessTree) -> dict[str, int]:
+    """The seed of every work chain that has one, by the path of its names; those of runs stand with the runs."""
+    nodes = inputs_of(tree.processes, ["seed"])
+    seeded = [pk for pk in sorted(nodes) if not tree.processes[pk].is_job]
+    return {
+        " ".join([*names_of(tree, pk), f"{tree.processes[pk].label}<{pk}>"]): nodes[pk]["seed"].value for pk in seeded
+    }
+
+
+def _failures(systems: Sequence[System], learning: Learning | None) -> tuple[str, ...]:
+    """What went wrong, each cause once."""
+    failures = [f"learning: {learning.outcome}"] if learning and learning.failed else []
+    for system in systems:
+        broken = [f"{system.name} {run.label}: {run.outcome}" for run in system.runs if run.failed]
+        failures += broken or ([f"{system.name}: {system.outcome}"] if system.failed else [])
+    return tuple(failures)

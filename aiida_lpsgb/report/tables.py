@@ -1,71 +1,513 @@
-"""A study's results as plain text."""
+"""What was found, as tables: to be printed, shown on a page or written to files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
+from textwrap import fill
+from typing import Any, NamedTuple
 
-from aiida_lpsgb.report.characterisation import characterisation_table, summary_of
-from aiida_lpsgb.report.results import CRYSTAL, Run, StudyResults
-from aiida_lpsgb.report.text import columns, in_mev, interval, plus_minus, text, with_uncertainty
+from aiida_lpsgb.analysis.observables import Row
+from aiida_lpsgb.analysis.region_diffusion import ELSEWHERE, ESTIMATORS
+from aiida_lpsgb.analysis.transport import RECOMMENDED
+from aiida_lpsgb.report.characterisation import headline_rows, published_number
+from aiida_lpsgb.report.fits import Fit, Measured, contradictions, measured, pooled_error
+from aiida_lpsgb.report.published import published_of
+from aiida_lpsgb.report.results import Results, Run, System
+from aiida_lpsgb.report.text import Column, Number, Table, decimal
+
+MEV_PER_EV = 1000.0
+DEFAULT_TARGET_K = 300.0
+WIDTH = 120
+"""Of lines of text."""
+SYSTEMS_A_BLOCK = 4
+"""So many systems stand side by side in print."""
+MEANING = (
+    "± is one standard uncertainty; intervals, bars and limits (<) are at 95 %. Where the motion of a run is not "
+    "diffusive there is no value but an upper limit. Several runs of one temperature are averaged; their error is the "
+    "larger of what their own errors and their scatter give."
+)
+"""What the numbers mean, said once."""
 
 
-def run_header(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Column titles of the table of diffusivities."""
-    species = ", ".join(sorted({run.species for run in runs}))
-    return ("where", "run", "T (K)", f"D {species} (cm²/s)", "σ (S/cm)", "units whole", "seed", "potential", "node")
+# ---- all systems ---------------------------------------------------------------------------------------------------
 
 
-def run_row(run: Run) -> tuple[str, ...]:
-    """One line of the table of diffusivities."""
+def target_K(results: Results) -> float:
+    """The temperature to which the fits extrapolate."""
+    fits = (system.fit for system in results.systems)
+    return next((fit.target_K for fit in fits if fit), DEFAULT_TARGET_K)
+
+
+class Entry(NamedTuple):
+    """What is known of a quantity of a system.
+
+    Attributes
+    ----------
+    value
+        A cell of a table.
+    published
+        The published number as text, empty if there is none.
+    headline, told
+        Whether it stands at the top of the system's card, or on it at all.
+    """
+
+    value: Any = None
+    published: str = ""
+    headline: bool = False
+    told: bool = True
+
+
+def system_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
+    """Everything that is known of a system, by column.
+
+    Parameters
+    ----------
+    system
+        The system.
+    target
+        Temperature to which the fits extrapolate, K.
+    references
+        Its published numbers.
+    """
+    return {
+        Column("kind", "kind"): Entry(system.kind, told=False),
+        Column("n_atoms", "atoms"): Entry(system.n_atoms, told=False),
+        Column("runs", "runs"): Entry(runs_text(system), told=False),
+        **_fit_numbers(system, target, references),
+        **_recipe_numbers(system, references),
+        **_motion_numbers(system, target, references),
+        **_structure_numbers(system, target, references),
+    }
+
+
+def runs_text(system: System) -> str:
+    """How many runs a system has of those that were planned."""
+    if not system.n_planned:
+        return ""
+    done = sum(not run.outcome for run in system.runs)
+    return f"{done} of {system.n_planned}" + (f", {len(system.left_out)} left out" if system.left_out else "")
+
+
+def _fit_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
+    numbers: dict[Column, Entry] = {}
+    name = f"conductivity_{target:g}k_s_cm"
+    if system.fit:
+        energy = Number(*system.fit.energy_eV)
+        sigma, interval = system.fit.conductivity_s_cm
+        note = "contradicted by a run" if contradicted(system) else ""
+        numbers[Column("activation_energy_ev", "Eₐ (eV)")] = Entry(
+            energy, reference(references, "activation_energy_ev"), headline=True
+        )
+        numbers[Column(name, f"σ({target:g} K), extrapolated (S/cm)")] = Entry(
+            Number(sigma, interval=interval, note=note), reference(references, name), headline=True
+        )
+    direct = measured([run.motion for run in system.at(target)], "conductivity")
+    if direct:
+        beside = "" if system.fit else reference(references, name)
+        numbers[Column(f"conductivity_{target:g}k_run_s_cm", f"σ({target:g} K), runs (S/cm)")] = Entry(
+            Number(direct.value, direct.error, limit=direct.limit), beside, headline=True
+        )
+    return numbers
+
+
+def _recipe_numbers(system: System, references: Mapping[str, Any]) -> dict[Column, Entry]:
+    """What the recipe has found: the energy of a boundary, the order of a glass."""
+    numbers: dict[Column, Entry] = {}
+    if system.energy_J_m2 is not None:
+        numbers[Column("boundary_energy_J_m2", "γ (J/m²)")] = Entry(
+            Number(system.energy_J_m2, form=".3f"), reference(references, "boundary_energy_J_m2"), headline=True
+        )
+    glass = system.made.get("structure")
+    if isinstance(glass, Mapping) and "amorphous" in glass:
+        numbers[Column("amorphous", "amorphous")] = Entry(glass["amorphous"], headline=True)
+        numbers[Column("bragg_order", "Bragg order")] = Entry(Number(glass["bragg_order"], form=".3f"))
+    return numbers
+
+
+def _motion_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
+    """D at every temperature, and of isotropy and Haven ratio what is known at the coldest."""
+    numbers: dict[Column, Entry] = {}
+    for temperature in sorted(system.temperatures_K, reverse=True):
+        here = measured([run.motion for run in system.at(temperature)])
+        if here:
+            column = Column(f"diffusivity_{temperature:g}k_cm2_s", f"D({temperature:g} K) (cm²/s)")
+            number = Number(here.value, here.error, limit=here.limit)
+            numbers[column] = Entry(number, reference(references, column.key), told=False)
+    for name, title in (("isotropy", "isotropy ξ"), ("haven_ratio", "Haven ratio")):
+        number = _coldest(system, name, target)
+        if number:
+            numbers[Column(name, title)] = Entry(number, reference(references, name))
+    return numbers
+
+
+def _coldest(system: System, name: str, target: float) -> Number | None:
+    """A ratio at the coldest temperature at which all runs know it; ξ of a boundary is that of its region."""
+    for temperature in system.temperatures_K:
+        runs = [_recommended(run) if name == "isotropy" else run.motion for run in system.at(temperature)]
+        values = [run.get(name) for run in runs]
+        if None not in values:
+            error = pooled_error(values, [run.get(f"{name}_uncertainty") for run in runs])
+            note = "" if temperature == target else f"{temperature:g} K"
+            return Number(sum(values) / len(values), error, form=".2f", note=note)
+    return None
+
+
+def _recommended(run: Run) -> Mapping[str, Any]:
+    """The motion in the region of a run by the estimator without bias, that of the whole cell without regions."""
+    regional = [
+        scalars
+        for scalars in run.regions.values()
+        if scalars["estimator"] == RECOMMENDED and scalars["region"] != ELSEWHERE
+    ]
+    return regional[0] if regional else run.motion
+
+
+def _structure_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
+    """The headline numbers of structure of all observables, each at the coldest temperature at which it is known."""
+    rows: dict[str, list[tuple[float, Row]]] = {}
+    for run in system.runs:
+        for row in headline_rows(run.summary, "arrays") if "run" in run.summary else []:
+            if row.value is not None:
+                rows.setdefault(row.quantity, []).append((run.temperature_K, row))
+    numbers = {}
+    for quantity, found in rows.items():
+        coldest = min(temperature for temperature, _ in found)
+        own = [row for temperature, row in found if temperature == coldest]
+        values, form = [row.value for row in own], own[0].form
+        error = None if "%" in form else pooled_error(values, [row.error for row in own])
+        note = "" if coldest == target else f"{coldest:g} K"
+        number = Number(sum(values) / len(values), error, form=form, note=note)
+        # One of many, such as the first peak of a pair, is for the tables.
+        told = len(own[0].reference) == 1
+        numbers[Column(key_of(quantity), quantity)] = Entry(number, published_number(own[0], references), told=told)
+    return numbers
+
+
+def key_of(quantity: str) -> str:
+    """A name for a quantity in files."""
+    return re.sub(r"\W+", "_", quantity).strip("_")
+
+
+def reference(references: Mapping[str, Any], name: str) -> str:
+    """A published number, empty if there is none."""
+    value = references.get(name, {}).get("values")
+    return "" if value is None else decimal(value)
+
+
+def comparison(results: Results, published: Mapping[str, Any] | None = None) -> Table:
+    """A line for every system and a column for every quantity; one with published numbers is followed by these."""
+    target = target_K(results)
+    every = [system_numbers(s, target, published_of(published, s.name, s.recipe)) for s in results.systems]
+    titles = ordered(numbers.keys() for numbers in every)
+    shown: list[tuple[Column, bool]] = []
+    for column in titles:
+        shown.append((column, False))
+        if any(numbers.get(column, Entry()).published for numbers in every):
+            shown.append((column, True))
+    rows = []
+    for system, numbers in zip(results.systems, every, strict=True):
+        cells = [numbers.get(column, Entry())[int(second)] for column, second in shown]
+        rows.append((system.name, *cells, system.outcome))
+    header = [
+        Column("system", "system"),
+        *(Column(f"{c.key}_published", f"{c.title}, published") if second else c for c, second in shown),
+        Column("outcome", "state"),
+    ]
+    return Table("systems", "Systems", tuple(header), tuple(rows))
+
+
+def ordered(lists: Iterable[Iterable[Column]]) -> list[Column]:
+    """The columns of several lists, each once, in an order that all of them have."""
+    merged: list[Column] = []
+    for columns in lists:
+        at = 0
+        for column in columns:
+            if column in merged:
+                at = merged.index(column) + 1
+            else:
+                merged.insert(at, column)
+                at += 1
+    return merged
+
+
+def side_by_side(results: Results, published: Mapping[str, Any] | None = None) -> list[Table]:
+    """The comparison as it is printed: a line for every quantity and a column for every system, a few at a time."""
+    target = target_K(results)
+    tables = []
+    for begin in range(0, len(results.systems), SYSTEMS_A_BLOCK):
+        block = results.systems[begin : begin + SYSTEMS_A_BLOCK]
+        numbers = {s.name: system_numbers(s, target, published_of(published, s.name, s.recipe)) for s in block}
+        header, cells = [Column("quantity", "")], []
+        for name, found in numbers.items():
+            beside = any(entry.published for entry in found.values())
+            header += [Column(name, name), *([Column(f"{name}_published", "published")] if beside else [])]
+            cells.append((found, beside))
+        rows = []
+        for column in ordered(found.keys() for found in numbers.values()):
+            line = [column.title]
+            for found, beside in cells:
+                entry = found.get(column, Entry())
+                line += [entry.value, entry.published] if beside else [entry.value]
+            rows.append(tuple(line))
+        tables.append(Table("quantities", "" if begin else "Systems", tuple(header), tuple(rows)))
+    return tables
+
+
+# ---- warnings ------------------------------------------------------------------------------------------------------
+
+
+def warnings(results: Results) -> list[str]:
+    """What must not be overlooked: runs that contradict a fit, what the fits say of themselves, and what failed."""
+    found = []
+    for system in results.systems:
+        found += [f"{system.name}: {sentence}" for sentence in contradiction_sentences(system)]
+        found += [f"{system.name}: {sentence}" for sentence in (system.fit.remarks if system.fit else [])]
+    if results.learning and results.learning.iterations and not results.learning.converged:
+        found.append("active learning has not converged: the potential still extrapolates")
+    return found + list(results.failures)
+
+
+def contradicted(system: System) -> list[tuple[float, Measured, tuple[float, float]]]:
+    """Where the runs of a system contradict its fit."""
+    if system.fit is None:
+        return []
+    by_temperature = {t: measured([run.motion for run in system.at(t)]) for t in system.temperatures_K}
+    return contradictions(system.fit, by_temperature)
+
+
+def contradiction_sentences(system: System) -> list[str]:
+    """Where the runs of a system contradict its fit, in words."""
+    return [
+        f"the runs at {temperature:g} K contradict the fit: D {'' if here.limit else '= '}"
+        f"{Number(here.value, here.error, limit=here.limit)} cm²/s, where the fit says "
+        f"{decimal(low, 2)} to {decimal(high, 2)} cm²/s (95 %); do not rely on its extrapolation"
+        for temperature, here, (low, high) in contradicted(system)
+    ]
+
+
+# ---- runs ----------------------------------------------------------------------------------------------------------
+
+
+def runs_table(results: Results) -> Table:
+    """Every run: what it has found, and how long it is."""
+    species = ", ".join(dict.fromkeys(system.species for system in results.systems if system.species))
+    titles = {
+        "system": "system",
+        "run": "run",
+        "temperature_K": "T (K)",
+        "potential": "potential",
+        "diffusivity_cm2_s": f"D {species} (cm²/s)",
+        "conductivity_s_cm": "σ (S/cm)",
+        "isotropy": "isotropy ξ",
+        "haven_ratio": "Haven ratio",
+        "production_ps": "produced (ps)",
+        "verdict": "verdict",
+        "judgement": "long enough",
+        "state": "state",
+    }
+    rows = tuple(_run_row(run) for run in results.runs)
+    return Table("runs", "Runs", tuple(Column(*entry) for entry in titles.items()), rows)
+
+
+def _run_row(run: Run) -> tuple[Any, ...]:
+    motion = run.motion or {}
     return (
-        run.place,
+        run.system,
         run.label,
-        f"{run.temperature_K:g}",
-        diffusivity_text(run),
-        with_uncertainty(run.conductivity_s_cm, run.conductivity_uncertainty_s_cm),
-        whole_units(run.speciation),
-        text(run.seed),
-        text(run.potential_pk),
-        text(run.pk),
+        run.temperature_K,
+        run.potential,
+        motion_number(motion, "diffusivity"),
+        motion_number(motion, "conductivity"),
+        Number(motion.get("isotropy"), motion.get("isotropy_uncertainty"), form=".2f"),
+        Number(motion.get("haven_ratio"), motion.get("haven_ratio_uncertainty"), form=".2f"),
+        run.production_ps,
+        motion.get("verdict"),
+        (run.judgement or {}).get("reason"),
+        run.outcome,
     )
 
 
-def diffusivity_text(run: Run) -> str:
-    """A diffusivity with its uncertainty, or its upper limit where no diffusion was seen."""
-    if run.upper_limit_cm2_s is not None:
-        return f"< {run.upper_limit_cm2_s:.1e}"
-    return with_uncertainty(run.diffusivity_cm2_s, run.uncertainty_cm2_s)
+def motion_number(motion: Mapping[str, Any], quantity: str) -> Number:
+    """A number of one diffusivity; an upper limit where the motion is not diffusive."""
+    here = measured([motion], quantity) if motion else None
+    return Number(here.value, here.error, limit=here.limit) if here else Number()
 
 
-def iteration_header() -> tuple[str, ...]:
-    """Column titles of the learning curve."""
+def temperatures_table(results: Results) -> Table | None:
+    """D by system and temperature, a column for each potential: the runs as they are printed."""
+    names = sorted({run.potential for run in results.runs})
+    rows = []
+    for system in results.systems:
+        for temperature in system.temperatures_K:
+            runs = system.at(temperature)
+            cells = [
+                ", ".join(str(motion_number(r.motion, "diffusivity")) for r in runs if r.potential == n) for n in names
+            ]
+            so_far = any(run.outcome for run in runs)
+            rows.append((system.name, temperature, *cells, "so far" if so_far else ""))
+    if not rows:
+        return None
+    header = [Column("system", "system"), Column("T", "T (K)"), *(Column(n, f"D, {n} (cm²/s)") for n in names)]
+    return Table("temperatures", "Diffusivities", (*header, Column("state", "")), tuple(rows))
+
+
+def regions_table(results: Results) -> Table | None:
+    """The motion in every region of every run, by each estimator."""
+    titles = {
+        "system": "system",
+        "run": "run",
+        "temperature_K": "T (K)",
+        "region": "region",
+        "estimator": "estimator",
+        "diffusivity_cm2_s": "D (cm²/s)",
+        "lateral_cm2_s": "D lateral (cm²/s)",
+        "normal_cm2_s": "D normal (cm²/s)",
+        "isotropy": "isotropy ξ",
+        "verdict": "verdict",
+    }
+    rows = tuple(
+        (
+            run.system,
+            run.label,
+            run.temperature_K,
+            found["region"],
+            found["estimator"],
+            motion_number(found, "diffusivity"),
+            _part(found, "lateral"),
+            _part(found, "normal"),
+            Number(found.get("isotropy"), found.get("isotropy_uncertainty"), form=".2f"),
+            found.get("verdict"),
+        )
+        for run in results.runs
+        for found in run.regions.values()
+    )
+    return Table("regions", "Motion by region", tuple(Column(*t) for t in titles.items()), rows) if rows else None
+
+
+def _part(motion: Mapping[str, Any], name: str) -> Number:
+    """The lateral or normal part of a motion that is diffusive."""
+    if not motion["diffusive"]:
+        return Number()
+    return Number(motion.get(f"{name}_cm2_s"), motion.get(f"{name}_uncertainty_cm2_s"))
+
+
+def fits_table(results: Results) -> Table | None:
+    """Every Arrhenius fit: of cells, and of their regions by each estimator."""
+    target = target_K(results)
+    named = [
+        (system.name, where, fit)
+        for system in results.systems
+        for where, fit in [("cell", system.fit), *((region_words(k), f) for k, f in system.regional_fits.items())]
+        if fit
+    ]
+    if not named:
+        return None
+    titles = {
+        "system": "system",
+        "where": "where",
+        "activation_energy_ev": "Eₐ (eV)",
+        "d0_cm2_s": "D₀ (cm²/s)",
+        f"diffusivity_{target:g}k_cm2_s": f"D({target:g} K) (cm²/s)",
+        f"conductivity_{target:g}k_s_cm": f"σ({target:g} K) (S/cm)",
+        "transition_K": "bends at (K)",
+        "fitted_K": "diffusive (K)",
+        "n_points": "points",
+        "n_limits": "limits",
+    }
+    return Table(
+        "fits",
+        "Arrhenius fits",
+        tuple(Column(*entry) for entry in titles.items()),
+        tuple((system, where, *_fit_cells(fit)) for system, where, fit in named),
+    )
+
+
+def _fit_cells(fit: Fit) -> tuple[Any, ...]:
+    (d, d_interval), (sigma, sigma_interval) = fit.diffusivity_cm2_s, fit.conductivity_s_cm
     return (
-        "iteration",
-        "γ_break",
-        "runs ended early",
-        "above γ_select",
-        "highest γ",
-        "trained on",
-        "energy RMSE (meV/atom)",
-        "force RMSE (meV/Å)",
+        Number(*fit.energy_eV),
+        Number(fit.d0_cm2_s),
+        Number(d, interval=d_interval),
+        Number(sigma, interval=sigma_interval),
+        fit.transition_K,
+        "{:g} to {:g}".format(*fit.fitted_K),
+        len(fit.limits) - sum(fit.limits),
+        sum(fit.limits),
     )
 
 
-def iteration_row(iteration: Mapping[str, Any]) -> tuple[str, ...]:
-    """One line of the learning curve; the errors are those of the training set."""
-    errors = training_errors(iteration)
-    grade = iteration.get("max_grade")
-    return (
-        text(iteration["iteration"]),
-        f"{iteration['gamma_break']:g}",
-        f"{iteration['n_broken']} of {iteration['n_runs']}",
-        text(iteration["n_extrapolated"]),
-        "-" if grade is None else f"{grade:.1f}",
-        text(errors.get("n_configurations")),
-        in_mev(errors.get("energy_rmse_ev_atom")),
-        in_mev(errors.get("forces_rmse_ev_angstrom"), 0),
+def region_words(label: str) -> str:
+    """The label of a region and an estimator in words."""
+    estimator = next((name for name in ESTIMATORS if label.endswith(f"_{name}")), "")
+    return f"{label.removesuffix(f'_{estimator}')}, {estimator}" if estimator else label
+
+
+def costs_table(results: Results) -> Table | None:
+    """What every temperature of every system took, and whether it was enough."""
+    rows = []
+    for system in results.systems:
+        for temperature in sorted({run.temperature_K for run in system.runs}):
+            runs = [run for run in system.runs if run.temperature_K == temperature]
+            produced = [run.production_ps for run in runs if run.production_ps is not None]
+            judged = [run.judgement["known"] for run in runs if run.judgement]
+            hours = Number(sum(run.core_hours for run in runs))
+            known = f"{sum(judged)} of {len(judged)}" if judged else ""
+            rows.append((system.name, temperature, len(runs), sum(produced) if produced else None, hours, known))
+    if not rows:
+        return None
+    titles = {
+        "system": "system",
+        "temperature_K": "T (K)",
+        "n_runs": "runs",
+        "production_ps": "produced (ps)",
+        "core_hours": "core-hours",
+        "known": "known well enough",
+    }
+    return Table("costs", "What each temperature took", tuple(Column(*entry) for entry in titles.items()), tuple(rows))
+
+
+# ---- learning and errors -------------------------------------------------------------------------------------------
+
+
+def learning_table(results: Results) -> Table | None:
+    """The learning curve; training errors are those of the training set."""
+    learning = results.learning
+    if learning is None or not learning.iterations:
+        return None
+    titles = {
+        "iteration": "iteration",
+        "gamma_break": "γ_break",
+        "n_broken": "runs ended early",
+        "n_extrapolated": "configurations above γ_select",
+        "max_grade": "highest γ",
+        "explored_ps": "explored (ps)",
+        "n_configurations": "trained on",
+        "energy_rmse_mev_atom": "energy RMSE (meV/atom)",
+        "forces_rmse_mev_A": "force RMSE (meV/Å)",
+        "test_energy_rmse_mev_atom": "test energy RMSE (meV/atom)",
+        "test_forces_rmse_mev_A": "test force RMSE (meV/Å)",
+    }
+    rows = []
+    for entry in learning.iterations:
+        errors, test = training_errors(entry), entry.get("test") or {}
+        rows.append(
+            (
+                entry["iteration"],
+                entry["gamma_break"],
+                f"{entry['n_broken']} of {entry['n_runs']}",
+                entry["n_extrapolated"],
+                Number(entry.get("max_grade"), form=".1f"),
+                entry.get("explored_ps"),
+                errors.get("n_configurations"),
+                *_errors_cells(errors),
+                *_errors_cells(test),
+            )
+        )
+    converged = (
+        "converged" if learning.converged else "not converged" + (f": {learning.outcome}" if learning.outcome else "")
     )
+    return Table("learning", f"Active learning ({converged})", tuple(Column(*t) for t in titles.items()), tuple(rows))
 
 
 def training_errors(iteration: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,103 +515,193 @@ def training_errors(iteration: Mapping[str, Any]) -> Mapping[str, Any]:
     return iteration["training"].get("training") or {}
 
 
-def errors_line(errors: Mapping[str, Any]) -> str:
-    """Errors of a potential on a test set, in words."""
-    parts = [
-        f"energy {in_mev(errors.get('energy_rmse_ev_atom'))} meV/atom",
-        f"force component {in_mev(errors.get('forces_rmse_ev_angstrom'), 0)} meV/Å",
+def _errors_cells(errors: Mapping[str, Any]) -> tuple[Number, Number]:
+    return _in_mev(errors.get("energy_rmse_ev_atom"), ".1f"), _in_mev(errors.get("forces_rmse_ev_angstrom"), ".0f")
+
+
+def _in_mev(value: float | None, form: str) -> Number:
+    return Number(None if value is None else MEV_PER_EV * value, form=form)
+
+
+def potentials_table(results: Results) -> Table | None:
+    """Every potential: what it is, and its errors on configurations that were never trained on."""
+    if not results.potentials:
+        return None
+    titles = {
+        "potential": "potential",
+        "species": "species",
+        "level": "level",
+        "cutoff_A": "cut-off (Å)",
+        "n_parameters": "parameters",
+        "n_test": "tested on",
+        "energy_mae_mev_atom": "energy MAE (meV/atom)",
+        "energy_rmse_mev_atom": "energy RMSE (meV/atom)",
+        "forces_mae_mev_A": "force MAE (meV/Å)",
+        "forces_rmse_mev_A": "force RMSE (meV/Å)",
+        "stress_rmse_gpa": "stress RMSE (GPa)",
+        "node": "node",
+    }
+    rows = []
+    for name, known in results.potentials.items():
+        errors = results.test_errors.get(name, {})
+        rows.append(
+            (
+                name,
+                " ".join(known.get("species", ())),
+                known.get("level") if known["class"] == "PotentialData" else known["class"],
+                known.get("cutoff_angstrom"),
+                known.get("n_parameters"),
+                errors.get("n_configurations"),
+                _in_mev(errors.get("energy_mae_ev_atom"), ".1f"),
+                _in_mev(errors.get("energy_rmse_ev_atom"), ".1f"),
+                _in_mev(errors.get("forces_mae_ev_angstrom"), ".0f"),
+                _in_mev(errors.get("forces_rmse_ev_angstrom"), ".0f"),
+                Number(errors.get("stress_rmse_gpa"), form=".3f"),
+                known["pk"],
+            )
+        )
+    return Table("potentials", "Potentials", tuple(Column(*entry) for entry in titles.items()), tuple(rows))
+
+
+def labels_table(results: Results) -> Table | None:
+    """How many labelled configurations each set has."""
+    if results.learning is None or not results.learning.labels:
+        return None
+    rows = tuple(results.learning.labels.items())
+    level = f"labels: {results.learning.level_of_theory}" if results.learning.level_of_theory else ""
+    header = (Column("set", "set"), Column("n_configurations", "configurations"))
+    return Table("labels", "Training sets", header, rows, level)
+
+
+# ---- where it came from --------------------------------------------------------------------------------------------
+
+
+def nodes_table(results: Results) -> Table | None:
+    """Seed and nodes of every run."""
+    titles = {
+        "system": "system",
+        "run": "run",
+        "seed": "seed",
+        "potential_pk": "potential",
+        "diffusivity_pk": "diffusivity",
+        "analysis_pk": "analysis",
+        "md_pks": "dynamics",
+        "run_pk": "process",
+    }
+    rows = tuple(
+        (
+            run.system,
+            run.label,
+            run.seed,
+            run.potential_pk,
+            run.diffusivity_pk,
+            run.analysis_pk,
+            " ".join(map(str, run.md_pks)),
+            run.pk,
+        )
+        for run in results.runs
+    )
+    return Table("nodes", "Nodes of the runs", tuple(Column(*t) for t in titles.items()), rows) if rows else None
+
+
+def origin_tables(results: Results) -> list[Table]:
+    """Nodes, programs, processes and seeds."""
+    programs = Table("codes", "Programs", _columns("code", "program"), tuple(results.codes.items()))
+    hours = results.core_hours
+    counts = tuple(
+        (label, number, cached or None, Number(hours[label]) if label in hours else None)
+        for label, (number, cached) in results.processes.items()
+    )
+    header = (*_columns("process", "runs"), Column("cached", "from the cache"), Column("core_hours", "core-hours"))
+    processes = Table("processes", "Processes", header, counts)
+    seeds = Table("seeds", "Seeds", (Column("of", "seed of"), Column("value", "value")), tuple(results.seeds.items()))
+    return [table for table in (nodes_table(results), programs, processes, seeds) if table and table.rows]
+
+
+def _columns(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, name) for name in names)
+
+
+# ---- all of it -----------------------------------------------------------------------------------------------------
+
+
+def all_tables(results: Results, published: Mapping[str, Any] | None = None) -> list[Table]:
+    """Every table that has something in it."""
+    found = [
+        comparison(results, published),
+        runs_table(results),
+        fits_table(results),
+        regions_table(results),
+        potentials_table(results),
+        learning_table(results),
+        labels_table(results),
+        costs_table(results),
+        *origin_tables(results),
     ]
-    stress = errors.get("stress_rmse_gpa")
-    if stress is not None:
-        parts.append(f"stress component {stress:.3f} GPa")
-    return (
-        f"Root-mean-square errors on {errors.get('n_configurations')} configurations not trained on: {', '.join(parts)}"
-    )
+    return [table for table in found if table is not None and table.rows]
 
 
-def potential_line(pk: int, attributes: Mapping[str, Any]) -> str:
-    """A potential in words."""
-    level = attributes.get("level")
-    return (
-        f"Potential {pk}: {' '.join(attributes['species'])}, level {'unknown' if level is None else level}, "
-        f"cut-off {attributes['cutoff_angstrom']:g} Å, {attributes['n_parameters']} parameters"
-    )
-
-
-def whole_units(speciation: Mapping[str, Any] | None) -> str:
-    """Share of polyanions that are whole, in per cent."""
-    share = (speciation or {}).get("whole_fraction_mean")
-    return "-" if share is None else f"{100 * share:.1f} %"
-
-
-def fit_facts(fit: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The numbers of the Arrhenius fit: what each is, and its value."""
-    energy = plus_minus(fit["activation_energy_ev"], fit["activation_energy_uncertainty_ev"])
-    return [
-        ("activation energy", f"{energy} eV"),
-        ("σ(300 K), extrapolated", f"{fit['conductivity_300k_s_cm']:.1e} S/cm"),
-        ("D₀", f"{fit['d0_cm2_s']:.1e} cm²/s"),
-    ]
-
-
-FIT_HEADER = ("where", "E_a (eV)", "D₀ (cm²/s)", "σ(300 K) (S/cm)", "95 % interval (S/cm)", "fitted (K)")
-
-
-def fit_row(place: str, fit: Mapping[str, Any]) -> tuple[str, ...]:
-    """One line of the table of Arrhenius fits; σ(300 K) is extrapolated."""
-    return (
-        place,
-        plus_minus(fit["activation_energy_ev"], fit["activation_energy_uncertainty_ev"]),
-        f"{fit['d0_cm2_s']:.1e}",
-        f"{fit['conductivity_300k_s_cm']:.1e}",
-        interval(fit["conductivity_300k_interval95_s_cm"]),
-        f"{min(fit['temperatures_K']):g} to {max(fit['temperatures_K']):g}",
-    )
-
-
-def boundary_line(boundary: Mapping[str, Any]) -> str:
-    """A relaxed grain boundary in words."""
-    lowest = boundary["lowest"]
-    entry = boundary["candidates"][lowest]
-    planes = " and ".join(dict.fromkeys(str(tuple(entry[key])) for key in ("plane_1", "plane_2")))
-    sigma, nominal = entry.get("nominal_sigma"), entry.get("nominal_angle_deg")
-    label = f" (nominally Σ{sigma}, {nominal:.2f}°)" if sigma else ""
-    return (
-        f"Boundary: {entry['kind']}, {planes}, true angle {entry['true_angle_deg']:.2f}°{label}, "
-        f"{entry['n_atoms']} atoms, strain {100 * entry['max_strain']:.2f} %, "
-        f"γ = {boundary['energies_J_m2'][lowest]:.2f} J/m²"
-    )
-
-
-def table(results: StudyResults, published: Mapping[str, Any] | None = None) -> str:
-    """The results of a study as text for a terminal: diffusivities, fits, potential, errors and analyses.
+def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
+    """The results as text for a terminal.
 
     Parameters
     ----------
     results
-        What `study_results` has collected; its profile must be loaded.
+        What `study_results` has collected.
     published
-        Published numbers of the crystal, as `characterisation_rows` takes them.
+        Published numbers to stand beside them.
     """
-    parts = [results.outcome + (f", {results.formula}, {results.n_atoms} atoms" if results.formula else "")]
-    if results.iterations:
-        title = f"Active learning ({'converged' if results.converged else 'not converged'})"
-        rows = [iteration_row(iteration) for iteration in results.iterations]
-        parts.append(f"{title}\n{columns(iteration_header(), rows)}")
-    if results.boundary:
-        parts.append(boundary_line(results.boundary))
+    printed = [
+        learning_table(results),
+        potentials_table(results),
+        temperatures_table(results),
+        fits_table(results),
+        *side_by_side(results, published),
+        costs_table(results),
+    ]
+    parts = [results.outcome + (f", {results.material}" if results.material else "")]
+    parts += [str(found) for found in printed if found is not None and found.rows]
     if results.runs:
-        parts.append(columns(run_header(results.runs), [run_row(run) for run in results.runs]))
-    if results.fits:
-        parts.append(columns(FIT_HEADER, [fit_row(place, fit) for place, fit in results.fits.items()]))
-    notes = [potential_line(pk, attributes) for pk, attributes in results.potentials.items()]
-    if results.test_errors:
-        notes.append(errors_line(results.test_errors))
-    parts.append("\n".join(notes))
-    for place, pk in results.characterisations.items():
-        summary = summary_of(pk)
-        if summary:
-            references = published if place == CRYSTAL else None
-            title = f"The {place} at {summary['temperature_K']:g} K" if "temperature_K" in summary else f"The {place}"
-            parts.append(f"{title}\n{characterisation_table(summary, references)}")
-    return "\n\n".join(parts).rstrip()
+        parts.append(fill(MEANING, WIDTH))
+    parts += ["\n".join(fill(f"! {sentence}", WIDTH, subsequent_indent="  ") for sentence in warnings(results))]
+    parts += [_notes(results, published)] if published else []
+    return "\n\n".join(part for part in parts if part)
+
+
+def _notes(results: Results, published: Mapping[str, Any]) -> str:
+    """Where the published numbers are from, and why runs may differ."""
+    lines = [f"published: {published['source']}"] if "source" in published else []
+    for system in results.systems:
+        for name, entry in published_of(published, system.name, system.recipe).items():
+            if name != "recipe" and "note" in entry:
+                lines.append(fill(f"{system.name}, {name}: {entry['note']}", WIDTH, subsequent_indent="  "))
+    return "\n".join(lines)
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """Everything that was collected, as plain values."""
+    from dataclasses import asdict
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Fit):
+            return dict(value.results)
+        if isinstance(value, Mapping):
+            return {str(key): plain(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(entry) for entry in value]
+        return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+    fields = {name: getattr(results, name) for name in results.__dataclass_fields__}
+    systems = [
+        {
+            **{name: plain(getattr(system, name)) for name in system.__dataclass_fields__ if name != "runs"},
+            "runs": [plain(asdict(run)) for run in system.runs],
+        }
+        for system in results.systems
+    ]
+    learning = plain(asdict(results.learning)) if results.learning else None
+    return {
+        **plain({k: v for k, v in fields.items() if k not in ("systems", "learning")}),
+        "systems": systems,
+        "learning": learning,
+    }

@@ -12,6 +12,7 @@ reported.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -22,12 +23,12 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
+from aiida_lpsgb.structures.boundary import Boundary, boundaries
 from aiida_lpsgb.structures.contact import CONTACT, contact_table, touch
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
-from aiida_lpsgb.structures.grain_boundary import Boundary, boundaries
 from aiida_lpsgb.structures.slab import Slab, faces, fill_slab, planar_grid, region_record, stack
 
-__all__ = ["Candidate", "boundary_energy", "build", "candidates", "check_sizes", "grain_boundary", "scan"]
+__all__ = ["Candidate", "bicrystals", "boundary_energy", "build", "candidates", "check_sizes", "grain_boundary", "scan"]
 
 EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2 = 16.0217663
 #: What is tried on top of the gap of contact where energies decide, in Å.
@@ -112,18 +113,16 @@ def candidates(
         The densest (smallest sum of gaps) first.
     """
     table = contact_table(crystal, contact)
-    reach = max(table.values())
-    # Beyond the smaller grain's planar lattice cell shifts repeat (but for strain).
-    basis = min((grain.basis @ grain.deformation.T for grain in boundary.grains), key=lambda b: abs(np.linalg.det(b)))
-    shifts = planar_grid(basis, shift_step, max_shifts)
+    depth = 2 * max(table.values())
+    shifts = planar_grid(boundary.displacement_cell, shift_step, max_shifts)
     twin = _twin_operation(crystal, boundary)
     found = []
     for cuts, flips in _cut_choices(crystal, boundary, twin):
-        lower = faces(crystal, boundary.grains[0], cuts[0], reach)
+        lower = faces(crystal, boundary.grains[0], cuts[0], depth)
         if twin is not None:
             upper = (lower[0].turned(twin), lower[1].turned(twin))
         else:
-            upper = faces(crystal, boundary.grains[1], cuts[1], reach)
+            upper = faces(crystal, boundary.grains[1], cuts[1], depth)
         equivalent = ("screw" if np.linalg.det(twin) > 0 else "glide") if twin is not None else "none"
         if flips is not None:
             equivalent = flips[0].kind
@@ -373,10 +372,32 @@ def _planar_repeats(cell: np.ndarray, count: int, n_atoms: int) -> tuple[int, in
 
 
 def grain_boundary(
+    crystal: Crystal, axis: Sequence[int] | None, plane: Sequence[int], kind: str = "symmetric", **options: Any
+) -> list[Atoms]:
+    """Build the first boundary that :func:`boundaries` finds with the best of its :func:`candidates`.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        The crystal.
+    axis, plane, kind, **options
+        As for :func:`aiida_lpsgb.structures.boundary.boundaries` and :func:`bicrystals`.
+
+    Returns
+    -------
+    list of ase.Atoms
+        As :func:`bicrystals` returns them.
+    """
+    building = {key: options.pop(key) for key in BUILD_OPTIONS if key in options}
+    sizes = {key: building[key] for key in ("width", "region", "n_atoms", "vacuum") if key in building}
+    check_sizes(**sizes)
+    found = boundaries(crystal, axis, plane, kind, **{**options, "smallest": True})
+    return bicrystals(crystal, found[0], **building)
+
+
+def bicrystals(
     crystal: Crystal,
-    axis: Sequence[int] | None,
-    plane: Sequence[int],
-    kind: str = "symmetric",
+    boundary: Boundary,
     *,
     n_candidates: int = 1,
     width: float = 25.0,
@@ -387,16 +408,15 @@ def grain_boundary(
     contact: float = CONTACT,
     calculator: Calculator | None = None,
     n_scanned: int = 24,
-    **request: Any,
 ) -> list[Atoms]:
-    """Build the first boundary that :func:`boundaries` finds with the best of its :func:`candidates`.
+    """Build bicrystals of a boundary from the best of its :func:`candidates`.
 
     Parameters
     ----------
     crystal : Crystal
         The crystal.
-    axis, plane, kind, **request
-        As for :func:`aiida_lpsgb.structures.grain_boundary.boundaries`.
+    boundary : Boundary
+        How its grains meet.
     n_candidates : int
         How many bicrystals to build: the best of each termination in turn, the best termination first.
     width, region, n_atoms, vacuum
@@ -417,12 +437,15 @@ def grain_boundary(
         if count < 1:
             raise ValueError(f"{name} must be at least 1, not {count}")
     check_sizes(width, region, n_atoms, vacuum)
-    boundary = boundaries(crystal, axis, plane, kind, **request)[0]
     ranked = _termination_in_turn(candidates(crystal, boundary, shift_step=shift_step, contact=contact))
     if calculator is not None:
         ranked = _termination_in_turn(scan(crystal, boundary, ranked[:n_scanned], calculator))
     options = {"width": width, "region": region, "n_atoms": n_atoms, "vacuum": vacuum}
     return [build(crystal, boundary, candidate, **options) for candidate in ranked[:n_candidates]]
+
+
+#: Keywords of :func:`bicrystals`; the other ones of :func:`grain_boundary` are of the request.
+BUILD_OPTIONS = tuple(inspect.signature(bicrystals).parameters)[2:]
 
 
 def _termination_in_turn(ranked: Sequence[Candidate]) -> list[Candidate]:
@@ -436,7 +459,7 @@ def _termination_in_turn(ranked: Sequence[Candidate]) -> list[Candidate]:
 
 
 def boundary_energy(
-    energy: float, n_formula_units: float, bulk_energy: float, area: float, n_boundaries: int = 2
+    energy: float, n_atoms: int, bulk_energy_per_atom: float, area: float, n_boundaries: int = 2
 ) -> float:
     """Excess energy of a boundary against the bulk.
 
@@ -444,10 +467,10 @@ def boundary_energy(
     ----------
     energy : float
         Energy of the bicrystal, in eV.
-    n_formula_units : float
-        Formula units in it.
-    bulk_energy : float
-        Energy of the bulk per formula unit, in eV.
+    n_atoms : int
+        Atoms in it, in the bulk's proportions.
+    bulk_energy_per_atom : float
+        Energy of the bulk per atom, in eV.
     area : float
         Area of one boundary, in Å².
     n_boundaries : int
@@ -458,5 +481,5 @@ def boundary_energy(
     float
         γ in J/m².
     """
-    excess = energy - n_formula_units * bulk_energy
+    excess = energy - n_atoms * bulk_energy_per_atom
     return excess / (n_boundaries * area) * EV_PER_SQUARE_ANGSTROM_IN_J_PER_M2

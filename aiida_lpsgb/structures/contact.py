@@ -57,7 +57,8 @@ def touch(
     Parameters
     ----------
     below, above : Slab
-        The surfaces, heights of both counted from their cuts.
+        The surfaces, heights of both counted from their cuts; at least twice the largest contact distance deep, or all
+        there is, since open layers pass each other before deeper ones touch.
     shift : numpy.ndarray, shape (2,)
         In-plane displacement of what is above, in Å.
     cell : numpy.ndarray, shape (2, 2)
@@ -68,7 +69,8 @@ def touch(
     Returns
     -------
     float, float
-        Gap between the cuts at which the first pair touches, in Å, and the crowding of
+        Gap between the cuts at which the first pair touches, in Å (at which the outermost atoms are level if they have
+        gone into each other by the largest contact distance and none touches), and the crowding of
         :class:`aiida_lpsgb.structures.bicrystal.Candidate`.
     """
     reach = max(table.values())
@@ -78,15 +80,16 @@ def touch(
         above.where(above.positions[:, 2] < lowest + 2.0),
         *(shift, cell, table, reach),
     )
-    # No pair with more room than the outermost ones need can touch.
-    room = outermost[0].max(initial=highest - lowest - reach)
+    # No pair with more room than the outermost ones need can touch; a hair more, for rounding.
+    room = outermost[0].max(initial=highest - lowest - reach) - 1e-6
     gaps, rises, lateral, contacts = _touching_pairs(
         below.where(below.positions[:, 2] >= room - reach + lowest),
         above.where(above.positions[:, 2] <= highest + reach - room),
         *(shift, cell, table, reach),
     )
-    if not len(gaps):
-        return float(room), 0.0
+    if gaps.max(initial=-np.inf) < room:
+        # They pass each other sideways wherever they meet: level is as close as surfaces come.
+        return float(highest - lowest), 0.0
     gap = float(gaps.max())
     separations = np.hypot(lateral, gap - rises)
     crowding = float(((contacts / separations) ** 12).sum() / abs(np.linalg.det(cell)))

@@ -9,14 +9,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
 import spglib
 from ase import Atoms
+from ase.cell import Cell
+from pymatgen.core import Structure
 
+from aiida_lpsgb.structures.coincidence import reduced_basis
 from aiida_lpsgb.structures.units import Unit, as_pairs, bond_cutoffs, find_units, inter_unit_distances
 from aiida_lpsgb.structures.validation import composition, require_ordered, total_charge
 
@@ -24,6 +27,8 @@ __all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices"]
 
 #: A relaxed cell differs from its parent's by less than this share.
 MAX_CHANGE = 0.3
+#: A strain up to which a cell still counts as having its parent's rotations.
+MAX_DISTORTION = 0.015
 
 
 def primitive_indices(indices: Sequence[int], name: str) -> np.ndarray:
@@ -118,10 +123,18 @@ class Crystal:
         Formal charges; if given, the crystal must be neutral.
     symprec : float
         Tolerance of the symmetry search, in Å.
-    parent : ase.Atoms, optional
-        The crystal before it was relaxed, in the same setting. Ions that leave special positions break some of its
-        symmetry; a lost operation then carries the crystal into a variant of equal energy. The parent's point group
-        says which orientations are equivalent, and grains may be variants of each other.
+    parent : ase.Atoms or pymatgen.core.Structure, optional
+        The crystal before it was relaxed or ordered (a Structure may be partially occupied), in the same setting or
+        that of which the crystal is a supercell. Ions that leave special positions, or fill some of them, break some
+        of its symmetry; a lost operation then carries the crystal into a variant of equal energy. The parent's point
+        group says which orientations are equivalent, and grains may be variants of each other.
+
+    Attributes
+    ----------
+    units : tuple of Unit
+        The whole units of a primitive cell.
+    repeats : numpy.ndarray, shape (3, 3), or None
+        The cell's vectors in those of the parent, whole numbers.
 
     Raises
     ------
@@ -134,8 +147,9 @@ class Crystal:
     cutoffs: Mapping[tuple[str, str] | str, float] | None = None
     charges: Mapping[str, float] | None = None
     symprec: float = 0.01
-    parent: Atoms | None = None
+    parent: Atoms | Structure | None = None
     units: tuple[Unit, ...] = field(init=False, repr=False)
+    repeats: np.ndarray | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self):
         require_ordered(self.atoms, "crystal")
@@ -151,6 +165,7 @@ class Crystal:
                 )
         if self.parent is not None:
             _check_parent(self.parent, self.atoms)
+            object.__setattr__(self, "repeats", self._repeats_of_parent())
         object.__setattr__(self, "units", self._primitive_units())
 
     @cached_property
@@ -175,9 +190,34 @@ class Crystal:
         own = self._symmetry[0]
         if self.parent is None:
             return own
-        wanted = _to_cartesian(_space_group(self.parent, self.symprec)[0], self.cell)
-        lost = [r for r in wanted if np.allclose(r @ r.T, np.eye(3), atol=1e-4) and not self.has(r)]
-        return np.array([*own, *lost])
+        # The parent's cell as the crystal has it; where that is a little strained, the nearest rotations.
+        cell = np.linalg.solve(self.repeats, self.cell)
+        wanted = _to_cartesian(_space_group(self.parent, self.symprec)[0], cell)
+        wanted = [_nearest_rotation(r) for r in wanted if np.abs(r @ r.T - np.eye(3)).max() < 2 * MAX_DISTORTION]
+        return np.array([*own, *(r for r in wanted if not self.has(r))])
+
+    def _repeats_of_parent(self) -> np.ndarray:
+        """The crystal's cell vectors in those of its parent, as integers."""
+        parent = _cell_of(self.parent)
+        lengths = np.linalg.norm(self.cell, axis=1) / np.linalg.norm(parent, axis=1)
+        for repeats in (np.round(self.cell @ np.linalg.inv(parent)), np.diag(np.round(lengths))):
+            if np.linalg.det(repeats) < 0.5:
+                continue
+            # Compared by metric, since either cell may have been turned.
+            own, wanted = self.cell @ self.cell.T, repeats @ parent @ parent.T @ repeats.T
+            stretches = np.sqrt(np.abs(np.linalg.eigvals(np.linalg.solve(wanted, own))))
+            if np.abs(stretches - 1).max() < MAX_CHANGE:
+                return repeats
+        raise ValueError(
+            f"parent must be in the crystal's own setting: its cell {_cellpar(parent)} is not that of the crystal, "
+            f"{_cellpar(self.cell)}"
+        )
+
+    def in_parent_cell(self) -> Crystal:
+        """The crystal strained to its parent's cell, scaled coordinates kept."""
+        atoms = self.atoms.copy()
+        atoms.set_cell(self.repeats @ _cell_of(self.parent), scale_atoms=True)
+        return replace(self, atoms=atoms)
 
     def has(self, rotation: np.ndarray) -> bool:
         """Whether a Cartesian rotation, shape (3, 3), is one of the crystal's own, not of its parent's only."""
@@ -253,7 +293,7 @@ class Crystal:
         spacing = 1.0 / float(np.linalg.norm(gradient))
         normal = gradient * spacing
         first, second, stacking = _plane_vectors(reduced)
-        basis = _gauss_reduce(np.array([first, second]) @ self.lattice)
+        basis = reduced_basis(np.array([first, second]) @ self.lattice)
         if np.dot(np.cross(basis[0], basis[1]), normal) < 0:
             basis[1] = -basis[1]
         upright = stacking @ self.lattice
@@ -317,31 +357,54 @@ class Crystal:
         return [cut for gap, cut in sorted(cuts, key=lambda item: (-round(item[0], 6), item[1]))]
 
 
-def _space_group(atoms: Atoms, symprec: float) -> tuple[np.ndarray, np.ndarray]:
+def _space_group(crystal: Atoms | Structure, symprec: float) -> tuple[np.ndarray, np.ndarray]:
     """Rotations and translations of the space group, in fractions of the cell."""
-    found = spglib.get_symmetry((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=symprec)
+    if isinstance(crystal, Atoms):
+        positions, kinds = crystal.get_scaled_positions(), crystal.numbers
+    else:
+        occupants = [site.species_string for site in crystal]
+        positions, kinds = crystal.frac_coords, np.unique(occupants, return_inverse=True)[1]
+    found = spglib.get_symmetry((_cell_of(crystal), positions, kinds), symprec=symprec)
     if found is None:
         return np.eye(3)[None], np.zeros((1, 3))
     return found["rotations"], found["translations"]
+
+
+def _cell_of(crystal: Atoms | Structure) -> np.ndarray:
+    return crystal.cell.array if isinstance(crystal, Atoms) else np.array(crystal.lattice.matrix)
+
+
+def _cellpar(cell: np.ndarray) -> list[float]:
+    return Cell(cell).cellpar().round(2).tolist()
 
 
 def _to_cartesian(rotations: np.ndarray, cell: np.ndarray) -> np.ndarray:
     return cell.T @ rotations @ np.linalg.inv(cell.T)
 
 
-def _check_parent(parent: Atoms, atoms: Atoms) -> None:
-    """Refuse a parent of another composition, or whose cell is far from the crystal's."""
-    require_ordered(parent, "parent")
-    if composition(parent) != composition(atoms):
+def _nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    """The orthogonal matrix nearest to one that a strained cell has made of it."""
+    if np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-6):
+        return matrix
+    left, _, right = np.linalg.svd(matrix)
+    return left @ right
+
+
+def _check_parent(parent: Atoms | Structure, atoms: Atoms) -> None:
+    """Refuse a parent of another composition."""
+    if isinstance(parent, Atoms):
+        require_ordered(parent, "parent")
+        counts, formula = composition(parent), parent.get_chemical_formula()
+    else:
+        counts, formula = parent.composition.get_el_amt_dict(), parent.composition.formula
+    own = composition(atoms)
+    if isinstance(parent, Structure) and not parent.is_ordered:
+        alike = set(counts) == set(own)
+    else:
+        alike = {element: n * len(atoms) / sum(counts.values()) for element, n in counts.items()} == own
+    if not alike:
         raise ValueError(
-            f"parent {parent.get_chemical_formula()} is not the crystal before relaxation: that is "
-            f"{atoms.get_chemical_formula()}"
-        )
-    change = np.abs(np.linalg.solve(parent.cell.array, atoms.cell.array) - np.eye(3)).max()
-    if change > MAX_CHANGE:
-        raise ValueError(
-            f"parent must be in the crystal's own setting: its cell {parent.cell.cellpar().round(2).tolist()} is not "
-            f"that of the crystal, {atoms.cell.cellpar().round(2).tolist()}"
+            f"parent {formula} is not the crystal before relaxation: that is {atoms.get_chemical_formula()}"
         )
 
 
@@ -398,16 +461,3 @@ def _plane_vectors(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     pivot = int(np.flatnonzero(values)[0])
     first, second = (transform[k] for k in range(3) if k != pivot)
     return first, second, transform[pivot] * values[pivot]
-
-
-def _gauss_reduce(basis: np.ndarray) -> np.ndarray:
-    """Shortest basis of a two-dimensional lattice (rows)."""
-    a, b = basis
-    while True:
-        if a @ a > b @ b + 1e-9:
-            a, b = b, a
-        shorter = b - round(float(a @ b / (a @ a))) * a
-        # Where the projection is half of a, rounding could add and take away a for ever: only go on while it helps.
-        if shorter @ shorter > b @ b - 1e-9:
-            return np.array([a, b])
-        b = shorter

@@ -11,10 +11,10 @@ import numpy as np
 from ase import Atoms
 
 from aiida_lpsgb.structures.bicrystal import check_sizes
+from aiida_lpsgb.structures.boundary import Grain
 from aiida_lpsgb.structures.coincidence import NoCoincidence, match, strain_tensor
 from aiida_lpsgb.structures.contact import CONTACT, contact_table, touch
 from aiida_lpsgb.structures.crystal import Crystal, Plane
-from aiida_lpsgb.structures.grain_boundary import Grain
 from aiida_lpsgb.structures.orientation import laboratory_frame
 from aiida_lpsgb.structures.slab import Slab, fill_slab, planar_grid, region_record, stack
 from aiida_lpsgb.structures.units import Unit, find_units

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from ase import Atoms
 
+from aiida_lpsgb.structures.boundary import Grain
 from aiida_lpsgb.structures.crystal import Crystal
-from aiida_lpsgb.structures.grain_boundary import Grain
 
 __all__ = ["Slab", "faces", "fill_slab", "planar_grid", "region_record", "stack"]
 
@@ -100,27 +100,29 @@ def _representatives(vectors: np.ndarray) -> np.ndarray:
     return np.array(list(itertools.product(range(abs(a[0])), range(abs(b[1])))))
 
 
-def faces(crystal: Crystal, grain: Grain, cut: float, reach: float) -> tuple[Slab, Slab]:
+def faces(crystal: Crystal, grain: Grain, cut: float, depth: float) -> tuple[Slab, Slab]:
     """Take the atoms near the cuts of a grain.
 
     Parameters
     ----------
     crystal, grain, cut
         As for :func:`fill_slab`.
-    reach : float
-        How far beyond a unit the other surface is felt, in Å.
+    depth : float
+        How far below the outermost atom of either surface, in Å.
 
     Returns
     -------
     Slab, Slab
         Atoms near the lower and the upper cut, as if both cuts were at height 0 in one lattice plane.
     """
-    depth = reach + 2 * max((np.abs(unit.positions - unit.centre).max() for unit in crystal.units), default=0.0)
-    n_layers = max(1, math.ceil(2 * depth / grain.plane.spacing))
+    # The outermost unit's centre is within a lattice plane's distance of the cut, and its atoms stand out of it.
+    arm = max((np.abs(unit.positions - unit.centre).max() for unit in crystal.units), default=0.0)
+    n_layers = math.ceil((depth + 2 * arm) / grain.plane.spacing) + 1
     slab = fill_slab(crystal, grain, cut, n_layers)
-    lower, upper = (height < depth for height in (slab.positions[:, 2], slab.thickness - slab.positions[:, 2]))
-    below = slab.where(upper)
-    return slab.where(lower), replace(below, positions=below.positions - [*slab.advance, slab.thickness])
+    heights = slab.positions[:, 2]
+    below = slab.where(heights > heights.max() - depth)
+    below = replace(below, positions=below.positions - [*slab.advance, slab.thickness])
+    return slab.where(heights < heights.min() + depth), below
 
 
 def planar_grid(basis: np.ndarray, step: float, limit: int | None = None) -> list[np.ndarray]:

@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-__all__ = ["composition", "require_charges", "require_ordered", "total_charge"]
+__all__ = ["StructureWarning", "composition", "require_charges", "require_ordered", "total_charge"]
+
+
+class StructureWarning(UserWarning):
+    """What a person should know of a structure that was read or made all the same."""
 
 
 def require_ordered(structure: Any, name: str = "structure") -> None:
@@ -105,9 +109,5 @@ def total_charge(atoms: Atoms, charges: Mapping[str, float]) -> float:
         If an element has no charge.
     """
     counts = composition(atoms)
-    missing = sorted(set(counts) - set(charges))
-    if missing:
-        raise ValueError(
-            f"no formal charge given for {', '.join(missing)}; charges name only {', '.join(sorted(charges))}"
-        )
+    require_charges(counts, charges)
     return float(sum(charges[symbol] * count for symbol, count in counts.items()))

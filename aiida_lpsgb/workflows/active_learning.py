@@ -8,13 +8,13 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
-from aiida.plugins import DataFactory, WorkflowFactory
+from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
-from aiida_lpsgb.calculations.functions.active_learning import CRITERIA, advance, plan_exploration
-from aiida_lpsgb.calculations.functions.md import run_label
+from aiida_lpsgb.calculations.functions.active_learning import CRITERIA, exploration_label, exploration_runs
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
-from aiida_lpsgb.workflows.protocols import ProtocolMixin
+from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MlpTrainBaseWorkChain = WorkflowFactory("lpsgb.mlp.train.base")
@@ -25,6 +25,14 @@ LabelWorkChain = WorkflowFactory("lpsgb.label")
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 PotentialData = DataFactory("lpsgb.potential")
+advance = CalculationFactory("lpsgb.learning.advance")
+plan_committee = CalculationFactory("lpsgb.learning.plan_committee")
+plan_exploration = CalculationFactory("lpsgb.learning.plan_exploration")
+
+# How the potential that explores is called beside the other members of its committee.
+FIRST = "p1"
+# More runs than this share without any result end the loop: something else than the potential is wrong.
+MAX_MISSING_SHARE = 0.5
 
 SETTINGS = {
     "temperatures_K": "temperatures of the exploration runs",
@@ -36,11 +44,18 @@ SETTINGS = {
     "criterion": "no_break (no run exceeds the last gamma_break) or no_selection (nothing exceeds gamma_select either)",
     "max_iterations": "iterations before the loop gives up",
     "max_labels": "labels before the loop gives up",
+    "n_potentials": "potentials that are trained on the final training set; their spread is part of every uncertainty",
 }
 
 
 class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
-    """Train, explore, select, label, and again, until exploration stays within what the potential has learned."""
+    """Train, explore, select, label, and again, until exploration stays within what the potential has learned.
+
+    On what was learned further potentials are trained, from other coefficients: a committee.
+    """
+
+    CHILDREN = ("label",)
+    OPEN_ENTRIES = ("training", "grading", "selection")
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -70,7 +85,15 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             valid_type=orm.Dict,
             help="Parameters of `lpsgb.md` for the exploration runs, with the word `target` for the temperature.",
         )
-        spec.input("seed", valid_type=orm.Int, help="Seed of all exploration runs.")
+        spec.input_namespace(
+            "explorations",
+            dynamic=True,
+            valid_type=orm.Dict,
+            required=False,
+            help="What a structure has of its own, by its name, over `exploration` and over `temperatures_K` and "
+            "`n_replicas` of `settings`: the schedule of a melt, for example.",
+        )
+        spec.input("seed", valid_type=orm.Int, help="Seed of exploration and committee.")
         spec.input(
             "max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Exploration runs at the same time."
         )
@@ -97,7 +120,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             while_(cls.should_iterate)(
                 if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
                 cls.explore,
-                while_(cls.queue_waits)(cls.run_batch),
+                while_(cls.queue_waits)(cls.run_queue),
                 cls.inspect_exploration,
                 if_(cls.has_candidates)(
                     cls.select,
@@ -106,11 +129,18 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 ),
             ),
             if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
+            if_(cls.has_committee)(cls.train_committee, cls.inspect_committee),
             cls.finish,
         )
 
-        spec.output("potential", valid_type=PotentialData, help="Potential of the last training.")
-        spec.output("active_set", valid_type=orm.SinglefileData, required=False, help="Its active set (`.als`).")
+        spec.output_namespace(
+            "potentials",
+            valid_type=PotentialData,
+            help="`p1`, the potential that explored, of the last training, and the other members of the committee.",
+        )
+        spec.output_namespace(
+            "active_sets", valid_type=orm.SinglefileData, required=False, help="The active set (`.als`) of `p1`."
+        )
         spec.output(
             "learning_curve",
             valid_type=orm.Dict,
@@ -140,52 +170,58 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     @classmethod
     def get_builder_from_protocol(
         cls,
+        codes: Mapping[str, orm.AbstractCode],
+        potential: orm.Data | None = None,
+        training_sets: Mapping[str, orm.Data] | None = None,
+        structures: Mapping[str, orm.StructureData] | None = None,
         *,
-        mlp_code: orm.AbstractCode,
-        md_code: orm.AbstractCode,
-        label_code: orm.AbstractCode,
-        potential: orm.Data,
-        training_sets: Mapping[str, orm.Data],
-        structures: Mapping[str, orm.StructureData],
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
         seed: orm.Int | None = None,
+        path: str = "",
     ) -> Any:
         """Builder with the numbers of a protocol.
 
         Parameters
         ----------
-        mlp_code, md_code, label_code
-            `lpsgb-mlp` or MLIP-2's `mlp`; LAMMPS; the ASE labeller.
+        codes
+            By role: `mlp` (`lpsgb-mlp` or MLIP-2's `mlp`), `md` (LAMMPS), `label`; see `load_codes`.
         potential, training_sets, structures
-            What to start from, and the structures to explore.
+            What to start from, and the structures to explore; left out where a parent fills them in.
         protocol
             `fast`, `moderate` (default) or `paper`.
         overrides
-            Replacements for entries of the protocol; unknown keys are refused.
+            Replacements for entries of the protocol; `label` takes those of the protocol of `lpsgb.label`.
+        options
+            `metadata.options` by role: `train`, `select` (grading, too), `md`, `label`.
         seed
-            Seed of the exploration; drawn once and stored where not given.
+            Seed of exploration and committee; drawn once and stored where not given.
+        path
+            Where the overrides stand in those of a parent, for messages.
         """
-        values = cls.get_protocol_inputs(protocol, overrides)
+        values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        builder.potential = potential
-        builder.training_sets = dict(training_sets)
-        builder.structures = dict(structures)
+        for name, value in {"potential": potential, "training_sets": training_sets, "structures": structures}.items():
+            if value is not None:
+                builder[name] = dict(value) if isinstance(value, Mapping) else value
         builder.settings = orm.Dict(values["settings"])
         builder.exploration = orm.Dict(values["exploration"])
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         for namespace in ("train", "grade", "select", "errors"):
-            builder[namespace].mlp.code = mlp_code
-            builder[namespace].mlp.metadata.options = values["options"]
+            builder[namespace].mlp.code = code_of(codes, "mlp")
+            role = "train" if namespace == "train" else "select"
+            builder[namespace].mlp.metadata.options = values["options"][role]
         builder.train.mlp.parameters = orm.Dict(values["training"])
         builder.grade.mlp.parameters = orm.Dict(values["grading"])
         builder.select.mlp.parameters = orm.Dict(values["selection"])
-        builder.md.md.code = md_code
-        builder.md.md.metadata.options = values["options"]
-        builder.label.engine.ase.code = label_code
-        builder.label.engine.ase.parameters = orm.Dict(values["label"])
-        builder.label.engine.ase.metadata.options = values["options"]
+        builder.md.md.code = code_of(codes, "md")
+        builder.md.md.metadata.options = values["options"]["md"]
+        label = LabelWorkChain.get_builder_from_protocol(
+            codes, protocol=protocol, overrides=values["label"], options=values["options"], path=f"{path}label."
+        )
+        builder.label = child_inputs(label)
         return builder
 
     def setup(self) -> None:
@@ -282,35 +318,45 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     def explore(self) -> None:
         """Queue molecular dynamics with extrapolation control for every structure, temperature and replica."""
         previous = {"history": self.ctx.history} if self.ctx.history else {}
-        plan = plan_exploration(self.inputs.settings, self.inputs.exploration, self.inputs.seed, **previous)
+        names = orm.List(sorted(self.inputs.structures))
+        own = dict(self.inputs.get("explorations", {}))
+        plan = plan_exploration(
+            self.inputs.settings, self.inputs.exploration, names, self.inputs.seed, **previous, **own
+        )
         runs = {}
         for name, structure in self.inputs.structures.items():
-            for replica in range(1, self.ctx.settings["n_replicas"] + 1):
-                for temperature in self.ctx.settings["temperatures_K"]:
-                    label = run_label(temperature, replica)
-                    inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
-                    inputs.md.structure = structure
-                    inputs.md.potential = self.ctx.potential
-                    inputs.md.active_set = self.ctx.active_set
-                    inputs.md.parameters = plan[f"parameters_{label}"]
-                    inputs.md.seed = plan[f"seed_{label}"]
-                    runs[f"{name}_{label}"] = inputs
+            for temperature, replica in exploration_runs(
+                self.ctx.settings, own[name].get_dict() if name in own else {}
+            ):
+                label = exploration_label(name, temperature, replica)
+                inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
+                inputs.md.structure = structure
+                inputs.md.potential = self.ctx.potential
+                inputs.md.active_set = self.ctx.active_set
+                inputs.md.parameters = plan[f"parameters_{label}"]
+                inputs.md.seed = plan[f"seed_{label}"]
+                runs[label] = inputs
         self.fill_queue(MdBaseWorkChain, runs, self.inputs.max_concurrent.value)
 
     def inspect_exploration(self) -> ExitCode | None:
-        """Collect the candidates and add a row to the learning curve."""
+        """Collect the candidates and add a row to the learning curve; a run without results is a broken one."""
         runs = {label: run for label, run in self.ctx.children.items() if "results" in run.outputs}
-        if not runs:
-            return self._fail("EXPLORATION", next(iter(self.ctx.children.values())))
-        self.ctx.candidates = {
-            label: run.outputs.extrapolated for label, run in runs.items() if "extrapolated" in run.outputs
-        }
+        missing = [label for label in self.ctx.children if label not in runs]
+        for label in missing:
+            self.report(f"run {label} gave nothing: {how_it_ended(self.ctx.children[label])}")
+        if len(missing) > MAX_MISSING_SHARE * len(self.ctx.children):
+            return self._fail("EXPLORATION", self.ctx.children[missing[0]])
+        self.ctx.candidates = {}
+        for label, run in runs.items():
+            for segment, node in namespace_of(run, "extrapolated").items():
+                self.ctx.candidates[f"{label}_{segment}"] = node
         optional = {"history": self.ctx.history} if self.ctx.history else {}
         if "test_set" in self.inputs and self.ctx.testing.is_finished_ok:
             optional["test"] = self.ctx.testing.outputs.results
         self.ctx.history = advance(
             settings=self.inputs.settings,
             training=self.ctx.training.outputs.results,
+            missing=orm.List(missing),
             **optional,
             **{f"md_{label}": run.outputs.results for label, run in runs.items()},
         )
@@ -318,6 +364,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.report(
             f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs exceeded gamma_break "
             f"{row['gamma_break']:g}, {row['n_extrapolated']} configurations extrapolate"
+            + (f", {row['n_missing']} runs gave nothing" if row["n_missing"] else "")
             + (", converged" if self.ctx.history["converged"] else "")
         )
         return None
@@ -361,6 +408,38 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.new_labels = True
         return None
 
+    # --- committee ------------------------------------------------------------------------------------------------
+
+    def has_committee(self) -> bool:
+        """Whether further potentials are wanted; of one that still extrapolates there is no use for more."""
+        return self.ctx.exhausted is None and self.ctx.settings["n_potentials"] > 1
+
+    def train_committee(self) -> ToContext:
+        """Train the other members side by side, from coefficients of their own."""
+        parameters = self.inputs.train.mlp.get("parameters", orm.Dict())
+        plan = plan_committee(parameters, self.inputs.settings, self.inputs.seed)
+        members = {}
+        for name, changed in sorted(plan.items()):
+            inputs = AttributeDict(self.exposed_inputs(MlpTrainBaseWorkChain, namespace="train"))
+            inputs.mlp.potential = self.inputs.potential
+            inputs.mlp.training_sets = self.ctx.training_sets
+            inputs.mlp.parameters = changed
+            inputs.setdefault("metadata", {})["call_link_label"] = f"committee_{name}"
+            members[f"member_{name}"] = self.submit(MlpTrainBaseWorkChain, **inputs)
+        self.ctx.members = sorted(plan)
+        self.report(f"training {len(members)} more potentials on what was learned")
+        return ToContext(**members)
+
+    def inspect_committee(self) -> ExitCode | None:
+        """Take every member; one that is missing is an error, as the spread would be of fewer than was asked for."""
+        self.ctx.committee = {}
+        for name in self.ctx.members:
+            training = self.ctx[f"member_{name}"]
+            if "potential" not in training.outputs:
+                return self._fail("TRAINING", training)
+            self.ctx.committee[name] = training.outputs.potential
+        return None
+
     # --- end ------------------------------------------------------------------------------------------------------
 
     def finish(self) -> ExitCode | None:
@@ -369,18 +448,17 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return self.ctx.exhausted
 
     def _attach_outputs(self) -> None:
-        if self.ctx.potential is not self.inputs.potential:
-            self.out("potential", self.ctx.potential)
+        if self.ctx.potential.uuid != self.inputs.potential.uuid:
+            self.out("potentials", {FIRST: self.ctx.potential, **self.ctx.get("committee", {})})
         if "active_set" in self.ctx:
-            self.out("active_set", self.ctx.active_set)
+            self.out(f"active_sets.{FIRST}", self.ctx.active_set)
         if self.ctx.history:
             self.out("learning_curve", self.ctx.history)
         self.out("training_sets", self.ctx.training_sets)
 
     def _fail(self, step: str, node: orm.ProcessNode) -> ExitCode:
         self._attach_outputs()
-        detail = f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"
-        return self.exit_codes[f"ERROR_{step}_FAILED"].format(iteration=self.iteration, detail=detail)
+        return self.exit_codes[f"ERROR_{step}_FAILED"].format(iteration=self.iteration, detail=how_it_ended(node))
 
 
 def validate_settings(node: orm.Dict, _: Any) -> str | None:
@@ -401,7 +479,7 @@ def validate_settings(node: orm.Dict, _: Any) -> str | None:
         return f"settings: {message}"
     if settings["criterion"] not in CRITERIA:
         return f"settings: `criterion` is {settings['criterion']!r}; choose one of {CRITERIA}"
-    for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels"):
+    for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels", "n_potentials"):
         if not settings[key] >= 1:
             return f"settings: `{key}` must be at least 1, it is {settings[key]}"
     return None

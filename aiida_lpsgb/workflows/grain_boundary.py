@@ -8,19 +8,21 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, while_
-from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.structures import boundary_request_error, rattle_request_error
 from aiida_lpsgb.calculations.md import validate_parameters
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, is_mtp
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
-from aiida_lpsgb.workflows.protocols import ProtocolMixin
+from aiida_lpsgb.workflows.outputs import how_it_ended
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
-PotentialData = DataFactory("lpsgb.potential")
 bicrystal = CalculationFactory("lpsgb.bicrystal")
 boundary_energies = CalculationFactory("lpsgb.boundary_energies")
+lowest_of = CalculationFactory("lpsgb.lowest")
 rattle = CalculationFactory("lpsgb.rattle")
 
 
@@ -34,7 +36,11 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered; indices refer to its cell.")
-        spec.input("potential", valid_type=PotentialData, help="Trained potential that knows every element of it.")
+        spec.input(
+            "potential",
+            valid_type=POTENTIAL_TYPES,
+            help="As `lpsgb.md` takes it. Shifts and gaps are ranked by a moment tensor potential, else by density.",
+        )
         spec.input(
             "boundary",
             valid_type=orm.Dict,
@@ -61,9 +67,9 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
 
         spec.outline(
             cls.rattle_bulk,
-            while_(cls.queue_waits)(cls.run_batch),
+            while_(cls.queue_waits)(cls.run_queue),
             cls.build_candidates,
-            while_(cls.queue_waits)(cls.run_batch),
+            while_(cls.queue_waits)(cls.run_queue),
             cls.compare,
         )
 
@@ -79,47 +85,57 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         spec.output_namespace("relaxed", valid_type=orm.StructureData, help="Every candidate, relaxed.")
         spec.exit_code(401, "ERROR_BULK_FAILED", message="The crystal could not be relaxed: {detail}")
         spec.exit_code(402, "ERROR_ALL_FAILED", message="No candidate could be relaxed; the last one: {detail}")
+        spec.exit_code(403, "ERROR_REFUSED", message="The relaxed crystal has no such boundary: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: orm.AbstractCode,
-        structure: orm.StructureData,
-        potential: orm.Data,
+        codes: Mapping[str, orm.AbstractCode],
+        structure: orm.StructureData | None = None,
+        potential: orm.Data | None = None,
+        *,
         boundary: Mapping[str, Any],
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
         seed: orm.Int | None = None,
+        path: str = "",
     ) -> Any:
         """Builder with the numbers of a protocol.
 
         Parameters
         ----------
-        code
-            LAMMPS with a pair style for moment tensor potentials.
+        codes
+            By role: `md` (LAMMPS); see `load_codes`.
         structure, potential
-            The ordered crystal, and the potential that relaxes it.
+            The ordered crystal, and the potential that relaxes it; left out where a parent fills them in.
         boundary
             At least `axis` and `plane`; further parameters of `lpsgb.bicrystal` replace the protocol's.
         protocol
             `fast`, `moderate` (default) or `paper`.
         overrides
             Replacements for entries of the protocol; unknown keys are refused.
+        options
+            `metadata.options` by role: `md`.
         seed
             Drawn once and stored where not given.
+        path
+            Where the overrides stand in those of a parent, for messages.
         """
-        values = cls.get_protocol_inputs(protocol, overrides)
+        values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        builder.structure = structure
-        builder.potential = potential
+        if structure is not None:
+            builder.structure = structure
+        if potential is not None:
+            builder.potential = potential
         builder.boundary = orm.Dict({**values["boundary"], **boundary})
         builder.rattle = orm.Dict(values["rattle"])
         builder.seed = seed or cls.draw_seed()
         builder.bulk = orm.Dict(values["bulk"])
         builder.relaxation = orm.Dict(values["relaxation"])
         builder.max_concurrent = orm.Int(values["max_concurrent"])
-        builder.md.md.code = code
-        builder.md.md.metadata.options = values["options"]
+        builder.md.md.code = code_of(codes, "md")
+        builder.md.md.metadata.options = values["options"]["md"]
         return builder
 
     def rattle_bulk(self) -> None:
@@ -139,10 +155,14 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         relaxed = self._relaxed()
         if not relaxed:
             return self.exit_codes.ERROR_BULK_FAILED.format(detail=self._last_end())
-        self.ctx.bulk = min(relaxed.values(), key=minimum)
+        choice = lowest_of(**{label: run.outputs.results for label, run in relaxed.items()})
+        self.ctx.bulk = relaxed[choice["lowest"]]
         bulk = self.ctx.bulk.outputs.structure
         self.out("bulk", bulk)
-        built = bicrystal(bulk, self.inputs.boundary, self.inputs.potential, self.inputs.structure)
+        ranking = {"potential": self.inputs.potential} if is_mtp(self.inputs.potential) else {}
+        built, node = bicrystal.run_get_node(bulk, self.inputs.boundary, parent=self.inputs.structure, **ranking)
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_REFUSED.format(detail=node.exit_message)
         candidates = {"candidate_0": built["structure"], **built.get("others", {})}
         self.ctx.descriptions = built["results"]
         first = built["results"]["candidates"][0]
@@ -193,16 +213,6 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
 
     def _last_end(self) -> str:
         return how_it_ended(list(self.ctx.children.values())[-1])
-
-
-def minimum(run: orm.ProcessNode) -> float:
-    """Energy that a relaxation has reached, in eV."""
-    return run.outputs.results["minimised_energies_eV"][-1]
-
-
-def how_it_ended(node: orm.ProcessNode) -> str:
-    """Name, exit status and message of a process."""
-    return f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"
 
 
 def validate_boundary(node: orm.Dict, _: Any) -> str | None:

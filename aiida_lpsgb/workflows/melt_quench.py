@@ -8,16 +8,17 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext
-from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.structures import amorphous_request_error, supercell_request_error
 from aiida_lpsgb.calculations.md import validate_parameters
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
-from aiida_lpsgb.workflows.protocols import ProtocolMixin
+from aiida_lpsgb.workflows.outputs import how_it_ended
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
-PotentialData = DataFactory("lpsgb.potential")
 amorphous_report = CalculationFactory("lpsgb.amorphous_report")
 supercell = CalculationFactory("lpsgb.supercell")
 
@@ -25,7 +26,7 @@ supercell = CalculationFactory("lpsgb.supercell")
 class MeltQuenchWorkChain(ProtocolMixin):
     """Heat a crystal until it melts, quench it, and check that what is left is a glass."""
 
-    WHOLE_ENTRIES = (*ProtocolMixin.WHOLE_ENTRIES, "supercell")
+    WHOLE_ENTRIES = ("supercell",)
     OPEN_ENTRIES = ("amorphous",)
 
     @classmethod
@@ -33,7 +34,9 @@ class MeltQuenchWorkChain(ProtocolMixin):
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered.")
-        spec.input("potential", valid_type=PotentialData, help="Trained potential, trusted at the melt's temperature.")
+        spec.input(
+            "potential", valid_type=POTENTIAL_TYPES, help="As `lpsgb.md` takes it, trusted at the melt's temperature."
+        )
         spec.input("supercell", valid_type=orm.Dict, help="Parameters of `lpsgb.supercell`: the size of the glass.")
         spec.input(
             "parameters",
@@ -64,41 +67,50 @@ class MeltQuenchWorkChain(ProtocolMixin):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: orm.AbstractCode,
-        structure: orm.StructureData,
-        potential: orm.Data,
+        codes: Mapping[str, orm.AbstractCode],
+        structure: orm.StructureData | None = None,
+        potential: orm.Data | None = None,
+        *,
         amorphous: Mapping[str, Any],
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
         seed: orm.Int | None = None,
+        path: str = "",
     ) -> Any:
         """Builder with the numbers of a protocol.
 
         Parameters
         ----------
-        code
-            LAMMPS with a pair style for moment tensor potentials.
+        codes
+            By role: `md` (LAMMPS); see `load_codes`.
         structure, potential
-            The ordered crystal, and the potential that runs it.
+            The ordered crystal, and the potential that runs it; left out where a parent fills them in.
         amorphous
             `centre` and `unit` of the framework, such as P and PS4.
         protocol
             `fast`, `moderate` (default) or `paper`.
         overrides
             Replacements for entries of the protocol; unknown keys are refused.
+        options
+            `metadata.options` by role: `md`.
         seed
             Drawn once and stored where not given.
+        path
+            Where the overrides stand in those of a parent, for messages.
         """
-        values = cls.get_protocol_inputs(protocol, overrides)
+        values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        builder.structure = structure
-        builder.potential = potential
+        if structure is not None:
+            builder.structure = structure
+        if potential is not None:
+            builder.potential = potential
         builder.supercell = orm.Dict(values["supercell"])
         builder.parameters = orm.Dict(values["parameters"])
         builder.amorphous = orm.Dict({**values["amorphous"], **amorphous})
         builder.seed = seed or cls.draw_seed()
-        builder.md.md.code = code
-        builder.md.md.metadata.options = values["options"]
+        builder.md.md.code = code_of(codes, "md")
+        builder.md.md.metadata.options = values["options"]["md"]
         return builder
 
     def run_dynamics(self) -> ToContext:
@@ -117,8 +129,7 @@ class MeltQuenchWorkChain(ProtocolMixin):
         run = self.ctx.dynamics
         self.out_many(self.exposed_outputs(run, MdBaseWorkChain))
         if not run.is_finished_ok:
-            detail = f"{run.process_label}<{run.pk}> [{run.exit_status}] {run.exit_message}"
-            return self.exit_codes.ERROR_DYNAMICS_FAILED.format(detail=detail)
+            return self.exit_codes.ERROR_DYNAMICS_FAILED.format(detail=how_it_ended(run))
         results = amorphous_report(run.outputs.structure, self.ctx.crystal, self.inputs.amorphous)
         self.out("amorphous", results)
         glass = results["structure"]

@@ -1,9 +1,21 @@
-"""Results of calculation functions by the labels they were given."""
+"""What work chains say and hand on of their children."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from aiida import orm
+
+
+def how_it_ended(node: orm.ProcessNode) -> str:
+    """Name, exit status and message of a process."""
+    return f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"
+
+
+def namespace_of(node: orm.ProcessNode, name: str) -> dict[str, Any]:
+    """The outputs of a process in a namespace by their labels; empty where there are none."""
+    return dict(node.outputs[name]) if name in node.outputs else {}
 
 
 def flattened(results: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -16,3 +28,13 @@ def flattened(results: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in results.items():
         flat |= flattened(value, f"{prefix}{name}__") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
+
+
+def leaves(outputs: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, orm.Node]]:
+    """Every node in nested namespaces with the path of its port, below a prefix."""
+    for name in outputs:
+        path = f"{prefix}.{name}"
+        if isinstance(outputs[name], orm.Node):
+            yield path, outputs[name]
+        else:
+            yield from leaves(outputs[name], path)

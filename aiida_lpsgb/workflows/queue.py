@@ -1,4 +1,4 @@
-"""Run many children of a work chain, a bounded number at a time."""
+"""Run many children of a work chain, a bounded number at a time; as one ends the next begins."""
 
 from __future__ import annotations
 
@@ -6,38 +6,76 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ToContext, WorkChain
+from aiida.engine import ProcessState, ToContext, WorkChain
+from aiida.engine.processes.workchains.awaitable import Awaitable
+
+_RUNNING = "queued_"
 
 
 class QueueMixin(WorkChain):
-    """A queue of children in the context: fill it, then loop `while_(queue_waits)(run_batch)`.
+    """A queue of children in the context: fill it, then loop ``while_(queue_waits)(run_queue)``.
 
-    The children end up in `ctx.children`, label to process node, in the order they were queued.
+    AiiDA goes on with a work chain when all children that a step waits for have ended. Here it goes on when the first
+    of them has and there is another to begin; those that still run are waited for again. The children end up in
+    ``ctx.children``, label to process node, in the order they were queued.
     """
 
     def fill_queue(self, process_class: type, inputs: Mapping[str, Mapping[str, Any]], max_concurrent: int) -> None:
-        """Queue a child for every label."""
-        self.ctx.queue = [(label, dict(values)) for label, values in inputs.items()]
-        self.ctx.queue_process = process_class
+        """Queue a child for every label, after a queue that is empty."""
+        self.open_queue(max_concurrent)
+        for label, values in inputs.items():
+            self.enqueue(label, process_class, values)
+
+    def open_queue(self, max_concurrent: int) -> None:
+        """Begin with an empty queue of children, so many of which run at the same time."""
+        self.ctx.queue = []
         self.ctx.queue_width = max_concurrent
         self.ctx.children = {}
 
+    def enqueue(self, label: str, process_class: type, inputs: Mapping[str, Any]) -> None:
+        """Add a child to the queue."""
+        self.ctx.queue.append((label, process_class, dict(inputs)))
+        self.ctx.children[label] = None  # keeps its place
+
+    def drop_queued(self, labels: list[str]) -> None:
+        """Take children that have not begun out of the queue."""
+        self.ctx.queue = [entry for entry in self.ctx.queue if entry[0] not in labels]
+        for label in labels:
+            self.ctx.children.pop(label, None)
+
+    def child_ended(self, label: str, node: orm.ProcessNode) -> None:
+        """What follows from the end of a child, such as more of them; nothing by default."""
+
     def queue_waits(self) -> bool:
-        """Whether children are left to run."""
-        self._collect()
-        return bool(self.ctx.queue)
+        """Whether children run or are to be run."""
+        for key in self._running():
+            if not isinstance(self.ctx[key], Awaitable):
+                label, node = key.removeprefix(_RUNNING), self.ctx.pop(key)
+                self.ctx.children[label] = node
+                self.child_ended(label, node)
+        return bool(self.ctx.queue or self._running())
 
-    def run_batch(self) -> ToContext:
-        """Submit the next children and wait for them."""
-        batch, self.ctx.queue = self.ctx.queue[: self.ctx.queue_width], self.ctx.queue[self.ctx.queue_width :]
-        submitted = {}
-        for label, inputs in batch:
-            inputs.setdefault("metadata", {})["call_link_label"] = label
-            submitted[f"queued_{label}"] = self.submit(self.ctx.queue_process, **inputs)
-        return ToContext(**submitted)
+    def run_queue(self) -> ToContext:
+        """Submit as many children as may run, and wait for one to end."""
+        waiting = {key: orm.load_node(self.ctx[key].pk) for key in self._running()}
+        while self.ctx.queue and len(waiting) < self.ctx.queue_width:
+            label, process_class, inputs = self.ctx.queue.pop(0)
+            inputs["metadata"] = {**inputs.get("metadata", {}), "call_link_label": label}
+            waiting[_RUNNING + label] = self.submit(process_class, **inputs)
+        return ToContext(**waiting)
 
-    def _collect(self) -> None:
-        """Move finished children from their context keys to `ctx.children`."""
-        for key in [key for key in self.ctx if key.startswith("queued_")]:
-            node: orm.ProcessNode = self.ctx.pop(key)
-            self.ctx.children[key.removeprefix("queued_")] = node
+    def _running(self) -> list[str]:
+        return [key for key in self.ctx if key.startswith(_RUNNING)]
+
+    def _on_awaitable_finished(self, awaitable: Awaitable) -> None:
+        """Go on at the end of one child where another is queued.
+
+        A child that was waited for by several steps calls back for each of them, with the awaitable of that step: the
+        first call counts, and resolves the one that is waited for now.
+        """
+        current = next((other for other in self._awaitables if other.pk == awaitable.pk), None)
+        if current is None:
+            return
+        super()._on_awaitable_finished(current)
+        if self.state == ProcessState.WAITING and self._awaitables and self.ctx.get("queue"):
+            self.resume()

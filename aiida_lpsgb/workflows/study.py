@@ -1,4 +1,4 @@
-"""From a partially occupied crystal to its conductivity, and that of one of its grain boundaries: `lpsgb.study`."""
+"""From a crystal to a table of how fast ions move in it, its glass and its boundaries: `lpsgb.study`."""
 
 from __future__ import annotations
 
@@ -7,53 +7,78 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ProcessSpec, ToContext, if_
-from aiida.plugins import CalculationFactory, WorkflowFactory
+from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
+from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations.functions.seeds import split_seed
-from aiida_lpsgb.calculations.functions.structures import boundary_request_error
-from aiida_lpsgb.workflows.characterise import TOPOLOGY, named_species
-from aiida_lpsgb.workflows.md import MD_FILLED_IN
-from aiida_lpsgb.workflows.outputs import flattened
-from aiida_lpsgb.workflows.protocols import ProtocolMixin
+from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
+from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.workflows.outputs import how_it_ended, leaves, namespace_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
+from aiida_lpsgb.workflows.queue import QueueMixin
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
-ArrheniusWorkChain = WorkflowFactory("lpsgb.arrhenius")
-CharacteriseWorkChain = WorkflowFactory("lpsgb.characterise")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
-MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+MeltQuenchWorkChain = WorkflowFactory("lpsgb.melt_quench")
+TransportWorkChain = WorkflowFactory("lpsgb.transport")
 ValidateWorkChain = WorkflowFactory("lpsgb.validate")
+ConfigurationsData = DataFactory("lpsgb.configurations")
+
 bicrystal = CalculationFactory("lpsgb.bicrystal")
+derive_seeds = CalculationFactory("lpsgb.derive_seeds")
+interface = CalculationFactory("lpsgb.interface")
 make_start_set = CalculationFactory("lpsgb.start_set")
 make_supercell = CalculationFactory("lpsgb.supercell")
+name_regions = CalculationFactory("lpsgb.name_regions")
+observe_region = CalculationFactory("lpsgb.observe_region")
 order = CalculationFactory("lpsgb.order")
-restrict_to_boundary = CalculationFactory("lpsgb.restrict_to_boundary")
+read_recipe = CalculationFactory("lpsgb.read_recipe")
+tabulate = CalculationFactory("lpsgb.tabulate")
 untrained_potential = CalculationFactory("lpsgb.potential.untrained")
 
-SUPERCELLS = ("exploration", "sweep", "validation")
-OPTIONAL = {"required": False, "populate_defaults": False}
+# The children that not every study has: the ports of each that the study fills in, and what it is for.
+OPTIONAL_CHILDREN = {
+    "label": (LabelWorkChain, ("configurations",), "Labels the start set."),
+    "active_learning": (
+        ActiveLearningWorkChain,
+        ("potential", "training_sets", "structures", "explorations", "seed", "test_set"),
+        "Learns the potentials.",
+    ),
+    "grain_boundary": (
+        GrainBoundaryWorkChain,
+        ("structure", "potential", "seed", "boundary"),
+        "Relaxes grain boundaries.",
+    ),
+    "melt_quench": (
+        MeltQuenchWorkChain,
+        ("structure", "potential", "seed", "supercell", "amorphous"),
+        "Makes glasses.",
+    ),
+    "validate": (
+        ValidateWorkChain,
+        ("structures", "potentials", "seed"),
+        "Tests the potentials on the small cells; left out: they are not tested.",
+    ),
+}
+# The work chains that make structures of a kind.
+RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
+SEEDED = ("ordering", "start_set", "potential", "exploration", "validation")
+CRYSTAL = "crystal"
+VALIDATION = "validation"
+RECIPE = "recipe_"
+FIRST = "p1"
 
 
-class StudyWorkChain(ProtocolMixin):
-    """Order the crystal, learn a potential for it, run it at several temperatures, test the potential, look closer.
+class StudyWorkChain(ProtocolMixin, QueueMixin):
+    """Order a crystal, learn potentials for it, make every system that is asked for, and run each of them.
 
-    With a boundary asked for, a small bicrystal is learned too, and a relaxed larger one is run like the crystal.
+    A system is a recipe for a structure: the crystal, a grain boundary, a glass, an interface of two of these, or a
+    structure that is given. One that fails leaves the results of the others.
     """
 
-    WHOLE_ENTRIES = (*ProtocolMixin.WHOLE_ENTRIES, "charges", *SUPERCELLS)
-    OPEN_ENTRIES = (
-        "ordering",
-        "start_set",
-        "potential",
-        "active_learning",
-        "arrhenius",
-        "validate",
-        "boundary",
-        "grain_boundary",
-        "regions",
-        "characterise",
-    )
+    CHILDREN = ("label", "active_learning", "grain_boundary", "melt_quench", "transport", "validate")
+    OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -64,236 +89,289 @@ class StudyWorkChain(ProtocolMixin):
             valid_type=(orm.CifData, orm.StructureData),
             help="The crystal; partially occupied sites are ordered first.",
         )
-        spec.input("seed", valid_type=orm.Int, help="The seed that all other seeds of the study derive from.")
-        spec.input("n_replicas", valid_type=orm.Int, default=lambda: orm.Int(1), help="Replicas of the sweep's runs.")
+        spec.input("seed", valid_type=orm.Int, help="The seed that all other seeds of the study derive from, by name.")
         spec.input("ordering", valid_type=orm.Dict, help="Parameters of `lpsgb.order`.")
-        spec.input("start_set", valid_type=orm.Dict, help="Parameters of `lpsgb.start_set`.")
-        spec.input("potential", valid_type=orm.Dict, help="Parameters of `lpsgb.potential.untrained`.")
-        spec.input_namespace("supercells", help="Parameters of `lpsgb.supercell` for the runs of each part.")
-        for name in SUPERCELLS:
-            spec.input(f"supercells.{name}", valid_type=orm.Dict, help=f"Cell of the {name} runs.")
-        spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
-        spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
-        spec.expose_inputs(
-            ActiveLearningWorkChain,
-            namespace="active_learning",
-            exclude=("potential", "training_sets", "structures", "seed", "label", "md", "test_set"),
+        spec.input_namespace(
+            "systems",
+            dynamic=True,
+            valid_type=orm.Dict,
+            help=f"A recipe by the name of its system: `kind` ({', '.join(KINDS)}), `learn` and `run` (what the small "
+            "cell that is learned and the large one that is run have of their own; no `learn`: not learned from), and "
+            "the parameters of what makes such a structure.",
         )
-        spec.expose_inputs(
-            ArrheniusWorkChain,
-            namespace="arrhenius",
-            exclude=("structure", "potential", "seeds", "md", "region_parameters"),
+        spec.input_namespace(
+            "structures",
+            dynamic=True,
+            valid_type=orm.StructureData,
+            required=False,
+            help="Fully occupied structures of systems of kind `structure`, by the name of the system.",
+        )
+        spec.input_namespace(
+            "potentials",
+            dynamic=True,
+            valid_type=POTENTIAL_TYPES,
+            required=False,
+            help="Potentials by name to run all systems with; given, nothing is learned.",
+        )
+        spec.input("start_set", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.start_set`.")
+        spec.input("potential", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.potential.untrained`.")
+        spec.input_namespace(
+            "training_sets",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Labelled configurations to learn from beside, or (without `start_set`) instead of, the start set.",
         )
         spec.input(
-            "boundary",
-            valid_type=orm.Dict,
-            required=False,
-            help="Parameters of `lpsgb.bicrystal` of a small cell, for start set and exploration; goes with "
-            "`grain_boundary`. Indices refer to the cell of the crystal.",
+            "max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Systems worked on at the same time."
         )
+        for namespace, (child, filled_in, text) in OPTIONAL_CHILDREN.items():
+            options = {"required": False, "populate_defaults": False, "help": text}
+            spec.expose_inputs(child, namespace=namespace, exclude=filled_in, namespace_options=options)
         spec.expose_inputs(
-            GrainBoundaryWorkChain,
-            namespace="grain_boundary",
-            exclude=("structure", "potential", "seed", "md"),
-            namespace_options=OPTIONAL | {"help": "The bicrystal that is relaxed and then run like the crystal."},
+            TransportWorkChain, namespace="transport", exclude=("structure", "potentials", "seed", "regions")
         )
-        spec.input(
-            "regions",
-            valid_type=orm.Dict,
-            required=False,
-            help="Parameters of `lpsgb.region_diffusivity` for the runs of the boundary; its regions are filled in.",
-        )
-        spec.input(
-            "structural_run",
-            valid_type=orm.Dict,
-            required=False,
-            help="Parameters of `lpsgb.md` of the run that `characterise` looks at; goes with it.",
-        )
-        spec.expose_inputs(
-            CharacteriseWorkChain,
-            namespace="characterise",
-            exclude=("trajectory",),
-            namespace_options=OPTIONAL | {"help": "Analyses of the crystal (and of the boundary's region)."},
-        )
-        spec.expose_inputs(
-            ValidateWorkChain,
-            namespace="validate",
-            exclude=("structure", "potential", "seeds", "md", "label", "errors"),
-        )
-
         spec.inputs.validator = validate_inputs
 
         spec.outline(
             cls.build_structures,
-            cls.label_start_set,
-            cls.learn,
-            cls.inspect_learning,
-            if_(cls.has_boundary)(cls.relax_boundary, cls.inspect_boundary),
-            cls.sweep,
-            cls.inspect_sweep,
-            if_(cls.has_boundary)(cls.sweep_boundary, cls.inspect_boundary_sweep),
-            cls.validate_potential,
-            cls.inspect_validation,
-            if_(cls.wants_characterisation)(cls.run_structures, cls.characterise, cls.inspect_characterisation),
+            if_(cls.has_to_learn)(cls.label_start_set, cls.learn, cls.inspect_learning).else_(cls.take_potentials),
+            cls.queue_systems,
+            while_(cls.queue_waits)(cls.run_queue),
+            cls.finish,
         )
 
         spec.output("structure", valid_type=orm.StructureData, help="The ordered crystal.")
-        spec.expose_outputs(ActiveLearningWorkChain)
-        spec.expose_outputs(ArrheniusWorkChain, exclude=("regions", "regional_arrhenius"))
-        spec.expose_outputs(GrainBoundaryWorkChain, namespace="grain_boundary", namespace_options={"required": False})
-        spec.expose_outputs(ArrheniusWorkChain, namespace="boundary", namespace_options={"required": False})
-        for name in ("crystal", "boundary"):
-            spec.expose_outputs(
-                CharacteriseWorkChain, namespace=f"characterisation.{name}", namespace_options={"required": False}
-            )
+        spec.expose_outputs(ActiveLearningWorkChain, namespace_options={"required": False})
+        spec.output_namespace(
+            "systems",
+            dynamic=True,
+            help="For every system: `structure` that is run, `recipe` (what its recipe has found, such as the energy "
+            "of a boundary), and the outputs of `lpsgb.transport`.",
+        )
         spec.output("test_set", valid_type=orm.Data, required=False, help="Labelled frames that were never trained on.")
-        spec.output("test_errors", valid_type=orm.Dict, required=False, help="Errors of the potential on them.")
+        spec.output_namespace(
+            "test_errors", valid_type=orm.Dict, required=False, help="Errors of each potential on them."
+        )
+        spec.output("table", valid_type=orm.Dict, required=False, help="The headline numbers of every system.")
         spec.exit_code(401, "ERROR_LABELLING_FAILED", message="The start set could not be labelled: {detail}")
         spec.exit_code(402, "ERROR_LEARNING_FAILED", message="Active learning did not converge: {detail}")
-        spec.exit_code(403, "ERROR_SWEEP_FAILED", message="The temperature sweep failed: {detail}")
-        spec.exit_code(404, "ERROR_VALIDATION_FAILED", message="The potential could not be tested: {detail}")
-        spec.exit_code(405, "ERROR_BOUNDARY_FAILED", message="The grain boundary could not be relaxed: {detail}")
-        spec.exit_code(406, "ERROR_BOUNDARY_SWEEP_FAILED", message="The boundary's sweep failed: {detail}")
-        spec.exit_code(407, "ERROR_CHARACTERISATION_FAILED", message="Not all analyses could be made: {detail}")
+        spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {detail}")
+        spec.exit_code(404, "ERROR_VALIDATION_FAILED", message="The potentials could not be tested: {detail}")
+        spec.exit_code(405, "ERROR_STRUCTURES_FAILED", message="The structures could not be built: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
         cls,
-        *,
-        mlp_code: orm.AbstractCode,
-        md_code: orm.AbstractCode,
-        label_code: orm.AbstractCode,
+        codes: Mapping[str, orm.AbstractCode],
         crystal: orm.CifData | orm.StructureData,
+        systems: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        structures: Mapping[str, orm.StructureData] | None = None,
+        potentials: Mapping[str, orm.Data] | None = None,
+        training_sets: Mapping[str, orm.Data] | None = None,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
-        boundary: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
         seed: orm.Int | None = None,
     ) -> Any:
         """Builder with the numbers of a protocol.
 
         Parameters
         ----------
-        mlp_code, md_code, label_code
-            `lpsgb-mlp` or MLIP-2's `mlp`; LAMMPS; the ASE labeller.
+        codes
+            By role: `mlp`, `md`, `label`, `analyse`; see `load_codes`. Without learning, `md` and `analyse` are enough.
         crystal
             The crystal, partial occupancies allowed.
+        systems
+            Recipes by name; what they leave out is that of the protocol for their `kind`. The crystal alone if left
+            out.
+        structures
+            Of systems of kind `structure`, by their names.
+        potentials
+            To run with; nothing is learned then.
+        training_sets
+            Labelled configurations to learn from, beside the start set.
         protocol
             `fast`, `moderate` (default) or `paper`.
         overrides
-            Replacements for entries of the protocol; `active_learning`, `arrhenius`, `validate`, `grain_boundary` and
-            `characterise` take those of their own protocols. Unknown keys are refused.
-        boundary
-            `axis` and `plane` of a grain boundary to learn and run beside the crystal, and whatever else of
-            `lpsgb.bicrystal` names it (`kind`, `convention`, `sigma` …).
+            Replacements for entries of the protocol; entries that bear the name of a work chain take those of its own
+            protocol. Unknown keys are refused with their path.
+        options
+            `metadata.options` by role: `label`, `train`, `select`, `md`, `analyse`.
         seed
             Seed of the study; drawn once and stored where not given.
         """
-        values = cls.get_protocol_inputs(protocol, overrides)
+        values = cls.get_protocol_inputs(protocol, overrides, options)
         builder = cls.get_builder()
         builder.crystal = crystal
         builder.seed = seed or cls.draw_seed()
-        for name in ("ordering", "start_set", "potential"):
-            builder[name] = orm.Dict(values[name])
-        for name in SUPERCELLS:
-            builder.supercells[name] = orm.Dict(values["supercells"][name])
-        builder.label.engine.ase.code = label_code
-        builder.label.engine.ase.parameters = orm.Dict(values["label"])
-        builder.label.engine.ase.metadata.options = values["options"]
-        builder.md.md.code = md_code
-        builder.md.md.metadata.options = values["options"]
-
-        learning = ActiveLearningWorkChain.get_protocol_inputs(protocol, values["active_learning"])
-        builder.active_learning.settings = orm.Dict(learning["settings"])
-        builder.active_learning.exploration = orm.Dict(learning["exploration"])
-        builder.active_learning.max_concurrent = orm.Int(learning["max_concurrent"])
-        builder.active_learning.train.mlp.parameters = orm.Dict(learning["training"])
-        builder.active_learning.grade.mlp.parameters = orm.Dict(learning["grading"])
-        builder.active_learning.select.mlp.parameters = orm.Dict(learning["selection"])
-        for name in ("train", "grade", "select", "errors"):
-            builder.active_learning[name].mlp.code = mlp_code
-            builder.active_learning[name].mlp.metadata.options = values["options"]
-
-        sweep = ArrheniusWorkChain.get_protocol_inputs(protocol, values["arrhenius"])
-        builder.n_replicas = orm.Int(sweep["n_replicas"])
-        builder.arrhenius.temperatures = orm.List(sweep["temperatures_K"])
-        builder.arrhenius.parameters = orm.Dict(sweep["parameters"])
-        builder.arrhenius.diffusivity_parameters = orm.Dict(sweep["diffusivity"])
-        builder.arrhenius.speciation_parameters = orm.Dict(sweep["speciation"])
-        builder.arrhenius.max_concurrent = orm.Int(sweep["max_concurrent"])
-
-        mobile = {key: sweep["diffusivity"][key] for key in ("species", "charge")}
-        if boundary is not None:
-            relaxation = GrainBoundaryWorkChain.get_protocol_inputs(protocol, values["grain_boundary"])
-            builder.boundary = orm.Dict(values["boundary"] | dict(boundary))
-            builder.regions = orm.Dict(mobile | values["regions"])
-            builder.grain_boundary.boundary = orm.Dict(relaxation["boundary"] | dict(boundary))
-            for name in ("rattle", "bulk", "relaxation"):
-                builder.grain_boundary[name] = orm.Dict(relaxation[name])
-            builder.grain_boundary.max_concurrent = orm.Int(relaxation["max_concurrent"])
-
-        builder.structural_run = orm.Dict(values["structural_run"])
-        analyses = CharacteriseWorkChain.get_analyses(
-            protocol, {"mobile": mobile, **values["characterise"]}, by_region=boundary is not None
-        )
-        for name, parameters in analyses.items():
-            set_nested(builder.characterise, name, orm.Dict(parameters))
-
-        validation = ValidateWorkChain.get_protocol_inputs(protocol, values["validate"])
-        builder.validate.temperatures = orm.List(validation["temperatures_K"])
-        builder.validate.parameters = orm.Dict(validation["parameters"])
-        builder.validate.settings = orm.Dict({"n_frames": validation["n_frames"]})
-        builder.validate.max_concurrent = orm.Int(validation["max_concurrent"])
+        builder.max_concurrent = orm.Int(values["max_concurrent"])
+        builder.ordering = orm.Dict(values["ordering"])
+        recipes = cls._recipes(values, systems or {CRYSTAL: {"kind": CRYSTAL}})
+        builder.systems = {label: orm.Dict(recipe) for label, recipe in recipes.items()}
+        if structures:
+            builder.structures = dict(structures)
+        builder.transport = cls._child(codes, values, "transport", mobile=values["mobile"])
+        cls._fill_recipes(builder, codes, values, recipes)
+        if potentials:
+            builder.potentials = dict(potentials)
+            return builder
+        if values["start_set"]:
+            builder.start_set = orm.Dict(values["start_set"])
+        builder.potential = orm.Dict({"species": elements(crystal), **values["potential"]})
+        if training_sets:
+            builder.training_sets = dict(training_sets)
+        for entry in ("active_learning", "validate"):
+            values[entry] = None if values[entry] is None else cls._merge({"label": values["label"]}, values[entry])
+        for entry in ("label", "active_learning", "validate"):
+            if values[entry] is not None:
+                builder[entry] = cls._child(codes, values, entry)
         return builder
 
-    def has_boundary(self) -> bool:
-        """Whether a grain boundary was asked for."""
-        return "boundary" in self.inputs
+    @classmethod
+    def get_builder_adding(
+        cls,
+        study: orm.WorkChainNode,
+        systems: Mapping[str, Mapping[str, Any]],
+        *,
+        structures: Mapping[str, orm.StructureData] | None = None,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Builder of a study that has further systems beside those of a finished one, with its potentials.
 
-    def wants_characterisation(self) -> bool:
-        """Whether structure, topology and disorder are to be analysed."""
-        return "structural_run" in self.inputs
+        With caching on (as `aiida-lpsgb quicksetup` sets it) only the new systems are computed.
 
-    def build_structures(self) -> None:
-        """Order the crystal, cut the bicrystal, and repeat them for every part of the study."""
-        self.ctx.seeds = split_seed(self.inputs.seed, self.inputs.n_replicas)
-        ordered = order(self.inputs.crystal, self.inputs.ordering, self.ctx.seeds["ordering"])
-        self.ctx.crystal = ordered["structure"]
-        candidates = {"best": self.ctx.crystal, **ordered.get("others", {})}
-        cells = self.inputs.supercells
-        self.ctx.exploration_cells = {
-            name: make_supercell(structure, cells.exploration) for name, structure in candidates.items()
+        Parameters
+        ----------
+        study
+            A study that has learned potentials, or was given some.
+        systems
+            The new recipes.
+        structures
+            Of new systems of kind `structure`, by their names.
+        protocol, overrides
+            As of `get_builder_from_protocol`; they concern the new recipes and what makes them alone.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides)
+        recipes = cls._recipes(values, systems)
+        builder = study.get_builder_restart()
+        builder.potentials = dict(study.inputs.potentials if "potentials" in study.inputs else study.outputs.potentials)
+        for port in ("start_set", "potential", "training_sets", "label", "active_learning", "validate"):
+            if port in study.inputs:
+                delattr(builder, port)
+        builder.systems = {**study.inputs.systems, **{label: orm.Dict(recipe) for label, recipe in recipes.items()}}
+        if structures:
+            builder.structures = {**(study.inputs.structures if "structures" in study.inputs else {}), **structures}
+        codes = {"md": study.inputs.transport.md.md.code}
+        missing = {
+            label: recipe
+            for label, recipe in recipes.items()
+            if RECIPE_CHILDREN.get(recipe["kind"]) not in study.inputs
         }
-        if self.has_boundary():
-            candidates["boundary"] = bicrystal(self.ctx.crystal, self.inputs.boundary)["structure"]
-            self.ctx.exploration_cells["boundary"] = candidates["boundary"]
-        self.ctx.start_set = make_start_set(self.inputs.start_set, self.ctx.seeds["start_set"], **candidates)
-        self.ctx.potential = untrained_potential(self.inputs.potential, self.ctx.seeds["potential"])
-        self.ctx.sweep_cell = make_supercell(self.ctx.crystal, cells.sweep)
-        self.ctx.validation_cell = make_supercell(self.ctx.crystal, cells.validation)
-        self.out("structure", self.ctx.crystal)
-        formula = self.ctx.crystal.get_formula()
-        self.report(
-            f"{len(candidates)} structures of {formula}: {', '.join(candidates)}; "
-            f"{len(self.ctx.start_set)} configurations to start with"
-        )
+        cls._fill_recipes(builder, codes, values, missing)
+        return builder
 
-    def label_start_set(self) -> ToContext:
-        """Label the strained and rattled configurations."""
+    @classmethod
+    def _recipes(cls, values: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Recipes with what they leave out."""
+        relaxed = GrainBoundaryWorkChain.get_protocol_inputs(
+            values["protocol"], values["grain_boundary"], path="grain_boundary."
+        )
+        glass = MeltQuenchWorkChain.get_protocol_inputs(values["protocol"], values["melt_quench"], path="melt_quench.")
+        defaults = {"boundary": {"run": relaxed["boundary"]}, "glass": {"amorphous": glass["amorphous"]}}
+        defaults = cls._merge(defaults, values["recipes"])
+        merged = {name: cls._merge(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
+        for name, recipe in systems.items():
+            for cell in ("learn", "run"):
+                # A matrix and a number of atoms exclude each other.
+                if "matrix" in (recipe.get(cell) or {}):
+                    merged[name][cell] = dict(recipe[cell])
+        return merged
+
+    @classmethod
+    def _fill_recipes(
+        cls, builder: Any, codes: Mapping[str, Any], values: Mapping[str, Any], recipes: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Put the inputs of the work chains that these recipes need into a builder."""
+        for kind, port in RECIPE_CHILDREN.items():
+            first = next((recipe for recipe in recipes.values() if recipe.get("kind") == kind), None)
+            if first is not None:
+                own = {"boundary": shared(first)} if kind == "boundary" else {"amorphous": first["amorphous"]}
+                builder[port] = cls._child(codes, values, port, **own)
+
+    @classmethod
+    def _child(cls, codes: Mapping[str, Any], values: Mapping[str, Any], entry: str, **more: Any) -> dict[str, Any]:
+        """What the builder of a child holds, but for what the study fills in."""
+        child, filled_in = (TransportWorkChain, ("seed",)) if entry == "transport" else OPTIONAL_CHILDREN[entry][:2]
+        own = {"protocol": values["protocol"], "options": values["options"], "path": f"{entry}."}
+        inputs = child_inputs(child.get_builder_from_protocol(codes, overrides=values[entry], **own, **more))
+        return {port: value for port, value in inputs.items() if port not in filled_in}
+
+    # --- structures and potentials --------------------------------------------------------------------------------
+
+    def has_to_learn(self) -> bool:
+        """Whether there are no potentials yet."""
+        return not self.inputs.get("potentials")
+
+    def build_structures(self) -> ExitCode | None:
+        """Order the crystal, read the recipes, and build the small cells that are learned from."""
+        names = [*SEEDED, *(f"system_{name}" for name in self.inputs.systems)]
+        self.ctx.seeds = derive_seeds(self.inputs.seed, orm.List(names))
+        ordered, node = order.run_get_node(self.inputs.crystal, self.inputs.ordering, self.ctx.seeds["ordering"])
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=how_it_ended(node))
+        self.ctx.crystal = ordered["structure"]
+        self.out("structure", self.ctx.crystal)
+        self.ctx.recipes = {name: dict(read_recipe(recipe)) for name, recipe in self.inputs.systems.items()}
+        candidates = {"best": self.ctx.crystal, **ordered.get("others", {})}
+        self.ctx.small, self.ctx.tested = {}, []
+        starts = dict(candidates)
+        for name, recipe in self.ctx.recipes.items():
+            if "learn" not in recipe or not self.has_to_learn():
+                continue
+            if self._kind(name) == "boundary":
+                built, node = bicrystal.run_get_node(self.ctx.crystal, recipe["learn"])
+                if not node.is_finished_ok:
+                    return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=f"{name}: {how_it_ended(node)}")
+                self.ctx.small[name] = starts[name] = built["structure"]
+                self.ctx.tested.append(name)
+            elif self._kind(name) == CRYSTAL:
+                for label, structure in candidates.items():
+                    self.ctx.small[f"{name}_{label}"] = make_supercell(structure, recipe["learn"])
+                self.ctx.tested.append(f"{name}_best")
+            else:
+                self.ctx.small[name] = make_supercell(self.ctx.crystal, recipe["learn"])
+        self.ctx.starts = starts
+        self.report(f"{self.ctx.crystal.get_formula()}: systems {', '.join(self.inputs.systems)}")
+        return None
+
+    def label_start_set(self) -> ToContext | None:
+        """Label strained and rattled configurations, where they are wanted."""
+        if "start_set" not in self.inputs:
+            return None
+        configurations = make_start_set(self.inputs.start_set, self.ctx.seeds["start_set"], **self.ctx.starts)
+        self.report(f"{len(configurations)} configurations of {', '.join(self.ctx.starts)} to start with")
         inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
-        inputs.configurations = self.ctx.start_set
+        inputs.configurations = configurations
         return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
 
     def learn(self) -> ExitCode | ToContext:
-        """Learn the potential actively."""
-        if "configurations" not in self.ctx.labelling.outputs:
-            return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(self.ctx.labelling))
+        """Learn the potentials actively."""
+        training_sets = dict(self.inputs.get("training_sets", {}))
+        if "labelling" in self.ctx:
+            if "configurations" not in self.ctx.labelling.outputs:
+                return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(self.ctx.labelling))
+            training_sets["start"] = self.ctx.labelling.outputs.configurations
         inputs = AttributeDict(self.exposed_inputs(ActiveLearningWorkChain, namespace="active_learning"))
-        inputs.potential = self.ctx.potential
-        inputs.training_sets = {"start": self.ctx.labelling.outputs.configurations}
-        inputs.structures = self.ctx.exploration_cells
+        inputs.potential = untrained_potential(self.inputs.potential, self.ctx.seeds["potential"])
+        inputs.training_sets = training_sets
+        inputs.structures = self.ctx.small
+        inputs.explorations = {
+            name: recipe["explore"] for name, recipe in self.ctx.recipes.items() if "explore" in recipe
+        }
         inputs.seed = self.ctx.seeds["exploration"]
-        inputs.label = self.exposed_inputs(LabelWorkChain, namespace="label")
-        inputs.md = self.exposed_inputs(MdBaseWorkChain, namespace="md")
         return ToContext(learning=self.submit(ActiveLearningWorkChain, **inputs))
 
     def inspect_learning(self) -> ExitCode | None:
@@ -301,177 +379,166 @@ class StudyWorkChain(ProtocolMixin):
         self.out_many(self.exposed_outputs(self.ctx.learning, ActiveLearningWorkChain))
         if not self.ctx.learning.is_finished_ok:
             return self.exit_codes.ERROR_LEARNING_FAILED.format(detail=how_it_ended(self.ctx.learning))
+        self.ctx.potentials = dict(self.ctx.learning.outputs.potentials)
         return None
 
-    def relax_boundary(self) -> ToContext:
-        """Build the bicrystal from the relaxed crystal and relax it."""
-        inputs = AttributeDict(self.exposed_inputs(GrainBoundaryWorkChain, namespace="grain_boundary"))
+    def take_potentials(self) -> None:
+        """Take the potentials that were given."""
+        self.ctx.potentials = dict(self.inputs.potentials)
+
+    # --- systems --------------------------------------------------------------------------------------------------
+
+    def queue_systems(self) -> None:
+        """Begin with every system that needs nothing of another, and with the test of the potentials."""
+        self.ctx.structures, self.ctx.regions, self.ctx.results, self.ctx.failed = {}, {}, {}, {}
+        self.open_queue(self.inputs.max_concurrent.value)
+        if self.inputs.get("validate") and self.ctx.tested:
+            self._queue_validation()
+        for name in self.inputs.systems:
+            getattr(self, f"_make_{self._kind(name)}")(name)
+
+    def child_ended(self, label: str, node: orm.ProcessNode) -> None:
+        """Run a structure that is made; what waits for it is made, too."""
+        if label == VALIDATION:
+            return
+        name = label.removeprefix(RECIPE)
+        if not node.is_finished_ok:
+            self._fail(name, how_it_ended(node))
+        if label == name:
+            for path, output in leaves(node.outputs, f"systems.{name}"):
+                self.out(path, output)
+        elif node.is_finished_ok:
+            results = node.outputs.results if self._kind(name) == "boundary" else node.outputs.amorphous
+            self._run(name, node.outputs.structure, results, "boundary" if self._kind(name) == "boundary" else None)
+
+    def _make_crystal(self, name: str) -> None:
+        self._run(name, make_supercell(self.ctx.crystal, self.ctx.recipes[name]["run"]))
+
+    def _make_structure(self, name: str) -> None:
+        self._run(name, self.inputs.structures[name])
+
+    def _make_boundary(self, name: str) -> None:
+        inputs = self._recipe_inputs(GrainBoundaryWorkChain, "grain_boundary", name)
+        inputs.boundary = self.ctx.recipes[name]["run"]
+        self.enqueue(RECIPE + name, GrainBoundaryWorkChain, inputs)
+
+    def _make_glass(self, name: str) -> None:
+        inputs = self._recipe_inputs(MeltQuenchWorkChain, "melt_quench", name)
+        inputs.supercell = self.ctx.recipes[name]["run"]
+        inputs.amorphous = self.ctx.recipes[name]["amorphous"]
+        self.enqueue(RECIPE + name, MeltQuenchWorkChain, inputs)
+
+    def _make_interface(self, name: str) -> None:
+        """Join the glass, once there is one, to the crystal."""
+        glass = self.inputs.systems[name]["glass"]
+        if glass in self.ctx.failed:
+            self._fail(name, f"it waits for {glass}, which failed")
+        elif glass in self.ctx.structures:
+            parameters = self.ctx.recipes[name]["run"]
+            joined, node = interface.run_get_node(self.ctx.crystal, self.ctx.structures[glass], parameters)
+            if node.is_finished_ok:
+                self._run(name, joined["structure"], joined["results"], "interface")
+            else:
+                self._fail(name, how_it_ended(node))
+
+    def _recipe_inputs(self, child: type, namespace: str, name: str) -> AttributeDict:
+        inputs = AttributeDict(self.exposed_inputs(child, namespace=namespace))
         inputs.structure = self.ctx.crystal
-        inputs.potential = self.ctx.learning.outputs.potential
-        inputs.seed = self.ctx.seeds["grain_boundary"]
-        inputs.md = self.exposed_inputs(MdBaseWorkChain, namespace="md")
-        return ToContext(relaxation=self.submit(GrainBoundaryWorkChain, **inputs))
-
-    def inspect_boundary(self) -> ExitCode | None:
-        """Hand on the boundary and its energy."""
-        relaxation = self.ctx.relaxation
-        self.out_many(self.exposed_outputs(relaxation, GrainBoundaryWorkChain, namespace="grain_boundary"))
-        if not relaxation.is_finished_ok:
-            return self.exit_codes.ERROR_BOUNDARY_FAILED.format(detail=how_it_ended(relaxation))
-        return None
-
-    def sweep(self) -> ToContext:
-        """Run the crystal at several temperatures."""
-        inputs = self._sweep_inputs(self.ctx.sweep_cell, "sweep")
-        return ToContext(sweep=self.submit(ArrheniusWorkChain, **inputs))
-
-    def inspect_sweep(self) -> ExitCode | None:
-        """Hand on diffusivities and fit."""
-        self.out_many(self.exposed_outputs(self.ctx.sweep, ArrheniusWorkChain))
-        if not self.ctx.sweep.is_finished_ok:
-            return self.exit_codes.ERROR_SWEEP_FAILED.format(detail=how_it_ended(self.ctx.sweep))
-        return None
-
-    def sweep_boundary(self) -> ToContext:
-        """Run the relaxed bicrystal at the same temperatures, and resolve its diffusion by region."""
-        relaxed = self.ctx.relaxation.outputs
-        inputs = self._sweep_inputs(relaxed.structure, "boundary_sweep")
-        if "regions" in self.inputs:
-            restricted = restrict_to_boundary(relaxed.results, regions=self.inputs.regions)
-            inputs.region_parameters = restricted["regions"]
-        return ToContext(boundary_sweep=self.submit(ArrheniusWorkChain, **inputs))
-
-    def inspect_boundary_sweep(self) -> ExitCode | None:
-        """Hand on the boundary's diffusivities and fits."""
-        sweep = self.ctx.boundary_sweep
-        self.out_many(self.exposed_outputs(sweep, ArrheniusWorkChain, namespace="boundary"))
-        if not sweep.is_finished_ok:
-            return self.exit_codes.ERROR_BOUNDARY_SWEEP_FAILED.format(detail=how_it_ended(sweep))
-        return None
-
-    def _sweep_inputs(self, structure: orm.StructureData, seeds: str) -> AttributeDict:
-        inputs = AttributeDict(self.exposed_inputs(ArrheniusWorkChain, namespace="arrhenius"))
-        inputs.structure = structure
-        inputs.potential = self.ctx.learning.outputs.potential
-        inputs.seeds = self.ctx.seeds[seeds]
-        inputs.md = self.exposed_inputs(MdBaseWorkChain, namespace="md")
+        inputs.potential = self.ctx.potentials[min(self.ctx.potentials)]
+        inputs.seed = self.ctx.seeds[f"system_{name}"]
         return inputs
 
-    def validate_potential(self) -> ToContext:
-        """Compare with the label engine at the temperatures of the sweep."""
+    def _run(
+        self, name: str, structure: orm.StructureData, results: orm.Dict | None = None, region: str | None = None
+    ) -> None:
+        """Queue the transport of a structure, and make what waits for it."""
+        self.ctx.structures[name] = structure
+        self.out(f"systems.{name}.structure", structure)
+        inputs = AttributeDict(self.exposed_inputs(TransportWorkChain, namespace="transport"))
+        inputs.structure = structure
+        inputs.potentials = self.ctx.potentials
+        inputs.seed = self.ctx.seeds[f"system_{name}"]
+        if results is not None:
+            self.out(f"systems.{name}.recipe", results)
+        if region is not None:
+            inputs.regions = name_regions(results, orm.Str(region))
+            for port in ("motion", "structural"):
+                if port in inputs:
+                    inputs[port] = observe_region(inputs[port], orm.Str(region))
+        elif "regions" in self.ctx.recipes[name]:
+            inputs.regions = self.ctx.recipes[name]["regions"]
+        self.enqueue(name, TransportWorkChain, inputs)
+        self._make_waiting(name)
+
+    def _fail(self, name: str, detail: str) -> None:
+        """Note that a system failed; so do those that wait for it."""
+        self.report(f"{name}: {detail}")
+        self.ctx.failed.setdefault(name, detail)
+        self._make_waiting(name)
+
+    def _make_waiting(self, name: str) -> None:
+        for other, recipe in self.inputs.systems.items():
+            if recipe.get_dict().get("glass") == name and other not in (*self.ctx.structures, *self.ctx.failed):
+                self._make_interface(other)
+
+    def _kind(self, name: str) -> str:
+        return self.inputs.systems[name]["kind"]
+
+    def _queue_validation(self) -> None:
         inputs = AttributeDict(self.exposed_inputs(ValidateWorkChain, namespace="validate"))
-        inputs.structure = self.ctx.validation_cell
-        inputs.potential = self.ctx.learning.outputs.potential
-        inputs.seeds = self.ctx.seeds["validation"]
-        inputs.label = self.exposed_inputs(LabelWorkChain, namespace="label")
-        inputs.md = self.exposed_inputs(MdBaseWorkChain, namespace="md")
-        inputs.errors = self.inputs.active_learning.errors
-        return ToContext(validation=self.submit(ValidateWorkChain, **inputs))
+        inputs.structures = {name: self.ctx.small[name] for name in self.ctx.tested}
+        inputs.potentials = self.ctx.potentials
+        inputs.seed = self.ctx.seeds["validation"]
+        self.enqueue(VALIDATION, ValidateWorkChain, inputs)
 
-    def inspect_validation(self) -> ExitCode | None:
-        """Hand on the test set and the errors."""
-        validation = self.ctx.validation
-        if "test_set" in validation.outputs:
-            self.out("test_set", validation.outputs.test_set)
-        if not validation.is_finished_ok:
-            return self.exit_codes.ERROR_VALIDATION_FAILED.format(detail=how_it_ended(validation))
-        self.out("test_errors", validation.outputs.errors)
-        return None
+    # --- end ------------------------------------------------------------------------------------------------------
 
-    def run_structures(self) -> ToContext:
-        """Run the crystal, and the boundary if there is one, for the analyses."""
-        structures = {"crystal": self.ctx.sweep_cell}
-        if self.has_boundary():
-            structures["boundary"] = self.ctx.relaxation.outputs.structure
-        runs = {}
-        for name, structure in structures.items():
-            inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
-            inputs.md.structure = structure
-            inputs.md.potential = self.ctx.learning.outputs.potential
-            inputs.md.parameters = self.inputs.structural_run
-            inputs.md.seed = self.ctx.seeds["structural"]
-            inputs.setdefault("metadata", {})["call_link_label"] = f"structural_run_{name}"
-            runs[f"structural_{name}"] = self.submit(MdBaseWorkChain, **inputs)
-        return ToContext(**runs)
-
-    def characterise(self) -> ExitCode | ToContext:
-        """Analyse the runs, that of a boundary within its region."""
-        characterisations = {}
-        for name in ("crystal", "boundary"):
-            run = self.ctx.get(f"structural_{name}")
-            if run is None:
-                continue
-            if not run.is_finished_ok:
-                return self.exit_codes.ERROR_CHARACTERISATION_FAILED.format(detail=how_it_ended(run))
-            inputs = AttributeDict(self.exposed_inputs(CharacteriseWorkChain, namespace="characterise"))
-            if name == "boundary":
-                inputs = self._within_boundary(inputs)
-            else:
-                inputs.pop("regions", None)
-            inputs.trajectory = run.outputs.trajectory
-            inputs.setdefault("metadata", {})["call_link_label"] = f"characterise_{name}"
-            characterisations[f"characterisation_{name}"] = self.submit(CharacteriseWorkChain, **inputs)
-        return ToContext(**characterisations)
-
-    def _within_boundary(self, inputs: AttributeDict) -> AttributeDict:
-        flat = {name: node for name, node in inputs.items() if isinstance(node, orm.Dict)}
-        flat |= {f"{TOPOLOGY}{name}": node for name, node in inputs.get("topology", {}).items()}
-        restricted = AttributeDict()
-        within = restrict_to_boundary(self.ctx.relaxation.outputs.results, **flat)
-        for name, node in flattened(within).items():
-            set_nested(restricted, name, node)
-        return restricted
-
-    def inspect_characterisation(self) -> ExitCode | None:
-        """Hand on what was found."""
-        failed = []
-        for name in ("crystal", "boundary"):
-            process = self.ctx.get(f"characterisation_{name}")
-            if process is None:
-                continue
-            self.out_many(self.exposed_outputs(process, CharacteriseWorkChain, namespace=f"characterisation.{name}"))
-            if not process.is_finished_ok:
-                failed.append(how_it_ended(process))
-        if failed:
-            return self.exit_codes.ERROR_CHARACTERISATION_FAILED.format(detail="; ".join(failed))
+    def finish(self) -> ExitCode | None:
+        """Put all systems into one table, and name those that failed."""
+        validation_run = self.ctx.children.get(VALIDATION)
+        if validation_run is not None:
+            if "test_set" in validation_run.outputs:
+                self.out("test_set", validation_run.outputs.test_set)
+            for path, errors in leaves(namespace_of(validation_run, "errors"), "test_errors"):
+                self.out(path, errors)
+        summaries = {
+            name: self.ctx.children[name].outputs.summary
+            for name in self.inputs.systems
+            if name in self.ctx.children and "summary" in self.ctx.children[name].outputs
+        }
+        if summaries:
+            self.out("table", tabulate(**summaries))
+        if self.ctx.failed:
+            detail = "; ".join(f"{name}: {end}" for name, end in self.ctx.failed.items())
+            return self.exit_codes.ERROR_SYSTEMS_FAILED.format(detail=detail)
+        if validation_run is not None and not validation_run.is_finished_ok:
+            return self.exit_codes.ERROR_VALIDATION_FAILED.format(detail=how_it_ended(validation_run))
         return None
 
 
-def set_nested(namespace: Any, name: str, node: orm.Dict) -> None:
-    """Set an analysis by its flat name: ``topology__x`` as ``topology.x``."""
-    if name.startswith(TOPOLOGY):
-        namespace.setdefault("topology", {})[name.removeprefix(TOPOLOGY)] = node
-    else:
-        namespace[name] = node
+def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
+    """The elements of a crystal, sorted."""
+    structure = crystal if isinstance(crystal, orm.StructureData) else None
+    if structure is not None:
+        return sorted(structure.get_symbols_set())
+    return sorted({str(e) for e in read_cif(crystal.get_content()).composition.element_composition})
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
-    """Refuse half of a boundary or of a characterisation, and a boundary that is asked for wrongly."""
-    if ("boundary" in inputs) != bool(inputs.get("grain_boundary")):
-        return "boundary: `boundary` (the cell that is learned) and `grain_boundary` (the one that is run) go together"
-    if ("structural_run" in inputs) != bool(inputs.get("characterise")):
-        return "structural_run: `structural_run` and `characterise` go together"
-    if "boundary" in inputs and (message := boundary_request_error(inputs["boundary"].get_dict())):
-        return message
-    return species_error(inputs)
-
-
-def species_error(inputs: Mapping[str, Any]) -> str | None:
-    """Every species that an analysis names must be one of the potential's."""
-    if any(key not in inputs for key in ("potential", "arrhenius")):
-        return None  # the ports themselves complain
-    known = inputs["potential"]["species"]
-    ports = {f"arrhenius.{name}": node for name, node in inputs["arrhenius"].items() if name.endswith("_parameters")}
-    ports |= {f"characterise.{name}": node for name, node in inputs.get("characterise", {}).items()}
-    ports |= {f"characterise.topology.{name}": node for name, node in ports.pop("characterise.topology", {}).items()}
-    if "regions" in inputs:
-        ports["regions"] = inputs["regions"]
-    for port, node in ports.items():
-        if isinstance(node, orm.Dict) and (missing := sorted(named_species(node.get_dict()) - set(known))):
-            return f"{port}: the study has no {', '.join(missing)}; `potential` names {', '.join(known)}"
+    """Every recipe must make sense among the others, and there must be something to learn from."""
+    if not inputs.get("systems"):
+        return "systems: give at least one recipe"
+    systems = {name: recipe.get_dict() for name, recipe in inputs["systems"].items()}
+    for name in systems:
+        if message := recipe_error(name, systems, inputs.get("structures", {})):
+            return message
+    if inputs.get("potentials"):
+        return None
+    for port in ("potential", "label", "active_learning"):
+        if not inputs.get(port):
+            return f"{port}: missing; give it, or `potentials` that are trained"
+    if "start_set" not in inputs and not inputs.get("training_sets"):
+        return "start_set: give `start_set`, `training_sets` or both to learn from"
+    if not any(recipe.get("learn") for recipe in systems.values()):
+        return "systems: no recipe has a `learn`, so there is nothing to explore"
     return None
-
-
-def how_it_ended(node: orm.ProcessNode) -> str:
-    """Name, exit status and message of a process."""
-    return f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"

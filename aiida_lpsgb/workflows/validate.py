@@ -1,4 +1,4 @@
-"""Errors of a potential on configurations it has never seen: `lpsgb.validate`."""
+"""Errors of potentials on configurations they have never seen: `lpsgb.validate`."""
 
 from __future__ import annotations
 
@@ -8,80 +8,129 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
-from aiida.plugins import DataFactory, WorkflowFactory
+from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations.functions.md import sample_frames
-from aiida_lpsgb.workflows.sweep import SweepWorkChain
+from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
+from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
+from aiida_lpsgb.workflows.queue import QueueMixin
+from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
 
 MlpErrorsBaseWorkChain = WorkflowFactory("lpsgb.mlp.errors.base")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
 ConfigurationsData = DataFactory("lpsgb.configurations")
+plan_sweep = CalculationFactory("lpsgb.plan_sweep")
+sample_frames = CalculationFactory("lpsgb.md.frames")
 
 
-class ValidateWorkChain(SweepWorkChain):
-    """Run the potential's own dynamics, label frames of it and compare."""
+class ValidateWorkChain(ProtocolMixin, QueueMixin):
+    """Run structures with the first potential, label frames of the runs, and compute all potentials' errors on them."""
+
+    CHILDREN = ("label",)
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
+        spec.input_namespace(
+            "structures", valid_type=orm.StructureData, help="Fully occupied structures that are run, by name."
+        )
+        expose_sweep(spec)
         spec.input("settings", valid_type=orm.Dict, help="`n_frames`: number of frames labelled a run.")
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
         spec.expose_inputs(MlpErrorsBaseWorkChain, namespace="errors", exclude=("mlp.potential", "mlp.configurations"))
+        spec.inputs.validator = validate_inputs
 
         spec.outline(
-            cls.queue_sweep,
-            while_(cls.queue_waits)(cls.run_batch),
+            cls.queue_runs,
+            while_(cls.queue_waits)(cls.run_queue),
             cls.label,
             cls.test,
             cls.finish,
         )
         spec.output("test_set", valid_type=ConfigurationsData, help="The labelled frames.")
-        spec.output("errors", valid_type=orm.Dict, help="Errors of the potential on them.")
-        spec.exit_code(401, "ERROR_RUNS_FAILED", message="No molecular dynamics run reached its end: {detail}")
+        spec.output_namespace("errors", valid_type=orm.Dict, help="Errors of each potential on them.")
+        spec.exit_code(401, "ERROR_RUNS_FAILED", message="Not all runs reached their end: {detail}")
         spec.exit_code(402, "ERROR_LABELLING_FAILED", message="No frame could be labelled: {detail}")
         spec.exit_code(403, "ERROR_ERRORS_FAILED", message="The errors could not be computed: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
         cls,
+        codes: Mapping[str, orm.AbstractCode],
+        structures: Mapping[str, orm.StructureData] | None = None,
+        potentials: Mapping[str, orm.Data] | None = None,
         *,
-        mlp_code: orm.AbstractCode,
-        md_code: orm.AbstractCode,
-        label_code: orm.AbstractCode,
-        structure: orm.StructureData,
-        potential: orm.Data,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
-        seeds: orm.List | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        seed: orm.Int | None = None,
+        path: str = "",
     ) -> Any:
-        """Builder with the numbers of a protocol; the parameters are those of `lpsgb.active_learning`."""
-        values = cls.get_protocol_inputs(protocol, overrides)
+        """Builder with the numbers of a protocol.
+
+        Parameters
+        ----------
+        codes
+            By role: `mlp`, `md`, `label`; see `load_codes`.
+        structures, potentials
+            By name; left out where a parent fills them in.
+        protocol, overrides, options, seed, path
+            As of `lpsgb.transport`; the roles of `options` are `md`, `label` and `select` (the errors).
+        """
+        values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        builder.structure = structure
-        builder.potential = potential
+        for name, nodes in {"structures": structures, "potentials": potentials}.items():
+            if nodes is not None:
+                builder[name] = dict(nodes)
         builder.temperatures = orm.List(values["temperatures_K"])
-        builder.seeds = seeds or cls.draw_seeds(values["n_replicas"])
+        builder.n_replicas = orm.Int(values["n_replicas"])
+        builder.seed = seed or cls.draw_seed()
         builder.parameters = orm.Dict(values["parameters"])
         builder.settings = orm.Dict({"n_frames": values["n_frames"]})
         builder.max_concurrent = orm.Int(values["max_concurrent"])
-        builder.md.md.code = md_code
-        builder.md.md.metadata.options = values["options"]
-        builder.label.engine.ase.code = label_code
-        builder.label.engine.ase.parameters = orm.Dict(values["label"])
-        builder.label.engine.ase.metadata.options = values["options"]
-        builder.errors.mlp.code = mlp_code
-        builder.errors.mlp.metadata.options = values["options"]
+        builder.md.md.code = code_of(codes, "md")
+        builder.md.md.metadata.options = values["options"]["md"]
+        builder.errors.mlp.code = code_of(codes, "mlp")
+        builder.errors.mlp.metadata.options = values["options"]["select"]
+        label = LabelWorkChain.get_builder_from_protocol(
+            codes, protocol=protocol, overrides=values["label"], options=values["options"], path=f"{path}label."
+        )
+        builder.label = child_inputs(label)
         return builder
 
+    def queue_runs(self) -> None:
+        """Queue a run of every structure at every temperature."""
+        inputs = self.inputs
+        potential = inputs.potentials[min(inputs.potentials)]
+        names = orm.List(sorted(inputs.structures))
+        plan = plan_sweep(inputs.parameters, inputs.temperatures, names, inputs.n_replicas, inputs.seed)
+        runs = {}
+        for name, structure in inputs.structures.items():
+            for temperature in inputs.temperatures.get_list():
+                for replica in range(1, inputs.n_replicas.value + 1):
+                    label = run_label(temperature, name, replica)
+                    run = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
+                    run.md.structure = structure
+                    run.md.potential = potential
+                    run.md.parameters = plan[f"parameters_{temperature_label(temperature)}"]
+                    run.md.seed = plan[f"seed_{label}"]
+                    runs[label] = run
+        self.fill_queue(MdBaseWorkChain, runs, inputs.max_concurrent.value)
+
     def label(self) -> ExitCode | ToContext:
-        """Label frames of the runs that reached their end."""
-        whole = {label: run.outputs.trajectory for label, run in self.ctx.children.items() if run.is_finished_ok}
-        if not whole:
-            run = next(iter(self.ctx.children.values()))
-            return self.exit_codes.ERROR_RUNS_FAILED.format(detail=f"[{run.exit_status}] {run.exit_message}")
+        """Label frames of the runs."""
+        failed = [how_it_ended(run) for run in self.ctx.children.values() if not run.is_finished_ok]
+        if failed:
+            return self.exit_codes.ERROR_RUNS_FAILED.format(detail="; ".join(failed))
+        segments = {
+            f"{label}_{name}": node
+            for label, run in self.ctx.children.items()
+            for name, node in namespace_of(run, "trajectories").items()
+        }
         inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
-        inputs.configurations = sample_frames(self.inputs.settings, **whole)
+        inputs.configurations = sample_frames(self.inputs.settings, **segments)
         self.report(f"labelling {len(inputs.configurations)} test configurations")
         return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
 
@@ -89,18 +138,39 @@ class ValidateWorkChain(SweepWorkChain):
         """Compute the errors on the labels that came back."""
         labelling = self.ctx.labelling
         if "configurations" not in labelling.outputs:
-            detail = f"[{labelling.exit_status}] {labelling.exit_message}"
-            return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=detail)
-        inputs = AttributeDict(self.exposed_inputs(MlpErrorsBaseWorkChain, namespace="errors"))
-        inputs.mlp.potential = self.inputs.potential
-        inputs.mlp.configurations = labelling.outputs.configurations
+            return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(labelling))
+        if not labelling.is_finished_ok:
+            self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         self.out("test_set", labelling.outputs.configurations)
-        return ToContext(testing=self.submit(MlpErrorsBaseWorkChain, **inputs))
+        tests = {}
+        for name, potential in self.inputs.potentials.items():
+            inputs = AttributeDict(self.exposed_inputs(MlpErrorsBaseWorkChain, namespace="errors"))
+            inputs.mlp.potential = potential
+            inputs.mlp.configurations = labelling.outputs.configurations
+            inputs.metadata = {"call_link_label": f"errors_{name}"}
+            tests[f"test_{name}"] = self.submit(MlpErrorsBaseWorkChain, **inputs)
+        return ToContext(**tests)
 
     def finish(self) -> ExitCode | None:
         """Hand out the errors."""
-        if not self.ctx.testing.is_finished_ok:
-            detail = f"[{self.ctx.testing.exit_status}] {self.ctx.testing.exit_message}"
-            return self.exit_codes.ERROR_ERRORS_FAILED.format(detail=detail)
-        self.out("errors", self.ctx.testing.outputs.results)
+        failed = []
+        for name in self.inputs.potentials:
+            testing = self.ctx[f"test_{name}"]
+            if testing.is_finished_ok:
+                self.out(f"errors.{name}", testing.outputs.results)
+            else:
+                failed.append(how_it_ended(testing))
+        if failed:
+            return self.exit_codes.ERROR_ERRORS_FAILED.format(detail="; ".join(failed))
         return None
+
+
+def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Structures and potentials must fit each other."""
+    if not inputs.get("structures") or not inputs.get("potentials"):
+        return None  # the ports themselves complain
+    for name, structure in inputs["structures"].items():
+        for potential in inputs["potentials"].values():
+            if message := validation.md_inputs_error(structure, potential):
+                return f"structures.{name}: {message}"
+    return None

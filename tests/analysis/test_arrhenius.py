@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aiida_lpsgb.analysis.arrhenius import K_B, fit, fit_regimes
-from aiida_lpsgb.analysis.diffusion import nernst_einstein
+from aiida_lpsgb.analysis.motion import nernst_einstein
 
 T = np.array([500.0, 550.0, 600.0, 700.0, 800.0])
 

@@ -7,8 +7,8 @@ from aiida_lpsgb.analysis.diffusion import (
     brownian_covariance,
     diffusivity,
     mean_squared_displacement,
-    nernst_einstein,
 )
+from aiida_lpsgb.analysis.motion import nernst_einstein
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
 D = 1.0e-6  # cm²/s of all walks below, with frames 1 ps apart
@@ -80,7 +80,7 @@ def test_covariance_against_simulation():
 def test_coverage(kind):
     """95 % intervals hold the truth in 90–98 % of 200 runs: of D, a component, the collective D, Haven ratio and ξ."""
     rng = np.random.default_rng(7)
-    replicas, hits, values = 200, np.zeros(5), []
+    replicas, hits, values = 120, np.zeros(5), []
     fast, haven = 1.5 if kind == "anisotropic" else 1.0, 0.5 if kind == "in pairs" else 1.0
     truth = np.array([D, fast * D, D / haven, haven, fast])
     for _ in range(replicas):
@@ -182,7 +182,7 @@ def test_window_can_be_given_and_is_kept():
     walk = steps(np.random.default_rng(9), 500, 20).cumsum(axis=0)
     result = diffusivity(run(walk), "Li", window_ps=(5, 30))
     assert result.window_ps == (5.0, 30.0)
-    assert result.to_dict()["window_ps"] == [5.0, 30.0]
+    assert result.scalars()["window_ps"] == [5.0, 30.0]
     with pytest.raises(ValueError, match="leaves no two blocks"):
         diffusivity(run(walk), "Li", window_ps=(5, 400))
     with pytest.raises(ValueError, match="window_ps"):
@@ -206,3 +206,144 @@ def test_nernst_einstein():
     assert nernst_einstein(1e-8, 0.01, 300.0, charge=2) == pytest.approx(4 * 6.1975e-4, rel=1e-4)
     with pytest.raises(ValueError, match="temperature_K"):
         nernst_einstein(1e-8, 0.01, 0.0)
+
+
+# ---- verdict -------------------------------------------------------------------------------------------------------
+
+
+def hopping(rng, n_frames, n_ions, rate, hop=3.0, back=1 / 6, vibration=0.3):
+    """Ions on a cubic lattice that hop at a rate a frame, straight back with a chance; their long-time D, Å²/frame."""
+    directions = np.concatenate([np.eye(3), -np.eye(3)])
+    position, last = np.zeros((n_ions, 3)), rng.integers(6, size=n_ions)
+    frames = np.empty((n_frames, n_ions, 3))
+    for t in range(n_frames):
+        moves = rng.random(n_ions) < rate
+        other = (last + 3 + rng.integers(1, 6, n_ions)) % 6
+        chosen = np.where(rng.random(n_ions) < back, (last + 3) % 6, other)
+        last = np.where(moves, chosen, last)
+        position = position + np.where(moves[:, None], hop * directions[chosen], 0.0)
+        frames[t] = position
+    c = -back + (1 - back) / 5
+    return frames + rng.normal(0, vibration, frames.shape), rate * hop**2 / 6 * (1 + c) / (1 - c)
+
+
+def fractional(rng, n_frames, n_ions, hurst):
+    """Fractional Brownian motion, whose displacement grows as the lag to the power 2 × hurst (Davies & Harte)."""
+    k = np.arange(n_frames)
+    covariance = 0.5 * ((k + 1.0) ** (2 * hurst) - 2.0 * k ** (2 * hurst) + np.abs(k - 1.0) ** (2 * hurst))
+    eigenvalues = np.maximum(np.fft.fft(np.concatenate([covariance, covariance[-2:0:-1]])).real, 0)
+    size = len(eigenvalues)
+    noise = rng.normal(size=(size, 3 * n_ions)) + 1j * rng.normal(size=(size, 3 * n_ions))
+    increments = np.fft.fft(np.sqrt(eigenvalues / size)[:, None] * noise, axis=0).real[:n_frames]
+    return increments.cumsum(axis=0).reshape(n_frames, n_ions, 3)
+
+
+def verdicts(make, n=10):
+    return [diffusivity(run(make(np.random.default_rng(seed))), "Li") for seed in range(n)]
+
+
+def test_hops_are_diffusive_and_their_length_is_found():
+    found = verdicts(lambda rng: hopping(rng, 1000, 60, 0.05)[0])
+    assert np.mean([r.diffusive for r in found]) >= 0.9
+    truth = hopping(np.random.default_rng(0), 2, 1, 0.05)[1] * 1e-4
+    assert np.mean([r.total.interval()[0] < truth < r.total.interval()[1] for r in found]) >= 0.8
+    lengths = [r.scalars()["hop_length_A"] for r in found]
+    assert np.median(lengths) == pytest.approx(3.0, abs=0.3)
+    assert all(r.scalars()["hop_length_found"] for r in found)
+    assert "diffusive: " in found[0].verdict.sentence
+
+
+def test_back_jumps_do_not_fool():
+    """Seven jumps of ten go straight back: the interval of what is called diffusive holds the long-time value."""
+    hits = []
+    for seed in range(25):
+        positions, truth = hopping(np.random.default_rng(seed), 800, 100, 0.1, back=0.7)
+        result = diffusivity(run(positions), "Li")
+        low, high = result.total.interval()
+        if result.diffusive:
+            hits.append(low < truth * 1e-4 < high)
+        else:
+            assert result.upper_limit_cm2_s > truth * 1e-4
+    assert len(hits) >= 15
+    assert np.mean(hits) >= 0.88
+
+
+@pytest.mark.parametrize(("hurst", "n_ions", "n_frames"), [(0.35, 48, 800), (0.42, 300, 3000), (0.25, 300, 800)])
+def test_anomalous_motion_is_not_diffusive(hurst, n_ions, n_frames):
+    found = verdicts(lambda rng: fractional(rng, n_frames, n_ions, hurst), 3 if n_frames > 1000 else 8)
+    assert not any(r.diffusive for r in found)
+
+
+def test_cages_and_too_few_hops_are_not_diffusive():
+    rng = np.random.default_rng(0)
+    kept = np.exp(-1 / 30)
+    cage = np.zeros((1000, 100, 3))
+    for t in range(1, 1000):
+        cage[t] = kept * cage[t - 1] + rng.normal(0, 1.5 * np.sqrt(1 - kept**2), (100, 3))
+    assert not diffusivity(run(cage), "Li").diffusive
+    rare, truth = hopping(np.random.default_rng(1), 800, 400, 2e-4)
+    result = diffusivity(run(rare), "Li", charge=1, temperature_K=300)
+    assert not result.diffusive
+    assert result.verdict.sentence.startswith("not diffusive yet: ions have not come as far as a hop of 3.0 Å")
+    assert result.upper_limit_cm2_s > truth * 1e-4
+    scalars = result.scalars()
+    assert scalars["conductivity_s_cm"] is None
+    assert scalars["conductivity_upper_limit_s_cm"] == pytest.approx(
+        nernst_einstein(result.upper_limit_cm2_s, result.number_density_A3, 300)
+    )
+
+
+def test_few_that_move_in_a_crowd():
+    """One ion of ten moves: their own displacement counts. Three ions of a hundred are too few to tell."""
+    rng = np.random.default_rng(3)
+    crowd = rng.normal(0, 0.3, (1000, 200, 3))
+    crowd[:, :20] += hopping(rng, 1000, 20, 0.1, vibration=0.0)[0]
+    result = diffusivity(run(crowd), "Li")
+    assert result.diffusive
+    assert result.value == pytest.approx(0.1 * 0.1 * 9 / 6 * 1e-4, abs=3 * result.uncertainty)
+    few = rng.normal(0, 0.3, (1000, 100, 3))
+    few[:, :3] += hopping(rng, 1000, 3, 0.1, vibration=0.0)[0]
+    assert not diffusivity(run(few), "Li").diffusive
+    alone = diffusivity(run(hopping(rng, 4000, 2, 0.2)[0]), "Li")
+    assert alone.diffusive
+
+
+def test_ions_that_slow_down_are_told():
+    rng = np.random.default_rng(4)
+    walk = np.concatenate([steps(rng, 500, 100) * np.sqrt(5), steps(rng, 500, 100) * np.sqrt(0.5)]).cumsum(axis=0)
+    result = diffusivity(run(walk), "Li")
+    scalars = result.scalars()
+    assert scalars["transient_cut_ps"] >= 500
+    assert f"{scalars['transient_cut_ps']:.3g} ps were a transient" in scalars["verdict"]
+    assert result.value == pytest.approx(0.5 * D, abs=3 * result.uncertainty)
+    # What speeds up until the end has no steady part.
+    faster = (steps(rng, 1000, 100) * np.linspace(0.1, 3, 1000)[:, None, None]).cumsum(axis=0)
+    result = diffusivity(run(faster), "Li")
+    assert not result.diffusive
+    assert "not stationary (displacement)" in " ".join(result.scalars()["failed_tests"])
+    first, _, last = result.scalars()["rates_first_middle_last_cm2_s"]
+    assert last > 3 * first
+
+
+def test_volume_and_energy_that_drift_are_told():
+    rng = np.random.default_rng(5)
+    walk = steps(rng, 600, 60).cumsum(axis=0)
+    drift = np.linspace(0, 1, 600)
+    steady = diffusivity(run(walk), "Li", energy_eV=rng.normal(size=600))
+    assert steady.diffusive
+    assert set(steady.scalars()["stationarity_p_values"]) == {"displacement", "volume", "energy"}
+    drifting = diffusivity(run(walk), "Li", energy_eV=rng.normal(size=600) + 5 * drift)
+    assert not drifting.diffusive
+    assert "energy" in drifting.verdict.sentence
+    with pytest.raises(ValueError, match="energy_eV must hold 600 values"):
+        diffusivity(run(walk), "Li", energy_eV=[1.0])
+
+
+def test_one_species_has_no_haven_ratio():
+    rng = np.random.default_rng(6)
+    walk = steps(rng, 500, 30).cumsum(axis=0)
+    alone = Trajectory(["Li"] * 30, walk, np.eye(3) * 20, np.arange(500) * 1.0)
+    scalars = diffusivity(alone, "Li").scalars()
+    assert scalars["drift"] == "none"
+    assert scalars["haven_ratio"] is None
+    assert scalars["collective_cm2_s"] is None

@@ -5,7 +5,8 @@ import pytest
 from ase import Atoms
 
 from aiida_lpsgb.analysis import arrhenius
-from aiida_lpsgb.analysis.diffusion import diffusivity, mean_squared_displacement, nernst_einstein
+from aiida_lpsgb.analysis.diffusion import diffusivity, mean_squared_displacement
+from aiida_lpsgb.analysis.motion import nernst_einstein
 from aiida_lpsgb.analysis.rdf import radial_distributions
 from aiida_lpsgb.analysis.trajectory import Trajectory
 

@@ -56,9 +56,9 @@ def test_recommended_estimator_is_right_along_the_boundary(results, window, name
 
 
 def test_coverage():
-    """95 % intervals of a region hold the truth in 90–98 % of 200 runs."""
+    """95 % intervals of a region hold the truth in 90–98 % of runs."""
     rng = np.random.default_rng(0)
-    replicas, hits = 200, np.zeros(3)
+    replicas, hits = 150, np.zeros(3)
     slab = {"slab": Slab(2, (0.5,), 10.0)}
     for _ in range(replicas):
         walk = rng.uniform(0, EDGE, (1, 60, 3)) + (rng.normal(size=(400, 60, 3)) * 0.2).cumsum(axis=0)
@@ -68,9 +68,9 @@ def test_coverage():
         result = found["slab", "occupancy"]
         intervals = [estimate.interval() for estimate in (result.total, result.lateral, result.components[0])]
         hits += [low < 0.02e-4 < high for low, high in intervals]
-    # Two standard deviations of a binomial of 200 are 3 %.
+    # Two standard deviations of a binomial of 150 are 4 %.
     assert np.all(hits >= 0.90 * replicas), hits / replicas
-    assert np.all(hits <= 0.985 * replicas), hits / replicas
+    assert np.all(hits <= 0.99 * replicas), hits / replicas
 
 
 def test_default_window_ends_before_ions_leave(layered):
@@ -116,6 +116,63 @@ def test_whole_cell_is_the_ordinary_result(layered):
     for estimator in ("tagged", "both_ends", "continuous", "occupancy"):
         assert region["all", estimator].total.value == pytest.approx(plain.value, rel=0.02)
     assert np.isinf(region["all", "tagged"].residence_ps)
+
+
+@pytest.mark.parametrize(("memory_ps", "amplitude_A"), [(0.0, 0.3), (2.0, 0.45)])
+def test_whole_cell_is_the_ordinary_result_where_ions_vibrate(memory_ps, amplitude_A):
+    """The noise of the vibrations weighs the lags of a region as it does those of the cell."""
+    from aiida_lpsgb.analysis.diffusion import diffusivity
+
+    rng = np.random.default_rng(2)
+    n_frames, n_ions, interval = 500, 80, 0.1
+    kept = np.exp(-interval / memory_ps) if memory_ps else 0.0
+    vibration = rng.normal(0, amplitude_A, (n_frames, n_ions, 3))
+    for t in range(1, n_frames):
+        vibration[t] = kept * vibration[t - 1] + np.sqrt(1 - kept**2) * vibration[t]
+    walk = rng.uniform(0, EDGE, (1, n_ions, 3)) + rng.normal(0, 0.045, (n_frames, n_ions, 3)).cumsum(axis=0)
+    everything = np.concatenate([walk + vibration, np.zeros((n_frames, 1, 3))], axis=1)
+    trajectory = Trajectory(["Li"] * n_ions + ["S"], everything, np.eye(3) * EDGE, np.arange(n_frames) * interval)
+    plain = diffusivity(trajectory, "Li", window_ps=(2.0, 6.0))
+    found = region_diffusivity(trajectory, "Li", {"all": Box((0, 0, 0), (1, 1, 1))}, window_ps=(2.0, 6.0))
+    for estimator in ("tagged", "occupancy"):
+        result = found["all", estimator]
+        assert result.value == pytest.approx(plain.value, rel=1e-3)
+        assert result.uncertainty == pytest.approx(plain.uncertainty, rel=0.6)
+        np.testing.assert_allclose([c.value for c in result.components], [c.value for c in plain.components], rtol=5e-3)
+
+
+def test_regions_follow_the_framework(layered):
+    """A run that drifts as a whole has its slab drift as well; without a framework the slab stands still."""
+    drift = np.linspace(0, 18, layered.n_frames)[:, None, None] * np.array([0.0, 0.0, 1.0])
+    moving = Trajectory(layered.symbols, layered.positions() + drift, np.eye(3) * EDGE, layered.times_ps)
+    slab = {"boundary": Slab(2, (0.5,), THICKNESS)}
+    still = region_diffusivity(layered, "Li", slab, estimators=["occupancy"], window_ps=(2, 20))
+    found = region_diffusivity(moving, "Li", slab, estimators=["occupancy"], window_ps=(2, 20))
+    for key, result in still.items():
+        assert found[key].value == pytest.approx(result.value, rel=0.01)
+        assert found[key].mean_ions == pytest.approx(result.mean_ions, rel=0.01)
+    lost = region_diffusivity(moving, "Li", slab, estimators=["occupancy"], window_ps=(2, 20), drift=None)
+    assert lost["boundary", "occupancy"].lateral.value < 0.7 * still["boundary", "occupancy"].lateral.value
+
+
+def test_regions_have_a_verdict_of_their_own():
+    """A slab of ions that hop amid ions that only vibrate."""
+    rng = np.random.default_rng(5)
+    z = np.concatenate([rng.uniform(12, 18, 100), rng.uniform(0, 10, 100)])
+    start = np.stack([rng.uniform(0, EDGE, 200), rng.uniform(0, EDGE, 200), z], axis=1)
+    hops = rng.normal(0, 0.25, (1000, 200, 3)) * np.array([1.0, 1.0, 0.0]) * (np.arange(200) < 100)[:, None]
+    positions = start + hops.cumsum(axis=0) + rng.normal(0, 0.25, (1000, 200, 3))
+    everything = np.concatenate([positions, np.zeros((1000, 1, 3))], axis=1)
+    trajectory = Trajectory(["Li"] * 200 + ["S"], everything, np.eye(3) * EDGE, np.arange(1000) * 1.0)
+    slab = {"boundary": Slab(2, (0.5,), 9.0)}
+    found = region_diffusivity(trajectory, "Li", slab, estimators=["occupancy"], charge=1, temperature_K=500)
+    fast, slow = found["boundary", "occupancy"], found[ELSEWHERE, "occupancy"]
+    assert fast.diffusive
+    assert fast.lateral.value == pytest.approx(0.25**2 / 2 * 1e-4, abs=4 * fast.lateral.error)
+    assert not slow.diffusive
+    assert slow.scalars()["conductivity_s_cm"] is None
+    assert slow.upper_limit_cm2_s < 0.02 * fast.value
+    assert fast.scalars()["verdict"].startswith("diffusive: ")
 
 
 def test_several_regions_and_a_turned_frame(layered):

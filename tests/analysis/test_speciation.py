@@ -57,7 +57,7 @@ def test_a_unit_that_breaks_and_exchanges():
     b = [p for _, p in lost]
     swapped = [*a[:4], a[9], *a[5:9], a[4]]
     images = [Atoms(symbols, p, cell=[20] * 3, pbc=True) for p in (a, b, swapped)]
-    result = speciation(Trajectory.from_ase(images, 1.0), "P", "S", 2.5)
+    result = speciation(Trajectory.from_ase(images, 1.0, unwrapped=True), "P", "S", 2.5)
     np.testing.assert_allclose(result.whole_fraction, [1, 0.5, 1])
     # The exchange leaves both whole, but not with the ligands they began with.
     np.testing.assert_allclose(result.intact_fraction, [1, 0.5, 0])

@@ -19,7 +19,8 @@ from aiida_lpsgb.calculations.lammps_script import (
     render_script,
 )
 from aiida_lpsgb.calculations.md_parameters import planned_steps, resolve
-from aiida_lpsgb.structures.ordering import order, read_cif
+from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.structures.ordering import order
 
 PROGRAMS = Path(sys.executable).parent
 SPECIES = ["Li", "P", "S"]

@@ -43,10 +43,12 @@ def test_first_run_makes_everything(first):
     assert status == {
         ("profile", "one"): "created",
         ("option", "daemon.timeout"): "set",
+        ("option", "caching.enabled_for"): "set",
         ("computer", "localhost"): "created",
         ("code", "lpsgb-mlp@localhost"): "created",
         ("code", "lmp@localhost"): "created",
         ("code", "lpsgb-label@localhost"): "created",
+        ("code", "lpsgb-analyse@localhost"): "created",
     }
     assert first["changed"] is True
 
@@ -168,6 +170,17 @@ def test_existing_daemon_timeout_is_left(aiida_profile, monkeypatch):
         assert config.get_option("daemon.timeout", scope=aiida_profile.name) == 7
     finally:
         config.unset_option("daemon.timeout", scope=aiida_profile.name)
+
+
+def test_existing_caching_is_left(aiida_profile):
+    from aiida.manage.configuration import get_config
+
+    config = get_config()
+    config.set_option("caching.enabled_for", ["aiida.calculations:core.arithmetic.add"], scope=aiida_profile.name)
+    try:
+        assert quicksetup._setup_caching(aiida_profile.name).status == "left"
+    finally:
+        config.unset_option("caching.enabled_for", scope=aiida_profile.name)
 
 
 def test_mlip2_is_registered_too(first, run_in, tmp_path):

@@ -1,8 +1,10 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from ase.io import read
+from ase.io import read, write
 from click.testing import CliRunner
 
 from aiida_lpsgb.cli.structure import structure
@@ -70,14 +72,18 @@ def test_twist_of_a_relaxed_crystal_with_its_parent(call, crystal):
     result = call("boundary", "relaxed.extxyz", "-o", "gb.extxyz", *words, "--parent", crystal)
     assert json.loads(result.output)["equivalent_by"] == "glide", result.output
     wrong = call("boundary", "relaxed.extxyz", "-o", "gb.extxyz", *words, "--parent", "gb.extxyz")
-    assert "is not the crystal before relaxation" in wrong.output
+    assert "parent must be in the crystal's own setting" in wrong.output
+    write("less.extxyz", read(crystal)[:-1])
+    wrong = call("boundary", "relaxed.extxyz", "-o", "gb.extxyz", *words, "--parent", "less.extxyz")
+    assert "parent Li12 P4 S15 is not the crystal before relaxation" in wrong.output
 
 
 def test_order_ranked_by_a_potential(call):
     words = ("--charge", "Li=1", "--charge", "P=5", "--charge", "S=-2", "-n", 3, "--potential", POTENTIAL)
     result = call("order", CIF, "-o", "ranked.cif", *words, "--species", "Li,P,S")
     assert result.exit_code == 0, result.output
-    energies = [float(line.split(", energy ")[1].split()[0]) for line in result.output.splitlines()]
+    written = [line for line in result.output.splitlines() if line.startswith("ranked-")]
+    energies = [float(line.split(", energy ")[1].split()[0]) for line in written]
     assert len(energies) == 3
     assert energies == sorted(energies)
 
@@ -101,8 +107,8 @@ def test_strained_set(call, crystal):
 
 
 def test_interface_and_drawing(call, crystal):
-    assert call("boundary", crystal, "-o", "glass.extxyz", "--axis", "001", "--plane", "100").exit_code == 0
-    result = call("interface", crystal, "glass.extxyz", "-o", "if.extxyz", "--plane", "1,0,0", "--width", 20)
+    write("glass.extxyz", read(crystal).repeat((3, 1, 1)))
+    result = call("interface", crystal, "glass.extxyz", "-o", "if.extxyz", "--plane", "0,0,1", "--width", 20)
     assert result.exit_code == 0, result.output
     assert "glass_strain" in result.output
     assert call("draw", "if.extxyz", "if.png", "--depth", 8).exit_code == 0
@@ -134,3 +140,122 @@ def test_order_needs_charges(call):
 def test_partially_occupied_crystal_is_refused(call):
     result = call("boundary", CIF, "-o", "x.extxyz", "--axis", "001", "--plane", "120")
     assert "partially occupied" in result.output
+
+
+SALT = """data_salt
+_chemical_formula_sum 'Li F'
+_cell_formula_units_Z 4
+_cell_length_a 4.1
+_cell_length_b 4.1
+_cell_length_c 4.1
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_IT_number 225
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Li1 0 0 0 {0}
+F1 0.5 0.5 0.5 {1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("occupancies", "said"),
+    [
+        (("0.5", "1"), "the cell's atoms (Li2 F4) are not those of the formula that the CIF states (Li1 F1, Z = 4)"),
+        (("1.2", "1"), "occupancies of the site at (0, 0, 0) add up to 1.20"),
+        (("1", "x"), "the occupancy of site F1 (line 18) is 'x'"),
+    ],
+)
+def test_what_a_cif_says_wrong_is_one_line(call, occupancies, said):
+    Path("salt.cif").write_text(SALT.format(*occupancies))
+    result = call("order", "salt.cif", "-o", "o.extxyz", "--charge", "Li=1", "--charge", "F=-1")
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: salt.cif: {said}")
+    assert len(result.output.splitlines()) == 1
+
+
+def test_small_differences_are_warned_of_and_missing_values_filled_in(call):
+    for occupancies, warned in ((("0.9", "0.9"), True), ((".", "?"), False)):
+        Path("salt.cif").write_text(SALT.format(*occupancies))
+        result = call("order", "salt.cif", "-o", "o.extxyz", "--charge", "Li=1", "--charge", "F=-1", "--max-atoms", 8)
+        assert result.exit_code == 0, result.output
+        assert ("Warning: the cell's atoms (Li3.6 F3.6) are not those of the formula" in result.output) is warned
+        assert "F4Li4" in result.output
+
+
+def test_a_formula_can_be_ignored(call):
+    Path("salt.cif").write_text(SALT.format("0.5", "1"))
+    result = call("order", "salt.cif", "-o", "o.extxyz", "--charge", "Li=2", "--charge", "F=-1", "--ignore-formula")
+    assert result.exit_code == 0, result.output
+    assert "4 sites of Li1 (Li 0.50): filled Li 0.50" in result.output
+
+
+def test_mixing_is_told(call):
+    text = SALT.replace("_chemical_formula_sum 'Li F'\n", "").format("1", "0.9") + "Cl1 0.5 0.5 0.5 0.1\n"
+    Path("mixed.cif").write_text(text)
+    charges = ("--charge", "Li=1", "--charge", "F=-1", "--charge", "Cl=-1")
+    result = call("order", "mixed.cif", "-o", "o.extxyz", *charges)
+    assert "supercell [[1, 0, 0], [0, 1, 0], [0, 0, 2]]" in result.output
+    assert "8 sites of F1/Cl1 (F 0.90 + Cl 0.10): filled F 0.88 + Cl 0.12" in result.output
+    small = call("order", "mixed.cif", "-o", "o.extxyz", *charges, "--supercell", 1, 1, 1)
+    assert (
+        "Warning: the 4 sites of F1/Cl1 (F 0.90 + Cl 0.10) are filled with 4 F: this cell cannot hold" in small.output
+    )
+    assert "a supercell (1, 1, 2) of 16 atoms can" in small.output
+
+
+def test_files_of_other_programs(call, crystal):
+    assert call("order", crystal, "-o", "POSCAR").exit_code == 0
+    result = call("order", "POSCAR", "-o", "b.data")
+    assert "nothing to order" in result.output
+    assert "3 atom types" in Path("b.data").read_text()
+    assert "12 Li, 4 PS4" in call("check", "b.data").output
+    assert call("boundary", "b.data", "-o", "gb.vasp", "--axis", "001", "--plane", "120").exit_code == 0
+    Path("x.foo").write_text("hello\n")
+    Path("broken.cif").write_text("hello\n")
+    Path("broken.vasp").write_text("hello\n")
+    for name in ("x.foo", "broken.cif", "broken.vasp"):
+        for words in (("check", name), ("order", name, "-o", "o.cif")):
+            result = call(*words)
+            assert result.exit_code == 1
+            assert result.output.startswith(f"Error: {name}")
+            assert len(result.output.splitlines()) == 1
+    for name in ("b.foo", "b", "b.cube2"):
+        result = call("order", crystal, "-o", name)
+        assert f"{name}: " in result.output
+        assert "is no format that a structure can be written in; use .extxyz" in result.output
+        assert not Path(name).exists()
+
+
+def test_no_boundary_and_twists_without_an_axis(call, crystal):
+    result = call("boundary", crystal, "-o", "x.extxyz", "--axis", "001", "--plane", "100")
+    assert result.exit_code == 1
+    assert result.output.count("no grain boundary: the crystal's own symmetry turns grain 1 into grain 2") == 1
+    twist = call("boundary", crystal, "--plane", "120", "--kind", "twist", "--list", "--max-area", 600)
+    assert twist.output.startswith("true angle 180.000°")
+    wrong = call("boundary", crystal, "--axis", "010", "--plane", "120", "--kind", "twist", "--list")
+    assert "leave the axis out to turn about that" in wrong.output
+
+
+def test_a_reader_that_stops_reading_gets_no_traceback(crystal):
+    words = ["boundary", str(crystal), "--plane", "001", "--kind", "twist", "--list"]
+    program = "from aiida_lpsgb.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "structure", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        run.stdout.close()
+        assert b"Traceback" not in run.stderr.read()
+
+
+def test_the_parent_may_be_the_disordered_crystal(call, crystal):
+    assert call("strain", crystal, "-o", "relaxed.extxyz", "--rattle", 0.05).exit_code == 0
+    words = ("--axis", "001", "--plane", "120", "--list")
+    alone = call("boundary", "relaxed.extxyz", *words).output
+    assert alone.startswith("true angle 180.000°")
+    assert "no rotation about the axis asked for, [0, 0, 1]" in alone
+    assert call("boundary", "relaxed.extxyz", *words, "--parent", CIF).output.startswith("true angle  34.55")

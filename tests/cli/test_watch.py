@@ -12,16 +12,21 @@ from click.testing import CliRunner
 from plumpy import ProcessState
 
 from aiida_lpsgb.cli import main, watch
+from aiida_lpsgb.report.processes import ProcessTree
+
+CALLS = iter(range(10**6))
 
 
-def process(cls=orm.WorkChainNode, caller=None, label="StudyWorkChain", state=ProcessState.WAITING, **kwargs):
+def process(
+    cls=orm.WorkChainNode, caller=None, label="StudyWorkChain", state=ProcessState.WAITING, name=None, **kwargs
+):
     """Store a process node as the engine would."""
     node = cls(**kwargs)
     node.set_process_label(label)
     node.set_process_state(state)
     if caller is not None:
         link = LinkType.CALL_WORK if cls is orm.WorkChainNode else LinkType.CALL_CALC
-        node.base.links.add_incoming(caller, link, f"call_{id(node)}")
+        node.base.links.add_incoming(caller, link, name or f"part_{next(CALLS)}")
     return node.store()
 
 
@@ -50,7 +55,7 @@ def job(aiida_profile_clean, aiida_localhost, tmp_path):
         calcinfo = {"codes_info": [{"stdout_name": stdout}]}
         node.base.repository.put_object_from_filelike(io.BytesIO(json.dumps(calcinfo).encode()), ".aiida/calcinfo.json")
         if caller is not None:
-            node.base.links.add_incoming(caller, LinkType.CALL_CALC, f"call_{id(node)}")
+            node.base.links.add_incoming(caller, LinkType.CALL_CALC, f"iteration_{next(CALLS)}")
         node.set_remote_workdir(str(tmp_path))
         for name, text in files.items():
             (tmp_path / name.replace("_", ".")).write_text(text)
@@ -61,7 +66,7 @@ def job(aiida_profile_clean, aiida_localhost, tmp_path):
 
 def test_tree_finds_what_is_called_later(aiida_profile_clean):
     study = process()
-    tree = watch.ProcessTree(study.pk)
+    tree = ProcessTree(study.pk)
     tree.refresh()
     assert [p.pk for p in tree.active()] == [study.pk]
     loop = process(caller=study, label="ActiveLearningWorkChain")
@@ -119,20 +124,114 @@ def test_routine_lines_are_left_out(aiida_profile_clean, text, shown):
     assert bool(watch.Reports().new([node.pk])) is shown
 
 
-def test_runs_that_are_done_are_counted(aiida_profile_clean):
-    loop = process(label="ActiveLearningWorkChain")
-    plan = process(orm.CalcFunctionNode, caller=loop, label="plan_exploration")
-    end(plan)
-    runs = [process(caller=loop, label="MdBaseWorkChain") for _ in range(2)]
-    tree = watch.ProcessTree(loop.pk)
+def plan(caller, label, n_runs):
+    """Store a calcfunction that gave so many runs a seed."""
+    node = process(orm.CalcFunctionNode, caller=caller, label=label)
+    for number in range(n_runs):
+        seed = orm.Int(number)
+        seed.base.links.add_incoming(node, LinkType.CREATE, f"seed_run_{number}")
+        seed.store()
+    parameters = orm.Dict()
+    parameters.base.links.add_incoming(node, LinkType.CREATE, "parameters_t500k")
+    parameters.store()
+    end(node)
+
+
+def test_runs_that_are_done_are_counted_by_system(aiida_profile_clean):
+    study = process()
+    sweeps = [process(caller=study, label="TransportWorkChain", name=name) for name in ("crystal", "tilt_120")]
+    runs = []
+    for sweep in sweeps:
+        plan(sweep, "plan_sweep", 5)
+        runs += [process(caller=sweep, label="TransportRunWorkChain", name=f"t{t}k_p1_1") for t in (900, 800)]
+    tree = ProcessTree(study.pk)
     tree.refresh()
-    assert watch.runs_done(tree) == ["0 runs done, 2 going"]
+    assert watch.runs_done(tree, watch.n_planned) == [
+        "crystal: 0 of 5 runs done, 2 going",
+        "tilt_120: 0 of 5 runs done, 2 going",
+    ]
     end(runs[0])
+    end(runs[2])
+    end(runs[3])
     tree.refresh()
-    assert watch.runs_done(tree) == ["1 runs done, 1 going"]
-    end(runs[1])
+    assert watch.runs_done(tree, watch.n_planned) == ["crystal: 1 of 5 runs done, 1 going"]
+
+
+def test_runs_of_the_last_exploration_are_counted(aiida_profile_clean):
+    loop = process(label="ActiveLearningWorkChain")
+    plan(loop, "plan_exploration", 3)
+    for run in [process(caller=loop, label="MdBaseWorkChain", name=f"crystal_t500k_{k}") for k in range(3)]:
+        end(run)
+    plan(loop, "plan_exploration", 4)
+    process(caller=loop, label="MdBaseWorkChain", name="crystal_t500k_1")
+    tree = ProcessTree(loop.pk)
     tree.refresh()
-    assert watch.runs_done(tree) == []
+    assert watch.runs_done(tree, watch.n_planned) == ["0 of 4 runs done, 1 going"]
+
+
+def test_a_job_is_named_by_system_and_run(job):
+    study = process()
+    sweep = process(caller=study, label="TransportWorkChain", name="crystal")
+    run = process(caller=sweep, label="TransportRunWorkChain", name="t500k_p1_1")
+    node = job(caller=run, label="XCalculation", stdout="out.txt", out_txt="half\n")
+    tree = ProcessTree(study.pk)
+    tree.refresh()
+    with watch.Tails() as tails:
+        assert watch.status_line(tree, tails).endswith(f"crystal t500k_p1_1 X<{node.pk}> half")
+
+
+CAUSE = "LAMMPS lost atoms: the dynamics is unstable."
+
+
+def failing(study):
+    """Let a run of a study fail, each process with what it says of it."""
+    sweep = process(caller=study, label="TransportWorkChain", name="crystal")
+    run = process(caller=sweep, label="MdBaseWorkChain", name="t500k_p1_1")
+    report(run, f"output parser returned exit code<320>: {CAUSE}")
+    end(run, 320, CAUSE)
+    report(sweep, f"run t500k_p1_1: MdBaseWorkChain<{run.pk}> [320] {CAUSE}")
+    text = f"Of 1 runs these failed: t500k_p1_1: MdBaseWorkChain<{run.pk}> [320] {CAUSE}"
+    end(sweep, 401, text)
+    report(study, f"crystal: TransportWorkChain<{sweep.pk}> [401] {text}")
+    end(study, 403, f"Not all systems have results: crystal: TransportWorkChain<{sweep.pk}> [401] {text}")
+    return sweep, run
+
+
+def test_a_cause_is_told_once(aiida_profile_clean):
+    study = process()
+    sweep, run = failing(study)
+    stream = io.StringIO()
+    watch.follow(study, stream=stream)
+    text = stream.getvalue()
+    assert text.count(CAUSE) == 1
+    lines = [line.split("  ", 1)[1].strip() for line in text.strip().splitlines()]
+    assert lines == [
+        f"output parser returned exit code<320>: {CAUSE}",
+        f"run t500k_p1_1: MdBaseWorkChain<{run.pk}> [320] (as above)",
+        f"crystal: TransportWorkChain<{sweep.pk}> [401] Of 1 runs these failed: t500k_p1_1: "
+        f"MdBaseWorkChain<{run.pk}> [320] (as above)",
+        f"StudyWorkChain<{study.pk}> failed with exit status 403: Not all systems have results: crystal: "
+        f"TransportWorkChain<{sweep.pk}> [401] (as above)",
+    ]
+
+
+def test_a_cause_that_was_told_before_its_process_ended_is_not_told_again(aiida_profile_clean):
+    causes = watch.Causes()
+    study = process()
+    run = process(caller=study, label="MdBaseWorkChain")
+    tree = ProcessTree(study.pk)
+    causes.learn(tree.refresh())
+    assert causes.once(f"output parser returned: {CAUSE}").endswith(CAUSE)
+    end(run, 320, CAUSE)
+    causes.learn(tree.refresh())
+    assert causes.once(f"run failed: {CAUSE}") == "run failed: (as above)"
+
+
+def test_of_a_traceback_the_last_line_is_shown(aiida_profile_clean):
+    node = process()
+    report(node, "Traceback (most recent call last):\n  File x, line 1\nKeyError: 'trajectory'\n", level="ERROR")
+    ((_, _, text),) = watch.Reports().new([node.pk])
+    assert text == "KeyError: 'trajectory' (the traceback: verdi process report)"
 
 
 def test_last_line_of_standard_output(job):
@@ -152,7 +251,7 @@ def test_status_line_counts_jobs_without_progress(job):
     study = process()
     for _ in range(2):
         job(caller=study, label="LabelCalculation", stdout="none")
-    tree = watch.ProcessTree(study.pk)
+    tree = ProcessTree(study.pk)
     tree.refresh()
     with watch.Tails() as tails:
         assert watch.status_line(tree, tails) == "[0 of 3 processes done] 2 × Label with the scheduler"

@@ -1,5 +1,7 @@
 """Configuration nodes."""
 
+import tracemalloc
+
 import ase.io
 import numpy as np
 import pytest
@@ -58,6 +60,25 @@ def test_images_come_back_exactly(generate_images):
     assert [len(atoms) for atoms in node[1:4]] == [8, 8, 8]
     with pytest.raises(IndexError, match="holds 5"):
         node[5]
+
+
+def test_memory_does_not_grow_with_the_configurations():
+    """What is written goes to disk, not into memory."""
+
+    def images(count):
+        for seed in range(count):
+            atoms = bulk("Cu", cubic=True).repeat(4)
+            atoms.rattle(0.1, seed=seed)
+            atoms.set_array("velocities", atoms.positions)
+            yield atoms
+
+    peaks = []
+    for count in (50, 800):
+        tracemalloc.start()
+        assert len(ConfigurationsData(images(count))) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 3e6  # 750 of them are 9 MB
 
 
 def test_equal_content_gives_equal_hashes(generate_images):

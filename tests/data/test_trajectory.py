@@ -27,6 +27,8 @@ def test_attributes():
     assert attributes["frame_interval_fs"] == pytest.approx(50)
     assert (attributes["ensemble"], attributes["temperature_K"], attributes["timestep_fs"]) == ("npt", 500.0, 2.0)
     assert attributes["truncated"] is None
+    assert (attributes["first_step"], attributes["last_step"], attributes["start_ps"]) == (0, 19, 0.0)
+    assert attributes["format_version"] == 2
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -1,7 +1,9 @@
-// Fuzzing of the readers of `.mtp` and `.als`. Whatever is accepted is also compiled and evaluated.
+// Fuzzing of the readers of `.mtp`, `.als` and `.cfg`. Whatever potential is accepted is also compiled and evaluated,
+// whatever configurations are accepted are written and read again.
 //
 // With clang: clang++ -g -O1 -std=c++17 -fsanitize=fuzzer,address,undefined -DMTP_LIBFUZZER -I SRC fuzz_readers.cpp
-//             SRC/{potential,active_set,program,neighbourhoods,periodic,evaluator,kernel_baseline}.cpp
+//             SRC/{potential,active_set,configurations,selection,training,training_baseline,program,neighbourhoods,
+//             periodic,evaluator,kernel_baseline}.cpp
 //             and then: ./a.out CORPUS_FOLDER
 // With any compiler the built-in mutator does: g++ -g -O1 -std=c++17 -fsanitize=address,undefined ... (as above)
 //             and then: ./a.out NUMBER_OF_INPUTS SEED FILE ...     (test_fuzz.py does this)
@@ -19,8 +21,10 @@
 #include <vector>
 
 #include "active_set.hpp"
+#include "configurations.hpp"
 #include "evaluator.hpp"
 #include "periodic.hpp"
+#include "selection.hpp"
 
 namespace {
 
@@ -40,6 +44,20 @@ void evaluate(const mtp::Potential& potential) {
   mtp::Evaluator(potential, "baseline").compute(near.positions(), near.neighbourhoods(), results);
 }
 
+std::string written(std::string_view text) {
+  mtp::StructureReader reader(text, 3, true);
+  std::string out;
+  for (mtp::Structure structure; reader.next(structure);) {
+    // Vectors that span a volume only in name have no inverse.
+    try {
+      if (structure.atoms() < 20) structure.shortest_distance();
+    } catch (const std::invalid_argument&) {
+    }
+    mtp::append_text(out, structure);
+  }
+  return out;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -56,6 +74,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const mtp::ActiveSet set = mtp::parse_active_set(text);
     set.grade(set.rows.data());
+    mtp::parse_selection(text);
+  } catch (const mtp::FormatError&) {
+  }
+  try {
+    const std::string once = written(text);
+    if (written(once) != once) std::abort();
   } catch (const mtp::FormatError&) {
   }
   return 0;
@@ -71,7 +95,7 @@ std::size_t below(Random& random, std::size_t limit) { return limit == 0 ? 0 : r
 // A few changes of the kinds that break parsers: bytes, numbers, pieces cut out, doubled or taken from elsewhere.
 std::string mutated(std::string text, const std::vector<std::string>& seeds, Random& random) {
   static const char* const tokens[] = {"-1", "0", "999999999", "1e308", "nan", "inf", "{", "}", ",", "=", "\n", "-",
-                                       "18446744073709551616", "1e-320", "radial_coeffs", "moment_coeffs = ", "\n^", "\n#"};
+                                       "18446744073709551616", "1e-320", "BEGIN_CFG\n", "END_CFG\n", " Feature  nbh_grades\t1 2", "Size\n", "p", "n", "radial_coeffs", "moment_coeffs = ", "\n^", "\n#"};
   for (std::size_t changes = 1 + below(random, 4); changes > 0; --changes) {
     const std::size_t at = below(random, text.size() + 1), length = below(random, 40);
     switch (below(random, 6)) {

@@ -110,7 +110,7 @@ def test_a_failure_does_not_cost_the_others(files, capsys, moody):
     found = read(arguments)
     assert found[0].values["energy"] == found[3].values["energy"] == 1.0
     assert found[1].error == "RuntimeError: did not converge"
-    assert found[2].error == "ValueError: energy not finite"
+    assert (found[2].error, found[2].refused) == ("energy not finite", True)
     assert "stress" not in found[0].values
     assert "done: 2 of 4 labelled" in capsys.readouterr().out
 
@@ -213,4 +213,14 @@ def test_level_of_theory():
     assert level_of_theory({"calculator": "sevennet"}) == "SevenNet-0"
     assert level_of_theory({"calculator": "sevennet", "keywords": {"device": "cpu"}}) == "SevenNet-0"
     assert level_of_theory({"calculator": "chgnet", "keywords": {"a": 1}}) == "CHGNet(a=1)"
+    dispersion = {"method": "pbe", "damping": "d3bj"}
+    assert level_of_theory({"calculator": "chgnet", "dispersion": dispersion}) == "CHGNet + d3bj(PBE)"
     assert level_of_theory({"calculator": "a.b:C", "level_of_theory": "mine"}) == "mine"
+
+
+@pytest.mark.parametrize("calculator", ["sevennet", "chgnet", "a.b:C"])
+def test_level_of_theory_is_that_of_every_device(calculator):
+    parameters = {"calculator": calculator, "keywords": {"a": 1}, "dispersion": {"method": "PBE", "damping": "d3bj"}}
+    elsewhere = {**parameters, "keywords": {"a": 1, "device": "cuda", "use_device": "cuda"}}
+    assert level_of_theory(elsewhere) == level_of_theory(parameters)
+    assert level_of_theory({**parameters, "keywords": {"a": 2}}) != level_of_theory(parameters)

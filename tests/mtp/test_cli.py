@@ -1,16 +1,23 @@
 """The program lpsgb-mlp, alone and beside MLIP-2's mlp."""
 
+import itertools
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from aiida_lpsgb.mtp.cli import main
 from aiida_lpsgb.mtp.configurations import labels, read_cfg, write_cfg
 from aiida_lpsgb.mtp.potential import MTP
 from aiida_lpsgb.mtp.selection import ActiveSet
+from aiida_lpsgb.mtp.training import bootstrap_weights
+
+PROGRAM = Path(sys.executable).parent / "lpsgb-mlp"
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +39,19 @@ def folder(tmp_path, monkeypatch, files):
     return tmp_path
 
 
+def call(arguments):
+    """Status of the program, whose output goes the way of the test's own; training is done in this process."""
+    arguments = [*map(str, arguments)]
+    if arguments and arguments[0] in ("train", "init"):
+        return main(arguments)
+    done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    return done.returncode
+
+
 def run(*arguments):
-    assert main([*map(str, arguments)]) == 0
+    assert call(arguments) == 0
 
 
 def mlip(program, *arguments):
@@ -75,6 +93,29 @@ def test_same_seed_same_file(folder):
         run("train", "u.mtp", "train.cfg", f"--trained-pot-name={name}.mtp", "--max-iter=3", f"--seed={seed}")
     a, b, c = ((folder / f"{name}.mtp").read_bytes() for name in "abc")
     assert a == b != c
+
+
+def test_bootstrap_is_training_on_what_is_drawn(folder, species, capsys):
+    images = read_cfg("train.cfg", species)
+    counts = bootstrap_weights(len(images), 5)
+    assert counts.sum() == len(images)
+    assert 0 in counts
+    write_cfg("drawn.cfg", [atoms for atoms, count in zip(images, counts, strict=True) for _ in range(count)], species)
+    losses = {}
+    for name, arguments in {
+        "all": ["train.cfg"],
+        "drawn": ["drawn.cfg"],
+        "5": ["train.cfg", "--bootstrap-seed=5"],
+        "6": ["train.cfg", "--bootstrap-seed=6"],
+    }.items():
+        run("train", "pot.mtp", *arguments, "--max-iter=3", f"--trained-pot-name={name}.mtp")
+        out = capsys.readouterr().out
+        losses[name] = re.findall(r"f=(\S+)", out)
+        assert "Errors checked for 40 configurations" in out
+    assert losses["5"] == losses["drawn"]
+    assert losses["all"] != losses["5"] != losses["6"]
+    run("train", "pot.mtp", "train.cfg", "--bootstrap-seed=5", "--max-iter=3", "--trained-pot-name=again.mtp")
+    assert (folder / "again.mtp").read_bytes() == (folder / "5.mtp").read_bytes()
 
 
 def test_resuming_continues(folder, capsys):
@@ -148,7 +189,7 @@ def test_efs_and_mindist(folder, species, capsys):
     ("arguments", "reason"),
     [
         (["calc-errors", "nothing.mtp", "test.cfg"], "nothing.mtp"),
-        (["calc-errors", "test.cfg", "test.cfg"], "expected 'MTP'"),
+        (["calc-errors", "test.cfg", "test.cfg"], "must be 'MTP'"),
         (["calc-errors", "pot.mtp", "pot.mtp"], "line 1: expected BEGIN_CFG"),
         (["calc-errors", "pot.mtp", "empty.cfg"], "holds no configuration"),
         (["calc-errors", "fresh.mtp", "test.cfg"], "trained first"),
@@ -165,7 +206,7 @@ def test_errors_are_one_line(folder, capsys, arguments, reason):
     run("init", 4, 3, "fresh.mtp")
     run("init", 4, 1, "one.mtp")
     capsys.readouterr()
-    assert main(arguments) == 1
+    assert call(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("ERROR: ")
     assert error.count("\n") == 1
@@ -173,13 +214,87 @@ def test_errors_are_one_line(folder, capsys, arguments, reason):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["train", "pot.mtp"], ["train", "pot.mtp", "train.cfg", "--force-weight=-1"], ["fit"], []]
+    "arguments",
+    [
+        ["train", "pot.mtp"],
+        ["train", "pot.mtp", "train.cfg", "--force-weight=-1"],
+        ["fit"],
+        [],
+        ["calc-efs", "pot.mtp", "test.cfg"],
+        ["calc-grade", "pot.mtp", "train.cfg", "test.cfg", "o.cfg", "--select-threshold=1"],
+        ["calc-grade", "pot.mtp", "train.cfg", "test.cfg", "o.cfg", "--weighting=heavy"],
+        ["calc-errors", "pot.mtp", "test.cfg", "--threads=x"],
+        ["calc-errors", "pot.mtp", "test.cfg", "--weight=1"],
+        ["mindist", "test.cfg", "--no-overwrite=1"],
+    ],
 )
-def test_usage_errors(folder, capsys, arguments):
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith("ERROR: ")
+def test_usage_errors(folder, arguments):
+    done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ERROR: ")
+    assert not done.stdout
+
+
+def test_the_program_trains_too(folder):
+    """By Python, which it starts."""
+    done = subprocess.run([PROGRAM, "train", "pot.mtp", "train.cfg", "--max-iter=1"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "TRAIN ERRORS" in done.stdout
+    help_text = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
+    for name in ("train", "init", "calc-errors", "calc-efs", "calc-grade", "select-add", "mindist"):
+        assert name in help_text
+        assert "--" in subprocess.run([PROGRAM, name, "--help"], capture_output=True, text=True, check=True).stdout
+
+
+def test_threads_change_nothing(folder):
+    for threads in (1, 3):
+        run("calc-efs", "pot.mtp", "test.cfg", f"efs{threads}.cfg", f"--threads={threads}")
+        run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", f"g{threads}.cfg", f"--threads={threads}")
+    for name in ("efs", "g"):
+        assert (folder / f"{name}1.cfg").read_bytes() == (folder / f"{name}3.cfg").read_bytes()
+
+
+def test_a_file_may_be_written_over_itself(folder, species):
+    run("calc-efs", "pot.mtp", "test.cfg", "efs.cfg")
+    run("calc-efs", "pot.mtp", "test.cfg", "test.cfg")
+    assert (folder / "efs.cfg").read_bytes() == (folder / "test.cfg").read_bytes()
+    assert not list(folder.glob("*.new"))
+
+
+def test_mindist_leaves_the_rest_as_it_is(folder):
+    text = (folder / "test.cfg").read_text().replace("END_CFG", " Feature   mindist\t9\n Feature   a\t b \nEND_CFG")
+    (folder / "odd.cfg").write_text(text.replace(" Size", "\tSize   "))
+    run("mindist", "odd.cfg")
+    written = (folder / "odd.cfg").read_text()
+    assert re.sub(r" Feature   mindist\t\d\.\d{6}\n", "", written) == (
+        text.replace(" Size", "\tSize   ").replace(" Feature   mindist\t9\n", "")
+    )
+    assert written.count("mindist") == written.count("END_CFG")
+
+
+@pytest.mark.parametrize("pbc", [(1, 1, 1), (1, 1, 0), (0, 0, 0)])
+@pytest.mark.parametrize("skew", [0.0, 6.0])
+def test_shortest_distances_of_any_cell(folder, pbc, skew, capsys):
+    """Thin and skewed cells too, by a sum over many images."""
+    rng = np.random.default_rng(7)
+    for size in (2, 5):
+        cell = np.array([[3.0, 0, 0], [skew, 4.0, 0], [-skew, skew, 2.5]])
+        atoms = Atoms("Li" * size, positions=rng.uniform(0, 9, (size, 3)), cell=cell, pbc=pbc)
+        write_cfg("a.cfg", [atoms], ["Li"])
+        steps = [range(-18, 19) if periodic else [0] for periodic in pbc]
+        shifts = np.array([s @ cell for s in itertools.product(*steps)])
+        distances = np.linalg.norm(atoms.positions[:, None, None] - atoms.positions[None, :, None] + shifts, axis=-1)
+        run("mindist", "a.cfg", "--no-overwrite")
+        found = float(capsys.readouterr().out.removeprefix("Global mindist: "))
+        assert found == pytest.approx(distances[distances > 1e-9].min(), rel=1e-5)
+
+
+def test_loaded_sets_are_graded_as_they_were_selected(folder, capsys):
+    run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "n.cfg", "--nbh-weight=1", "--als-filename=n.als")
+    run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "m.cfg", "--load-als=n.als")
+    assert (folder / "n.cfg").read_bytes() == (folder / "m.cfg").read_bytes()
+    assert call(["calc-grade", "pot.mtp", "train.cfg", "test.cfg", "o.cfg", "--load-als=n.als", "--nbh-weight=0"]) == 1
+    assert "was selected by neighbourhoods" in capsys.readouterr().err
 
 
 class TestBesideMLIP2:
@@ -226,6 +341,20 @@ class TestBesideMLIP2:
         mlip(mlip2, "run", "run", "mlip.ini", "--filename=test.cfg")
         ours, theirs = ([a.info["mv_grade"] for a in read_cfg(f"{whose}.cfg", species)] for whose in ("ours", "theirs"))
         np.testing.assert_allclose(theirs, ours, atol=1e-6)
+
+    @pytest.mark.parametrize("command", ["calc-errors", "mindist"])
+    def test_binary_files(self, folder, mlip2, species, capsys, command):
+        mlip(mlip2, "convert-cfg", "test.cfg", "binary.cfg", "--output-format=bin")
+        assert (folder / "binary.cfg").read_bytes()[:1] == b"n"
+        for ours, theirs in zip(read_cfg("test.cfg", species), read_cfg("binary.cfg", species), strict=True):
+            assert ours == theirs
+            for key, value in labels(ours).items():
+                np.testing.assert_allclose(labels(theirs)[key], value, rtol=1e-14)
+        outputs = []
+        for file in ("test.cfg", "binary.cfg"):
+            run(command, *(["pot.mtp"] if command == "calc-errors" else []), file)
+            outputs.append(capsys.readouterr().out.replace(file, ""))
+        assert outputs[0] == outputs[1]
 
     def test_selection_is_the_same(self, folder, mlip2, species):
         mlip(mlip2, "select-add", "pot.mtp", "train.cfg", "test.cfg", "theirs.cfg")

@@ -1,5 +1,7 @@
 """The .cfg reader and writer."""
 
+import struct
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -140,9 +142,51 @@ def test_truncated(file, n_lines):
         read_cfg(file("\n".join(TEXT.split("\n")[:n_lines])), SPECIES)
 
 
+def binary(size, *fields):
+    return b"n" + struct.pack("i", size) + b"".join(fields) + b"#"
+
+
+BINARY = [
+    b"l" + np.diag([4.0, 5.0, 6.0]).tobytes(),
+    b"p" + np.arange(6.0).tobytes(),
+    b"t" + np.array([0, 2], dtype=np.int32).tobytes(),
+    b"f" + np.ones(6).tobytes(),
+    b"s" + np.array([1.0, 2.0, 3.0, 6.0, 4.0, 5.0]).tobytes(),
+    b"e" + np.array([-12.5]).tobytes(),
+    b"F" + struct.pack("i", 8) + b"MV_grade" + struct.pack("i", 4) + b"1.25",
+]
+
+
 def test_binary(tmp_path):
-    (tmp_path / "b.cfg").write_bytes(b"n\xff\x00\xfe\n")
-    with pytest.raises(CFGFormatError, match="convert-cfg"):
+    """MLIP-2's binary files: a letter for each field, the stress as xx yy zz xy yz xz."""
+    (tmp_path / "b.cfg").write_bytes(binary(2, *BINARY) * 2)
+    images = read_cfg(tmp_path / "b.cfg", SPECIES)
+    assert len(images) == 2
+    atoms = images[1]
+    assert atoms.get_chemical_symbols() == ["Li", "S"]
+    np.testing.assert_array_equal(atoms.positions, np.arange(6.0).reshape(2, 3))
+    np.testing.assert_allclose(atoms.get_stress(), -np.arange(1.0, 7.0) / 120.0)
+    assert atoms.get_potential_energy() == -12.5
+    assert atoms.info["mv_grade"] == 1.25
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"n\xff\x00", "truncated"),
+        (b"n\xff\xff\xff\xff", "wrong length"),
+        (binary(2, *BINARY)[:-1], "truncated"),
+        (binary(2, *BINARY)[:60], "truncated"),
+        (binary(2, *BINARY[1:]), "without lattice or positions"),
+        (binary(2, BINARY[0], b"x"), "unknown tag 'x'"),
+        (binary(2, *BINARY[:2], b"t" + np.array([0, 3], dtype=np.int32).tobytes()), "atom type 3"),
+        (binary(2, *BINARY[:2], b"e" + np.array([np.nan]).tobytes()), "not finite"),
+        (binary(2, *BINARY) + b"BEGIN_CFG", "should begin with 'n'"),
+    ],
+)
+def test_damaged_binary(tmp_path, content, reason):
+    (tmp_path / "b.cfg").write_bytes(content)
+    with pytest.raises(CFGFormatError, match=reason):
         read_cfg(tmp_path / "b.cfg", SPECIES)
 
 

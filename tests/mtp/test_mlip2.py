@@ -29,8 +29,8 @@ from ase.spacegroup import crystal
 
 from aiida_lpsgb.mtp import _training
 from aiida_lpsgb.mtp.basis import basis_functions, random_coefficients, untrained
-from aiida_lpsgb.mtp.calculator import Engine, types_of
-from aiida_lpsgb.mtp.configurations import labels, read_cfg, write_cfg
+from aiida_lpsgb.mtp.calculator import Engine
+from aiida_lpsgb.mtp.configurations import labels, read_cfg, types_of, write_cfg
 from aiida_lpsgb.mtp.potential import MTP
 from aiida_lpsgb.mtp.selection import ActiveSet
 
@@ -292,11 +292,11 @@ def test_rows_of_active_sets(case):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_grades(graded, mode):
-    active = ActiveSet(graded.mtp, SPECIES, mode)
-    active.inverse = graded.found[f"{mode} inverse"]
+    active, inverse = ActiveSet(graded.mtp, SPECIES, mode), graded.found[f"{mode} inverse"]
     theirs = graded.found[f"{mode} grades"]
+    ours = [np.abs(active.rows(atoms) @ inverse).max() for atoms in graded.images]
     # Large grades have more than nine digits in the file, small ones fewer.
-    np.testing.assert_allclose(active.grade(graded.images), theirs, rtol=1e-9, atol=6e-7)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=6e-7)
     assert np.count_nonzero(theirs > 1e3) >= 3
 
 

@@ -334,10 +334,10 @@ def test_other_units_are_refused(lammps):
 # ---- extrapolation --------------------------------------------------------------------------------------------------
 
 
-def write_active_set(path, mtp, rows, *, neighbourhoods=False):
+def write_active_set(path, mtp, rows, *, neighbourhoods=False, weights=None):
     """MLIP-2's .als without its configurations, which grades do not need."""
     inverse = np.linalg.inv(rows)
-    weights = np.array([1.0, 0.0, 0.0, 0.0] if neighbourhoods else [0.0, 1.0, 0.0, 0.0])
+    weights = np.array(weights or ([1.0, 0.0, 0.0, 0.0] if neighbourhoods else [0.0, 1.0, 0.0, 0.0]))
     content = mtp.to_string().rstrip("\n").encode() + b"\n^" + weights.tobytes() + b"\n#"
     path.write_bytes(content + rows.tobytes() + np.ascontiguousarray(inverse.T).tobytes() + b"\n")
 
@@ -370,6 +370,7 @@ def graded(lammps):
     inverse = np.linalg.inv(active)
     return {
         "atoms": atoms,
+        "active": active,
         "configuration": np.abs(rows.mean(axis=0) @ inverse).max(),
         "neighborhood": np.abs(rows @ inverse).max(axis=1),
     }
@@ -410,6 +411,30 @@ def test_neighbourhood_grades(lammps, graded, ranks, active):
     text = (lammps.folder / "out.cfg").read_text()
     grades = next(line for line in text.splitlines() if "nbh_grades" in line).split()[2:]
     assert_close(np.array(grades, dtype=float), graded["neighborhood"], 1e-5)
+
+
+@pytest.mark.parametrize("active", ["neighbourhoods.als", "neighbourhoods.almtp"])
+def test_configuration_grade_by_neighbourhoods(lammps, graded, active):
+    """The mean of the site energies' rows, which is what an energy's row is among them."""
+    style = f"pair_style mtp/extrapolation p.mtp {active} 1 1e-9 1e9 out.cfg configuration\npair_coeff * *\n"
+    assert_close(thermo(lammps.run(HEADER + style + GRADE + "run 0\n"))["c_g[1]"][0], graded["configuration"], 1e-9)
+    threshold = graded["configuration"] * 0.999
+    style = (
+        f"pair_style mtp/extrapolation p.mtp {active} 1 {threshold} {threshold} o.cfg configuration\npair_coeff * *\n"
+    )
+    assert "exceeds the break threshold" in lammps.run(HEADER + style + "run 10\n", fails=True)
+
+
+@pytest.mark.parametrize("mode", ["configuration", "neighborhood"])
+def test_weights_of_rows_do_not_change_grades(lammps, graded, mode):
+    """Energies' rows are stored times their weight, site energies' without it."""
+    expected = graded[mode].max()
+    mtp, active = random_potential(4), graded["active"]
+    write_active_set(lammps.folder / "energies.als", mtp, 2.5 * active, weights=[0.0, 2.5, 0.0, 0.0])
+    write_active_set(lammps.folder / "sites.als", mtp, active, weights=[2.5, 0.0, 0.0, 0.0])
+    for name in ("energies.als", "sites.als"):
+        style = f"pair_style mtp/extrapolation p.mtp {name} 1 1e-9 1e9 out.cfg {mode}\npair_coeff * *\n"
+        assert_close(thermo(lammps.run(HEADER + style + GRADE + "run 0\n"))["c_g[1]"][0], expected, 1e-9)
 
 
 def test_grades_under_hybrid(lammps, graded):
@@ -509,6 +534,8 @@ def test_minimisation_grades_too(lammps, graded):
         ("p.mtp nan.als 1 2 10 out.cfg", "is not finite"),
         ("p.mtp wrong.als 1 2 10 out.cfg", "inverse does not belong to its rows"),
         ("p.mtp other.als 1 2 10 out.cfg", "other.als is an active set of another potential than p.mtp"),
+        ("p.mtp nothing.als 1 2 10 out.cfg", "nothing.als was selected by nothing"),
+        ("p.mtp forces.als 1 2 10 out.cfg", "forces.als was selected by forces or stresses"),
         ("p.mtp configurations.als 0 2 10 out.cfg", "EVERY must be at least 1"),
         ("p.mtp configurations.als 1 10 2 out.cfg", "0 < GAMMA_SELECT <= GAMMA_BREAK is required"),
         ("p.mtp configurations.als 1 2 10 absent/out.cfg", "cannot write absent/out.cfg"),
@@ -525,6 +552,8 @@ def test_wrong_extrapolation_input_is_refused(lammps, graded, arguments, message
     (lammps.folder / "wrong.als").write_bytes(good[:matrices] + wrong + good[matrices + 40 :])
     other = random_potential(4, seed=1)
     write_active_set(lammps.folder / "other.als", other, np.eye(other.n_parameters))
+    for name, weights in (("nothing", [0.0] * 4), ("forces", [0.0, 1.0, 1.0, 0.0])):
+        write_active_set(lammps.folder / f"{name}.als", random_potential(4), graded["active"], weights=weights)
     output = lammps.run(f"{HEADER}pair_style mtp/extrapolation {arguments}\npair_coeff * *\nrun 0\n", fails=True)
     assert message in output
 

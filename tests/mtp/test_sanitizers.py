@@ -10,20 +10,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-MODULES = ("_core", "_training")
+MODULES = ("_core", "_tools", "_training")
 # Puts the sanitised modules where the tests import them from, then runs them.
 RUN_TESTS = """
 import importlib.util, sys
 import pytest
 import aiida_lpsgb.mtp
-for path in sys.argv[1:3]:
+for path in sys.argv[1:4]:
     name = path.split("/")[-1].split(".")[0]
     spec = importlib.util.spec_from_file_location("aiida_lpsgb.mtp." + name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     setattr(aiida_lpsgb.mtp, name, module)
     spec.loader.exec_module(module)
-sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *sys.argv[3:]]))
+sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *sys.argv[4:]]))
 """
 
 
@@ -56,6 +56,7 @@ def run_sanitised(build, *tests):
 @pytest.mark.slow
 def test_bindings(build):
     run_sanitised(build, "tests/mtp/test_core.py", "tests/mtp/test_training.py", "tests/mtp/test_selection.py")
+    run_sanitised(build, "tests/mtp/test_configurations.py")
 
 
 @pytest.mark.slow

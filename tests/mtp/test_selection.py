@@ -26,6 +26,20 @@ def test_rows(mtp, images, species):
     np.testing.assert_array_equal(ActiveSet(mtp, species, "neighborhood").rows(images[0]), energies)
 
 
+@pytest.mark.parametrize("mode", ["configuration", "neighborhood"])
+def test_rows_are_streamed(mtp, images, species, mode, monkeypatch):
+    """The same is selected however many rows are held at a time."""
+    monkeypatch.setattr(selection, "_SUBSET", 40)
+    found = []
+    for block in (4096, 7):
+        monkeypatch.setattr(selection, "_BLOCK", block)
+        active = ActiveSet(mtp, species, mode)
+        count = active.extend(images[:40])
+        found.append((count, [id(atoms) for atoms in active.images], active.grade(images)))
+    assert found[0][:2] == found[1][:2]
+    np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-9)
+
+
 @pytest.mark.parametrize("subset", [2500, 12])
 @pytest.mark.parametrize("mode", ["configuration", "neighborhood"])
 def test_volume_is_maximal(mtp, images, species, mode, subset, monkeypatch):
@@ -139,12 +153,13 @@ def test_broken_files(mtp, images, species, tmp_path):
     size = 16 * mtp.n_parameters**2
     nan = np.array([np.nan]).tobytes()
     cases = {
-        "there is no active set": data[: begin - 36],
-        "truncated": data[: begin + size - 1],
-        "truncated: two": data[: begin - 20],
+        "no active set follows": data[: begin - 36],
+        "ends within their inverse": data[: begin + size - 1],
+        "ends within the weights": data[: begin - 20],
         "not finite": data[:begin] + nan + data[begin + 8 :],
         "row 3 of the table": data.replace(b"\n3 ", b"\n7 ", 1),
-        "are those of neither": data[: begin - 34] + nan + data[begin - 26 :],
+        "the weights is not finite": data[: begin - 34] + nan + data[begin - 26 :],
+        "selected by nothing": data[: begin - 34] + bytes(32) + data[begin - 2 :],
         "END_CFG": data[:-20],
         "line": b"MTP\nversion = 1.1.0\n^",
     }

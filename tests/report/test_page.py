@@ -1,132 +1,293 @@
-"""The HTML page and the figures in it."""
+"""The HTML page, what is on it, and how it looks in a browser."""
 
+import base64
+import json
 import re
+import shutil
+import subprocess
+import time
+from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from aiida_lpsgb.cli import main
-from aiida_lpsgb.report import arrhenius_figure, draw, html, study_results
+from aiida_lpsgb.report import arrhenius_figure, draw, html, study_results, tables
+from aiida_lpsgb.report.page import inline, page, picture_of
+from tests.report.conftest import add_learning, small_potential
 
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "link", "input", "use", "path", "image", "rect", "stop"}
+PUBLISHED = {"source": "J. Some 1", "systems": {"crystal": {"activation_energy_ev": {"values": 0.29}}}}
 
 
 class Checker(HTMLParser):
-    """Checks that every element is closed and gathers text and addresses."""
+    """Checks that every element is closed and gathers text, names and addresses."""
 
     def __init__(self):
         super().__init__()
-        self.open, self.text, self.addresses = [], [], []
+        self.open, self.text, self.addresses, self.ids = [], [], [], []
 
     def handle_starttag(self, tag, attrs):
-        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        known = dict(attrs)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href", "action", "data")]
+        self.ids += [known["id"]] if "id" in known else []
         if tag not in VOID:
             self.open.append(tag)
 
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
     def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+        if tag not in VOID:
+            assert self.open.pop() == tag
 
     def handle_data(self, data):
         self.text.append(data)
 
 
-@pytest.fixture
-def results(finished):
-    return study_results(finished)
-
-
-def test_page_is_whole_and_self_contained(results, tmp_path):
-    page = html(results, tmp_path / "report.html", draw(results)).read_text(encoding="utf-8")
+def check(text):
     checker = Checker()
-    checker.feed(page)
+    checker.feed(text)
     assert checker.open == []
-    assert len(checker.addresses) == 2 + len(results.runs)
-    assert all(address.startswith("data:image/svg+xml;base64,") for address in checker.addresses)
+    return checker
+
+
+@pytest.fixture(scope="module")
+def results(rich):
+    return study_results(rich)
+
+
+@pytest.fixture(scope="module")
+def written(results):
+    return page(results, PUBLISHED)
+
+
+def test_page_is_whole_and_self_contained(written):
+    checker = check(written)
+    outside = [a for a in checker.addresses if not a.startswith(("data:image/png;base64,", "data:text/csv;", "#"))]
+    assert outside == []
+    assert not re.search(r"@import|url\((?!#)", written)
+    assert len(checker.ids) == len(set(checker.ids))
     text = " ".join(checker.text)
-    for words in (
-        "Li diffusion in Li",
-        "(1.00 ± 0.10)e-06",
-        "Converged after 2 iterations",
-        "3.1 meV/atom",
-        "/opt/lmp",
-    ):
-        assert words in text
     assert not re.search(r"\bNone\b|\bnan\b|\{\{|\}\}", text)
 
 
-def test_page_with_a_boundary(make_study, tmp_path):
-    results = study_results(make_study(boundary=True))
-    page = html(results, tmp_path / "report.html", draw(results)).read_text(encoding="utf-8")
-    checker = Checker()
-    checker.feed(page)
-    text = " ".join(checker.text)
-    for words in ("boundary region, occupancy", "0.410 ± 0.015", "γ = 0.31 J/m²", "Structure and disorder: crystal"):
+def test_what_a_reader_sees_first(results, written):
+    text = " ".join(check(written).text)
+    for words in (
+        "Li transport in Li₃PS₄",
+        "crystal, tilt_120",
+        "SevenNet-0 + D3, 17 of them",
+        "2: MTP of level 2, cut-off 5 Å",
+        "aiida-lpsgb 0.1.0, aiida-core 2.9.4",
+        "published 0.29",
+        "0.314",
+        "Published: J. Some 1.",
+    ):
         assert words in text
+    assert text.count(tables.MEANING) == 1
+    assert written.count('alt="structure of') == 2
 
 
-def test_labels_are_escaped(make_study, tmp_path):
-    study = make_study()
-    study.label = "<b>bold</b> & more"
-    page = html(study_results(study), tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "&lt;b&gt;bold" in page
-    assert "<b>bold" not in page
+def test_contradictions_are_banners(written):
+    banners = re.findall(r'<p class="banner warn"[^>]*>([^<]+)', written)
+    assert len(banners) == 2
+    assert "contradict the fit" in banners[0]
 
 
-def test_same_results_give_the_same_page(results, tmp_path):
-    pages = [html(results, tmp_path / f"{number}.html", draw(results)).read_bytes() for number in range(2)]
-    assert pages[0] == pages[1]
+def test_a_run_that_is_not_diffusive_has_no_conductivity_on_its_card(written):
+    cards = written[written.index('<div class="cards">') : written.index('id="arrhenius"')]
+    shown = re.findall(r"<span>σ\(300 K\), runs \(S/cm\)</span><b>([^<]+)", cards)
+    assert len(shown) == 2
+    assert all(text.startswith("&lt; ") for text in shown)
 
 
-def test_page_of_an_empty_study(make_study, tmp_path):
-    results = study_results(make_study(temperatures=(), learning=False))
+def test_tables_can_be_downloaded(results, written):
+    addresses = [a for a in check(written).addresses if a.startswith("data:text/csv")]
+    found = {base64.b64decode(a.partition(",")[2]).decode() for a in addresses}
+    assert {one.csv() for one in tables.all_tables(results, PUBLISHED)} == found
+
+
+def test_seeds_and_nodes_are_folded_away(written):
+    folded = written[written.index("Where the numbers came from") :]
+    assert "Nodes of the runs" in folded
+    assert "/opt/lmp" in folded
+    assert '<details class="part"><summary><h2>Where the numbers' in written
+
+
+def test_same_results_give_the_same_page(results, written):
+    assert page(results, PUBLISHED) == written
+
+
+def test_labels_are_escaped(results, tmp_path):
+    evil = replace(results.systems[0], name="<b>bold</b> & more", outcome="<script>")
+    text = html(replace(results, systems=(evil,), label="<i>"), tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;bold" in text
+    assert not re.search(r"<b>bold|<i>|<script>(?!\n)", text)
+
+
+def test_page_of_an_empty_study(make_study):
+    results = study_results(make_study(temperatures=(), learning=False, status=None))
     assert arrhenius_figure(results) is None
     assert draw(results) == {}
-    assert "Diffusivity" in html(results, tmp_path / "report.html").read_text(encoding="utf-8")
+    text = " ".join(check(page(results)).text)
+    assert "not begun" in text
+    assert "is waiting" in text
 
 
-def test_arrhenius_figure_shows_every_run(results):
-    (axes,) = arrhenius_figure(results).axes
-    x = np.sort(np.concatenate([line.get_xdata() for line in axes.lines if line.get_marker() == "o"]))
-    assert x == pytest.approx([1000 / 700, 1000 / 600, 1000 / 500])
+def test_page_of_a_failure_names_it(make_study):
+    study = make_study(temperatures=(), learning=False, status=402, message="the budget of labels is used up")
+    text = page(study_results(study))
+    assert '<p class="banner bad">' in text
+    assert "the budget of labels is used up" in text
 
 
-class TestCommands:
-    def test_results(self, finished, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        output = CliRunner().invoke(main, ["results", str(finished.pk)])
-        assert output.exit_code == 0, output.output
-        assert "(1.00 ± 0.10)e-06" in output.output
-        assert (tmp_path / f"arrhenius-{finished.pk}.png").read_bytes().startswith(b"\x89PNG")
+def test_page_of_a_learning(aiida_profile):
+    loop = add_learning(None, {"p1": small_potential().store()})
+    text = " ".join(check(page(study_results(loop))).text)
+    assert "Active learning (converged)" in text
+    assert "extrapolation grade γ" in text
 
-    def test_table_only(self, finished, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        assert CliRunner().invoke(main, ["results", str(finished.pk), "--no-plot"]).exit_code == 0
-        assert list(tmp_path.iterdir()) == []
 
-    def test_newest_study_is_the_default(self, finished, make_study):
-        newest = make_study(temperatures=(), learning=False)
-        assert f"StudyWorkChain<{newest.pk}>" in CliRunner().invoke(main, ["results", "--no-plot"]).output
+@pytest.mark.slow
+def test_a_thousand_systems_stay_quick_to_write_and_read(results):
+    many = tuple(replace(results.systems[0], name=f"system {k}") for k in range(1000))
+    begin = time.process_time()
+    text = page(replace(results, systems=many))
+    assert time.process_time() - begin < 120
+    assert len(text) < 30e6
+    assert "940 more systems stand in the table" in text
+    assert text.count("<svg") < 100
+    check(text)
 
-    def test_report(self, finished, tmp_path):
-        path = tmp_path / "page.html"
-        output = CliRunner().invoke(main, ["report", str(finished.pk), "-o", str(path)])
-        assert output.exit_code == 0, output.output
-        assert path.stat().st_size > 10_000
 
-    @pytest.mark.parametrize("command", ["report", "results"])
-    def test_cannot_write(self, finished, tmp_path, command):
-        output = CliRunner().invoke(main, [command, str(finished.pk), "-o", str(tmp_path / "missing" / "x.png")])
-        assert output.exit_code == 1
-        assert "cannot write" in output.output
-        assert "Traceback" not in output.output
+# ---- figures -------------------------------------------------------------------------------------------------------
 
-    def test_unknown_picture_format(self, finished, tmp_path):
-        output = CliRunner().invoke(main, ["results", str(finished.pk), "-o", str(tmp_path / "x.doc")])
-        assert "cannot write" in output.output
 
-    def test_not_a_study(self, finished):
-        output = CliRunner().invoke(main, ["report", str(finished.called[0].called[0].pk)])
-        assert output.exit_code == 1
-        assert "has no diffusivities" in output.output
+def test_arrhenius_figure_shows_every_point_and_limit(results):
+    axes = arrhenius_figure(results).axes[0]
+    drawn = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    cells = [line for line in drawn if line.get_gid().startswith("cell-")]
+    assert len(cells) == 2
+    for line in cells:
+        np.testing.assert_allclose(sorted(line.get_xdata()), [1000 / 600, 1000 / 500])
+    regions = [line.get_gid() for line in drawn if line not in cells]
+    assert len(regions) == 2
+    assert all(name.startswith("region-1-tilt_120") for name in regions)
+    crystal = results.system("crystal")
+    top = max(run.motion["upper_limit_cm2_s"] for run in crystal.at(300.0))
+    limits = [line for line in axes.lines if line.get_marker() == "_" and line.get_gid().startswith("cell-0")]
+    assert any(np.isclose(line.get_ydata(), top).any() for line in limits)
+
+
+def test_axis_of_conductivity(results):
+    figure = arrhenius_figure(results)
+    right = next(child for child in figure.axes[0].child_axes if "σT" in child.get_ylabel())
+    run = results.system("crystal").at(500.0)[0].motion
+    # σ of the made-up runs is not that of Nernst and Einstein; the axis is.
+    expected = run["number_density_A3"] * 1e24 * 1.602176634e-19**2 / 1.380649e-23
+    figure.draw_without_rendering()
+    ratio = np.array(right.get_ylim()) / np.array(figure.axes[0].get_ylim())
+    np.testing.assert_allclose(ratio, expected, rtol=1e-6)
+
+
+def test_systems_have_colours_of_their_own(results):
+    axes = arrhenius_figure(replace(results, systems=results.systems * 3)).axes[0]
+    colours = {}
+    for line in axes.lines:
+        if line.get_gid() and line.get_gid().startswith("cell-"):
+            colours.setdefault(line.get_gid().split("-")[1], set()).add(line.get_color())
+    assert all(len(found) == 1 for found in colours.values())
+    assert len({min(found) for found in colours.values()}) == len(colours) == 6
+
+
+def test_every_temperature_in_one_panel(results):
+    axes = draw(results)["crystal_msd"].axes[0]
+    curves = [line for line in axes.lines if len(line.get_xdata()) > 20 and line.get_linewidth() < 2]
+    assert len(curves) == 6
+    assert len({line.get_color() for line in curves}) == 3
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == [
+        "600 K",
+        "500 K",
+        "300 K",
+        "fit in its window",
+        "not diffusive",
+    ]
+
+
+def test_a_panel_a_unit_and_grades_on_a_logarithm(results):
+    energies, forces, grades, counts = draw(results)["learning_curve"].axes
+    assert [axes.get_yscale() for axes in (energies, forces, grades, counts)] == ["linear", "linear", "log", "linear"]
+    assert "meV/atom" in energies.get_title(loc="left")
+    assert "meV/Å" in forces.get_title(loc="left")
+
+
+def test_figures_take_the_colours_of_the_page(results):
+    text = inline(arrhenius_figure(results), "one")
+    assert "currentColor" in text
+    assert "#ffffff" not in text
+    assert 'id="one-cell-0-crystal-0"' in text
+    assert "<metadata>" not in text
+
+
+def test_a_structure_that_cannot_be_drawn_has_no_picture():
+    assert picture_of(SimpleNamespace(structure_pk=None, n_atoms=None)) == ""
+
+
+# ---- in a browser --------------------------------------------------------------------------------------------------
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def screenshot(path, image, width, height=1600, dark=False):
+    """Take a picture of a page."""
+    from PIL import Image
+
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={image.parent}"]
+    options += ["--blink-settings=preferredColorScheme=0"] if dark else []
+    shot = [f"--screenshot={image}", f"--window-size={width},{height}", path.as_uri()]
+    subprocess.run([BROWSER, *options, *shot], check=True, capture_output=True, timeout=120)
+    return np.asarray(Image.open(image).convert("RGB"), int)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium to look at the page with")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [500, 1000, 1600])
+def test_page_in_a_browser(results, tmp_path, width, dark):
+    path = html(results, tmp_path / "page.html", PUBLISHED)
+    pixels = screenshot(path, tmp_path / f"{width}.png", width, dark=dark)
+    assert pixels.shape[1] == width
+    background = pixels[2, 2]
+    assert (background.mean() < 64) == dark
+    # Nothing runs out of the page on the right, and it is not empty.
+    assert (np.abs(pixels[:, -8:] - background).max(axis=(1, 2)) < 24).mean() > 0.98
+    assert (np.abs(pixels - background).max(axis=2) > 24).mean() > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium to look at the page with")
+def test_tables_sort_and_filter_in_a_browser(results, tmp_path):
+    many = tuple(replace(results.systems[0], name=f"cell-{k:02d}-x", n_atoms=(7 * k) % 40) for k in range(40))
+    text = page(replace(results, systems=many))
+    script = """<script>
+    const table = [...document.querySelectorAll(".table")].find((t) => t.textContent.includes("Systems"));
+    const head = [...table.querySelectorAll("th")].find((h) => h.textContent === "atoms");
+    const atoms = () => [...table.querySelectorAll("tbody tr")].map((r) => Number(r.cells[head.cellIndex].textContent));
+    head.querySelector("button").click(); const up = atoms();
+    head.querySelector("button").click(); const down = atoms();
+    const box = table.querySelector("input"); box.value = "CELL-07-x crystal"; box.dispatchEvent(new Event("input"));
+    const left = [...table.querySelectorAll("tbody tr")].filter((r) => !r.hidden).map((r) => r.cells[0].textContent);
+    document.documentElement.innerHTML = "<p id=found>" + JSON.stringify([up, down, left]) + "</p>";
+    </script></body>"""
+    path = tmp_path / "page.html"
+    path.write_text(text.replace("</body>", script), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
+    output = subprocess.run([BROWSER, *options, path.as_uri()], capture_output=True, text=True, check=True, timeout=120)
+    up, down, left = json.loads(re.search(r'<p id="found">([^<]*)', output.stdout)[1])
+    assert up == sorted(up)
+    assert down == up[::-1]
+    assert left == ["cell-07-x"]

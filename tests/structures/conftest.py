@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from aiida_lpsgb.structures import ordering
+from aiida_lpsgb.structures.cif import read_cif
 
 CIF = Path(__file__).parents[2] / "examples" / "data" / "beta-li3ps4.cif"
 CHARGES = {"Li": 1, "P": 5, "S": -2}
@@ -17,7 +18,7 @@ def cif_path():
 @pytest.fixture(scope="session")
 def disordered():
     """β-Li₃PS₄ with its partial occupancies."""
-    return ordering.read_cif(CIF)
+    return read_cif(CIF)
 
 
 @pytest.fixture(scope="session")

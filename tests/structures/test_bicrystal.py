@@ -16,10 +16,10 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from aiida_lpsgb.structures import bicrystal
+from aiida_lpsgb.structures.boundary import boundaries
 from aiida_lpsgb.structures.coincidence import NoCoincidence
-from aiida_lpsgb.structures.contact import FAR
+from aiida_lpsgb.structures.contact import FAR, contact_table
 from aiida_lpsgb.structures.crystal import Crystal
-from aiida_lpsgb.structures.grain_boundary import boundaries
 from aiida_lpsgb.structures.units import survey
 
 TABLE = yaml.safe_load((Path(__file__).parents[2] / "examples" / "data" / "grain_boundaries.yaml").read_text())
@@ -313,6 +313,87 @@ def test_other_crystals(atoms, formula, requests):
         assert np.allclose([s for _, s in first], [s for _, s in second], atol=1e-4)
 
 
+def shortest_across(crystal, atoms, contact=0.8):
+    """Smallest ratio of a distance between atoms of different grains to what is allowed, by brute force."""
+    table = contact_table(crystal, contact)
+    i, j, d = neighbor_list("ijd", atoms, max(table.values()) * 1.3)
+    grain, symbols = atoms.arrays["grain"], atoms.get_chemical_symbols()
+    across = grain[i] != grain[j]
+    pairs = zip(i[across], j[across], d[across], strict=True)
+    return min((length / table[symbols[a], symbols[b]] for a, b, length in pairs), default=np.inf)
+
+
+OPEN_CRYSTALS = {
+    "Li bcc": bulk("Li", "bcc", a=3.49, cubic=True),
+    "Fe bcc primitive": bulk("Fe", "bcc", a=2.87),
+    "Mg hcp": bulk("Mg", "hcp", a=3.2, c=5.2),
+    "Al fcc primitive": bulk("Al", "fcc", a=4.05),
+    "Po sc": bulk("Po", "sc", a=3.35),
+    "Si": bulk("Si", "diamond", a=5.43),
+    "NaCl": bulk("NaCl", "rocksalt", a=5.64),
+    "CsCl": bulk("CsCl", "cesiumchloride", a=4.12),
+    "CaF2": bulk("CaF2", "fluorite", a=5.46),
+    "tall": Atoms("K", cell=[3.0, 9.0, 9.0], pbc=True),  # columns with room for each other
+    "layers": Atoms("NaCl", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.1]], cell=[4, 4, 12], pbc=True),
+}
+
+
+@pytest.mark.filterwarnings("ignore::aiida_lpsgb.structures.validation.StructureWarning")
+@pytest.mark.parametrize("name", OPEN_CRYSTALS)
+@pytest.mark.parametrize("plane", [(1, 0, 0), (1, 1, 0), (1, 1, 1), (1, -1, 1), (1, 2, 0), (2, 1, 1)])
+def test_grains_do_not_interpenetrate(name, plane):
+    """No two atoms of different grains are closer than 0.8 of their own distance, and neither grain is in the other."""
+    axes = {(1, 0, 0): (0, 0, 1), (1, 1, 0): (0, 0, 1), (1, 1, 1): (0, 1, -1), (1, -1, 1): (1, 1, 0)}
+    axis = axes.get(plane, (0, 0, 1) if plane == (1, 2, 0) else (0, 1, -1))
+    crystal = Crystal(OPEN_CRYSTALS[name], cutoffs={})
+    for shift_step, contact in ((1.0, 0.8), (0.3, 0.9)):
+        (atoms,) = bicrystal.grain_boundary(
+            crystal, axis, plane, width=10, region=5, shift_step=shift_step, contact=contact
+        )
+        assert shortest_across(crystal, atoms, contact) > 1 - 1e-6
+        depth = max(contact_table(crystal, contact).values())
+        heights = [atoms.positions[atoms.arrays["grain"] == k, 2] for k in (1, 2)]
+        assert heights[0].max() - heights[1].min() < depth + 1e-6
+
+
+REQUESTS = [
+    {"axis": (0, 0, 1), "plane": (1, 0, 0), "kind": "asymmetric", "plane_2": (1, 2, 0)},
+    {
+        **{"axis": None, "plane": (0, 0, 1), "kind": "mixed", "plane_2": (1, 1, 1)},
+        **{"direction": (1, 1, 0), "direction_2": (1, -1, 0)},
+    },
+    {"axis": None, "plane": (0, 0, 1), "kind": "twist"},
+    {"axis": None, "plane": (1, 2, 0), "kind": "twist"},
+]
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=[f"{r['kind']} {r['plane']}" for r in REQUESTS])
+@pytest.mark.parametrize("name", ["Fe bcc primitive", "Si", "CsCl", "CaF2", "layers"])
+def test_strained_grains_do_not_interpenetrate_either(name, request_):
+    crystal = Crystal(OPEN_CRYSTALS[name], cutoffs={})
+    (atoms,) = bicrystal.grain_boundary(crystal, **request_, max_strain=0.03, max_area=600, width=10, region=5)
+    assert shortest_across(crystal, atoms) > 1 - 1e-6
+
+
+def test_shifts_are_those_that_differ():
+    """Σ5 (001) of rock salt: the vectors of both grains span a lattice of a fifth of the planar cell's area."""
+    crystal = Crystal(bulk("NaCl", "rocksalt", a=5.64, cubic=True))
+    request = {"convention": "pseudo-cubic", "sigma": 5}
+    twist = boundaries(crystal, (0, 0, 1), (0, 0, 1), "twist", **request)[0]
+    assert abs(np.linalg.det(twist.displacement_cell)) == pytest.approx(5.64**2 / 2 / 5)
+    tilt = boundaries(crystal, (0, 0, 1), (2, 1, 0))[0]
+    assert abs(np.linalg.det(tilt.displacement_cell)) == pytest.approx(tilt.area)
+
+    choices = bicrystal.candidates(crystal, twist, shift_step=0.5)
+    calculator = LennardJones(sigma=2.5, epsilon=0.1, rc=6.0, smooth=True)
+    first, energies = choices[0], []
+    for moved in (np.zeros(2), *twist.displacement_cell, *twist.grains[0].basis):
+        atoms = bicrystal.build(crystal, twist, replace(first, shift=first.shift + moved), width=10, region=5)
+        atoms.calc = calculator
+        energies.append(atoms.get_potential_energy())
+    assert energies[1:] == pytest.approx(energies[:1] * 4, abs=1e-6)
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.tuples(
@@ -343,6 +424,7 @@ def test_random_molecular_crystals_stay_whole(cellpar, plane, seed):
     for pair, distance in report.shortest_inter_unit.items():
         own = crystal.distances.get(tuple(pair.split("-")), FAR)
         assert distance > min(0.8 * own, base.shortest_inter_unit.get(pair, np.inf)) - 1e-6
+    assert shortest_across(crystal, built) > 1 - 1e-6
     # Away from the boundaries every atom has the crystal's surroundings, also across the faces of the cell.
     reach = 5.0
     i, d = neighbor_list("id", built, reach)
@@ -394,4 +476,6 @@ def test_random_twists(planar, angle):
 
 
 def test_boundary_energy():
-    assert bicrystal.boundary_energy(-99.0, 10, -10.0, 16.0217663, 2) == pytest.approx(0.5)
+    """Ten atoms of −10 eV each in the bulk have 1 eV more beside two boundaries of 16.02 Å²."""
+    energy = bicrystal.boundary_energy(-99.0, n_atoms=10, bulk_energy_per_atom=-10.0, area=16.0217663, n_boundaries=2)
+    assert energy == pytest.approx(0.5)

@@ -1,9 +1,11 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiida_lpsgb.structures.coincidence import NoCoincidence, common_angles, match, no_coincidence, strain_tensor
+from aiida_lpsgb.structures.coincidence import NoCoincidence, match, no_coincidence, strain_tensor, twists
 
 
 def turned(basis, degrees):
@@ -82,16 +84,66 @@ def test_nearest_is_named_if_none_is_allowed():
     first = np.array([[13.07, 0.0], [0.0, 8.13]])
     second = turned(first, 34.5)
     assert match(first, second, 0.001, 1300.0) == []
-    error = no_coincidence(first, second, 0.001, 1300.0)
+    error = no_coincidence([(first, second)], 0.001, 1300.0)
     assert isinstance(error, NoCoincidence)
     assert "the nearest has 0.48% strain and 1169 Å²" in str(error)
-    assert "none has less than 6.0% strain" in str(no_coincidence(first, second, 0.001, 150.0))
+    assert "none has less than 6.0% strain" in str(no_coincidence([(first, second)], 0.001, 150.0))
 
 
-def test_common_angles_contain_the_mirror_pairs():
+def test_twists_of_a_rectangle_contain_the_mirror_pairs():
     """On a rectangle, (2, −1) falls on (2, 1) after twice the angle of (2, 1)."""
-    rectangle = np.diag([13.07, 8.13])
-    angles = [angle for angle, _ in common_angles(rectangle, rectangle, 1e-6, 1200.0)]
+    angles = [item.angle_deg for item in twists(np.diag([13.07, 8.13]), 1e-6, 1200.0, equivalent_deg=(0, 180))]
     expected = 2 * np.degrees(np.arctan2(8.13, 26.14))
-    assert min(abs(abs(a) - expected) for a in angles) < 1e-6
     assert expected == pytest.approx(34.55, abs=0.01)
+    assert angles == []  # the mirrored cells are sheared: their lengths agree, not their shapes
+
+
+@pytest.mark.parametrize(
+    ("basis", "symmetry", "expected"),
+    [
+        (4.0 * np.eye(2), 90, {5: 36.87, 13: 22.62, 17: 28.07, 25: 16.26, 29: 43.60}),
+        (3.0 * np.array([[1, 0], [-0.5, np.sqrt(3) / 2]]), 60, {7: 21.79, 13: 27.80, 19: 13.17, 31: 17.90, 37: 9.43}),
+    ],
+)
+def test_twists_of_square_and_hexagonal_lattices_are_the_known_ones(basis, symmetry, expected):
+    """Σ and angle of all twists up to the largest Σ (Ranganathan 1966), and nothing else."""
+    area = np.linalg.det(basis)
+    equivalent = range(0, 360, symmetry)
+    found = list(twists(basis, 1e-6, (max(expected) + 0.5) * area, equivalent_deg=equivalent))
+    assert {round(item.match.area / area): round(item.angle_deg, 2) for item in found} == expected
+    for item in found:
+        assert item.match.max_strain < 1e-9
+        assert np.allclose(item.match.second @ turned(basis, item.turn_deg), item.match.first @ basis)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.tuples(st.floats(3, 9), st.floats(3, 9), st.floats(60, 120)), st.sampled_from([0.003, 0.01]))
+def test_twists_are_what_they_say(cell, limit):
+    a, b, gamma = cell
+    basis = np.array([[a, 0], [b * np.cos(np.radians(gamma)), b * np.sin(np.radians(gamma))]])
+    last = 0.0
+    for item in itertools.islice(twists(basis, limit, 300.0), 20):
+        assert item.match.area >= last * (1 - 4 * limit)
+        last = item.match.area
+        assert item.match.max_strain <= limit + 1e-6
+        assert item.angle_deg == pytest.approx(abs(item.turn_deg))
+        for lattice, vectors, deformation in zip(
+            (basis, turned(basis, item.turn_deg)),
+            (item.match.first, item.match.second),
+            item.match.deformations,
+            strict=True,
+        ):
+            assert np.allclose(vectors @ lattice @ deformation.T, item.match.cell)
+            assert np.allclose(deformation, deformation.T, atol=4 * limit**2)  # no rotation is left over
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(3, 6), st.floats(3, 6), st.floats(5, 175))
+def test_smallest_twist_at_an_angle_is_that_of_the_search_at_fixed_orientation(a, b, angle):
+    """Cells small enough for their vectors to be matched one by one."""
+    rectangle = np.diag([a, b])
+    smallest = match(rectangle, turned(rectangle, angle), 0.01, 150.0)
+    found = list(twists(rectangle, 0.01, 150.0, accept=lambda angles: np.abs(angles - angle) < 1.2))
+    if smallest:
+        assert found
+        assert found[0].match.area <= smallest[0].area * 1.02

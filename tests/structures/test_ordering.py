@@ -10,6 +10,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from aiida_lpsgb.structures import ordering
+from aiida_lpsgb.structures.cif import read_cif
 
 CHARGES = {"Li": 1, "P": 5, "S": -2}
 
@@ -32,7 +33,7 @@ def test_cif_has_the_published_cell_and_bonds(disordered):
 
 
 def test_cif_from_text_equals_cif_from_file(disordered, cif_path):
-    assert ordering.read_cif(cif_path.read_text()) == disordered
+    assert read_cif(cif_path.read_text()) == disordered
 
 
 def test_all_arrangements_of_one_cell(disordered):
@@ -141,4 +142,162 @@ def test_several_structures_in_a_cif(tmp_path):
     path.write_text(text + text.replace("data_a", "data_b"))
     assert len(read(path, index=":", format="cif")) == 2
     with pytest.raises(ValueError, match="found 2"):
-        ordering.read_cif(path)
+        read_cif(path)
+
+
+def exclusive(cation, anion, apart):
+    """Half-filled cation and anion sites in pairs, `apart` Å from each other, in a rock salt of sodium chloride."""
+    species = ["Na", "Na", "Cl", "Cl", {cation: 0.5}, {cation: 0.5}, {anion: 0.5}, {anion: 0.5}]
+    x = apart / 8.2
+    positions = [[0.25, 0.5, 0.5], [0.75, 0.5, 0.5], [0.25, 0, 0], [0.75, 0, 0]]
+    positions += [[0, 0, 0.5], [0.5, 0, 0.5], [x, 0, 0.5], [0.5 + x, 0, 0.5]]
+    return Structure(Lattice.orthorhombic(8.2, 4.1, 4.1), species, positions)
+
+
+@pytest.mark.parametrize("rank_by", ordering.RANKINGS)
+@pytest.mark.parametrize(
+    ("cation", "anion", "charges", "apart"),
+    [
+        ("Li", "F", (1, -1), 0.49),
+        ("Li", "F", (1, -1), 1.2),
+        ("Na", "Cl", (1, -1), 1.6),
+        ("H", "F", (1, -1), 0.5),
+        ("Mg", "O", (2, -2), 1.3),
+        ("Li", "Mg", (0, 0), 0.8),
+        ("Ag", "I", (1, -1), 1.5),
+    ],
+)
+def test_sites_that_exclude_each_other_are_not_both_filled(rank_by, cation, anion, charges, apart):
+    cell = exclusive(cation, anion, apart)
+    charges = {"Na": 1, "Cl": -1} | dict(zip((cation, anion), charges, strict=True))
+    for sampled in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            if sampled:
+                patch.setattr(ordering, "ENUMERATION_LIMIT", 0)
+            found = ordering.order(cell, charges, n_candidates=4, rank_by=rank_by, n_samples=4)
+        assert found
+        for atoms in found:
+            assert atoms.get_all_distances(mic=True)[np.triu_indices(len(atoms), 1)].min() > max(1.7, apart + 0.1)
+
+
+def test_an_interstitial_lies_beside_a_vacancy():
+    """Anti-Frenkel pairs: an interstitial fluorine 1.4 Å from each of the sites that may be empty."""
+    fluorite = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.46), ["Ca", "F"], [[0, 0, 0], [0.25] * 3])
+    cell = fluorite.copy()
+    for i, site in enumerate(cell):
+        if site.specie.symbol == "F":
+            cell.replace(i, {"F": 0.875}, site.frac_coords)
+    for x in ([0.5, 0.5, 0.5], [0.5, 0, 0]):
+        cell.append({"F": 0.5}, np.array(x) + 0.06)
+    (atoms,) = ordering.order(cell, {"Ca": 2, "F": -1}, supercell=(1, 1, 1), max_deviation=0.5)
+    assert atoms.get_chemical_formula() == "Ca4F8"
+    fluorine = atoms[atoms.numbers == 9]
+    assert fluorine.get_all_distances(mic=True)[np.triu_indices(8, 1)].min() > 1.9
+
+
+def garnet(tetrahedral=0.54, octahedral=0.45):
+    """Cubic Li₇La₃Zr₂O₁₂: lithium on 24d and on the split 96h, which are 1.61 and 0.79 Å apart."""
+    return Structure.from_spacegroup(
+        "Ia-3d",
+        Lattice.cubic(12.97),
+        [{"Li": tetrahedral}, {"Li": octahedral}, "La", "Zr", "O"],
+        [[0.375, 0, 0.25], [0.0965, 0.6875, 0.5775], [0.125, 0, 0.25], [0, 0, 0], [0.1002, 0.1967, 0.2819]],
+    )
+
+
+GARNET_CHARGES = {"Li": 1, "La": 3, "Zr": 4, "O": -2}
+
+
+@pytest.mark.parametrize("rank_by", ordering.RANKINGS)
+def test_lithium_of_a_garnet_is_packed_without_close_pairs(rank_by):
+    """Annealing alone leaves some pairs 1.61 Å apart."""
+    (atoms,) = ordering.order(garnet(), GARNET_CHARGES, n_samples=2, rank_by=rank_by)
+    lithium = atoms[atoms.numbers == 3]
+    assert len(lithium) == 56
+    assert lithium.get_all_distances(mic=True)[np.triu_indices(56, 1)].min() > 2.3
+    assert sum(kind["n_sites"] for kind in atoms.info["occupancies"]) == 120
+
+
+def test_more_than_fit_are_refused_with_the_pair():
+    """72 Li would fill every tetrahedral and octahedral site, and neighbours of both kinds are 1.61 Å apart."""
+    charges = {**GARNET_CHARGES, "Zr": 3}
+    with pytest.raises(ValueError, match=r"closer than they can be, such as Li on .* Å apart .*min_distances"):
+        ordering.order(garnet(0.6, 0.6), charges, n_samples=1)
+    (crowded,) = ordering.order(garnet(0.6, 0.6), charges, n_samples=1, min_distances={"Li-Li": 0.5})
+    assert crowded.get_chemical_symbols().count("Li") == 72
+
+
+def test_full_sites_that_lie_in_each_other_are_refused():
+    cell = Structure(
+        Lattice.cubic(5), ["Li", "Li", {"F": 0.5}, {"Cl": 0.5}], np.diag([0, 0.3, 0.5, 0]) @ np.ones((4, 3))
+    )
+    cell = Structure(cell.lattice, ["Li", "Li", "F"], [[0, 0, 0], [0.3, 0, 0], [0.5, 0.5, 0.5]])
+    with pytest.raises(ValueError, match=r"fully occupied sites Li and Li are 1\.50 Å apart"):
+        ordering.order(cell)
+
+
+def argyrodite(mixing):
+    """Li₆PS₅Cl, a share of sulphur and chlorine exchanged."""
+    return Structure.from_spacegroup(
+        "F-43m",
+        Lattice.cubic(9.86),
+        [{"Li": 0.5}, "P", "S", {"S": 1 - mixing, "Cl": mixing}, {"S": mixing, "Cl": 1 - mixing}],
+        [[0.183, 0.183, 0.024], [0, 0, 0.5], [0.1195, 0.1195, 0.6195], [0.25, 0.25, 0.25], [0, 0, 0]],
+    )
+
+
+ARGYRODITE_CHARGES = {"Li": 1, "P": 5, "S": -2, "Cl": -1}
+
+
+def test_mixing_is_kept_in_the_smallest_cell_that_holds_it():
+    (atoms,) = ordering.order(argyrodite(0.1), ARGYRODITE_CHARGES, n_samples=1)
+    info = atoms.info
+    assert np.linalg.det(info["supercell"]) == pytest.approx(2)
+    assert atoms.get_chemical_formula() == "Cl8Li48P8S40"
+    filled = {kind["site"]: kind["filled"] for kind in info["occupancies"]}
+    assert filled["S 0.90 + Cl 0.10"] == {"S": 0.875, "Cl": 0.125}
+    assert filled["S 0.10 + Cl 0.90"] == {"S": 0.125, "Cl": 0.875}
+    assert info["warnings"] == []
+
+
+@pytest.mark.parametrize(("options", "mixing"), [({"supercell": (1, 1, 1)}, 0.1), ({"max_atoms": 60}, 0.1), ({}, 0.02)])
+def test_mixing_that_vanishes_is_told_with_the_cell_that_holds_it(options, mixing):
+    (atoms,) = ordering.order(argyrodite(mixing), ARGYRODITE_CHARGES, n_samples=1, **options)
+    assert len(atoms) == 52
+    assert len(atoms.info["warnings"]) == 2
+    multiple = {0.1: 2, 0.02: 7}[mixing]
+    (said, _) = atoms.info["warnings"]
+    assert f"filled with 4 S: this cell cannot hold their shares, a supercell (1, 1, {multiple})" in said
+    assert f"of {52 * multiple} atoms can" in said
+
+
+def test_sites_of_vacancies_share_unless_told_otherwise(disordered):
+    """The two lithium sites of β-Li₃PS₄ are one pool, so that nothing is missing; each by itself cannot have 0.7."""
+    assert ordering.order(disordered, CHARGES)[0].info["warnings"] == []
+    kinds = ordering.order(disordered, CHARGES, rank_by="occupancy")[0].info["occupancies"]
+    assert [(kind["site"], kind["filled"]) for kind in kinds] == [
+        ("Li3 (Li 0.30)", {"Li": 0.0}),
+        ("Li2 (Li 0.70)", {"Li": 1.0}),
+    ]
+
+
+def test_full_order_needs_no_charges():
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    (atoms,) = ordering.order(salt)
+    assert atoms.get_chemical_formula() == "Cl4Na4"
+    assert atoms.info["ewald_energy_eV"] is None
+    salt.add_oxidation_state_by_element({"Na": 1, "Cl": -1})
+    assert ordering.order(salt, {"Na": 1, "Cl": -1})[0].info["ewald_energy_eV"] < 0
+
+
+def test_one_vacancy_of_many_needs_a_larger_cell():
+    """One pair in sixteen of a salt is missing."""
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), [{"Na": 0.9375}, {"Cl": 0.9375}], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    (atoms,) = ordering.order(salt, {"Na": 1, "Cl": -1}, n_samples=1)
+    assert round(np.linalg.det(atoms.info["supercell"])) == 2
+    assert atoms.get_chemical_formula() == "Cl7Na7"
+    (small,) = ordering.order(salt, {"Na": 1, "Cl": -1}, supercell=(1, 1, 1))
+    assert small.get_chemical_formula() == "Cl4Na4"
+    assert any("a supercell (1, 1, 2) of 15 atoms can" in said for said in small.info["warnings"])

@@ -4,8 +4,8 @@ from ase.build import bulk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiida_lpsgb.structures.boundary import boundaries
 from aiida_lpsgb.structures.crystal import Crystal
-from aiida_lpsgb.structures.grain_boundary import boundaries
 from aiida_lpsgb.structures.slab import _representatives, faces, fill_slab, planar_grid, region_record
 
 

@@ -16,6 +16,7 @@ from aiida.manage.configuration import profile_context
 from aiida.plugins import WorkflowFactory
 
 from aiida_lpsgb.cli import quicksetup
+from aiida_lpsgb.workflows.protocols import load_codes
 
 CIF = Path(__file__).parents[1] / "data" / "half-filled.cif"
 SEED = 11
@@ -24,14 +25,22 @@ STUDY_TIMEOUT_S = 900.0
 MD = {"timestep_fs": 1.0, "barostat": "iso"}
 HOLD = {"ensemble": "nvt", "duration_ps": 1, "temperature_K": "target"}
 MINIATURE = {
+    "mobile": {"species": "Li", "charge": 1},
     "label": {
-        "calculator": "ase.calculators.morse:MorsePotential",
-        "keywords": {"epsilon": 0.1, "rho0": 4.0, "r0": 2.7, "rcut1": 1.4, "rcut2": 1.8},
+        "engine": {
+            "parameters": {
+                "calculator": "ase.calculators.morse:MorsePotential",
+                "keywords": {"epsilon": 0.1, "rho0": 4.0, "r0": 2.7, "rcut1": 1.4, "rcut2": 1.8},
+            }
+        }
     },
     "ordering": {"charges": {"Li": 1, "Cl": -0.5}, "n_candidates": 1},
     "start_set": {"strains": [0.0], "amplitudes": [0.1, 0.2], "n_rattles": 8},
-    "potential": {"species": ["Li", "Cl"], "level": 4, "radial_basis_size": 4},
-    "supercells": {"exploration": {"n_atoms": 12}, "sweep": {"n_atoms": 96}, "validation": {"n_atoms": 12}},
+    "potential": {"level": 4, "radial_basis_size": 4},
+    "recipes": {
+        "crystal": {"learn": {"n_atoms": 12}, "run": {"n_atoms": 96}},
+        "boundary": {"learn": {"width": 6.0, "region": 3.0}, "run": {"width": 8.0, "region": 4.0, "n_atoms": 1}},
+    },
     "active_learning": {
         "training": {"max_iter": 40},
         "selection": {"selection_limit": 20},
@@ -40,18 +49,25 @@ MINIATURE = {
             "gamma_break": [50],
             "grade_interval_steps": 5,
             "max_iterations": 10,
+            "n_potentials": 2,
         },
         "exploration": MD | {"stages": [HOLD | {"name": "explore"}]},
     },
-    "arrhenius": {
-        "temperatures_K": [650, 1000],
-        "speciation": {"centre": "Cl", "ligand": "Li", "cutoff_A": 3.0, "coordination": 4},
+    "transport": {
+        "temperatures_K": [1000, 650, 300],
+        "budget": {"target_relative_error": 0.5, "max_production_ps": 20},
+        "analyse": {
+            "speciation": {"centre": "Cl", "ligand": "Li", "cutoff_A": 3.0, "coordination": 4, "bonds_A": {}},
+            "disorder": {"neighbours": ["Cl"]},
+            "rdf": {"cutoff_A": 3.5},
+            "regions": {"estimators": ["tagged"]},
+        },
         "parameters": MD
         | {
-            "restart_interval_ps": None,
+            "restart_interval_ps": 5,
             "stages": [
                 HOLD | {"name": "hold"},
-                HOLD | {"name": "produce", "duration_ps": 20, "dump_interval_ps": 0.1},
+                HOLD | {"name": "produce", "duration_ps": 10, "dump_interval_ps": 0.1},
             ],
         },
     },
@@ -60,45 +76,37 @@ MINIATURE = {
         "n_frames": 3,
         "parameters": MD | {"stages": [HOLD | {"name": "produce", "duration_ps": 2, "dump_interval_ps": 0.1}]},
     },
-    "boundary": {"width": 6.0, "region": 3.0},
-    "grain_boundary": {"boundary": {"width": 8.0, "region": 4.0, "n_atoms": 1}},
-    "regions": {"estimators": ["tagged"]},
-    "structural_run": MD
-    | {"stages": [HOLD | {"name": "produce", "temperature_K": 300, "duration_ps": 8, "dump_interval_ps": 0.1}]},
-    "characterise": {
-        "speciation": {"centre": "Cl", "ligand": "Li", "cutoff_A": 3.0, "bonds_A": {}},
-        "disorder": {"neighbours": ["Cl"]},
-        "rdf": {"cutoff_A": 3.5},
-    },
 }
-BOUNDARY = {"axis": [0, 0, 1], "plane": [2, 1, 0], "charges": {"Li": 1, "Cl": -0.5}}
+SYSTEMS = {
+    "crystal": {"kind": "crystal"},
+    # Cut between any two atoms: what the toy potential makes of the crystal need not have units.
+    "boundary": {"kind": "boundary", "axis": [0, 0, 1], "plane": [2, 1, 0], "cutoffs": {}},
+}
 
 
 def register_codes():
-    """Register the programs in the loaded profile and return their codes by label."""
+    """Register the programs in the loaded profile."""
     computer, _ = quicksetup.setup_computer("localhost", fresh_profile=False)
     for program, path in quicksetup.find_programs().items():
         quicksetup.setup_code(program, path, computer, update=False)
-    return {program.label: orm.load_code(f"{program.label}@localhost") for program in quicksetup.PROGRAMS}
 
 
-def build(explore_ps=1, boundary=BOUNDARY):
+def build(explore_ps=1, systems=SYSTEMS, **arguments):
     """Return the builder of the miniature study in the loaded profile; it is the same in every profile.
 
-    ``explore_ps`` is the length of an exploration run; None for ``boundary`` leaves the crystal alone.
+    ``explore_ps`` is the length of an exploration run.
     """
-    codes = register_codes()
+    register_codes()
     overrides = deepcopy(MINIATURE)
     overrides["active_learning"]["exploration"]["stages"][0]["duration_ps"] = explore_ps
     return WorkflowFactory("lpsgb.study").get_builder_from_protocol(
-        mlp_code=codes["lpsgb-mlp"],
-        md_code=codes["lmp"],
-        label_code=codes["lpsgb-label"],
-        crystal=orm.CifData(file=str(CIF), parse_policy="lazy"),
+        load_codes(),
+        orm.CifData(file=str(CIF), parse_policy="lazy"),
+        systems,
         protocol="fast",
         overrides=overrides,
-        boundary=boundary,
         seed=orm.Int(SEED),
+        **arguments,
     )
 
 
@@ -142,17 +150,17 @@ def essence(study):
     """Return what a study has found, as plain values that do not depend on the profile or on the time it took."""
     outputs = study.outputs
     return {
-        "potential": outputs.potential.get_content(),
+        "potentials": {name: potential.get_content() for name, potential in outputs.potentials.items()},
         "iterations": [
             {key: row[key] for key in ("iteration", "gamma_break", "n_broken", "n_extrapolated", "max_grade")}
             for row in outputs.learning_curve["iterations"]
         ],
         "labels": {name: len(data) for name, data in outputs.training_sets.items()},
-        "diffusivities": {name: data.value for name, data in outputs.diffusivities.items()},
-        "boundary": {name: data.value for name, data in outputs.boundary.diffusivities.items()}
-        if "boundary" in outputs
-        else None,
-        "test_errors": outputs.test_errors["energy_mae_ev_atom"],
+        "diffusivities": {
+            name: {label: node.value for label, node in system.diffusivities.items()}
+            for name, system in outputs.systems.items()
+        },
+        "test_errors": {name: node["energy_mae_ev_atom"] for name, node in outputs.test_errors.items()},
     }
 
 

@@ -17,6 +17,7 @@ SETTINGS = {
     "criterion": "no_break",
     "max_iterations": 5,
     "max_labels": 100,
+    "n_potentials": 1,
 }
 
 
@@ -75,19 +76,12 @@ class TestInputs:
 
 @pytest.mark.parametrize(
     ("temperatures", "message"),
-    [([300], "at least 2"), ([300, 0], "above 0 K"), ([300, 300, 400], "holds one twice")],
+    [([], "none is given"), ([300, 0], "above 0 K"), ([300, 300, 400], "holds one twice")],
 )
 def test_temperatures_of_a_sweep(temperatures, message):
     from aiida_lpsgb.workflows.sweep import validate_temperatures
 
     assert message in validate_temperatures(orm.List(temperatures), None)
-
-
-@pytest.mark.parametrize(("seeds", "message"), [([], "non-negative"), ([1, 1], "twice"), ([1.5], "non-negative")])
-def test_seeds_of_a_sweep(seeds, message):
-    from aiida_lpsgb.workflows.sweep import validate_seeds
-
-    assert message in validate_seeds(orm.List(seeds), None)
 
 
 def test_paper_protocol_is_the_schedule_of_the_paper():

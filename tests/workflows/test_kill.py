@@ -72,7 +72,7 @@ def run(profile, miniature, disturb=None):
     client = get_daemon_client(profile.name)
     client.start_daemon(1)
     quicksetup.wait_for_broker()
-    study = submit(miniature.build(explore_ps=EXPLORE_PS, boundary=None))
+    study = submit(miniature.build(explore_ps=EXPLORE_PS, systems={"crystal": {"kind": "crystal"}}))
     if disturb is not None:
         disturb(study, miniature)
         assert not study.is_terminated, "the study had ended before it was disturbed"

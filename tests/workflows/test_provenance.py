@@ -38,7 +38,7 @@ def test_every_node_on_the_way_was_created_by_a_process_or_given(study):
 
 
 def test_every_diffusivity_leads_to_the_cif_the_codes_and_the_seed(study):
-    codes = {"lpsgb-mlp", "lmp", "lpsgb-label"}
+    codes = {"lpsgb-mlp", "lmp", "lpsgb-label", "lpsgb-analyse"}
     for diffusivity in diffusivities_of(study).values():
         found = ancestors(diffusivity)
         assert study.inputs.crystal.pk in {node.pk for node in found}
@@ -64,29 +64,16 @@ def test_every_random_choice_on_the_way_derives_from_the_studys_seed(study):
 
 
 def test_every_job_that_matters_is_on_the_way(study):
-    needed = ("lpsgb.order", "lpsgb.start_set", "lpsgb.label.ase", "lpsgb.mlp.train", "lpsgb.md")
+    needed = ("lpsgb.order", "lpsgb.start_set", "lpsgb.label.ase", "lpsgb.mlp.train", "lpsgb.md", "lpsgb.analyse")
     further = {
-        "diffusivities__t650k_1": ("lpsgb.diffusivity",),
-        "boundary__diffusivities__t650k_1": ("lpsgb.diffusivity", "lpsgb.bicrystal"),
-        "boundary__regions__t650k_1__boundary__tagged": ("lpsgb.region_diffusivity", "lpsgb.boundary_energies"),
-        "characterisation__boundary__regions__boundary__tagged": ("lpsgb.region_diffusivity", "lpsgb.bicrystal"),
+        "systems__crystal__diffusivities__t1000k_p1_1": ("lpsgb.supercell",),
+        "systems__boundary__diffusivities__t1000k_p2_1": ("lpsgb.bicrystal", "lpsgb.learning.plan_committee"),
+        "systems__boundary__regions__t1000k_p1_1__boundary_tagged": ("lpsgb.name_regions", "lpsgb.observe_region"),
     }
     found = diffusivities_of(study)
     for label, names in further.items():
         types = {node.process_type for node in ancestors(found[label]) if isinstance(node, orm.ProcessNode)}
         assert {f"aiida.calculations:{name}" for name in (*needed, *names)} <= types, label
-
-
-def test_the_boundary_is_relaxed_and_characterised(study):
-    outputs = study.outputs
-    energies = outputs.grain_boundary.results["energies_J_m2"]
-    assert len(energies) == 1
-    assert len(outputs.grain_boundary.structure.sites) % 3 == 0
-    assert set(outputs.boundary.regional_arrhenius) == {"boundary"}
-    for place in ("crystal", "boundary"):
-        assert "f_pd" in outputs.characterisation[place].summary["topology"]["alpha_radius"]
-    region = outputs.characterisation.boundary.rdf.base.attributes.get("region")
-    assert (region["axis"], len(region["centres"]), region["thickness_A"]) == (2, 2, 4.0)
 
 
 def test_every_output_of_the_study_was_created_by_a_process(study):

@@ -1,33 +1,23 @@
-"""What `lpsgb.study` refuses before anything is submitted."""
+"""What `lpsgb.study` refuses before anything is submitted, and what a finished one holds."""
 
 import pytest
 from aiida import orm
+from ase.build import bulk
 
-from aiida_lpsgb.workflows.study import validate_inputs
+from aiida_lpsgb.workflows.study import elements, validate_inputs
 
-pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
-
-BOUNDARY = {"axis": [0, 0, 1], "plane": [1, 2, 0]}
+CRYSTAL = {"kind": "crystal", "learn": {"n_atoms": 8}, "run": {"n_atoms": 8}}
 
 
 @pytest.fixture
-def inputs():
+def inputs(aiida_profile_clean):
     """Return the inputs that the validator looks at."""
     return {
+        "systems": {"crystal": orm.Dict(CRYSTAL)},
         "potential": orm.Dict({"species": ["Li", "P", "S"]}),
-        "arrhenius": {
-            "diffusivity_parameters": orm.Dict({"species": "Li"}),
-            "speciation_parameters": orm.Dict({"centre": "P", "ligand": "S"}),
-            "max_concurrent": orm.Int(2),
-        },
-        "boundary": orm.Dict(BOUNDARY),
-        "grain_boundary": {"boundary": orm.Dict(BOUNDARY)},
-        "regions": orm.Dict({"species": "Li"}),
-        "structural_run": orm.Dict({"stages": []}),
-        "characterise": {
-            "disorder": orm.Dict({"species": "Li", "neighbours": ["P"]}),
-            "topology": {"alpha": orm.Dict({"species": "Li"})},
-        },
+        "start_set": orm.Dict({}),
+        "label": {"engine": {}},
+        "active_learning": {"settings": orm.Dict({})},
     }
 
 
@@ -35,40 +25,70 @@ def test_good_inputs(inputs):
     assert validate_inputs(inputs, None) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("boundary", "boundary: `boundary`"),
-        ("grain_boundary", "boundary: `boundary`"),
-        ("structural_run", "structural_run: `structural_run` and `characterise` go together"),
-        ("characterise", "structural_run: `structural_run` and `characterise` go together"),
-    ],
-)
-def test_one_half_alone(inputs, name, message):
-    del inputs[name]
-    assert validate_inputs(inputs, None).startswith(message)
+@pytest.mark.parametrize("port", ["potential", "label", "active_learning"])
+def test_nothing_to_learn_with(inputs, port):
+    del inputs[port]
+    assert validate_inputs(inputs, None).startswith(f"{port}: missing; give it, or `potentials`")
 
 
-def test_boundary_without_a_plane(inputs):
-    inputs["boundary"] = orm.Dict({"axis": [0, 0, 1]})
-    assert validate_inputs(inputs, None) == "boundary: parameters: plane must be given"
+def test_nothing_to_learn_from(inputs):
+    del inputs["start_set"]
+    assert "to learn from" in validate_inputs(inputs, None)
+    inputs["training_sets"] = {"mine": orm.Dict({})}
+    assert validate_inputs(inputs, None) is None
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda ports: ports["arrhenius"].update(diffusivity_parameters=orm.Dict({"species": "Na"})), "Na"),
-        (lambda ports: ports.update(regions=orm.Dict({"species": "K"})), "regions: the study has no K"),
-        (
-            lambda ports: ports["characterise"].update(disorder=orm.Dict({"species": "Li", "neighbours": ["Si"]})),
-            "characterise.disorder: the study has no Si; `potential` names Li, P, S",
-        ),
-        (
-            lambda ports: ports["characterise"]["topology"].update(rips=orm.Dict({"species": "Ag"})),
-            "characterise.topology.rips: the study has no Ag",
-        ),
-    ],
-)
-def test_species_that_the_study_does_not_have(inputs, change, message):
-    change(inputs)
-    assert message in validate_inputs(inputs, None)
+def test_nothing_to_explore(inputs):
+    inputs["systems"] = {"crystal": orm.Dict({"kind": "crystal", "run": {"n_atoms": 8}})}
+    assert "nothing to explore" in validate_inputs(inputs, None)
+
+
+def test_given_potentials_are_enough(inputs):
+    systems = {"crystal": orm.Dict({"kind": "crystal", "run": {"n_atoms": 8}})}
+    assert validate_inputs({"systems": systems, "potentials": {"mine": orm.Dict({})}}, None) is None
+
+
+def test_no_system(inputs):
+    inputs["systems"] = {}
+    assert validate_inputs(inputs, None) == "systems: give at least one recipe"
+
+
+def test_a_wrong_recipe_is_named(inputs):
+    inputs["systems"]["tilt"] = orm.Dict({"kind": "boundary"})
+    assert validate_inputs(inputs, None).startswith("systems.tilt: axis, plane must be given")
+
+
+def test_elements_of_a_crystal(aiida_profile_clean):
+    assert elements(orm.StructureData(ase=bulk("NaCl", "rocksalt", a=5.6))) == ["Cl", "Na"]
+
+
+@pytest.mark.daemon
+class TestFinished:
+    """A miniature study, run once."""
+
+    def test_every_system_has_its_structure_runs_and_fit(self, study):
+        assert set(study.outputs.systems) == {"crystal", "boundary"}
+        for system in study.outputs.systems.values():
+            labels = {f"t{t}k_{p}_1" for t in (1000, 650, 300) for p in ("p1", "p2")}
+            assert set(system["diffusivities"]) <= labels
+            assert {"t1000k_p1_1", "t1000k_p2_1", "t300k_p1_1"} <= set(system["diffusivities"])
+            assert set(system["judgements"]) == set(system["diffusivities"])
+            assert system["structure"].get_formula()
+            assert "summary" in system
+        assert set(study.outputs.table.get_dict()) == {"crystal", "boundary"}
+
+    def test_structure_is_looked_at_where_it_is_asked_for(self, study):
+        observables = study.outputs.systems["crystal"]["observables"]
+        assert {"rdf", "disorder", "density", "topology"} <= set(observables["t300k_p1_1"])
+        assert "rdf" not in observables["t1000k_p1_1"]
+
+    def test_diffusion_of_the_boundary_is_resolved_by_region(self, study):
+        boundary = study.outputs.systems["boundary"]
+        assert any(name.startswith("boundary") for name in boundary["regional_arrhenius"])
+        assert "regions" not in study.outputs.systems["crystal"]
+        assert len(boundary["recipe"]["energies_J_m2"]) == 1
+
+    def test_each_potential_is_tested(self, study):
+        assert set(study.outputs.test_errors) == set(study.outputs.potentials) == {"p1", "p2"}
+        contents = {node.get_content() for node in study.outputs.potentials.values()}
+        assert len(contents) == 2

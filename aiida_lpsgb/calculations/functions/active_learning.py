@@ -8,15 +8,43 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_lpsgb.calculations.functions.md import at_temperature, run_label
-from aiida_lpsgb.calculations.functions.seeds import derive_seeds
+from aiida_lpsgb.calculations.functions.seeds import derive_seed
+from aiida_lpsgb.calculations.functions.sweep import at_temperature, temperature_label
 
 CRITERIA = ("no_break", "no_selection")
+MORE_ITERATIONS = 5
+"""Times as many iterations as a potential has that begins from the one of the iteration before."""
+LOOP_KEYS = ("temperatures_K", "n_replicas")
+"""Settings of the loop that a structure may have of its own."""
+
+
+def exploration_label(structure: str, temperature_K: float, replica: int) -> str:
+    """Link label of an exploration run: `crystal_t500k_1`."""
+    return f"{structure}_{temperature_label(temperature_K)}_{replica}"
+
+
+def exploration_runs(settings: Mapping[str, Any], own: Mapping[str, Any]) -> list[tuple[float, int]]:
+    """Temperatures and replicas of the exploration runs of a structure.
+
+    Parameters
+    ----------
+    settings
+        Settings of the loop.
+    own
+        What the structure has of its own: `temperatures_K`, `n_replicas`, and parameters of `lpsgb.md`.
+    """
+    merged = {**settings, **own}
+    return [(t, replica) for replica in range(1, merged["n_replicas"] + 1) for t in merged["temperatures_K"]]
 
 
 @calcfunction
 def plan_exploration(
-    settings: orm.Dict, exploration: orm.Dict, seed: orm.Int, history: orm.Dict | None = None
+    settings: orm.Dict,
+    exploration: orm.Dict,
+    structures: orm.List,
+    seed: orm.Int,
+    history: orm.Dict | None = None,
+    **explorations: orm.Dict,
 ) -> dict[str, orm.Data]:
     """Parameters and velocity seed of every exploration run of the next iteration.
 
@@ -26,10 +54,19 @@ def plan_exploration(
         Settings of the loop (see `lpsgb.active_learning`).
     exploration
         Parameters of `lpsgb.md` with the word `target` for the temperature.
+    structures
+        Names of the structures that are explored.
     seed
         Seed of the whole loop.
     history
         What the iterations so far have shown (`advance`); none before the first.
+    explorations
+        By structure: what comes over `settings` and `exploration` there.
+
+    Returns
+    -------
+    dict
+        `parameters_<run>` (Dict) and `seed_<run>` (Int) by `exploration_label`.
     """
     loop = settings.get_dict()
     iteration, stage = next_step(history.get_dict() if history else None)
@@ -39,23 +76,51 @@ def plan_exploration(
         "grade": loop["grade"],
         "interval_steps": loop["grade_interval_steps"],
     }
-    temperatures = loop["temperatures_K"]
-    n_replicas = loop["n_replicas"]
-    seeds = iter(derive_seeds([seed.value, iteration], n_replicas * len(temperatures)))
     plan: dict[str, orm.Data] = {}
-    for replica in range(1, n_replicas + 1):
-        for temperature in temperatures:
-            label = run_label(temperature, replica)
-            parameters = at_temperature(exploration.get_dict(), temperature)
-            plan[f"parameters_{label}"] = orm.Dict({**parameters, "extrapolation": control})
-            plan[f"seed_{label}"] = orm.Int(next(seeds))
+    for name in structures.get_list():
+        own = explorations[name].get_dict() if name in explorations else {}
+        template = {**exploration.get_dict(), **{key: own[key] for key in own if key not in LOOP_KEYS}}
+        for temperature, replica in exploration_runs(loop, own):
+            label = exploration_label(name, temperature, replica)
+            choice = (f"iteration {iteration}", name, f"{temperature:g} K", replica)
+            plan[f"parameters_{label}"] = orm.Dict({**at_temperature(template, temperature), "extrapolation": control})
+            plan[f"seed_{label}"] = orm.Int(derive_seed(seed.value, *choice))
     return plan
+
+
+@calcfunction
+def plan_committee(training: orm.Dict, settings: orm.Dict, seed: orm.Int) -> dict[str, orm.Dict]:
+    """Training parameters of the other members of the committee: random coefficients and a resampled training set each.
+
+    Parameters
+    ----------
+    training
+        Parameters of `lpsgb.mlp.train` of the first member.
+    settings
+        Settings of the loop; `n_potentials` counts the first.
+    seed
+        Seed of the whole loop.
+
+    Returns
+    -------
+    dict
+        A Dict by name, `p2` and so on.
+    """
+    names = [f"p{k}" for k in range(2, settings["n_potentials"] + 1)]
+    return {name: orm.Dict(member(training.get_dict(), derive_seed(seed.value, "committee", name))) for name in names}
+
+
+def member(training: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Training parameters of a member of a committee, which begins anew and so needs more iterations."""
+    values = {**training, "init_params": "random", "seed": seed, "bootstrap_seed": seed}
+    return values | ({"max_iter": MORE_ITERATIONS * training["max_iter"]} if "max_iter" in training else {})
 
 
 @calcfunction
 def advance(
     settings: orm.Dict,
     training: orm.Dict,
+    missing: orm.List,
     history: orm.Dict | None = None,
     test: orm.Dict | None = None,
     **explorations: orm.Dict,
@@ -68,6 +133,8 @@ def advance(
         Settings of the loop.
     training
         Results of the training of this iteration.
+    missing
+        Labels of the runs that left no results; each counts as broken.
     history
         The learning curve so far; none before the first iteration.
     test
@@ -83,7 +150,7 @@ def advance(
         "gamma_break": loop["gamma_break"][stage],
         "training": training.get_dict(),
         "test": test.get_dict() if test else None,
-        **summarise_explorations([node.get_dict() for node in explorations.values()]),
+        **summarise_explorations([node.get_dict() for node in explorations.values()], len(missing.get_list())),
     }
     return orm.Dict({"iterations": [*(before["iterations"] if before else []), row], **decide(row, stage, loop)})
 
@@ -95,13 +162,14 @@ def next_step(history: Mapping[str, Any] | None) -> tuple[int, int]:
     return len(history["iterations"]) + 1, history["stage"]
 
 
-def summarise_explorations(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How many runs reached their end, and how far the others went."""
+def summarise_explorations(results: Sequence[Mapping[str, Any]], n_missing: int = 0) -> dict[str, Any]:
+    """How many runs reached their end, and how far the others went; runs without results are broken ones."""
     broken = [result for result in results if result["steps"] < result["planned_steps"]]
     grades = [result["max_grade"] for result in results if result["max_grade"] is not None]
     return {
-        "n_runs": len(results),
-        "n_broken": len(broken),
+        "n_runs": len(results) + n_missing,
+        "n_broken": len(broken) + n_missing,
+        "n_missing": n_missing,
         "n_extrapolated": sum(result["n_extrapolated"] for result in results),
         "max_grade": max(grades, default=None),
         "explored_ps": sum(result["steps"] * result["timestep_fs"] for result in results) / 1000,

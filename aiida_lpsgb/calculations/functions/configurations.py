@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, islice
 
+import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 from ase import Atoms
@@ -67,6 +68,40 @@ def split(
         f"batch_{k:03d}": _like(configurations, islice(images, count * (k + 1) // number - count * k // number))
         for k in range(number)
     }
+
+
+@calcfunction
+def split_compositions(
+    configurations: ConfigurationsData, batch_size: orm.Int, max_concurrent: orm.Int
+) -> dict[str, ConfigurationsData]:
+    """Split configurations into batches of one composition each, as `split` does for those of one.
+
+    Parameters
+    ----------
+    configurations : ConfigurationsData
+        What to split.
+    batch_size : Int
+        Most configurations a batch may have.
+    max_concurrent : Int
+        Jobs that can run at the same time.
+
+    Returns
+    -------
+    dict
+        ``batch_000``, ``batch_001`` …, by composition and within it in order.
+    """
+    alike: dict[str, list[int]] = {}
+    for place, atoms in enumerate(configurations):
+        alike.setdefault(atoms.get_chemical_formula(), []).append(place)
+    batches = []
+    for places in alike.values():
+        number = n_batches(len(places), batch_size.value, max_concurrent.value)
+        batches += [part.tolist() for part in np.array_split(places, number)]
+    with configurations.open_reader() as reader:
+        return {
+            f"batch_{k:03d}": _like(configurations, (reader[place] for place in places))
+            for k, places in enumerate(batches)
+        }
 
 
 @calcfunction

@@ -1,39 +1,36 @@
-"""Every random choice has a seed node; many are derived from one."""
+"""Every random choice has a seed node, derived from one seed and the name of the choice."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
-STUDY_PARTS = ("ordering", "start_set", "potential", "exploration", "grain_boundary", "structural")
 
+def derive_seed(seed: int, *names: object) -> int:
+    """A positive 31-bit seed for what is named, such as ``derive_seed(7, "crystal", "500 K", "replica 1")``.
 
-def derive_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
-    """`n` independent positive 31-bit seeds from one or several integers."""
-    return [int(state) % (2**31 - 1) + 1 for state in np.random.SeedSequence(entropy).generate_state(n)]
+    It depends on the names alone and never on what else there is, so that one more system, temperature or replica
+    changes no other seed.
+    """
+    path = "/".join(str(name) for name in names).encode("utf-8")
+    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0]) % (2**31 - 1) + 1
 
 
 @calcfunction
-def split_seed(seed: orm.Int, n_replicas: orm.Int) -> dict[str, orm.Data]:
-    """Seeds for every part of a study from a single one.
+def derive_seeds(seed: orm.Int, names: orm.List) -> dict[str, orm.Int]:
+    """A seed for each name.
+
+    Parameters
+    ----------
+    seed
+        The seed that they derive from.
+    names
+        What they are for, such as ``["ordering", "exploration"]``; valid link labels.
 
     Returns
     -------
     dict
-        An Int each for `ordering`, `start_set`, `potential`, `exploration`, `grain_boundary` and `structural`, a List
-        of one for `validation` and Lists of `n_replicas` for `sweep` and `boundary_sweep`.
+        An Int by name.
     """
-    n_parts, n = len(STUDY_PARTS), n_replicas.value
-    seeds = derive_seeds(seed.value, n_parts + 1 + 2 * n)
-    lists = {
-        "validation": seeds[n_parts : n_parts + 1],
-        "sweep": seeds[n_parts + 1 : n_parts + 1 + n],
-        "boundary_sweep": seeds[n_parts + 1 + n :],
-    }
-    single = dict(zip(STUDY_PARTS, seeds, strict=False))
-    return {name: orm.Int(value) for name, value in single.items()} | {
-        name: orm.List(values) for name, values in lists.items()
-    }
+    return {name: orm.Int(derive_seed(seed.value, name)) for name in names.get_list()}

@@ -1,13 +1,19 @@
-"""Calcfunctions over `aiida_lpsgb.structures`: every structure's history leads back to the file it came from."""
+"""Calcfunctions over `aiida_lpsgb.structures`: every structure's history leads back to the file it came from.
+
+Input that cannot be used is refused: the process finishes with exit code 410 and the reason as its message, and has no
+outputs.
+"""
 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Collection, Sequence
+from functools import wraps
 from typing import Any
 
 from aiida import orm
-from aiida.engine import calcfunction
+from aiida.engine import ExitCode, calcfunction
 from aiida.plugins import DataFactory
 from ase import Atoms
 from pymatgen.core import Structure
@@ -15,26 +21,45 @@ from pymatgen.core import Structure
 from aiida_lpsgb.mtp.calculator import MTPCalculator
 from aiida_lpsgb.structures import amorphous, ordering, strain
 from aiida_lpsgb.structures import bicrystal as bicrystals
-from aiida_lpsgb.structures import grain_boundary as grain_boundaries
 from aiida_lpsgb.structures import interface as interfaces
 from aiida_lpsgb.structures import supercell as supercells
+from aiida_lpsgb.structures.boundary import Boundary, boundaries, require_boundary
+from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import Crystal
 from aiida_lpsgb.structures.units import survey
-from aiida_lpsgb.structures.validation import require_ordered
+from aiida_lpsgb.structures.validation import StructureWarning, require_ordered
+
+#: Exit status of a calcfunction that refuses its input.
+REFUSED = 410
 
 CRYSTAL_KEYS = ("cutoffs", "charges")
-SIZE_KEYS = ("width", "region", "n_atoms", "vacuum")
-BOUNDARY_REQUIRED = ("axis", "plane")
-REQUEST_KEYS = set(inspect.signature(grain_boundaries.boundaries).parameters) - {"crystal"}
-BUILD_KEYS = set(inspect.signature(bicrystals.grain_boundary).parameters) - {"crystal", "calculator", "request"}
+SIZE_KEYS = ("width", "region", "n_atoms")
+BOUNDARY_REQUIRED = ("plane",)
+REQUEST_KEYS = set(inspect.signature(boundaries).parameters) - {"crystal", "smallest"}
+BUILD_KEYS = set(bicrystals.BUILD_OPTIONS) - {"calculator", "vacuum"}
 BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
 AMORPHOUS_REQUIRED = ("centre", "unit")
 AMORPHOUS_KEYS = set(inspect.signature(amorphous.characterise).parameters) - {"atoms"}
 RATTLE_REQUIRED = ("amplitude", "n")
+ORDER_KEYS = set(inspect.signature(ordering.order).parameters) - {"structure", "seed"} | {"check_formula"}
 INTERFACE_KEYS = set(inspect.signature(interfaces.interface).parameters) - {"crystal", "glass"}
 
 
+def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a calcfunction end with exit code 410 and the reason where its input cannot be used."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except ValueError as error:
+            return ExitCode(REFUSED, str(error))
+
+    return wrapped
+
+
 @calcfunction
+@refusing
 def order(
     structure: orm.Data, parameters: orm.Dict, seed: orm.Int, potential: orm.Data | None = None
 ) -> dict[str, orm.Data]:
@@ -45,9 +70,10 @@ def order(
     structure : CifData or StructureData
         The crystal, its sites partially occupied.
     parameters : Dict
-        ``charges`` (element to formal charge) and, optionally, the other keywords of
-        :func:`aiida_lpsgb.structures.ordering.order`: ``n_candidates``, ``supercell``, ``rank_by``, ``keep_shares``,
-        ``max_deviation``, ``n_samples``.
+        ``charges`` (element to formal charge; a fully ordered crystal can do without) and, optionally, the other
+        keywords of :func:`aiida_lpsgb.structures.ordering.order`: ``n_candidates``, ``supercell``, ``max_atoms``,
+        ``rank_by``, ``keep_shares``, ``max_deviation``, ``n_samples``, ``min_distances``; and ``check_formula`` of
+        :func:`aiida_lpsgb.structures.cif.read_cif`.
     seed : Int
         Of the sampling of cells too large to enumerate.
     potential : PotentialData, optional
@@ -57,26 +83,30 @@ def order(
     -------
     dict
         ``structure`` (StructureData, the best arrangement), ``others`` (``candidate_1`` …, next best first) and
-        ``results`` (Dict: ``ewald_energies_eV``, ``log_probabilities``, ``composition_deviation``, and ``energies_eV``
-        with a potential).
+        ``results`` (Dict: ``ewald_energies_eV``, ``log_probabilities``, ``composition_deviation``, ``supercell``,
+        ``occupancies`` of the best, asked and filled, ``warnings``, and ``energies_eV`` with a potential).
     """
-    candidates = ordering.order(
-        _partially_occupied(structure), seed=seed.value, **_options(parameters, ordering.order, "charges")
-    )
+    options = parameters.get_dict()
+    _require_known(options, ORDER_KEYS)
+    disordered, said = _partially_occupied(structure, options.pop("check_formula", True))
+    candidates = ordering.order(disordered, seed=seed.value, **options)
     results = {}
     if potential is not None:
         candidates = ordering.rank(candidates, _calculator(potential))
         results["energies_eV"] = [atoms.info["energy_eV"] for atoms in candidates]
+    best = candidates[0].info
     results |= {
         "n_candidates": len(candidates),
         "ewald_energies_eV": [atoms.info["ewald_energy_eV"] for atoms in candidates],
         "log_probabilities": [atoms.info["log_probability"] for atoms in candidates],
-        "composition_deviation": candidates[0].info["composition_deviation"],
+        **{key: best[key] for key in ("composition_deviation", "supercell", "occupancies")},
+        "warnings": said + best["warnings"],
     }
     return _ranked_outputs(candidates, results)
 
 
 @calcfunction
+@refusing
 def start_set(parameters: orm.Dict, seed: orm.Int, **structures: orm.StructureData) -> orm.Data:
     """Strain and rattle structures into the start set of a potential.
 
@@ -104,6 +134,7 @@ def start_set(parameters: orm.Dict, seed: orm.Int, **structures: orm.StructureDa
 
 
 @calcfunction
+@refusing
 def supercell(structure: orm.StructureData, parameters: orm.Dict) -> orm.StructureData:
     """Repeat a structure.
 
@@ -124,11 +155,12 @@ def supercell(structure: orm.StructureData, parameters: orm.Dict) -> orm.Structu
 
 
 @calcfunction
+@refusing
 def bicrystal(
     structure: orm.StructureData,
     parameters: orm.Dict,
     potential: orm.Data | None = None,
-    parent: orm.StructureData | None = None,
+    parent: orm.Data | None = None,
 ) -> dict[str, orm.Data]:
     """Build bicrystals with two grain boundaries a cell out of whole molecular units.
 
@@ -137,15 +169,16 @@ def bicrystal(
     structure : StructureData
         The crystal, ordered, in the setting that the indices refer to.
     parameters : Dict
-        ``axis``, ``plane`` and, optionally, ``kind``, ``convention``, ``sigma``, ``angle``, ``plane_2``, ``direction``,
-        ``direction_2``, ``max_strain``, ``max_area`` (:func:`aiida_lpsgb.structures.grain_boundary.boundaries`),
-        ``n_candidates``, ``width``, ``region``, ``n_atoms``, ``vacuum``, ``shift_step``, ``contact``, ``n_scanned``
-        (:func:`aiida_lpsgb.structures.bicrystal.grain_boundary`), ``cutoffs`` (bonds, such as ``{"P-S": 2.5}``) and
+        ``plane`` and, optionally, ``axis`` (which tilts need), ``kind``, ``convention``, ``sigma``, ``angle``,
+        ``angle_tolerance``, ``plane_2``, ``direction``, ``direction_2``, ``max_strain``, ``max_area``
+        (:func:`aiida_lpsgb.structures.boundary.boundaries`), ``n_candidates``, ``width``, ``region``, ``n_atoms``,
+        ``shift_step``, ``contact``, ``n_scanned`` (:func:`aiida_lpsgb.structures.bicrystal.bicrystals`), ``cutoffs``
+        (bonds, such as ``{"P-S": 2.5}``) and
         ``charges`` (:class:`aiida_lpsgb.structures.crystal.Crystal`).
     potential : PotentialData, optional
         If given, shifts and gaps are ranked by its energies, else by density.
-    parent : StructureData, optional
-        The crystal before it was relaxed: symmetry that it has lost counts as well
+    parent : StructureData or CifData, optional
+        The crystal before it was relaxed or ordered: symmetry that it has lost counts as well
         (:class:`aiida_lpsgb.structures.crystal.Crystal`).
 
     Returns
@@ -155,16 +188,19 @@ def bicrystal(
         ``candidates``, a list with orientation, strain, cut, shift, gaps and ``regions`` of each, in the same order).
     """
     options = parameters.get_dict()
+    _refuse_vacuum(options)
     _require_known(options, BOUNDARY_KEYS, BOUNDARY_REQUIRED)
     crystal = _crystal(structure, options, parent)
+    found = _boundaries(crystal, options)
     calculator = None if potential is None else _calculator(potential)
-    request = {key: value for key, value in options.items() if key not in CRYSTAL_KEYS}
-    built = bicrystals.grain_boundary(crystal, calculator=calculator, **request)
+    building = {key: value for key, value in options.items() if key in BUILD_KEYS}
+    built = bicrystals.bicrystals(crystal, found[0], calculator=calculator, **building)
     descriptions = [{**atoms.info["grain_boundary"], "n_atoms": len(atoms)} for atoms in built]
     return _ranked_outputs(built, {"candidates": descriptions})
 
 
 @calcfunction
+@refusing
 def rattle(structure: orm.StructureData, parameters: orm.Dict, seed: orm.Int) -> dict[str, orm.StructureData]:
     """Displace every atom of a structure by Gaussian noise, in several copies.
 
@@ -188,6 +224,7 @@ def rattle(structure: orm.StructureData, parameters: orm.Dict, seed: orm.Int) ->
 
 
 @calcfunction
+@refusing
 def boundary_energies(
     descriptions: orm.Dict, bulk_results: orm.Dict, bulk: orm.StructureData, **relaxed: orm.Dict
 ) -> orm.Dict:
@@ -208,11 +245,16 @@ def boundary_energies(
         ``energies_J_m2`` by candidate, ``lowest`` (the name of the lowest), ``bulk_energy_eV_per_atom``, ``candidates``
         (their descriptions by name) and ``regions`` of the lowest.
     """
+    if not relaxed:
+        raise ValueError("relaxed: give the results of at least one relaxed candidate")
     per_atom = bulk_results["minimised_energies_eV"][-1] / len(bulk.sites)
     known = {f"candidate_{i}": entry for i, entry in enumerate(descriptions["candidates"])}
     energies = {}
     for name, results in relaxed.items():
+        if name not in known:
+            raise ValueError(f"relaxed: no {name} among the candidates described, {', '.join(known)}")
         entry = known[name]
+        _refuse_vacuum({"vacuum": entry.get("vacuum_A", 0.0)})
         energies[name] = bicrystals.boundary_energy(
             results["minimised_energies_eV"][-1],
             entry["n_atoms"],
@@ -233,6 +275,28 @@ def boundary_energies(
 
 
 @calcfunction
+@refusing
+def lowest(**results: orm.Dict) -> orm.Dict:
+    """Pick the relaxation of lowest energy.
+
+    Parameters
+    ----------
+    results : Dict
+        ``results`` of `lpsgb.md` runs that ended with a minimisation, each under a name; all of one composition.
+
+    Returns
+    -------
+    Dict
+        ``lowest`` (its name) and ``energies_eV`` (by name).
+    """
+    if not results:
+        raise ValueError("give the results of at least one relaxation")
+    energies = {name: node["minimised_energies_eV"][-1] for name, node in sorted(results.items())}
+    return orm.Dict({"lowest": min(energies, key=energies.get), "energies_eV": energies})
+
+
+@calcfunction
+@refusing
 def interface(crystal: orm.StructureData, glass: orm.StructureData, parameters: orm.Dict) -> dict[str, orm.Data]:
     """Join a glass to a crystal plane on both sides.
 
@@ -265,6 +329,7 @@ def interface(crystal: orm.StructureData, glass: orm.StructureData, parameters: 
 
 
 @calcfunction
+@refusing
 def amorphous_report(structure: orm.StructureData, reference: orm.StructureData, parameters: orm.Dict) -> orm.Dict:
     """Measure long-range order, density and units of a quenched structure and of the crystal it was.
 
@@ -289,17 +354,58 @@ def amorphous_report(structure: orm.StructureData, reference: orm.StructureData,
     )
 
 
-def boundary_request_error(options: dict[str, Any], structure: orm.StructureData | None = None) -> str | None:
+def order_request_error(options: dict[str, Any]) -> str | None:
+    """Say what is wrong with the parameters of `lpsgb.order`, or None."""
+    try:
+        _require_known(options, ORDER_KEYS)
+        for key in ("n_candidates", "n_samples", "max_atoms"):
+            if key in options and not (isinstance(options[key], int) and options[key] >= 1):
+                raise ValueError(f"{key} must be a whole number of at least 1, not {options[key]!r}")
+        if options.get("rank_by", "ewald") not in ordering.RANKINGS:
+            raise ValueError(f"rank_by must be one of {', '.join(ordering.RANKINGS)}, not {options['rank_by']!r}")
+        charges = options.get("charges")
+        if charges is not None and not (isinstance(charges, dict) and all(map(_is_number, charges.values()))):
+            raise ValueError(f"charges must give a number for each element, not {charges!r}")
+    except ValueError as error:
+        return f"ordering: {error}"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def boundary_request_error(
+    options: dict[str, Any], structure: orm.StructureData | None = None, parent: orm.Data | None = None
+) -> str | None:
     """Say what is wrong with the parameters of `lpsgb.bicrystal`, with the crystal if it is given, or None."""
     try:
+        _refuse_vacuum(options)
         _require_known(options, BOUNDARY_KEYS, BOUNDARY_REQUIRED)
         if structure is not None:
-            request = {key: value for key, value in options.items() if key in REQUEST_KEYS}
-            grain_boundaries.boundaries(_crystal(structure, options), **request)
+            _boundaries(_crystal(structure, options, parent), options)
             bicrystals.check_sizes(**{key: options[key] for key in SIZE_KEYS if key in options})
     except (TypeError, ValueError) as error:
         return f"boundary: {error}"
     return None
+
+
+def _boundaries(crystal: Crystal, options: dict[str, Any]) -> list[Boundary]:
+    """Find the boundary that is asked for; what is none is refused."""
+    request = {"axis": None, **{key: value for key, value in options.items() if key in REQUEST_KEYS}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StructureWarning)
+        found = boundaries(crystal, **request, smallest=True)
+    require_boundary(found)
+    return found
+
+
+def _refuse_vacuum(options: dict[str, Any]) -> None:
+    if options.get("vacuum"):
+        raise ValueError(
+            "vacuum: the energy of a boundary is that of a cell with two of them; with vacuum it would hold two free "
+            "surfaces as well (aiida_lpsgb.structures.bicrystal.build makes such cells)"
+        )
 
 
 def rattle_request_error(options: dict[str, Any]) -> str | None:
@@ -343,10 +449,10 @@ def _repeated(structure: orm.StructureData, parameters: orm.Dict) -> Atoms:
     return supercells.at_least(atoms, **_options(parameters, supercells.at_least))
 
 
-def _crystal(structure: orm.StructureData, options: dict[str, Any], parent: orm.StructureData | None = None) -> Crystal:
+def _crystal(structure: orm.StructureData, options: dict[str, Any], parent: orm.Data | None = None) -> Crystal:
     return Crystal(
         _ordered(structure, "structure"),
-        parent=None if parent is None else _ordered(parent, "parent"),
+        parent=None if parent is None else _partially_occupied(parent, check_formula=False)[0],
         **{key: options[key] for key in CRYSTAL_KEYS if key in options},
     )
 
@@ -355,13 +461,16 @@ def _calculator(potential: orm.Data) -> MTPCalculator:
     return MTPCalculator(potential.mtp, potential.species)
 
 
-def _partially_occupied(node: orm.Data) -> Structure:
-    """Return the crystal of a CifData or StructureData with its occupancies."""
-    if isinstance(node, orm.CifData):
-        return ordering.read_cif(node.get_content())
+def _partially_occupied(node: orm.Data, check_formula: bool = True) -> tuple[Structure, list[str]]:
+    """Return the crystal of a CifData or StructureData with its occupancies, and what reading it warned of."""
     if isinstance(node, orm.StructureData):
-        return node.get_pymatgen_structure()
-    raise TypeError(f"structure must be CifData or StructureData, not {type(node).__name__}")
+        return node.get_pymatgen_structure(), []
+    if not isinstance(node, orm.CifData):
+        raise ValueError(f"structure must be CifData or StructureData, not {type(node).__name__}")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", StructureWarning)
+        disordered = read_cif(node.get_content(), check_formula=check_formula)
+    return disordered, [str(item.message) for item in caught if item.category is StructureWarning]
 
 
 def _ordered(node: orm.StructureData, name: str) -> Atoms:

@@ -19,6 +19,8 @@ class Binary {
 
   [[noreturn]] void fail(const std::string& reason) const { throw FormatError(line_, reason); }
 
+  std::size_t position() const { return position_; }
+
   void skip_past(char mark, const char* what) {
     position_ = content_.find(mark, position_);
     if (position_ == std::string_view::npos)
@@ -87,7 +89,9 @@ void check_inverse(const ActiveSet& set, std::size_t size, const Binary& binary)
 
 }  // namespace
 
-double ActiveSet::energy_scale(double atoms) const { return energy_weight / std::pow(atoms, scale_power / 2.0); }
+double ActiveSet::energy_scale(double atoms) const {
+  return energy_weight == 0.0 ? 1.0 / atoms : energy_weight / std::pow(atoms, scale_power / 2.0);
+}
 
 double ActiveSet::grade(const double* row) const {
   const std::size_t size = potential.parameter_count();
@@ -102,7 +106,7 @@ double ActiveSet::grade(const double* row) const {
   return largest;
 }
 
-ActiveSet parse_active_set(std::string_view content) {
+ActiveSet parse_active_set(std::string_view content, std::size_t* consumed) {
   ActiveSet set;
   std::size_t position = 0;
   set.potential = parse_potential(content, &position);
@@ -124,6 +128,7 @@ ActiveSet parse_active_set(std::string_view content) {
   binary.read(set.rows.data(), size * size, "the active rows");
   binary.read(set.inverse_columns.data(), size * size, "their inverse");
   check_inverse(set, size, binary);
+  if (consumed != nullptr) *consumed = binary.position();
   return set;
 }
 

@@ -19,13 +19,24 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-// Coefficients that went through text may differ in the last digit.
+// Numbers that went through text may differ in the last digit.
+bool same(double a, double b)
+{
+  return std::fabs(a - b) <= 1e-10 * (1.0 + std::fabs(a));
+}
+
 bool same(const std::vector<double> &a, const std::vector<double> &b)
 {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); i++)
-    if (std::fabs(a[i] - b[i]) > 1e-10 * (1.0 + std::fabs(a[i]))) return false;
-  return true;
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](double x, double y) { return same(x, y); });
+}
+
+bool same(const mtp::Potential &a, const mtp::Potential &b)
+{
+  return a.species_count == b.species_count && a.radial_basis == b.radial_basis && same(a.scaling, b.scaling) &&
+      same(a.min_dist, b.min_dist) && same(a.max_dist, b.max_dist) && a.radial_basis_size == b.radial_basis_size &&
+      a.alpha_index_basic == b.alpha_index_basic && a.alpha_index_times == b.alpha_index_times &&
+      a.alpha_moment_mapping == b.alpha_moment_mapping && same(a.radial_coeffs, b.radial_coeffs) &&
+      same(a.species_coeffs, b.species_coeffs) && same(a.moment_coeffs, b.moment_coeffs);
 }
 
 }  // namespace
@@ -61,7 +72,7 @@ void PairMTPExtrapolation::settings(int narg, char **arg)
   break_ = utils::numeric(FLERR, arg[4], false, lmp);
   if (every_ < 1) fail("EVERY must be at least 1");
   if (!(select_ > 0.0) || !(break_ >= select_)) fail("0 < GAMMA_SELECT <= GAMMA_BREAK is required");
-  neighbourhoods_ = active_set_.neighbourhood_weight != 0.0;
+  neighbourhoods_ = active_set_.by_neighbourhoods();
   int next = 6;
   if (next < narg && strcmp(arg[next], "configuration") == 0) {
     neighbourhoods_ = false;
@@ -83,13 +94,12 @@ void PairMTPExtrapolation::load_active_set(const std::string &path)
   } catch (const std::exception &e) {
     fail(path + ": " + e.what());
   }
-  const mtp::Potential &p = active_set_.potential;
-  if (p.alpha_index_times != potential_.alpha_index_times || p.species_count != potential_.species_count ||
-      !same(p.radial_coeffs, potential_.radial_coeffs) || !same(p.moment_coeffs, potential_.moment_coeffs) ||
-      !same(p.species_coeffs, potential_.species_coeffs))
+  if (!same(active_set_.potential, potential_))
     fail(path + " is an active set of another potential than " + potential_path_);
   if (active_set_.force_weight != 0.0 || active_set_.stress_weight != 0.0)
     fail(path + " was selected by forces or stresses; grades need an active set of energies or site energies");
+  if (active_set_.energy_weight == 0.0 && active_set_.neighbourhood_weight == 0.0)
+    fail(path + " was selected by nothing: its weights of energies and site energies are both 0");
 }
 
 // A new pair_style begins a new file; only a repeated one of the same run goes on with its own.
@@ -153,9 +163,10 @@ double PairMTPExtrapolation::configuration_grade()
 
 double PairMTPExtrapolation::neighbourhood_grade()
 {
+  const double scale = std::fabs(active_set_.site_scale());
   double own = 0.0, largest = 0.0;
   for (int k = 0; k < list->inum; k++) {
-    const double grade = atom_grades_[list->ilist[k]];
+    const double grade = atom_grades_[list->ilist[k]] *= scale;
     // Comparisons forget what is not a number; no finite grade is worse.
     own = std::isnan(grade) ? std::numeric_limits<double>::infinity() : std::max(own, grade);
   }

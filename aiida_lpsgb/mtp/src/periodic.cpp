@@ -2,6 +2,7 @@
 #include "periodic.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <stdexcept>
@@ -20,13 +21,13 @@ Vector cross(const Vector& a, const Vector& b) {
 
 double dot(const Vector& a, const Vector& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 
-// Missing vectors of directions without period are replaced by unit vectors across the others.
-std::array<Vector, 3> completed(const Cell& cell) {
-  std::array<Vector, 3> v;
-  for (int a = 0; a < 3; ++a) v[a] = {cell.vectors[a][0], cell.vectors[a][1], cell.vectors[a][2]};
+}  // namespace
+
+void complete_cell(double (&vectors)[3][3], const bool (&periodic)[3]) {
+  const auto vector = [&](int a) { return Vector{vectors[a % 3][0], vectors[a % 3][1], vectors[a % 3][2]}; };
   for (int a = 0; a < 3; ++a) {
-    if (dot(v[a], v[a]) > 0 || cell.periodic[a]) continue;
-    const Vector &b = v[(a + 1) % 3], &c = v[(a + 2) % 3];
+    if (dot(vector(a), vector(a)) > 0 || periodic[a]) continue;
+    const Vector b = vector(a + 1), c = vector(a + 2);
     Vector n = cross(b, c);
     for (int axis = 0; axis < 3 && dot(n, n) == 0; ++axis) {
       Vector unit = {};
@@ -34,12 +35,21 @@ std::array<Vector, 3> completed(const Cell& cell) {
       n = dot(b, b) > 0 ? cross(unit, b) : dot(c, c) > 0 ? cross(unit, c) : unit;
     }
     const double length = std::sqrt(dot(n, n));
-    for (int k = 0; k < 3; ++k) v[a][k] = n[k] / length;
+    for (int k = 0; k < 3; ++k) vectors[a][k] = n[k] / length;
   }
-  return v;
 }
 
-}  // namespace
+void invert_cell(const double (&vectors)[3][3], double (&inverse)[3][3]) {
+  std::array<Vector, 3> v;
+  for (int a = 0; a < 3; ++a) v[a] = {vectors[a][0], vectors[a][1], vectors[a][2]};
+  const double volume = dot(v[0], cross(v[1], v[2]));
+  const double scale = std::sqrt(dot(v[0], v[0]) * dot(v[1], v[1]) * dot(v[2], v[2]));
+  if (!(std::fabs(volume) > 1e-10 * scale)) throw std::invalid_argument("the cell vectors span no volume");
+  for (int a = 0; a < 3; ++a) {
+    const Vector reciprocal = cross(v[(a + 1) % 3], v[(a + 2) % 3]);
+    for (int k = 0; k < 3; ++k) inverse[k][a] = reciprocal[k] / volume;
+  }
+}
 
 PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const int* species, const Cell& cell,
                                        double cutoff, int species_count)
@@ -48,17 +58,8 @@ PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const
     if (!std::isfinite(positions[k])) throw std::invalid_argument("a position is not a finite number");
   std::iota(owner_.begin(), owner_.end(), 0);
   Cell full = cell;
-  const std::array<Vector, 3> v = completed(cell);
-  const double volume = dot(v[0], cross(v[1], v[2]));
-  const double scale = std::sqrt(dot(v[0], v[0]) * dot(v[1], v[1]) * dot(v[2], v[2]));
-  if (!(std::fabs(volume) > 1e-10 * scale)) throw std::invalid_argument("the cell vectors span no volume");
-  for (int a = 0; a < 3; ++a) {
-    const Vector reciprocal = cross(v[(a + 1) % 3], v[(a + 2) % 3]);
-    for (int k = 0; k < 3; ++k) {
-      inverse_[k][a] = reciprocal[k] / volume;
-      full.vectors[a][k] = v[a][k];
-    }
-  }
+  complete_cell(full.vectors, cell.periodic);
+  invert_cell(full.vectors, inverse_);
   wrap(positions, full);
   add_images(full, cutoff);
   search(cutoff, species_count);

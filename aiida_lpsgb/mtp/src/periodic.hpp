@@ -3,7 +3,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <vector>
 
 #include "neighbourhoods.hpp"
@@ -14,6 +13,12 @@ struct Cell {
   double vectors[3][3];  // rows
   bool periodic[3];
 };
+
+// Replaces the missing vectors of directions without period by unit vectors across the others.
+void complete_cell(double (&vectors)[3][3], const bool (&periodic)[3]);
+
+// fractional = position inverse. Throws std::invalid_argument for vectors that span no volume.
+void invert_cell(const double (&vectors)[3][3], double (&inverse)[3][3]);
 
 // The atoms of a cell and the images of them that can lie within a cutoff, with everyone's neighbours.
 class PeriodicNeighbours {
@@ -39,7 +44,7 @@ class PeriodicNeighbours {
   int count_;
   std::vector<double> positions_, fractional_;
   std::vector<int> types_, owner_;
-  std::array<std::array<double, 3>, 3> inverse_{};  // columns: fractional = position inverse
+  double inverse_[3][3];
   Neighbourhoods neighbourhoods_;
 };
 

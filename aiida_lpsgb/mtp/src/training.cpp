@@ -43,6 +43,8 @@ Memory allocate(std::size_t count) {
 
 }  // namespace
 
+const Kernel& kernel_named(const std::string& name) { return *choose_kernel(kernels(), name); }
+
 // What one thread works with, and its sums.
 struct TrainingSet::Worker {
   Memory workspace, values, jacobian, matrix;
@@ -52,7 +54,7 @@ struct TrainingSet::Worker {
 
 TrainingSet::TrainingSet(const Potential& potential, const std::string& kernel)
     : repulsive_(potential.radial_basis == RadialBasis::chebyshev_repulsive),
-      kernel_(choose_kernel(kernels(), kernel)) {
+      kernel_(&kernel_named(kernel)) {
   lay_out(potential);
 }
 
@@ -267,7 +269,7 @@ void TrainingSet::evaluate(std::size_t index, const double* parameters, double* 
 }
 
 std::vector<std::pair<long, long>> exchange(double* coefficients, long rows, long size, double threshold, long limit) {
-  const Kernel* kernel = choose_kernel(kernels(), "");
+  const Kernel* kernel = &kernel_named("");
   std::vector<std::pair<long, long>> swaps;
   std::vector<double> largest(rows), change(size, 0.0);
   for (long i = 0; i < rows; ++i) largest[i] = kernel->update_row(0.0, change.data(), size, coefficients + i * size);

@@ -29,6 +29,9 @@ struct NormalEquations {
   double loss = 0.0;
 };
 
+// The kernel of a name among those that this build has and this processor runs; the best without a name.
+const Kernel& kernel_named(const std::string& name);
+
 class TrainingSet {
  public:
   // The potential's form; its coefficients are not used. `kernel` as for Evaluator.

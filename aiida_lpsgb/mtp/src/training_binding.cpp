@@ -46,31 +46,6 @@ const double* checked(const TrainingSet& set, const Array<double>& parameters) {
 
 PYBIND11_MODULE(_training, module) {
   module.doc() = "Derivatives of moment tensor potentials with respect to their coefficients.";
-  module.def(
-      "exchange",
-      [](const Array<double>& coefficients, double threshold, long limit) {
-        require(coefficients.ndim() == 2, "coefficients must have the shape (m, p)");
-        std::vector<double> copy(coefficients.data(), coefficients.data() + coefficients.size());
-        py::gil_scoped_release release;
-        return mtp::training::exchange(copy.data(), coefficients.shape(0), coefficients.shape(1), threshold, limit);
-      },
-      py::arg("coefficients"), py::arg("threshold"), py::arg("limit"),
-      R"(Exchanges of maximal volume selection.
-
-Parameters
-----------
-coefficients : array of float, shape (m, p)
-    How the candidates are made of the rows of the present basis.
-threshold : float
-    Exchanges end when no coefficient is larger in magnitude.
-limit : int
-    Largest number of exchanges.
-
-Returns
--------
-list of (int, int)
-    Candidate and row of the basis that change places, one exchange after the other.
-)");
   py::class_<TrainingSet>(module, "TrainingSet",
                           "Labelled configurations to which a potential's coefficients are fitted.")
       .def(py::init([](const std::string& text, const std::string& kernel) {

@@ -426,7 +426,7 @@ double update_row(double factor, const double* change, long size, double* row) {
   return found;
 }
 
-constexpr Kernel kernel = {MTP_NAME, workspace_size, evaluate, accumulate, update_row};
+constexpr Kernel kernel = {MTP_NAME, workspace_size, evaluate, accumulate, multiply, update_row};
 
 }  // namespace
 

@@ -50,6 +50,10 @@ struct Kernel {
                    double* jacobian);
   // Adds the jacobian's products to the upper triangle of matrix [columns][columns] (and some of the lower).
   void (*accumulate)(const double* jacobian, long rows, int columns, double* matrix);
+  // c [rows][columns] += a [rows][depth] b [depth][columns]; element (i, k) of a is a[i ai + k ak], rows of b and c are
+  // bk and ci apart, and `columns` is a multiple of 8.
+  void (*multiply)(long rows, long columns, long depth, const double* a, long ai, long ak, const double* b, long bk,
+                   double* c, long ci);
   // row [size] -= factor change; returns the largest magnitude in it.
   double (*update_row)(double factor, const double* change, long size, double* row);
 };

@@ -1,4 +1,4 @@
-"""Turn a YAML file of protocols into inputs."""
+"""Turn YAML files of protocols into builders that are made of their children's builders."""
 
 from __future__ import annotations
 
@@ -12,14 +12,24 @@ import yaml
 from aiida import orm
 from aiida.engine import WorkChain
 
+CODE_ROLES = {"mlp": ("lpsgb.mlp",), "md": ("lpsgb.md", "lammps."), "label": (), "analyse": ("lpsgb.analyse",)}
+"""The codes that work chains take, with how the name of the plugin that each is registered for begins."""
+OPTION_ROLES = ("label", "train", "select", "md", "analyse")
+"""The jobs that ``options`` tell apart; ``select`` is grading, selecting and computing errors."""
+
 
 class ProtocolMixin(WorkChain):
-    """Read `workflows/protocols/<name>.yaml`, where `name` is the module of the work chain."""
+    """Read `workflows/protocols/<name>.yaml`, where `name` is the module of the work chain.
 
+    An entry that bears the name of a child in ``CHILDREN`` holds overrides of the child's own protocol: the parent
+    hands them on and knows no key of them.
+    """
+
+    CHILDREN: ClassVar[tuple[str, ...]] = ()
     # Entries that an override replaces whole, since their keys exclude each other.
-    WHOLE_ENTRIES: ClassVar[tuple[str, ...]] = ("options", "label")
+    WHOLE_ENTRIES: ClassVar[tuple[str, ...]] = ()
     # Entries that take keys the protocol does not list; the port they are given to checks them.
-    OPEN_ENTRIES: ClassVar[tuple[str, ...]] = ("training", "grading", "selection", "diffusivity", "speciation")
+    OPEN_ENTRIES: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def _protocol_file(cls) -> dict[str, Any]:
@@ -39,9 +49,29 @@ class ProtocolMixin(WorkChain):
 
     @classmethod
     def get_protocol_inputs(
-        cls, protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+        cls,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        path: str = "",
     ) -> dict[str, Any]:
         """Values of a protocol over the file's defaults, with overrides over both.
+
+        Parameters
+        ----------
+        protocol
+            Name of the protocol; the default one if not given.
+        overrides
+            Replacements for entries of the protocol.
+        options
+            ``metadata.options`` by role (`OPTION_ROLES`); those of the overrides come over them.
+        path
+            Where the overrides stand in those of the parent, for messages.
+
+        Returns
+        -------
+        dict
+            The values, ``options`` with every role, and ``protocol``, the name.
 
         Raises
         ------
@@ -52,9 +82,18 @@ class ProtocolMixin(WorkChain):
         name = protocol or content["default_protocol"]
         if name not in content["protocols"]:
             raise ValueError(f"protocol {name!r} does not exist; choose one of {sorted(content['protocols'])}")
+        given = dict(overrides or {})
+        own_options = given.pop("options", {})
+        for label, roles in (("options", options or {}), (f"override '{path}options'", own_options)):
+            if unknown := sorted(set(roles) - set(OPTION_ROLES)):
+                raise ValueError(f"{label}: unknown {', '.join(unknown)}; the jobs are {', '.join(OPTION_ROLES)}")
         values = cls._merge(content["default_inputs"], content["protocols"][name])
         values.pop("description")
-        return cls._merge(values, overrides or {}, strict=True)
+        values = cls._merge(values, given, strict=True, path=path)
+        values["options"] = {
+            role: {**(options or {}).get(role, {}), **own_options.get(role, {})} for role in OPTION_ROLES
+        }
+        return values | {"protocol": name}
 
     @classmethod
     def _merge(
@@ -67,7 +106,7 @@ class ProtocolMixin(WorkChain):
                 raise ValueError(f"override {path + key!r} is no entry of the protocol; there: {sorted(merged)}")
             nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
             if nested and key not in cls.WHOLE_ENTRIES:
-                inner = strict and key not in cls.OPEN_ENTRIES
+                inner = strict and key not in (*cls.OPEN_ENTRIES, *cls.CHILDREN)
                 merged[key] = cls._merge(merged[key], value, strict=inner, path=f"{path}{key}.")
             else:
                 merged[key] = deepcopy(value)
@@ -78,10 +117,32 @@ class ProtocolMixin(WorkChain):
         """A seed drawn once; it is stored with the process it is given to."""
         return orm.Int(secrets.randbelow(2**31 - 1) + 1)
 
-    @classmethod
-    def draw_seeds(cls, n: int) -> orm.List:
-        """Several different seeds drawn once."""
-        seeds: set[int] = set()
-        while len(seeds) < n:
-            seeds.add(cls.draw_seed().value)
-        return orm.List(sorted(seeds))
+
+def child_inputs(builder: Any) -> dict[str, Any]:
+    """What a child's builder holds, to be given to the parent's namespace of it."""
+    return builder._inputs(prune=True)
+
+
+def code_of(codes: Mapping[str, orm.AbstractCode], role: str) -> orm.AbstractCode:
+    """The code for a role.
+
+    Raises
+    ------
+    ValueError
+        If it is missing, or registered for a plugin of another role.
+    """
+    if unknown := sorted(set(codes) - set(CODE_ROLES)):
+        raise ValueError(f"codes: unknown {', '.join(unknown)}; the roles are {', '.join(CODE_ROLES)}")
+    if role not in codes:
+        raise ValueError(f"codes: {role!r} is missing; given are {', '.join(sorted(codes)) or 'none'}")
+    code, plugins = codes[role], CODE_ROLES[role]
+    plugin = code.default_calc_job_plugin
+    if plugin and plugins and not plugin.startswith(plugins):
+        raise ValueError(f"codes: {role!r} is {code.full_label}, which is registered for {plugin}")
+    return code
+
+
+def load_codes(computer: str = "localhost") -> dict[str, orm.AbstractCode]:
+    """The codes by role as ``aiida-lpsgb quicksetup`` registers them on a computer."""
+    labels = {"mlp": "lpsgb-mlp", "md": "lmp", "label": "lpsgb-label", "analyse": "lpsgb-analyse"}
+    return {role: orm.load_code(f"{label}@{computer}") for role, label in labels.items()}

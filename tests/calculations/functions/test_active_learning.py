@@ -3,7 +3,7 @@
 import pytest
 from aiida import orm
 
-from aiida_lpsgb.calculations.functions.active_learning import advance, decide, plan_exploration
+from aiida_lpsgb.calculations.functions.active_learning import advance, decide, plan_committee, plan_exploration
 
 SETTINGS = {
     "temperatures_K": [300, 600],
@@ -27,41 +27,77 @@ def md(steps=100, n_extrapolated=0, max_grade=None):
     }
 
 
-def curve(*iterations, stage=0, settings=None):
+def curve(*iterations, settings=None, missing=()):
     history = None
     for number, results in enumerate(iterations, start=1):
         history = advance(
             orm.Dict({**SETTINGS, **(settings or {})}),
             orm.Dict({"n_configurations": number}),
+            orm.List(list(missing)),
             history,
             **{f"md_{i}": orm.Dict(result) for i, result in enumerate(results)},
         )
     return history
 
 
+def plan(structures=("crystal",), history=None, settings=None, **explorations):
+    arguments = orm.Dict({**SETTINGS, **(settings or {})}), orm.Dict(TEMPLATE), orm.List(list(structures)), orm.Int(1)
+    return plan_exploration(*arguments, history, **{name: orm.Dict(own) for name, own in explorations.items()})
+
+
+def seeds(runs):
+    return {name: node.value for name, node in runs.items() if name.startswith("seed_")}
+
+
 @pytest.mark.usefixtures("aiida_profile_clean")
 class TestPlan:
     def test_every_temperature_and_replica(self):
-        plan = plan_exploration(orm.Dict(SETTINGS), orm.Dict(TEMPLATE), orm.Int(1))
-        labels = {name.removeprefix("seed_") for name in plan if name.startswith("seed_")}
-        assert labels == {"t300k_1", "t600k_1", "t300k_2", "t600k_2"}
-        parameters = plan["parameters_t600k_2"].get_dict()
+        runs = plan()
+        labels = {name.removeprefix("seed_") for name in seeds(runs)}
+        assert labels == {"crystal_t300k_1", "crystal_t600k_1", "crystal_t300k_2", "crystal_t600k_2"}
+        parameters = runs["parameters_crystal_t600k_2"].get_dict()
         assert parameters["stages"][0]["temperature_K"] == [300, 600.0]
         assert parameters["extrapolation"]["gamma_break"] == 10
-        assert len({plan[f"seed_{label}"].value for label in labels}) == 4
+        assert len(set(seeds(runs).values())) == 4
 
     def test_reproducible_and_new_in_every_iteration(self):
-        first = plan_exploration(orm.Dict(SETTINGS), orm.Dict(TEMPLATE), orm.Int(1))
-        again = plan_exploration(orm.Dict(SETTINGS), orm.Dict(TEMPLATE), orm.Int(1))
-        history = curve([md(50, 3, 11.0)])
-        second = plan_exploration(orm.Dict(SETTINGS), orm.Dict(TEMPLATE), orm.Int(1), history)
-        assert first["seed_t300k_1"].value == again["seed_t300k_1"].value
-        assert first["seed_t300k_1"].value != second["seed_t300k_1"].value
+        second = plan(history=curve([md(50, 3, 11.0)]))
+        assert seeds(plan()) == seeds(plan())
+        assert seeds(plan())["seed_crystal_t300k_1"] != seeds(second)["seed_crystal_t300k_1"]
+
+    def test_another_structure_or_temperature_changes_no_other_seed(self):
+        more = seeds(plan(("crystal", "glass"), settings={"temperatures_K": [300, 450, 600]}))
+        assert seeds(plan()).items() <= more.items()
+
+    def test_a_structure_with_a_schedule_of_its_own(self):
+        melt = {"temperatures_K": [1500], "n_replicas": 1, "barostat": "iso"}
+        runs = plan(("crystal", "glass"), glass=melt)
+        assert {name for name in seeds(runs) if "glass" in name} == {"seed_glass_t1500k_1"}
+        assert runs["parameters_glass_t1500k_1"]["barostat"] == "iso"
+        assert "temperatures_K" not in runs["parameters_glass_t1500k_1"].get_dict()
+        assert "barostat" not in runs["parameters_crystal_t300k_1"].get_dict()
 
     def test_gamma_break_falls_after_a_clean_iteration(self):
-        history = curve([md()])
-        plan = plan_exploration(orm.Dict(SETTINGS), orm.Dict(TEMPLATE), orm.Int(1), history)
-        assert plan["parameters_t300k_1"]["extrapolation"]["gamma_break"] == 5
+        runs = plan(history=curve([md()]))
+        assert runs["parameters_crystal_t300k_1"]["extrapolation"]["gamma_break"] == 5
+
+    def test_members_of_a_committee_differ_in_coefficients_and_data(self):
+        training = orm.Dict({"max_iter": 10, "init_params": "same"})
+        members = plan_committee(training, orm.Dict({"n_potentials": 3}), orm.Int(5))
+        assert set(members) == {"p2", "p3"}
+        for member in members.values():
+            assert member["max_iter"] == 50
+            assert member["init_params"] == "random"
+        assert members["p2"]["seed"] != members["p3"]["seed"]
+        more = plan_committee(training, orm.Dict({"n_potentials": 5}), orm.Int(5))
+        assert more["p2"].get_dict() == members["p2"].get_dict()
+
+    def test_a_missing_run_is_a_broken_one(self):
+        """All others lost, the rest clean: that is no convergence."""
+        history = curve([md()], [md()], missing=["crystal_t300k_1"]).get_dict()
+        assert [row["n_broken"] for row in history["iterations"]] == [1, 1]
+        assert [row["n_missing"] for row in history["iterations"]] == [1, 1]
+        assert not history["converged"]
 
     def test_learning_curve(self):
         history = curve([md(50, 3, 11.0), md(100, 2, 4.0)], [md(), md()], [md(), md(100, 1, 2.5)]).get_dict()

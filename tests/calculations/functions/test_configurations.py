@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_lpsgb.calculations.functions.configurations import collect_labels, merge, n_batches, split, take
+from aiida_lpsgb.calculations.functions.configurations import (
+    collect_labels,
+    merge,
+    n_batches,
+    split,
+    split_compositions,
+    take,
+)
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.container import with_labels
 
@@ -50,6 +57,15 @@ def test_merge_refuses_mixed_levels(generate_configurations):
         merge()
 
 
+def test_merge_refuses_labels_without_a_level_beside_others(generate_configurations):
+    known, unknown = generate_configurations(1), generate_configurations(1, level_of_theory=None)
+    with pytest.raises(ValueError, match=r"b: its labels have no level of theory .* \(a by toy\)"):
+        merge(a=known, b=unknown)
+    assert merge(a=unknown, b=generate_configurations(1, level_of_theory=None)).level_of_theory is None
+    # What has no labels has no level that could be mixed.
+    assert merge(a=known, b=generate_configurations(1, labelled=False)).level_of_theory == "toy"
+
+
 def test_take(generate_configurations):
     whole = generate_configurations(5)
     assert_same(take(whole, orm.List([3, 0])), [whole[3], whole[0]])
@@ -85,3 +101,13 @@ def test_collect_labels(generate_images):
 def test_collect_no_labels(generate_configurations):
     outputs = collect_labels(generate_configurations(2, labelled=False))
     assert sorted(outputs) == ["results", "unlabelled"]
+
+
+def test_split_by_composition(generate_images):
+    """Batches of one composition each; put back, the labels are in order."""
+    images = [generate_images(1, size=size, seed=seed)[0] for seed, size in enumerate((4, 8, 4, 8, 4))]
+    whole = ConfigurationsData(images)
+    parts = split_compositions(whole, orm.Int(2), orm.Int(1))
+    assert all(len(part.formulae) == 1 and len(part) <= 2 for part in parts.values())
+    assert {part.formulae[0] for part in parts.values()} == set(whole.formulae)
+    assert_same(collect_labels(whole, **parts)["configurations"], whole)

@@ -162,22 +162,63 @@ def test_counts_must_be_positive(inputs, generate_workchain, port):
 
 def test_protocol(inputs, generate_workchain):
     given = inputs(1)
+    code = given["engine"]["ase"]["code"]
+    keywords = {"calculator": "chgnet", "keywords": {"use_device": "cuda"}}
     builder = LabelWorkChain.get_builder_from_protocol(
-        given["engine"]["ase"]["code"],
+        code,
         given["configurations"],
         "fast",
-        {"batch_size": 7, "parameters": {"calculator": "chgnet", "keywords": {"use_device": "cuda"}}},
+        {"batch_size": 7, "engine": {"parameters": keywords}},
         {"max_wallclock_seconds": 60},
     )
     assert builder.batch_size == 7
-    assert builder.engine.ase.parameters.get_dict() == {"calculator": "chgnet", "keywords": {"use_device": "cuda"}}
+    assert builder.engine.ase.parameters.get_dict() == keywords
     assert builder.engine.ase.metadata.options["max_wallclock_seconds"] == 60
     generate_workchain("lpsgb.label", builder._inputs(prune=True))
-    with pytest.raises(ValueError, match="override 'batchsize' is no"):
-        LabelWorkChain.get_builder_from_protocol(
-            given["engine"]["ase"]["code"], given["configurations"], overrides={"batchsize": 7}
-        )
     assert LabelWorkChain.get_default_protocol() == "moderate"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"overrides": {"batchsize": 7}}, "override 'batchsize' is no"),
+        ({"overrides": {"engine": {"calculator": "chgnet"}}}, "override 'calculator' is no entry of AseLabel"),
+        ({"overrides": {"engine": {"level": "CCSD(T)"}}}, r"'CCSD\(T\)' is not known; there are CHGNet, SevenNet-0"),
+        ({"protocol": "slow"}, "protocol 'slow' does not exist"),
+        ({"engine": "gaussian"}, "engine 'gaussian' is not registered; there are ase"),
+    ],
+)
+def test_what_a_protocol_refuses(inputs, arguments, message):
+    given = inputs(1)
+    with pytest.raises(ValueError, match=message):
+        LabelWorkChain.get_builder_from_protocol(given["engine"]["ase"]["code"], given["configurations"], **arguments)
+
+
+def test_levels_of_ones_own(inputs, tmp_path):
+    """The engine is found by the code, the level in a file that extends those that are shipped."""
+    (tmp_path / "levels.yaml").write_text("levels: {mine: {calculator: 'ase.calculators.emt:EMT'}}")
+    given = inputs(1)
+    code = given["engine"]["ase"]["code"]
+    overrides = {"engine": {"level": "mine", "levels": str(tmp_path / "levels.yaml")}}
+    builder = LabelWorkChain.get_builder_from_protocol(code, overrides=overrides)
+    assert builder.engine.ase.parameters.get_dict() == {"calculator": "ase.calculators.emt:EMT"}
+    assert builder.engine.ase.code.uuid == code.uuid
+    builder = LabelWorkChain.get_builder_from_protocol(code, protocol="fast")
+    assert builder.engine.ase.parameters.get_dict() == {"calculator": "chgnet"}
+
+
+def test_what_is_final_is_not_tried_again(inputs):
+    """A force that is too large is as large the next time."""
+    largest = []
+    for image in copper(3):
+        image.calc = EMT()
+        largest.append(np.linalg.norm(image.get_forces(), axis=1).max())
+    given = inputs(3, {"calculator": "ase.calculators.emt:EMT", "max_force_ev_angstrom": sorted(largest)[1] + 1e-6})
+    outputs, node = run_get_node(LabelWorkChain, **given)
+    assert node.exit_status == LabelWorkChain.exit_codes.ERROR_SOME_UNLABELLED.status
+    assert len(outputs["configurations"]) == 2
+    assert outputs["results"]["unlabelled"] == [int(np.argmax(largest))]
+    assert jobs(node) == 1
 
 
 @pytest.mark.slow

@@ -1,9 +1,18 @@
-"""Protocol files, defaults and overrides."""
+"""Protocol files, defaults, overrides, options by role and codes."""
 
 import pytest
 from aiida.plugins import WorkflowFactory
 
-NAMES = ("lpsgb.active_learning", "lpsgb.arrhenius", "lpsgb.characterise", "lpsgb.study", "lpsgb.validate")
+from aiida_lpsgb.workflows.protocols import code_of
+
+NAMES = (
+    "lpsgb.active_learning",
+    "lpsgb.grain_boundary",
+    "lpsgb.melt_quench",
+    "lpsgb.study",
+    "lpsgb.transport",
+    "lpsgb.validate",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -21,21 +30,21 @@ def test_override_goes_deep():
     assert inputs["settings"]["gamma_break"] == [10, 5]
 
 
-def test_unknown_override_is_refused():
-    with pytest.raises(ValueError, match=r"settings\.gamma_selct"):
-        WorkflowFactory("lpsgb.active_learning").get_protocol_inputs("fast", {"settings": {"gamma_selct": 3.0}})
+def test_unknown_override_is_refused_with_its_path():
+    with pytest.raises(ValueError, match=r"'active_learning\.settings\.gamma_selct'"):
+        WorkflowFactory("lpsgb.active_learning").get_protocol_inputs(
+            "fast", {"settings": {"gamma_selct": 3.0}}, path="active_learning."
+        )
 
 
 def test_entries_with_exclusive_keys_are_replaced():
-    inputs = WorkflowFactory("lpsgb.study").get_protocol_inputs(
-        "fast", {"supercells": {"sweep": {"matrix": [1, 2, 3]}}}
-    )
-    assert inputs["supercells"]["sweep"] == {"matrix": [1, 2, 3]}
+    inputs = WorkflowFactory("lpsgb.melt_quench").get_protocol_inputs("fast", {"supercell": {"matrix": [1, 2, 3]}})
+    assert inputs["supercell"] == {"matrix": [1, 2, 3]}
 
 
 def test_open_entries_take_new_keys():
-    inputs = WorkflowFactory("lpsgb.active_learning").get_protocol_inputs("fast", {"training": {"threads": 2}})
-    assert inputs["training"]["threads"] == 2
+    inputs = WorkflowFactory("lpsgb.active_learning").get_protocol_inputs("fast", {"training": {"l2": 0.1}})
+    assert inputs["training"]["l2"] == 0.1
     assert inputs["training"]["max_iter"] == 100
 
 
@@ -44,8 +53,28 @@ def test_unknown_protocol():
         WorkflowFactory("lpsgb.study").get_protocol_inputs("quick")
 
 
-def test_drawn_seeds_differ():
-    work_chain = WorkflowFactory("lpsgb.arrhenius")
-    seeds = work_chain.draw_seeds(5).get_list()
-    assert len(set(seeds)) == 5
-    assert all(0 < seed < 2**31 for seed in seeds)
+def test_options_by_role_and_those_of_overrides_over_them():
+    given = {"md": {"queue_name": "long"}, "train": {"queue_name": "short"}}
+    own = {"options": {"md": {"queue_name": "night"}}}
+    values = WorkflowFactory("lpsgb.active_learning").get_protocol_inputs("fast", own, given)
+    assert values["options"]["md"] == {"queue_name": "night"}
+    assert values["options"]["train"] == {"queue_name": "short"}
+    assert values["options"]["label"] == {}
+
+
+@pytest.mark.parametrize("where", ["overrides", "options"])
+def test_options_of_an_unknown_job_are_refused(where):
+    wrong = {"lammps": {"queue_name": "long"}}
+    arguments = {"overrides": {"options": wrong}} if where == "overrides" else {"options": wrong}
+    with pytest.raises(ValueError, match="unknown lammps; the jobs are label, train"):
+        WorkflowFactory("lpsgb.transport").get_protocol_inputs("fast", **arguments)
+
+
+def test_a_code_that_is_missing_or_of_another_kind(aiida_profile_clean, installed_code):
+    mlp = installed_code("lpsgb-mlp", "lpsgb.mlp.train")
+    with pytest.raises(ValueError, match="'md' is missing; given are mlp"):
+        code_of({"mlp": mlp}, "md")
+    with pytest.raises(ValueError, match=r"'md' is .*registered for lpsgb\.mlp\.train"):
+        code_of({"md": mlp}, "md")
+    with pytest.raises(ValueError, match="unknown lmp"):
+        code_of({"lmp": mlp}, "md")

@@ -1,0 +1,118 @@
+"""Recipes of a study's systems: what a structure is made from, and the small and the large cell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_lpsgb.analysis.observables import registry
+
+KINDS = ("crystal", "boundary", "glass", "interface", "structure")
+FOR_THE_STUDY = ("kind", "learn", "run", "explore", "amorphous", "glass", "regions")
+"""Keys that are not handed on to what makes the structure."""
+NEEDED = {"boundary": ("axis", "plane"), "glass": ("amorphous",), "interface": ("glass", "plane")}
+LEARNED = ("crystal", "boundary", "glass")
+"""Kinds that have a small cell to learn from."""
+
+
+@calcfunction
+def read_recipe(recipe: orm.Dict) -> dict[str, orm.Dict]:
+    """What a recipe says to each of the processes that follow it.
+
+    Parameters
+    ----------
+    recipe
+        ``kind``, ``learn``, ``run``, ``explore``, ``amorphous``, ``regions`` and parameters that ``learn`` and ``run``
+        have in common.
+
+    Returns
+    -------
+    dict
+        ``run`` and, where there are any, ``learn``, ``explore``, ``amorphous`` and ``regions`` (Dict).
+    """
+    values = recipe.get_dict()
+    common = shared(values)
+    parts = {"run": {**common, **(values.get("run") or {})}}
+    if values.get("learn"):
+        parts["learn"] = {**common, **values["learn"]}
+    parts |= {name: values[name] for name in ("explore", "amorphous", "regions") if values.get(name)}
+    return {name: orm.Dict(part) for name, part in parts.items()}
+
+
+def shared(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a recipe that its small and its large cell have in common."""
+    return {key: value for key, value in recipe.items() if key not in FOR_THE_STUDY}
+
+
+@calcfunction
+def name_regions(results: orm.Dict, name: orm.Str) -> orm.Dict:
+    """Name the slabs around the boundaries of a bicrystal or an interface.
+
+    Parameters
+    ----------
+    results
+        ``results`` of `lpsgb.grain_boundary` or `lpsgb.interface`.
+    name
+        What they are called, together.
+
+    Returns
+    -------
+    Dict
+        ``regions`` as `lpsgb.transport` takes them: slabs along the third cell vector.
+    """
+    slabs = results["regions"]
+    region = {
+        "axis": 2,
+        "centres": [slab["centre_fraction"] for slab in slabs],
+        "thickness_A": slabs[0]["thickness_A"],
+    }
+    return orm.Dict({name.value: region})
+
+
+@calcfunction
+def observe_region(observables: orm.Dict, region: orm.Str) -> orm.Dict:
+    """Resolve diffusion by region, and restrict the observables of structure to one.
+
+    Parameters
+    ----------
+    observables
+        Parameters of `lpsgb.analyse`, with `diffusivity`.
+    region
+        Name of the region.
+    """
+    known = registry()
+    values = observables.get_dict()
+    moving = values["diffusivity"]
+    values["regions"] = {key: moving[key] for key in ("species", "charge") if key in moving} | (
+        values.get("regions") or {}
+    )
+    for name, given in values.items():
+        if given is None or known[name].needs_regions or "region" not in known[name].parameters:
+            continue
+        restricted = {"region": region.value}
+        values[name] = (
+            {v: p and p | restricted for v, p in given.items()} if known[name].variants else given | restricted
+        )
+    return orm.Dict(values)
+
+
+def recipe_error(name: str, systems: Mapping[str, Mapping[str, Any]], structures: Collection[str]) -> str | None:
+    """What is wrong with a recipe among the others of a study, or None."""
+    recipe = systems[name]
+    kind = recipe.get("kind")
+    if kind not in KINDS:
+        return f"systems.{name}: `kind` is {kind!r}; choose one of {', '.join(KINDS)}"
+    if missing := [key for key in NEEDED.get(kind, ()) if not recipe.get(key)]:
+        return f"systems.{name}: {', '.join(missing)} must be given for a {kind}"
+    if kind == "structure" and name not in structures:
+        return f"systems.{name}: give its structure as `structures.{name}`"
+    if kind == "interface":
+        glass = recipe["glass"]
+        if systems.get(glass, {}).get("kind") != "glass":
+            return f"systems.{name}: `glass` is {glass!r}, which is no system of kind glass"
+    if recipe.get("learn") and kind not in LEARNED:
+        return f"systems.{name}: a system of kind {kind} has no `learn`; it is learned from {', '.join(LEARNED)}"
+    return None

@@ -1,0 +1,121 @@
+"""Calcfunctions that derive the runs of a temperature sweep, and the frames that are taken from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import calcfunction
+from aiida.plugins import DataFactory
+
+from aiida_lpsgb.calculations.functions.seeds import derive_seed
+
+ConfigurationsData = DataFactory("lpsgb.configurations")
+
+TARGET = "target"
+
+
+def at_temperature(template: Mapping[str, Any], temperature_K: float) -> dict[str, Any]:
+    """Replace the word `target` in the stages' temperatures by a number.
+
+    Parameters
+    ----------
+    template
+        Parameters of `lpsgb.md` whose `temperature_K` entries are numbers, "target", or [start, end] of these.
+    temperature_K
+        Temperature in K.
+    """
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [fill(entry) for entry in value]
+        return float(temperature_K) if value == TARGET else value
+
+    stages = [
+        {**stage, "temperature_K": fill(stage["temperature_K"])} if "temperature_K" in stage else dict(stage)
+        for stage in template["stages"]
+    ]
+    return {**template, "stages": stages}
+
+
+def temperature_label(temperature_K: float) -> str:
+    """How a temperature is called in link labels: `t500k`, `t512p5k`."""
+    return f"t{temperature_K:g}k".replace(".", "p").replace("+", "")
+
+
+def run_label(temperature_K: float, name: str, replica: int) -> str:
+    """Link label of a run: `t500k_p1_1`."""
+    return f"{temperature_label(temperature_K)}_{name}_{replica}"
+
+
+def potential_of(label: str) -> str:
+    """The name in a label that `run_label` made."""
+    return label.split("_", maxsplit=1)[1].rsplit("_", maxsplit=1)[0]
+
+
+@calcfunction
+def plan_sweep(
+    parameters: orm.Dict, temperatures: orm.List, names: orm.List, n_replicas: orm.Int, seed: orm.Int
+) -> dict[str, orm.Data]:
+    """Parameters at every temperature, and a velocity seed for every run of a sweep.
+
+    Parameters
+    ----------
+    parameters
+        Of `lpsgb.md`, with the word `target` for the temperature.
+    temperatures
+        In K.
+    names
+        Of the potentials (or structures) that are run at every temperature.
+    n_replicas
+        Runs for each temperature and name.
+    seed
+        Of the sweep.
+
+    Returns
+    -------
+    dict
+        `parameters_<temperature>` (Dict) and `seed_<run>` (Int), as `temperature_label` and `run_label` name them.
+    """
+    plan: dict[str, orm.Data] = {}
+    for temperature in temperatures.get_list():
+        values = at_temperature(parameters.get_dict(), temperature)
+        plan[f"parameters_{temperature_label(temperature)}"] = orm.Dict(values)
+        for name in names.get_list():
+            for replica in range(1, n_replicas.value + 1):
+                label = run_label(temperature, name, replica)
+                plan[f"seed_{label}"] = orm.Int(derive_seed(seed.value, f"{temperature:g} K", name, replica))
+    return plan
+
+
+@calcfunction
+def sample_frames(settings: orm.Dict, **trajectories: orm.Data) -> orm.Data:
+    """Evenly spaced frames of several runs, to be labelled.
+
+    Parameters
+    ----------
+    settings
+        `n_frames`: number of frames taken from each run, the last one among them.
+    trajectories
+        Segments with all species, labelled `<run>_segment_<number>`.
+
+    Returns
+    -------
+    ConfigurationsData
+        Unlabelled frames with `temperature_K` and `source` (the run) in their `info`.
+    """
+    runs: dict[str, list[orm.Data]] = {}
+    for label, node in sorted(trajectories.items()):
+        runs.setdefault(label.rsplit("_segment_", maxsplit=1)[0], []).append(node)
+    images = []
+    for run, segments in runs.items():
+        frames = [(node, index) for node in segments for index in range(node.n_frames)]
+        wanted = np.linspace(0, len(frames), min(settings["n_frames"], len(frames)) + 1)[1:].round().astype(int) - 1
+        for node, index in (frames[i] for i in wanted):
+            with node.open_trajectory() as trajectory:
+                atoms = trajectory.frame(index)
+            atoms.info |= {"temperature_K": node.base.attributes.get("temperature_K"), "source": run}
+            images.append(atoms)
+    return ConfigurationsData(images)

@@ -1,0 +1,95 @@
+"""Calcfunctions of a transport study: whether a run was long enough, and what all runs say together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_lpsgb.analysis.progress import progress
+
+BUDGET_KEYS = {"target_relative_error", "max_production_ps"}
+
+
+@calcfunction
+def judge(parameters: orm.Dict, budget: orm.Dict, diffusivity: orm.Data) -> dict[str, orm.Data]:
+    """Decide whether a diffusivity is known well enough, and how long to run on if it is not.
+
+    Parameters
+    ----------
+    parameters
+        Of `lpsgb.md`; the last stage is the production.
+    budget
+        ``target_relative_error`` and ``max_production_ps``.
+    diffusivity
+        What the production has given so far.
+
+    Returns
+    -------
+    dict
+        ``judgement`` (Dict: ``known``, ``relative_error``, ``reason``, ``production_ps``) and, where the run is to go
+        on, ``parameters`` with a longer last stage.
+    """
+    values, limits = parameters.get_dict(), budget.get_dict()
+    *before, last = values["stages"]
+    produced = last["duration_ps"]
+    found = progress(diffusivity.scalars(), limits["target_relative_error"])
+    longer = produced if found.known else min(limits["max_production_ps"], produced + found.more_ps)
+    reason = f"{diffusivity.temperature:g} K: {found.reason or 'known'}"
+    judgement = {"known": found.known, "relative_error": found.relative_error, "production_ps": produced}
+    if longer <= produced:
+        spent = "" if found.known else f"; the budget of {limits['max_production_ps']:g} ps is spent"
+        return {"judgement": orm.Dict(judgement | {"reason": reason + spent})}
+    judgement["reason"] = f"{reason}; going on to {longer:.4g} ps"
+    extended = {**values, "stages": [*before, {**last, "duration_ps": longer}]}
+    return {"judgement": orm.Dict(judgement), "parameters": orm.Dict(extended)}
+
+
+def budget_error(budget: Mapping[str, Any]) -> str | None:
+    """What is wrong with a budget, or None."""
+    if set(budget) != BUDGET_KEYS:
+        return f"budget: give {' and '.join(sorted(BUDGET_KEYS))}, not {', '.join(sorted(budget)) or 'nothing'}"
+    for name, value in budget.items():
+        if not value > 0:
+            return f"budget: `{name}` must be positive, it is {value}"
+    return None
+
+
+@calcfunction
+def summarise(**summaries: orm.Dict) -> orm.Dict:
+    """The headline numbers of a structure: those of each run, and of the fits.
+
+    Parameters
+    ----------
+    **summaries
+        ``run_<label>`` (``summary`` of `lpsgb.analyse`), ``arrhenius`` and ``regional_<region>_<estimator>``
+        (`lpsgb.arrhenius_fit`).
+
+    Returns
+    -------
+    Dict
+        ``runs``, ``arrhenius`` and ``regional_arrhenius``, by the same labels.
+    """
+    result: dict[str, Any] = {"runs": {}, "arrhenius": None, "regional_arrhenius": {}}
+    for label, node in sorted(summaries.items()):
+        if label == "arrhenius":
+            result["arrhenius"] = node.get_dict()
+        elif label.startswith("run_"):
+            result["runs"][label.removeprefix("run_")] = node.get_dict()
+        else:
+            result["regional_arrhenius"][label.removeprefix("regional_")] = node.get_dict()
+    return orm.Dict(result)
+
+
+@calcfunction
+def tabulate(**summaries: orm.Dict) -> orm.Dict:
+    """A study's table: for every system what its runs and fits say.
+
+    Parameters
+    ----------
+    **summaries
+        ``summary`` of `lpsgb.transport` by system.
+    """
+    return orm.Dict({name: node.get_dict() for name, node in sorted(summaries.items())})

@@ -1,0 +1,139 @@
+"""Label many configurations in one job with an ASE calculator: `lpsgb.label.ase`."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
+
+from aiida_lpsgb.calculations.label.engine import LabelEngine
+from aiida_lpsgb.labelling import levels
+from aiida_lpsgb.labelling.calculators import PRETRAINED
+from aiida_lpsgb.labelling.cli import check_parameters
+from aiida_lpsgb.labelling.labels import MAX_FORCE
+
+# The program ends by itself, with its labels written, this long before the scheduler would end it.
+WALLTIME_FRACTION = 0.95
+
+
+class AseLabelCalculation(LabelEngine, CalcJob):
+    """Compute energy, forces and stress of configurations with `lpsgb-label`."""
+
+    CODE_PLUGIN = "lpsgb.label.ase"
+    LEVELS = levels.shipped("ase")
+    DEFAULTS = {"parameters": None}
+    PERIODIC = False
+
+    CONFIGURATIONS_FILE = "configurations.npz"
+    PARAMETERS_FILE = "parameters.json"
+    LABELS_FILE = "labels.jsonl"
+    OUTPUT_FILE = "label.out"
+    ERROR_FILE = "label.err"
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare ports, outputs and exit codes."""
+        super().define(spec)
+        spec.input(
+            "parameters",
+            valid_type=orm.Dict,
+            serializer=orm.to_aiida_type,
+            validator=validate_parameters,
+            help=f"`calculator`: {', '.join(sorted(PRETRAINED))}, or the import path `module:Class` of any ASE one; "
+            "`keywords`: its arguments; `level_of_theory`: the name its labels go by, made of these if not given; "
+            f"`max_force_ev_angstrom` ({MAX_FORCE:g}): with a larger force a configuration counts as failed.",
+        )
+        options = spec.inputs["metadata"]["options"]
+        options["parser_name"].default = "lpsgb.label.ase"
+        options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+        # Where these inputs are exposed without their defaults, the default must still be enough.
+        options["resources"].required = False
+        options["withmpi"].default = False
+        options["input_filename"].default = cls.PARAMETERS_FILE
+        options["output_filename"].default = cls.OUTPUT_FILE
+
+        spec.outputs["results"].help = (
+            "`n_configurations`, `n_labelled`, `failed` (place to reason), `not_begun` (places), `level_of_theory`, "
+            "`versions` (of ASE and the calculator)."
+        )
+        spec.default_output_node = "results"
+
+        spec.exit_code(
+            300, "ERROR_OUTPUT_MISSING", message="The program left no labels: {detail}", invalidates_cache=True
+        )
+        spec.exit_code(
+            301,
+            "ERROR_INTERRUPTED",
+            message="The program was ended from outside; {labelled} of {total} configurations are labelled.",
+            invalidates_cache=True,
+        )
+        spec.exit_code(310, "ERROR_LABEL_PROGRAM", message="The program stopped: {detail}", invalidates_cache=True)
+        spec.exit_code(
+            320,
+            "ERROR_ALL_FAILED",
+            message="No configuration could be labelled; the first failed with: {detail}",
+            invalidates_cache=True,
+        )
+        spec.exit_code(
+            321,
+            "ERROR_SOME_FAILED",
+            message="{failed} of {total} configurations could not be labelled; the first failed with: {detail}",
+            invalidates_cache=True,
+        )
+        spec.exit_code(
+            322,
+            "ERROR_REFUSED",
+            message="{failed} of {total} configurations have no label that can be used; the first: {detail}",
+        )
+        spec.exit_code(
+            400,
+            "ERROR_OUT_OF_WALLTIME",
+            message="The wall time ended; {labelled} of {total} configurations are labelled.",
+            invalidates_cache=True,
+        )
+
+    @classmethod
+    def fill_builder(
+        cls, builder: ProcessBuilder, code: orm.AbstractCode, values: dict[str, Any], options: dict[str, Any]
+    ) -> None:
+        """Put code, parameters and options into a builder; `parameters` stand for a level if they are given."""
+        level = {key: value for key, value in values["level"].items() if key != "name"}
+        builder.code = code
+        builder.parameters = orm.Dict(values["parameters"] or level)
+        builder.metadata.options = options
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write the parameters; the configurations are copied as they are."""
+        parameters = json.dumps(self.inputs.parameters.get_dict(), indent=2, sort_keys=True)
+        folder.create_file_from_filelike(io.StringIO(parameters), self.PARAMETERS_FILE, mode="w", encoding="utf-8")
+
+        codeinfo = CodeInfo()
+        codeinfo.code_uuid = self.inputs.code.uuid
+        codeinfo.cmdline_params = [self.CONFIGURATIONS_FILE, self.PARAMETERS_FILE, self.LABELS_FILE]
+        walltime = self.inputs.metadata.options.get("max_wallclock_seconds")
+        if walltime:
+            codeinfo.cmdline_params.append(f"--max-seconds={walltime * WALLTIME_FRACTION:g}")
+        codeinfo.stdout_name = self.options.output_filename
+        codeinfo.stderr_name = self.ERROR_FILE
+
+        calcinfo = CalcInfo()
+        calcinfo.codes_info = [codeinfo]
+        configurations = self.inputs.configurations
+        calcinfo.local_copy_list = [(configurations.uuid, configurations.FILENAME, self.CONFIGURATIONS_FILE)]
+        calcinfo.retrieve_list = [self.options.output_filename, self.ERROR_FILE]
+        calcinfo.retrieve_temporary_list = [self.LABELS_FILE]
+        return calcinfo
+
+
+def validate_parameters(node: orm.Dict, _: Any) -> str | None:
+    """Refuse parameters that the program would not understand."""
+    try:
+        check_parameters(node.get_dict())
+    except ValueError as error:
+        return f"parameters: {error}"
+    return None

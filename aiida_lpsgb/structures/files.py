@@ -1,0 +1,178 @@
+"""Structure files: whatever ASE or pymatgen read, and what ASE writes, LAMMPS data files included."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from ase import Atoms
+from ase.io import read, write
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+from ase.io.lammpsdata import write_lammps_data
+from pymatgen.core import Structure
+
+from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.structures.validation import require_ordered
+
+__all__ = ["read_atoms", "read_structure", "require_writable", "write_atoms"]
+
+LAMMPS_SUFFIXES = (".data", ".lmp", ".lammps")
+
+
+def read_structure(path: str | PathLike, *, check_formula: bool = True, oxidation_states: bool = False) -> Structure:
+    """Read a periodic crystal from a file, partial occupancies kept.
+
+    Parameters
+    ----------
+    path : path
+        A CIF, or any file that ASE or pymatgen read; of several frames the last.
+    check_formula, oxidation_states : bool
+        As for :func:`aiida_lpsgb.structures.cif.read_cif`; other files keep the oxidation states that they have.
+
+    Returns
+    -------
+    pymatgen.core.Structure
+        The crystal.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read or its structure is not periodic; the message names the file.
+    """
+    path = Path(path)
+    if _is_cif(path):
+        try:
+            return read_cif(path, check_formula=check_formula, oxidation_states=oxidation_states)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    found = _read(path)
+    if isinstance(found, Structure):
+        if not oxidation_states:
+            found.remove_oxidation_states()
+        return found
+    if not all(found.pbc):
+        raise ValueError(f"{path}: the structure is not periodic in three dimensions")
+    return Structure(found.cell.array, found.get_chemical_symbols(), found.positions, coords_are_cartesian=True)
+
+
+def read_atoms(path: str | PathLike) -> Atoms:
+    """Read a fully occupied structure from a file.
+
+    Parameters
+    ----------
+    path : path
+        As for :func:`read_structure`.
+
+    Returns
+    -------
+    ase.Atoms
+        The structure; ``info`` and ``arrays`` as the file has them.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read or holds a partially occupied structure.
+    """
+    found = read_structure(path) if _is_cif(Path(path)) else _read(Path(path))
+    if isinstance(found, Structure):
+        require_ordered(found, str(path))
+        symbols = [site.specie.symbol for site in found]
+        return Atoms(symbols, positions=found.cart_coords, cell=found.lattice.matrix, pbc=True)
+    return found
+
+
+def write_atoms(path: str | PathLike, atoms: Atoms) -> None:
+    """Write a structure in the format that the file's name stands for.
+
+    Parameters
+    ----------
+    path : path
+        A name that ASE knows (``POSCAR``, ``x.cif``, ``x.extxyz`` …), or ``x.data`` for LAMMPS (atomic style, types in
+        the order of the elements' first atoms).
+    atoms : ase.Atoms
+        The structure.
+
+    Raises
+    ------
+    ValueError
+        If the name stands for no format that can be written.
+    """
+    path = Path(path)
+    require_writable(path)
+    if path.suffix in LAMMPS_SUFFIXES:
+        elements = list(dict.fromkeys(atoms.get_chemical_symbols()))
+        write_lammps_data(path, atoms, specorder=elements, masses=True)
+    else:
+        write(path, atoms)
+
+
+def require_writable(path: str | PathLike) -> None:
+    """Refuse a file name that stands for no format in which structures are written.
+
+    Parameters
+    ----------
+    path : path
+        The name.
+
+    Raises
+    ------
+    ValueError
+        If it does not; the message names formats.
+    """
+    path = Path(path)
+    if path.suffix in LAMMPS_SUFFIXES:
+        return
+    try:
+        writable = ioformats[filetype(str(path), read=False, guess=False)].can_write
+    except (UnknownFileTypeError, KeyError):
+        writable = False
+    if not writable:
+        raise ValueError(
+            f"{path}: {path.suffix or path.name!r} is no format that a structure can be written in; use .extxyz, .cif, "
+            ".vasp or the name POSCAR, .xsf, .json, or .data for LAMMPS"
+        )
+
+
+def _is_cif(path: Path) -> bool:
+    return path.suffix.lower() in (".cif", ".mcif")
+
+
+def _read(path: Path) -> Atoms | Structure:
+    """Read by ASE, or else by pymatgen."""
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    if path.suffix in LAMMPS_SUFFIXES:
+        return _read_lammps(path)
+    try:
+        return read(path)
+    except Exception as error:  # readers raise whatever a malformed file leads them to
+        reason = error
+    try:
+        structure = Structure.from_file(path)
+    except Exception as error:
+        known = not isinstance(reason, UnknownFileTypeError)
+        detail = f"as {filetype(str(path))}: {_first(reason)}" if known else f"by its name or content: {_first(error)}"
+        raise ValueError(f"{path} cannot be read, by ASE or pymatgen ({detail})") from error
+    return structure
+
+
+def _read_lammps(path: Path) -> Atoms:
+    """Read a LAMMPS data file; its masses name the elements."""
+    try:
+        return read(path, format="lammps-data", atom_style=_atom_style(path))
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as a LAMMPS data file: {_first(error)}") from error
+
+
+def _atom_style(path: Path) -> str:
+    """The style that the header of the atoms names (``Atoms # charge``), else atomic."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("Atoms"):
+            return line.partition("#")[2].strip() or "atomic"
+    return "atomic"
+
+
+def _first(error: Exception) -> str:
+    """First line of a message, or what kind of error it is."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

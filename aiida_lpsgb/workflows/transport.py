@@ -1,0 +1,294 @@
+"""How fast ions move in a structure: `lpsgb.transport`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, ProcessSpec, while_
+from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+
+from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.functions.arrhenius import BY_RUN
+from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
+from aiida_lpsgb.calculations.functions.transport import budget_error
+from aiida_lpsgb.workflows.outputs import flattened, how_it_ended, namespace_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
+from aiida_lpsgb.workflows.queue import QueueMixin
+from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
+
+AnalyseCalculation = CalculationFactory("lpsgb.analyse")
+TransportRunWorkChain = WorkflowFactory("lpsgb.transport_run")
+DiffusivityData = DataFactory("lpsgb.diffusivity")
+TrajectoryData = DataFactory("lpsgb.trajectory")
+arrhenius_fit = CalculationFactory("lpsgb.arrhenius_fit")
+plan_sweep = CalculationFactory("lpsgb.plan_sweep")
+summarise = CalculationFactory("lpsgb.summarise")
+
+
+class TransportWorkChain(ProtocolMixin, QueueMixin):
+    """Run a structure with every potential at every temperature until its diffusivities are known, and fit them.
+
+    A crystal, a boundary, a glass, an interface and anybody's structure are the same to it.
+    """
+
+    CHILDREN = ("analyse",)
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare ports, outline and exit codes."""
+        super().define(spec)
+        spec.input("structure", valid_type=orm.StructureData, help="Fully occupied structure to run.")
+        expose_sweep(spec)
+        spec.expose_inputs(AnalyseCalculation, namespace="analyse", exclude=("trajectories", "parameters", "regions"))
+        spec.input(
+            "motion",
+            valid_type=orm.Dict,
+            help="Observables of every run, as `parameters` of `lpsgb.analyse`; `diffusivity` is one of them.",
+        )
+        spec.input(
+            "structural",
+            valid_type=orm.Dict,
+            required=False,
+            help="Observables of the runs at `structural_temperatures`, those of `motion` among them.",
+        )
+        spec.input(
+            "structural_temperatures",
+            valid_type=orm.List,
+            required=False,
+            help="Temperatures in K at which `structural` is computed; each is one of `temperatures`.",
+        )
+        spec.input(
+            "regions", valid_type=orm.Dict, required=False, help="Named regions of the cell, by `lpsgb.analyse`."
+        )
+        spec.input(
+            "budget",
+            valid_type=orm.Dict,
+            required=False,
+            validator=lambda node, _: budget_error(node.get_dict()),
+            help="A run is extended until its diffusivity has the `target_relative_error`, or `max_production_ps` are "
+            "spent; what is then not known is an upper limit.",
+        )
+        spec.input(
+            "fit",
+            valid_type=orm.Dict,
+            help="Parameters of `lpsgb.arrhenius_fit`. The runs at its `target_temperature_K` are made even where "
+            "those of other cold temperatures are given up.",
+        )
+        spec.inputs.validator = validate_inputs
+        spec.outline(cls.queue_runs, while_(cls.queue_waits)(cls.run_queue), cls.fit, cls.finish)
+
+        spec.output("arrhenius", valid_type=orm.Dict, required=False, help="E_a, D₀ and σ with uncertainties.")
+        spec.output_namespace("diffusivities", valid_type=DiffusivityData, help="A diffusivity a run.")
+        spec.output_namespace(
+            "regions", valid_type=DiffusivityData, required=False, help="Diffusivities by run, region and estimator."
+        )
+        spec.output_namespace(
+            "regional_arrhenius", valid_type=orm.Dict, required=False, help="The fits by region and estimator."
+        )
+        spec.output_namespace(
+            "judgements", valid_type=orm.Dict, required=False, help="Whether each run was long enough, and why."
+        )
+        spec.output_namespace("structures", valid_type=orm.StructureData, help="The last configuration of each run.")
+        spec.output_namespace("trajectories", valid_type=TrajectoryData, help="The segments of each run.")
+        spec.output_namespace(
+            "observables", valid_type=orm.Data, required=False, help="All other results of `lpsgb.analyse` of each run."
+        )
+        spec.output("summary", valid_type=orm.Dict, required=False, help="The headline numbers of all runs and fits.")
+        spec.exit_code(
+            401,
+            "ERROR_RUNS_FAILED",
+            message="Of {total} runs these failed: {detail}; the others' results are attached.",
+        )
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        codes: Mapping[str, orm.AbstractCode],
+        structure: orm.StructureData | None = None,
+        potentials: Mapping[str, orm.Data] | None = None,
+        *,
+        mobile: Mapping[str, Any] | None = None,
+        regions: Mapping[str, Any] | None = None,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        seed: orm.Int | None = None,
+        path: str = "",
+    ) -> Any:
+        """Builder with the numbers of a protocol.
+
+        Parameters
+        ----------
+        codes
+            By role: `md` (LAMMPS) and `analyse` (`lpsgb-analyse`); see `load_codes`.
+        structure, potentials
+            What to run, and the potentials by name; left out where a parent fills them in.
+        mobile
+            `species` and `charge` of the ion that moves; those of the protocol of `lpsgb.analyse` if left out.
+        regions
+            Regions of the structure by name, as `lpsgb.analyse` takes them; diffusion is resolved by them.
+        protocol
+            `fast`, `moderate` (default) or `paper`.
+        overrides
+            Replacements for entries of the protocol; `analyse` takes those of the protocol of `lpsgb.analyse`.
+        options
+            `metadata.options` by role: `md`, `analyse`.
+        seed
+            Seed of the runs; drawn once and stored where not given.
+        path
+            Where the overrides stand in those of a parent, for messages.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides, options, path)
+        builder = cls.get_builder()
+        if structure is not None:
+            builder.structure = structure
+        if potentials is not None:
+            builder.potentials = dict(potentials)
+        builder.seed = seed or cls.draw_seed()
+        builder.n_replicas = orm.Int(values["n_replicas"])
+        builder.temperatures = orm.List(values["temperatures_K"])
+        builder.parameters = orm.Dict(values["parameters"])
+        builder.max_concurrent = orm.Int(values["max_concurrent"])
+        builder.fit = orm.Dict({"target_temperature_K": values["target_temperature_K"], "potentials": BY_RUN})
+        if values["budget"]:
+            builder.budget = orm.Dict(values["budget"])
+        builder.md.md.code = code_of(codes, "md")
+        builder.md.md.metadata.options = values["options"]["md"]
+        builder.analyse.code = code_of(codes, "analyse")
+        builder.analyse.metadata.options = values["options"]["analyse"]
+        observables = {"mobile": dict(mobile or {}), **values["analyse"]}
+        wanted = AnalyseCalculation.get_parameters(
+            values["protocol"], observables, by_region=bool(regions), path=f"{path}analyse."
+        )
+        if regions:
+            builder.regions = orm.Dict(dict(regions))
+        builder.motion = orm.Dict({name: wanted[name] for name in values["motion"]})
+        if temperatures := values["structural_temperatures_K"]:
+            builder.structural = orm.Dict(wanted)
+            builder.structural_temperatures = orm.List(temperatures)
+        return builder
+
+    def queue_runs(self) -> None:
+        """Queue a run for every temperature, potential and replica, the hottest first."""
+        inputs = self.inputs
+        temperatures = sorted(inputs.temperatures.get_list(), reverse=True)
+        potentials = sorted(inputs.potentials)
+        plan = plan_sweep(
+            inputs.parameters, orm.List(temperatures), orm.List(potentials), inputs.n_replicas, inputs.seed
+        )
+        self.open_queue(inputs.max_concurrent.value)
+        self.ctx.temperature_of = {}
+        for temperature in temperatures:
+            for replica in range(1, inputs.n_replicas.value + 1):
+                for name in potentials:
+                    label = run_label(temperature, name, replica)
+                    self.ctx.temperature_of[label] = temperature
+                    parameters = plan[f"parameters_{temperature_label(temperature)}"]
+                    run = self._run_inputs(temperature, name, parameters, plan[f"seed_{label}"])
+                    self.enqueue(label, TransportRunWorkChain, run)
+        self.report(
+            f"{len(self.ctx.children)} runs of {inputs.structure.get_formula()} at "
+            f"{', '.join(f'{t:g}' for t in temperatures)} K with {', '.join(potentials)}"
+        )
+
+    def _run_inputs(self, temperature_K: float, potential: str, parameters: orm.Dict, seed: orm.Int) -> AttributeDict:
+        inputs = AttributeDict({"md": self.exposed_inputs(MdBaseWorkChain, namespace="md")})
+        inputs.md.md.structure = self.inputs.structure
+        inputs.md.md.potential = self.inputs.potentials[potential]
+        inputs.md.md.parameters = parameters
+        inputs.md.md.seed = seed
+        inputs.analyse = self.exposed_inputs(AnalyseCalculation, namespace="analyse")
+        structural = self.inputs.get("structural_temperatures")
+        looked_at = structural is not None and temperature_K in structural.get_list()
+        inputs.analyse.parameters = self.inputs.structural if looked_at else self.inputs.motion
+        if "budget" in self.inputs:
+            inputs.budget, inputs.motion = self.inputs.budget, self.inputs.motion
+        if "regions" in self.inputs:
+            inputs.regions = self.inputs.regions
+        return inputs
+
+    def child_ended(self, label: str, node: orm.ProcessNode) -> None:
+        """Give up what is colder than a temperature at which the budget was not enough for any run."""
+        if not node.is_finished_ok:
+            self.report(f"run {label}: {how_it_ended(node)}")
+        temperature = self.ctx.temperature_of[label]
+        siblings = [other for other, t in self.ctx.temperature_of.items() if t == temperature]
+        ended = [self.ctx.children.get(other) for other in siblings]
+        if None in ended or not all(too_short(run) for run in ended):
+            return
+        colder = [
+            queued
+            for queued, *_ in self.ctx.queue
+            if self.ctx.temperature_of[queued] < temperature
+            and self.ctx.temperature_of[queued] != self.inputs.fit["target_temperature_K"]
+        ]
+        if colder:
+            self.drop_queued(colder)
+            self.report(f"not diffusive within the budget at {temperature:g} K; left out: {', '.join(colder)}")
+
+    def fit(self) -> None:
+        """Collect the results of all runs, and fit the diffusivities of the cell and of each region."""
+        self.ctx.failed = {}
+        summaries: dict[str, orm.Dict] = {}
+        diffusivities: dict[str, orm.Data] = {}
+        regional: dict[str, dict[str, orm.Data]] = {}
+        for label, run in self.ctx.children.items():
+            self._hand_on(label, run)
+            if not run.is_finished_ok:
+                self.ctx.failed[label] = how_it_ended(run)
+                continue
+            summaries[f"run_{label}"] = run.outputs.summary
+            diffusivities[label] = run.outputs.diffusivity
+            for name, node in flattened(namespace_of(run, "regions")).items():
+                regional.setdefault(name, {})[label] = node
+        if not diffusivities:
+            return
+        summaries["arrhenius"] = arrhenius_fit(self.inputs.fit, **diffusivities)
+        self.out("arrhenius", summaries["arrhenius"])
+        for name, nodes in regional.items():
+            summaries[f"regional_{name}"] = arrhenius_fit(self.inputs.fit, **nodes)
+            self.out(f"regional_arrhenius.{name}", summaries[f"regional_{name}"])
+        self.out("summary", summarise(**summaries))
+
+    def _hand_on(self, label: str, run: orm.ProcessNode) -> None:
+        """Attach what a run has given, whether or not it reached its end."""
+        own = {"judgement": "judgements", "structure": "structures", "diffusivity": "diffusivities"}
+        for name in run.outputs:
+            if name in own:
+                self.out(f"{own[name]}.{label}", run.outputs[name])
+            elif name in ("trajectories", "regions"):
+                self.out(f"{name}.{label}", dict(run.outputs[name]))
+            elif name != "results":
+                node = run.outputs[name]
+                self.out(f"observables.{label}.{name}", node if isinstance(node, orm.Node) else dict(node))
+
+    def finish(self) -> ExitCode | None:
+        """Name the runs that failed."""
+        if self.ctx.failed:
+            detail = "; ".join(f"{label}: {end}" for label, end in self.ctx.failed.items())
+            return self.exit_codes.ERROR_RUNS_FAILED.format(total=len(self.ctx.children), detail=detail)
+        return None
+
+
+def too_short(run: orm.ProcessNode) -> bool:
+    """Whether the budget was not enough for a run; one that failed says nothing about that."""
+    return run.is_finished_ok and "judgement" in run.outputs and not run.outputs.judgement["known"]
+
+
+def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Structure, potentials, temperatures and observables must fit each other."""
+    if any(key not in inputs for key in ("structure", "potentials", "temperatures", "motion")):
+        return None  # the ports themselves complain
+    for name, potential in inputs["potentials"].items():
+        if message := validation.md_inputs_error(inputs["structure"], potential):
+            return f"potentials.{name}: {message}"
+    if ("structural" in inputs) != ("structural_temperatures" in inputs):
+        return "structural: `structural` and `structural_temperatures` go together"
+    if "structural" in inputs:
+        temperatures = set(inputs["temperatures"].get_list())
+        if missing := sorted(set(inputs["structural_temperatures"].get_list()) - temperatures):
+            return f"structural_temperatures: {missing} are none of `temperatures`, {sorted(temperatures)}"
+    return None

@@ -1,0 +1,144 @@
+"""What the rows and times of a dump mean, or leave open."""
+
+import numpy as np
+import pytest
+
+from aiida_lpsgb.analysis.trajectory import STEP_A, Trajectory
+from tests.analysis.conftest import TRICLINIC, walk
+
+FLIP = np.array([[1.0, 0, 0], [-1, 1, 0], [0, 0, 1]])
+
+
+def dump(path, positions, columns, *, steps=None, cells=None, times=None, units=None, ids=None, append=False):
+    """Write what LAMMPS would, a cell for each frame."""
+    cells = [TRICLINIC] * len(positions) if cells is None else cells
+    with open(path, "a" if append else "w") as handle:
+        for k, (frame, cell) in enumerate(zip(positions, cells, strict=True)):
+            (lx, _, _), (xy, ly, _), (xz, yz, lz) = cell.tolist()
+            handle.write(f"ITEM: UNITS\n{units}\n" if units and k == 0 else "")
+            handle.write("" if times is None else f"ITEM: TIME\n{times[k]:.16g}\n")
+            handle.write(f"ITEM: TIMESTEP\n{50 * k if steps is None else steps[k]}\n")
+            handle.write(f"ITEM: NUMBER OF ATOMS\n{len(frame)}\nITEM: BOX BOUNDS xy xz yz pp pp pp\n")
+            handle.write(f"{min(0, xy, xz, xy + xz)!r} {lx + max(0, xy, xz, xy + xz)!r} {xy!r}\n")
+            handle.write(f"{min(0, yz)!r} {ly + max(0, yz)!r} {xz!r}\n0 {lz!r} {yz!r}\nITEM: ATOMS {columns}\n")
+            scaled = frame @ np.linalg.inv(cell)
+            for i, (x, s) in enumerate(zip(frame, scaled, strict=True)):
+                inside = s % 1.0
+                row = {"id": (ids[k][i] if ids else i + 1), "type": 1 + i % 2}
+                row |= dict(zip(("xu", "yu", "zu"), x, strict=True)) | dict(zip(("xsu", "ysu", "zsu"), s, strict=True))
+                row |= dict(zip(("xs", "ys", "zs"), inside, strict=True))
+                row |= dict(zip(("x", "y", "z"), inside @ cell, strict=True))
+                row |= dict(zip(("ix", "iy", "iz"), np.floor(s).astype(int), strict=True))
+                handle.write(" ".join(f"{row[name]:.10g}" for name in columns.split()) + "\n")
+    return path
+
+
+def read(path, **keywords):
+    return Trajectory.from_lammps_dump(path, ["Li", "S"], **{"timestep_fs": 2.0} | keywords)
+
+
+@pytest.mark.parametrize(
+    "columns", ["xu yu zu", "xsu ysu zsu", "xs ys zs ix iy iz", "x y z ix iy iz", "xs ys zs", "x y z"]
+)
+def test_a_box_that_flips_moves_nobody(tmp_path, columns):
+    _, positions = walk(60, step=0.1)
+    cells = [FLIP @ TRICLINIC if 20 <= k < 40 else TRICLINIC for k in range(60)]
+    found = read(dump(tmp_path / "d", positions, f"id type {columns}", cells=cells))
+    moved = found.positions() - found.positions()[0]
+    np.testing.assert_allclose(moved, positions - positions[0], atol=2 * STEP_A)
+    np.testing.assert_allclose(found.cells, np.broadcast_to(TRICLINIC, (60, 3, 3)), atol=1e-9)
+
+
+@pytest.mark.parametrize("every", [1, 3, 7])
+def test_every_counts_frames_of_the_joined_run(tmp_path, every):
+    _, positions = walk(50)
+    steps = 50 * np.arange(50)
+    dumps = [
+        dump(tmp_path / "a", positions[:20], "id type xu yu zu", steps=steps[:20]),
+        dump(tmp_path / "b", positions[19:], "id type xu yu zu", steps=steps[19:]),
+    ]
+    found = read(dumps, every=every)
+    np.testing.assert_array_equal(found.steps, steps[::every])
+    np.testing.assert_allclose(found.positions(), positions[::every], atol=2 * STEP_A)
+
+
+def test_runs_in_one_file(tmp_path):
+    _, positions = walk(50)
+    dump(tmp_path / "d", positions[:20], "id type xu yu zu")
+    dump(tmp_path / "d", positions[20:], "id type xu yu zu", append=True)
+    with pytest.raises(ValueError, match=r"steps begin again at 0 in d, run 1, after 950 in d, .*give restart_gap_ps"):
+        read(tmp_path / "d")
+    found = read(tmp_path / "d", restart_gap_ps=0.1)
+    np.testing.assert_allclose(found.positions(), positions, atol=2 * STEP_A)
+    assert found.interval_ps == pytest.approx(0.1)
+
+
+def test_a_repeated_frame_within_a_file_is_dropped(tmp_path):
+    _, positions = walk(30)
+    doubled = np.concatenate([positions[:10], positions[9:]])
+    steps = 50 * np.concatenate([np.arange(10), np.arange(9, 30)])
+    found = read(dump(tmp_path / "d", doubled, "id type xu yu zu", steps=steps))
+    np.testing.assert_array_equal(found.steps, 50 * np.arange(30))
+
+
+def test_rows_without_ids(tmp_path):
+    _, positions = walk(20)
+    path = dump(tmp_path / "d", positions, "type xu yu zu")
+    with pytest.raises(ValueError, match=r"no column id.*sorted_rows=True"):
+        read(path)
+    np.testing.assert_allclose(read(path, sorted_rows=True).positions(), positions, atol=STEP_A)
+    assert read(dump(tmp_path / "one", positions[:1], "type xu yu zu")).n_frames == 1
+
+
+def test_a_group_that_changes_is_refused(tmp_path):
+    _, positions = walk(5)
+    ids = [[1, 2, 3, 4, 5, 6, 7]] * 3 + [[1, 2, 3, 4, 5, 6, 9]] * 2
+    path = dump(tmp_path / "d", positions, "id type xu yu zu", ids=ids)
+    with pytest.raises(ValueError, match="atoms at step 150 are not those of the first frame"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("times", "units", "keywords", "interval"),
+    [
+        (np.arange(20) * 0.1, None, {}, 0.1),  # 2 fs a step if these are ps, absurd if fs
+        (np.arange(20) * 100.0, None, {}, 0.1),
+        (np.arange(20) * 100.0, "real", {}, 0.1),
+        (np.arange(20) * 0.1, "metal", {"timestep_fs": 2.0}, 0.1),
+        (5.0 + np.arange(20) * 0.1, None, {"timestep_fs": 2.0}, 0.1),
+        (np.arange(20) * 100.0, None, {"timestep_fs": 2.0}, 0.1),
+        (np.arange(20) * 4.0, None, {"units": "real"}, 0.004),
+        (None, None, {"timestep_fs": 1.0}, 0.05),
+    ],
+)
+def test_times_are_understood(tmp_path, times, units, keywords, interval):
+    _, positions = walk(20)
+    path = dump(tmp_path / "d", positions, "id type xu yu zu", times=times, units=units)
+    assert read(path, **{"timestep_fs": None} | keywords).interval_ps == pytest.approx(interval)
+
+
+@pytest.mark.parametrize(
+    ("times", "units", "keywords", "message"),
+    [
+        (None, None, {}, "tells no times: give timestep_fs"),
+        (np.arange(20) * 4.0, None, {}, r"without their unit \(0.08 a step\): give timestep_fs, or units"),
+        (np.arange(20) * 0.1, "metal", {"timestep_fs": 1.0}, r"timestep_fs = 1 contradicts.* 2 fs \(metal\) a step"),
+        (np.arange(20) * 0.1, None, {"timestep_fs": 1.0}, "timestep_fs = 1 contradicts the times in the dump"),
+        (np.arange(20.0) ** 1.1 * 0.1, "metal", {"timestep_fs": 2.0}, "contradicts the times"),
+        (np.arange(20) * 0.1, "lj", {"timestep_fs": 2.0}, "LAMMPS units 'lj'; lengths in Å are needed"),
+        (np.arange(20) * 0.1, "real", {"units": "metal"}, "units 'real', not 'metal'"),
+        (None, None, {"timestep_fs": -1.0}, "timestep_fs must be positive"),
+    ],
+)
+def test_times_that_are_open_or_contradict_are_refused(tmp_path, times, units, keywords, message):
+    _, positions = walk(20)
+    path = dump(tmp_path / "d", positions, "id type xu yu zu", times=times, units=units)
+    with pytest.raises(ValueError, match=message):
+        read(path, **{"timestep_fs": None} | keywords)
+
+
+def test_moves_that_may_have_gone_the_other_way_are_told(tmp_path):
+    _, positions = walk(20, step=2.0)
+    path = dump(tmp_path / "d", positions, "id type xs ys zs")
+    with pytest.warns(UserWarning, match="may have gone the other way: write unwrapped positions"):
+        read(path)

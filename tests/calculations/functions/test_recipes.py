@@ -1,0 +1,77 @@
+"""What recipes say, and which of them make no sense."""
+
+import pytest
+from aiida import orm
+
+from aiida_lpsgb.calculations.functions.recipes import name_regions, observe_region, read_recipe, recipe_error
+
+TILT = {
+    "kind": "boundary",
+    "axis": [0, 0, 1],
+    "plane": [1, 2, 0],
+    "learn": {"width": 10},
+    "run": {"width": 20, "n_atoms": 750},
+}
+GLASS = {"kind": "glass", "amorphous": {"centre": "P", "unit": "PS4"}, "run": {"n_atoms": 100}}
+INTERFACE = {"kind": "interface", "glass": "glass", "plane": [0, 0, 1]}
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+def test_the_small_and_the_large_cell_share_what_the_recipe_says():
+    parts = read_recipe(orm.Dict(TILT))
+    assert set(parts) == {"learn", "run"}
+    assert parts["learn"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0], "width": 10}
+    assert parts["run"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0], "width": 20, "n_atoms": 750}
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+def test_a_recipe_without_learn_has_no_small_cell():
+    assert "learn" not in read_recipe(orm.Dict(TILT | {"learn": None}))
+    assert set(read_recipe(orm.Dict(GLASS))) == {"run", "amorphous"}
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+def test_slabs_of_both_boundaries_are_one_region():
+    slab = {"thickness_A": 10.0, "centre_A": 1.0}
+    results = orm.Dict({"regions": [slab | {"centre_fraction": 0.0}, slab | {"centre_fraction": 0.5}]})
+    regions = name_regions(results, orm.Str("boundary")).get_dict()
+    assert regions == {"boundary": {"axis": 2, "centres": [0.0, 0.5], "thickness_A": 10.0}}
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+def test_structure_is_looked_at_in_the_region_and_diffusion_by_it():
+    observables = {
+        "diffusivity": {"species": "Na", "charge": 1},
+        "rdf": {"cutoff_A": 5.0},
+        "topology": {"alpha": {"species": "Na", "filtration": "alpha"}, "rips": None},
+        "density": None,
+    }
+    found = observe_region(orm.Dict(observables), orm.Str("interface")).get_dict()
+    assert found["regions"] == {"species": "Na", "charge": 1}
+    assert found["rdf"] == {"cutoff_A": 5.0, "region": "interface"}
+    assert found["topology"]["alpha"]["region"] == "interface"
+    assert found["topology"]["rips"] is None
+    assert found["density"] is None
+    assert "region" not in found["diffusivity"]
+
+
+@pytest.mark.parametrize(
+    ("systems", "name", "message"),
+    [
+        ({"x": {"kind": "crystall"}}, "x", "systems.x: `kind` is 'crystall'"),
+        ({"x": {}}, "x", "systems.x: `kind` is None"),
+        ({"x": {"kind": "boundary", "axis": [0, 0, 1]}}, "x", "systems.x: plane must be given for a boundary"),
+        ({"x": {"kind": "glass"}}, "x", "systems.x: amorphous must be given for a glass"),
+        ({"x": INTERFACE}, "x", "systems.x: `glass` is 'glass', which is no system of kind glass"),
+        ({"x": INTERFACE, "glass": {"kind": "crystal"}}, "x", "systems.x: `glass` is 'glass'"),
+        ({"x": INTERFACE | {"learn": {"n_atoms": 3}}, "glass": GLASS}, "x", "has no `learn`"),
+        ({"x": {"kind": "structure"}}, "x", "give its structure as `structures.x`"),
+    ],
+)
+def test_recipes_that_make_no_sense(systems, name, message):
+    assert message in recipe_error(name, systems, ())
+
+
+def test_recipes_that_do():
+    systems = {"tilt": TILT, "glass": GLASS, "both": INTERFACE, "mine": {"kind": "structure"}}
+    assert [recipe_error(name, systems, {"mine"}) for name in systems] == [None] * 4

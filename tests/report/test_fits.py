@@ -1,0 +1,73 @@
+"""Fits, runs of one temperature, and whether they contradict each other."""
+
+import numpy as np
+import pytest
+
+from aiida_lpsgb.report.fits import Measured, contradictions, fit_of, measured, pooled_error
+from tests.report.conftest import D0_CM2_S, ENERGIES_EV, K_B, fit_results, scalars
+
+pytestmark = pytest.mark.usefixtures("aiida_profile")
+
+
+def truth(temperature):
+    return D0_CM2_S["crystal"] * np.exp(-ENERGIES_EV["crystal"] / (K_B * temperature))
+
+
+@pytest.fixture
+def fit():
+    return fit_of(fit_results("crystal", (500.0, 600.0, 700.0)))
+
+
+def test_a_fit_says_what_its_node_does(fit):
+    assert fit.energy_eV[0] == pytest.approx(ENERGIES_EV["crystal"])
+    assert fit.d0_cm2_s == pytest.approx(D0_CM2_S["crystal"])
+    assert fit.target_K == 300.0
+    assert fit.predict(300.0)[0] == pytest.approx(truth(300.0))
+    value, (low, high) = fit.diffusivity_cm2_s
+    assert low < value < high
+    assert fit.predict(300.0) == pytest.approx((value, low, high))
+    assert fit.fitted_K == (500.0, 700.0)
+
+
+def test_runs_of_one_temperature_are_averaged():
+    one = measured([scalars(1e-6, 500.0)])
+    assert (one.value, one.error, one.limit, one.n_runs) == (1e-6, pytest.approx(1e-7), None, 1)
+    close = measured([scalars(1e-6, 500.0), scalars(1.02e-6, 500.0)])
+    assert close.value == pytest.approx(1.01e-6)
+    assert close.error == pytest.approx(np.hypot(1e-7, 1.02e-7) / 2)
+    apart = measured([scalars(1e-6, 500.0), scalars(3e-6, 500.0)])
+    assert apart.error == pytest.approx(1e-6)
+
+
+def test_one_run_that_is_not_diffusive_makes_a_limit():
+    here = measured([scalars(1e-6, 500.0), scalars(3e-6, 500.0, diffusive=False)])
+    assert (here.value, here.error) == (None, None)
+    assert here.limit == pytest.approx(1.17 * 3e-6)
+
+
+def test_conductivities_of_ions_without_a_charge_are_not_known():
+    assert measured([scalars(1e-6, 500.0, conductivity_s_cm=None)], "conductivity") is None
+    assert measured([], "diffusivity") is None
+
+
+@pytest.mark.parametrize(("errors", "expected"), [((None, 1.0), 1.0), ((3.0, 4.0), 2.5)])
+def test_pooled_error(errors, expected):
+    assert pooled_error([0.0, 2.0], errors) == pytest.approx(expected)
+
+
+def test_a_limit_below_the_interval_contradicts(fit):
+    low = fit.predict(300.0)[1]
+    assert contradictions(fit, {300.0: Measured(None, None, 1.01 * low, 1)}) == []
+    ((temperature, here, interval),) = contradictions(fit, {300.0: Measured(None, None, 0.99 * low, 1)})
+    assert (temperature, here.limit, interval[0]) == (300.0, 0.99 * low, low)
+
+
+def test_a_point_that_was_not_fitted_contradicts_where_intervals_do_not_meet(fit):
+    _, low, high = fit.predict(300.0)
+    assert contradictions(fit, {300.0: Measured(high * 1.1, high * 0.1, None, 1)}) == []
+    assert len(contradictions(fit, {300.0: Measured(high * 2, high * 0.1, None, 1)})) == 1
+    assert len(contradictions(fit, {300.0: Measured(low / 2, low * 0.01, None, 1)})) == 1
+
+
+def test_points_of_the_fit_are_its_own_affair(fit):
+    assert contradictions(fit, {500.0: Measured(100 * truth(500.0), truth(500.0), None, 1), 300.0: None}) == []

@@ -1,0 +1,252 @@
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Lattice, Structure
+
+from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.structures.validation import StructureWarning
+
+CELL = """data_test
+_cell_length_a 4.1(1)
+_cell_length_b 4.1
+_cell_length_c 4.1
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+"""
+P1 = "loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n"
+FORMULA = "_chemical_formula_sum 'Li F'\n_cell_formula_units_Z 4\n"
+COLUMNS = ("label", "type_symbol", "fract_x", "fract_y", "fract_z", "occupancy")
+CATIONS = ["0 0 0", "0.5 0.5 0", "0.5 0 0.5", "0 0.5 0.5"]
+ANIONS = ["0.5 0 0", "0 0.5 0", "0 0 0.5", "0.5 0.5 0.5"]
+
+
+def cif(rows, head="", columns=COLUMNS, symmetry=P1):
+    return CELL + head + symmetry + "loop_\n" + "".join(f"_atom_site_{c}\n" for c in columns) + "\n".join(rows) + "\n"
+
+
+def salt(cation="Li{i} Li {r} 1", anion="F{i} F {r} 1"):
+    rows = [cation.format(i=i, r=r) for i, r in enumerate(CATIONS, 1)]
+    return rows + [anion.format(i=i, r=r) for i, r in enumerate(ANIONS, 1)]
+
+
+def counts(structure):
+    return {element.symbol: pytest.approx(n, abs=1e-6) for element, n in structure.composition.items()}
+
+
+@pytest.mark.parametrize("missing", [".", "?", "'.'", '"?"'])
+def test_unknown_occupancies_are_one(missing):
+    rows = salt()
+    rows[0] = rows[0][:-1] + missing
+    rows[5] = rows[5][:-1] + missing
+    assert counts(read_cif(cif(rows, "_chemical_formula_sum 'Li F'\n_cell_formula_units_Z 4\n"))) == {"Li": 4, "F": 4}
+
+
+def test_a_value_that_is_left_out_is_named_by_its_line():
+    rows = salt()
+    rows[2] = rows[2][:-2]
+    with pytest.raises(ValueError, match=r"rows of 6 values, but line 20 has 5"):
+        read_cif(cif(rows))
+
+
+def test_a_file_without_occupancies_is_full():
+    rows = [row[:-2] for row in salt()]
+    assert counts(read_cif(cif(rows, columns=COLUMNS[:-1]))) == {"Li": 4, "F": 4}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [*salt("Li{i} Li {r} 0.55"), *(f"Na{i} Na {r} 0.50" for i, r in enumerate(CATIONS))],
+            r"site at \(0, 0, 0\) add up to 1\.05 \(Li 0\.55, Na 0\.50; Li1 in line 18, Na0 in line 26\)",
+        ),
+        ([*salt(), "Li9 Li 0 0 0 1"], r"at \(0, 0, 0\) add up to 2\.00 .*Li1 in line 18, Li9 in line 26"),
+        ([*salt(), "Na Na 0.5 0.001 0.5 0.3"], r"at \(0\.5, 0, 0\.5\) add up to 1\.30"),
+        (salt("Li{i} Li {r} 1.1"), r"Li1 in line 18\); up to 1\.02 is taken for rounding"),
+        (salt("Li{i} Li {r} -0.2"), r"the occupancy of site Li1 \(line 18\) is negative"),
+        (salt("Li{i} Li {r} half"), r"the occupancy of site Li1 \(line 18\) is 'half', not a number"),
+        (salt("Li{i} Li 0 ? 0 1"), r"site Li1 \(line 18\) has no position \(0 \? 0\)"),
+        (salt("Li{i} Li 0 0 zero 1"), r"a coordinate of site Li1 \(line 18\) is 'zero'"),
+        (salt("M{i} M {r} 1"), r"site M1 \(line 18\): 'M' names no element"),
+        (salt("M{i} 'Li/Na' {r} 1"), r"'Li/Na' names several elements without their shares"),
+        (salt("M{i} '0.5Li + 0.3Na' {r} 0.6"), r"shares of '0.5Li \+ 0.3Na' add up to 0\.8, and its occupancy is 0\.6"),
+        (salt("Wat{i} OH2 {r} 1"), r"'OH2' stands for a group of atoms"),
+    ],
+)
+def test_rows_that_cannot_be_right_are_named(rows, message):
+    with pytest.raises(ValueError, match=message):
+        read_cif(cif(rows))
+
+
+def test_rounding_of_shared_sites_is_scaled_back():
+    rows = [*salt("Li{i} Li {r} 0.51"), *(f"Na{i} Na {r} 0.505" for i, r in enumerate(CATIONS))]
+    structure = read_cif(cif(rows))
+    assert structure.composition["Li"] == pytest.approx(4 * 0.51 / 1.015)
+    assert structure.composition.num_atoms == pytest.approx(8)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("M{i} '0.5Li + 0.5Na' {r} 1", {"Li": 2, "Na": 2, "F": 4}),
+        ("M{i} '0.5Li+0.5Na' {r} 1", {"Li": 2, "Na": 2, "F": 4}),
+        ("'Li,Na' '0.75(2)Li + 0.25(2)Na' {r} 1", {"Li": 3, "Na": 1, "F": 4}),
+        ("M{i} '0.25Fe<sup>3+</sup> + 0.25Al<sup>3+</sup>' {r} 1", {"Fe": 1, "Al": 1, "F": 4}),
+        ("M{i} '0.25Fe3+ + 0.25Al' {r} 0.5", {"Fe": 1, "Al": 1, "F": 4}),
+        ("M{i} '0.5Li + 0.5Na' {r} 0.5", {"Li": 1, "Na": 1, "F": 4}),
+        ("M{i} '0.75Li' {r} 1", {"Li": 3, "F": 4}),
+        ("M{i} '.5Li + .25Na + .25K' {r} .", {"Li": 2, "Na": 1, "K": 1, "F": 4}),
+        ("D{i} D {r} 1", {"H": 4, "F": 4}),
+        ("D{i} D1+ {r} 0.5", {"H": 2, "F": 4}),
+        ("LI{i} LI {r} 1", {"Li": 4, "F": 4}),
+        ("Li{i}A Li1+ {r} 1", {"Li": 4, "F": 4}),
+        ("Li{i} . {r} 1", {"Li": 4, "F": 4}),
+        ("Li{i} Li {r} 1.00(2)", {"Li": 4, "F": 4}),
+        ("Va{i} Va {r} 1", {"F": 4}),
+        ("Li{i} Li {r} 0", {"F": 4}),
+    ],
+)
+def test_symbols_as_they_are_found(row, expected):
+    assert counts(read_cif(cif(salt(row)))) == expected
+
+
+def test_deuterium_and_hydrogen_share_a_site():
+    rows = salt("Li{i} Li {r} 1", "D{i} D {r} 0.5") + [f"H{i} H {r} 0.5" for i, r in enumerate(ANIONS)]
+    structure = read_cif(cif(rows, "_chemical_formula_sum 'Li D0.5 H0.5'\n_cell_formula_units_Z 4\n"))
+    assert counts(structure) == {"Li": 4, "H": 4}
+    assert structure.is_ordered
+
+
+@pytest.mark.parametrize("head", [FORMULA, FORMULA.splitlines()[0] + "\n"])
+def test_atoms_are_compared_with_the_formula(head):
+    assert counts(read_cif(cif(salt(), head))) == {"Li": 4, "F": 4}
+    with pytest.raises(ValueError, match=r"(Li 3|F 4) instead of (4|3)"):
+        read_cif(cif(salt()[1:], head))
+    assert counts(read_cif(cif(salt()[1:], head), check_formula=False)) == {"Li": 3, "F": 4}
+
+
+def test_a_vacancy_pair_keeps_the_ratio_but_not_the_atoms():
+    rows = salt()
+    with pytest.raises(ValueError, match=r"F 3 instead of 4, Li 3 instead of 4"):
+        read_cif(cif([*rows[1:4], *rows[5:]], "_chemical_formula_sum 'Li F'\n_cell_formula_units_Z 4\n"))
+
+
+def test_a_formula_of_the_whole_cell_and_small_differences():
+    whole = "_chemical_formula_sum 'Li4 F4'\n_cell_formula_units_Z 4\n"  # as pymatgen writes it
+    assert counts(read_cif(cif(salt(), whole))) == {"Li": 4, "F": 4}
+    with pytest.warns(StructureWarning, match=r"Li 3\.6 instead of 4"):
+        read_cif(cif(salt("Li{i} Li {r} 0.9"), whole))
+    with pytest.raises(ValueError, match="H 0 instead of 4"):
+        read_cif(cif(salt(), "_chemical_formula_sum 'Li F H'\n_cell_formula_units_Z 4\n"))
+
+
+def test_ambiguous_labels_follow_the_formula():
+    rows = [row[:-2].replace(" C ", " ") for row in salt("CO{i} C {r} 1")]
+    columns = ("label", *COLUMNS[2:5])
+    rows = [row.replace(" F ", " ") for row in rows]
+    assert counts(read_cif(cif(rows, "_chemical_formula_sum 'C F'\n", columns))) == {"C": 4, "F": 4}
+    assert counts(read_cif(cif(rows, "_chemical_formula_sum 'Co F'\n", columns))) == {"Co": 4, "F": 4}
+
+
+def test_special_positions_in_three_decimals_are_one_site():
+    """0.333 is a third: its images under the threefold axis are one atom, not three."""
+    text = cif(["N1 N 0 0 0 1", "Li1 Li 0.333 0.667 0 1", "Li2 Li 0 0 0.5 1"], symmetry="_space_group_IT_number 191\n")
+    text = text.replace("_cell_length_a 4.1(1)", "_cell_length_a 3.65").replace(
+        "_cell_length_b 4.1", "_cell_length_b 3.65"
+    )
+    text = text.replace("_cell_angle_gamma 90", "_cell_angle_gamma 120")
+    structure = read_cif(text)
+    assert counts(structure) == {"Li": 3, "N": 1}
+    assert structure.get_space_group_info()[1] == 191
+
+
+@pytest.mark.parametrize(
+    "symmetry",
+    [
+        "_symmetry_space_group_name_H-M 'F m -3 m'\n",
+        "_space_group_name_H-M_alt 'F m -3 m'\n",
+        "_SYMMETRY_INT_TABLES_NUMBER 225\n",
+        "_space_group.IT_number 225\n",
+    ],
+)
+def test_symmetry_by_name_or_number(symmetry):
+    structure = read_cif(cif(["Li1 Li 0 0 0 1", "F1 F 0.5 0.5 0.5 1"], symmetry=symmetry))
+    expected = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.1), ["Li", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert counts(structure) == {"Li": 4, "F": 4}
+    assert np.allclose(np.sort(structure.distance_matrix.ravel()), np.sort(expected.distance_matrix.ravel()))
+
+
+def test_symmetry_that_is_named_but_not_found_is_refused():
+    with pytest.raises(ValueError, match="space group 'Q 17' but lists no symmetry operations"):
+        read_cif(cif(salt(), symmetry="_symmetry_space_group_name_H-M 'Q 17'\n"))
+
+
+def test_text_fields_comments_and_other_loops():
+    head = """# a comment with loop_ and 'quotes
+_publ_section_title
+;
+data_not a block
+loop_ _atom_site_label
+;
+_chemical_name_common 'it''s a salt' # more
+loop_
+_atom_type_symbol
+_atom_type_oxidation_number
+Li1+ 1
+F1- -1
+"""
+    assert counts(read_cif(cif(salt(), head))) == {"Li": 4, "F": 4}
+
+
+def test_dummy_rows_and_attached_hydrogens():
+    rows = [f"{row} d" for row in salt()] + ["Cg Cg 0.1 0.1 0.1 1 dum"]
+    assert counts(read_cif(cif(rows, columns=(*COLUMNS, "calc_flag")))) == {"Li": 4, "F": 4}
+    rows = [f"{row} 1" for row in salt()]
+    with pytest.raises(ValueError, match=r"site Li1 \(line 19\) has 1 hydrogen attached"):
+        read_cif(cif(rows, columns=(*COLUMNS, "attached_hydrogens")))
+
+
+def test_no_structure_and_no_cell():
+    with pytest.raises(ValueError, match=r"found 0 \(no atom sites with fractional coordinates\)"):
+        read_cif("data_x\n_cell_length_a 3\n")
+    with pytest.raises(ValueError, match="no _cell_length_a"):
+        read_cif(cif(salt()).replace("_cell_length_a 4.1(1)\n", ""))
+
+
+def test_what_pymatgen_and_ase_write_is_read_back(lps, tmp_path):
+    from ase.io import write
+    from pymatgen.io.ase import AseAtomsAdaptor
+    from pymatgen.io.cif import CifWriter
+
+    write(tmp_path / "ase.cif", lps)
+    CifWriter(AseAtomsAdaptor.get_structure(lps), symprec=0.01).write_file(tmp_path / "pymatgen.cif")
+    for name in ("ase.cif", "pymatgen.cif"):
+        structure = read_cif(tmp_path / name)
+        assert structure.composition.formula == "Li12 P4 S16"
+        own = np.sort(lps.get_all_distances(mic=True).ravel())
+        assert np.allclose(np.sort(structure.distance_matrix.ravel()), own, atol=1e-3)
+
+
+def test_line_ends_and_marks_of_other_systems(tmp_path):
+    for text in (cif(salt()).replace("\n", "\r\n"), "\ufeff" + cif(salt()), "\n\n" + cif(salt())):
+        (tmp_path / "x.cif").write_bytes(text.encode("utf-8"))
+        assert counts(read_cif(tmp_path / "x.cif")) == {"Li": 4, "F": 4}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from(["", "x", "'", ";", "\n", "_", "loop_", "?", "-9"]))
+def test_damaged_files_are_refused_or_read(where, length, instead):
+    """Whatever is cut out or put in, the answer is a structure or a ValueError."""
+    whole = cif([*salt("M{i} '0.5Li + 0.5Na' {r} 1"), "D1 D2+ 0.25 0.25 0.25 0.2(1)"], FORMULA)
+    start = where % len(whole)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            structure = read_cif(whole[:start] + instead + whole[start + length :], oxidation_states=True)
+        except ValueError:
+            return
+    assert len(structure) > 0
