@@ -17,7 +17,8 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.plugins import DataFactory, WorkflowFactory
 
-from aiida_lpsgb.structures.ordering import order, read_cif
+from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.structures.ordering import order
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aiida_profile_clean")]
 
