@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from aiida_lpsgb.report.fits import Fit, fit_of
+from aiida_lpsgb.report.fits import Fit
 from aiida_lpsgb.report.processes import Process, ProcessTree, chunks, inputs_of, names_of, outputs_of
 
 if TYPE_CHECKING:
@@ -331,9 +331,9 @@ def _systems(tree: ProcessTree, node: ProcessNode, hours: Mapping[int, float]) -
                 runs=runs.get(name, ()),
                 n_planned=len(planned),
                 left_out=tuple(label for label in planned if sweep.ended and label not in begun) if sweep else (),
-                fit=fit_of(fits["arrhenius"].get_dict()) if "arrhenius" in fits else None,
+                fit=Fit(fits["arrhenius"].get_dict()) if "arrhenius" in fits else None,
                 regional_fits={
-                    label: fit_of(fit.get_dict()) for label, fit in sorted(_below("regional_arrhenius__", fits).items())
+                    label: Fit(fit.get_dict()) for label, fit in sorted(_below("regional_arrhenius__", fits).items())
                 },
             )
         )

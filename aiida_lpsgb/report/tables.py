@@ -11,7 +11,7 @@ from aiida_lpsgb.analysis.observables import Row
 from aiida_lpsgb.analysis.region_diffusion import ELSEWHERE, ESTIMATORS
 from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.report.characterisation import headline_rows, published_number
-from aiida_lpsgb.report.fits import Fit, Measured, contradictions, measured, pooled_error
+from aiida_lpsgb.report.fits import PARTS, Fit, Measured, contradictions, measured, pooled_error
 from aiida_lpsgb.report.published import published_of
 from aiida_lpsgb.report.results import Results, Run, System
 from aiida_lpsgb.report.text import Column, Number, Table, decimal
@@ -20,6 +20,8 @@ MEV_PER_EV = 1000.0
 DEFAULT_TARGET_K = 300.0
 WIDTH = 120
 """Of lines of text."""
+NOT_PRINTED = ("sentence", *(f"activation_energy_{part}_ev" for part in PARTS))
+"""Columns of the table of fits that are for the page and for files."""
 SYSTEMS_A_BLOCK = 4
 """So many systems stand side by side in print."""
 MEANING = (
@@ -92,16 +94,15 @@ def runs_text(system: System) -> str:
 def _fit_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
     numbers: dict[Column, Entry] = {}
     name = f"conductivity_{target:g}k_s_cm"
-    if system.fit:
+    if system.fit and system.fit.fitted:
         energy = Number(*system.fit.energy_eV)
-        sigma, interval = system.fit.conductivity_s_cm
-        note = "contradicted by a run" if contradicted(system) else ""
         numbers[Column("activation_energy_ev", "Eₐ (eV)")] = Entry(
             energy, reference(references, "activation_energy_ev"), headline=True
         )
-        numbers[Column(name, f"σ({target:g} K), extrapolated (S/cm)")] = Entry(
-            Number(sigma, interval=interval, note=note), reference(references, name), headline=True
-        )
+    if system.fit:
+        number = at_target(system.fit, "conductivity", "contradicted by a run" if contradicted(system) else "")
+        title = f"σ({target:g} K), fit (S/cm)"
+        numbers[Column(name, title)] = Entry(number, reference(references, name), headline=True)
     direct = measured([run.motion for run in system.at(target)], "conductivity")
     if direct:
         beside = "" if system.fit else reference(references, name)
@@ -109,6 +110,16 @@ def _fit_numbers(system: System, target: float, references: Mapping[str, Any]) -
             Number(direct.value, direct.error, limit=direct.limit), beside, headline=True
         )
     return numbers
+
+
+def at_target(fit: Fit, quantity: str, note: str = "") -> Number:
+    """What a fit says of D or σ at its target: a value with its interval, else an upper limit."""
+    value, interval, limit = fit.at_target(quantity)
+    if value is None:
+        return Number(limit=limit, note=note)
+    nearest = fit.nearest_K
+    far = f"extrapolated from {nearest:g} K" if nearest and nearest != fit.target_K else ""
+    return Number(value, interval=interval, note="; ".join(text for text in (far, note) if text))
 
 
 def _recipe_numbers(system: System, references: Mapping[str, Any]) -> dict[Column, Entry]:
@@ -258,11 +269,13 @@ def side_by_side(results: Results, published: Mapping[str, Any] | None = None) -
 
 
 def warnings(results: Results) -> list[str]:
-    """What must not be overlooked: runs that contradict a fit, what the fits say of themselves, and what failed."""
+    """What must not be overlooked: runs that contradict a fit, potentials that disagree, and what failed."""
     found = []
     for system in results.systems:
         found += [f"{system.name}: {sentence}" for sentence in contradiction_sentences(system)]
-        found += [f"{system.name}: {sentence}" for sentence in (system.fit.remarks if system.fit else [])]
+        if system.fit and system.fit.disagreeing:
+            named = ", ".join(system.fit.disagreeing)
+            found.append(f"{system.name}: {named} disagrees grossly with the other potentials")
     if results.learning and results.learning.iterations and not results.learning.converged:
         found.append("active learning has not converged: the potential still extrapolates")
     return found + list(results.failures)
@@ -407,33 +420,40 @@ def fits_table(results: Results) -> Table | None:
         "system": "system",
         "where": "where",
         "activation_energy_ev": "Eₐ (eV)",
+        **{f"activation_energy_{part}_ev": f"±, {part} (eV)" for part in PARTS},
         "d0_cm2_s": "D₀ (cm²/s)",
         f"diffusivity_{target:g}k_cm2_s": f"D({target:g} K) (cm²/s)",
         f"conductivity_{target:g}k_s_cm": f"σ({target:g} K) (S/cm)",
+        f"collective_conductivity_{target:g}k_s_cm": f"σ({target:g} K), collective (S/cm)",
         "transition_K": "bends at (K)",
-        "fitted_K": "diffusive (K)",
-        "n_points": "points",
+        "diffusive_K": "diffusive at (K)",
         "n_limits": "limits",
+        "sentence": "to know",
     }
     return Table(
         "fits",
         "Arrhenius fits",
         tuple(Column(*entry) for entry in titles.items()),
         tuple((system, where, *_fit_cells(fit)) for system, where, fit in named),
+        "The parts of ± are of the runs themselves (statistics), of their scatter about the line (replicas), of the "
+        "potentials among each other (committee), and of what may happen below the coldest run (extrapolation).",
     )
 
 
 def _fit_cells(fit: Fit) -> tuple[Any, ...]:
-    (d, d_interval), (sigma, sigma_interval) = fit.diffusivity_cm2_s, fit.conductivity_s_cm
+    collective, interval, _ = fit.at_target("collective_conductivity")
+    bends = sorted({f"{transition:.0f}" for transition in fit.transitions_K})
     return (
         Number(*fit.energy_eV),
-        Number(fit.d0_cm2_s),
-        Number(d, interval=d_interval),
-        Number(sigma, interval=sigma_interval),
-        fit.transition_K,
-        "{:g} to {:g}".format(*fit.fitted_K),
-        len(fit.limits) - sum(fit.limits),
-        sum(fit.limits),
+        *(Number(value) for value in fit.parts("activation_energy", "_eV").values()),
+        Number(fit.results["d0_cm2_s"]),
+        at_target(fit, "diffusivity"),
+        at_target(fit, "conductivity"),
+        Number(collective, interval=interval),
+        ", ".join(bends),
+        ", ".join(f"{temperature:g}" for temperature in fit.diffusive_K),
+        len(fit.diffusive) - sum(fit.diffusive),
+        fit.sentence,
     )
 
 
@@ -655,7 +675,7 @@ def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
         learning_table(results),
         potentials_table(results),
         temperatures_table(results),
-        fits_table(results),
+        _short(fits_table(results)),
         *side_by_side(results, published),
         costs_table(results),
     ]
@@ -663,9 +683,20 @@ def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
     parts += [str(found) for found in printed if found is not None and found.rows]
     if results.runs:
         parts.append(fill(MEANING, WIDTH))
-    parts += ["\n".join(fill(f"! {sentence}", WIDTH, subsequent_indent="  ") for sentence in warnings(results))]
+    told = [(f"{s.name}: {s.fit.sentence}", "  ") for s in results.systems if s.fit and s.fit.sentence]
+    told += [(f"! {sentence}", "  ") for sentence in warnings(results)]
+    parts += ["\n".join(fill(text, WIDTH, subsequent_indent=indent) for text, indent in told)]
     parts += [_notes(results, published)] if published else []
     return "\n\n".join(part for part in parts if part)
+
+
+def _short(table: Table | None) -> Table | None:
+    """A table without the columns that are not printed."""
+    if table is None:
+        return None
+    kept = [index for index, column in enumerate(table.columns) if column.key not in NOT_PRINTED]
+    rows = tuple(tuple(row[index] for index in kept) for row in table.rows)
+    return Table(table.name, table.title, tuple(table.columns[index] for index in kept), rows)
 
 
 def _notes(results: Results, published: Mapping[str, Any]) -> str:
@@ -684,7 +715,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
     def plain(value: Any) -> Any:
         if isinstance(value, Fit):
-            return dict(value.results)
+            return plain(value.results)
         if isinstance(value, Mapping):
             return {str(key): plain(entry) for key, entry in value.items()}
         if isinstance(value, list | tuple):
