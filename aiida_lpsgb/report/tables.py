@@ -100,7 +100,10 @@ def _fit_numbers(system: System, target: float, references: Mapping[str, Any]) -
             energy, reference(references, "activation_energy_ev"), headline=True
         )
     if system.fit:
-        number = at_target(system.fit, "conductivity", "contradicted by a run" if contradicted(system) else "")
+        far = system.fit.nearest_K
+        notes = [f"extrapolated from {far:g} K" if far and far != target else ""]
+        notes.append("contradicted by a run" if contradicted(system) else "")
+        number = at_target(system.fit, "conductivity", "; ".join(note for note in notes if note))
         title = f"σ({target:g} K), fit (S/cm)"
         numbers[Column(name, title)] = Entry(number, reference(references, name), headline=True)
     direct = measured([run.motion for run in system.at(target)], "conductivity")
@@ -115,11 +118,7 @@ def _fit_numbers(system: System, target: float, references: Mapping[str, Any]) -
 def at_target(fit: Fit, quantity: str, note: str = "") -> Number:
     """What a fit says of D or σ at its target: a value with its interval, else an upper limit."""
     value, interval, limit = fit.at_target(quantity)
-    if value is None:
-        return Number(limit=limit, note=note)
-    nearest = fit.nearest_K
-    far = f"extrapolated from {nearest:g} K" if nearest and nearest != fit.target_K else ""
-    return Number(value, interval=interval, note="; ".join(text for text in (far, note) if text))
+    return Number(limit=limit) if value is None else Number(value, interval=interval, note=note)
 
 
 def _recipe_numbers(system: System, references: Mapping[str, Any]) -> dict[Column, Entry]:
@@ -157,7 +156,7 @@ def _coldest(system: System, name: str, target: float) -> Number | None:
     for temperature in system.temperatures_K:
         runs = [_recommended(run) if name == "isotropy" else run.motion for run in system.at(temperature)]
         values = [run.get(name) for run in runs]
-        if None not in values:
+        if None not in values and all(run["diffusive"] for run in runs):
             error = pooled_error(values, [run.get(f"{name}_uncertainty") for run in runs])
             note = "" if temperature == target else f"{temperature:g} K"
             return Number(sum(values) / len(values), error, form=".2f", note=note)
@@ -276,8 +275,6 @@ def warnings(results: Results) -> list[str]:
         if system.fit and system.fit.disagreeing:
             named = ", ".join(system.fit.disagreeing)
             found.append(f"{system.name}: {named} disagrees grossly with the other potentials")
-    if results.learning and results.learning.iterations and not results.learning.converged:
-        found.append("active learning has not converged: the potential still extrapolates")
     return found + list(results.failures)
 
 
@@ -332,8 +329,8 @@ def _run_row(run: Run) -> tuple[Any, ...]:
         run.potential,
         motion_number(motion, "diffusivity"),
         motion_number(motion, "conductivity"),
-        Number(motion.get("isotropy"), motion.get("isotropy_uncertainty"), form=".2f"),
-        Number(motion.get("haven_ratio"), motion.get("haven_ratio_uncertainty"), form=".2f"),
+        _ratio(motion, "isotropy"),
+        _ratio(motion, "haven_ratio"),
         run.production_ps,
         motion.get("verdict"),
         (run.judgement or {}).get("reason"),
@@ -362,7 +359,7 @@ def temperatures_table(results: Results) -> Table | None:
     if not rows:
         return None
     header = [Column("system", "system"), Column("T", "T (K)"), *(Column(n, f"D, {n} (cm²/s)") for n in names)]
-    return Table("temperatures", "Diffusivities", (*header, Column("state", "")), tuple(rows))
+    return Table("temperatures", "Diffusivities", (*header, Column("state", "state")), tuple(rows))
 
 
 def regions_table(results: Results) -> Table | None:
@@ -389,13 +386,20 @@ def regions_table(results: Results) -> Table | None:
             motion_number(found, "diffusivity"),
             _part(found, "lateral"),
             _part(found, "normal"),
-            Number(found.get("isotropy"), found.get("isotropy_uncertainty"), form=".2f"),
+            _ratio(found, "isotropy"),
             found.get("verdict"),
         )
         for run in results.runs
         for found in run.regions.values()
     )
     return Table("regions", "Motion by region", tuple(Column(*t) for t in titles.items()), rows) if rows else None
+
+
+def _ratio(motion: Mapping[str, Any], name: str) -> Number:
+    """Isotropy or Haven ratio of a motion that is diffusive."""
+    if not motion.get("diffusive"):
+        return Number()
+    return Number(motion.get(name), motion.get(f"{name}_uncertainty"), form=".2f")
 
 
 def _part(motion: Mapping[str, Any], name: str) -> Number:
@@ -524,10 +528,8 @@ def learning_table(results: Results) -> Table | None:
                 *_errors_cells(test),
             )
         )
-    converged = (
-        "converged" if learning.converged else "not converged" + (f": {learning.outcome}" if learning.outcome else "")
-    )
-    return Table("learning", f"Active learning ({converged})", tuple(Column(*t) for t in titles.items()), tuple(rows))
+    stands = "converged" if learning.converged else "not converged" if learning.failed else "so far"
+    return Table("learning", f"Active learning ({stands})", tuple(Column(*t) for t in titles.items()), tuple(rows))
 
 
 def training_errors(iteration: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -556,7 +558,7 @@ def potentials_table(results: Results) -> Table | None:
         "n_test": "tested on",
         "energy_mae_mev_atom": "energy MAE (meV/atom)",
         "energy_rmse_mev_atom": "energy RMSE (meV/atom)",
-        "forces_mae_mev_A": "force MAE (meV/Å)",
+        "forces_mae_mev_A": "force error, mean length (meV/Å)",
         "forces_rmse_mev_A": "force RMSE (meV/Å)",
         "stress_rmse_gpa": "stress RMSE (GPa)",
         "node": "node",
@@ -679,7 +681,7 @@ def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
         *side_by_side(results, published),
         costs_table(results),
     ]
-    parts = [results.outcome + (f", {results.material}" if results.material else "")]
+    parts = [results.standing + (f", {results.material}" if results.material else "")]
     parts += [str(found) for found in printed if found is not None and found.rows]
     if results.runs:
         parts.append(fill(MEANING, WIDTH))
