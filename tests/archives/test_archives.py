@@ -19,7 +19,9 @@ def test_there_is_an_archive_of_this_schema():
 @pytest.mark.parametrize("path", ARCHIVES, ids=lambda path: path.stem)
 def test_an_archive_is_imported_queried_and_reported(path, aiida_profile_clean, tmp_path):
     import_archive(path)
-    study = orm.QueryBuilder().append(orm.WorkChainNode, filters={"attributes.process_label": "StudyWorkChain"}).one()[0]
+    study = (
+        orm.QueryBuilder().append(orm.WorkChainNode, filters={"attributes.process_label": "StudyWorkChain"}).one()[0]
+    )
     assert study.is_finished_ok
 
     hot = {"attributes.temperature_K": {">": 600}, "attributes.species": "Li"}

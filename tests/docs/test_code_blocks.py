@@ -27,7 +27,9 @@ from aiida_lpsgb.workflows import protocols
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if "_build" not in path.relative_to(ROOT).parts
+    path
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    if "_build" not in path.relative_to(ROOT).parts
 )
 FACTORIES = {"CalculationFactory": "calculations", "DataFactory": "data", "WorkflowFactory": "workflows"}
 # Programs of others, whose options are theirs.

@@ -1,5 +1,6 @@
 """`lpsgb.md` and `lpsgb.md.base` with the real LAMMPS."""
 
+import contextlib
 import io
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from aiida.engine import run_get_node
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from ase.build import bulk
 
+from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.data.pair_style import PairStyleData
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.ordering import order
@@ -191,6 +193,11 @@ class TestBase:
         assert sorted(outputs["trajectories"]) == ["segment_000", "segment_001", "segment_002"]
         undisturbed = self.undisturbed(values, installed_code)
         same_frames(outputs, undisturbed)
+        with contextlib.ExitStack() as stack:
+            labels = sorted(outputs["trajectories"])
+            parts = [stack.enter_context(outputs["trajectories"][label].open_trajectory()) for label in labels]
+            whole = stack.enter_context(undisturbed["trajectory"].open_trajectory())
+            assert list(Trajectory.concatenate(parts).steps) == list(whole.steps)
         # Each segment holds its own frames alone, and those that the next one ran again.
         firsts = [int(outputs["thermo"][label].get_array("step")[0]) for label in sorted(outputs["thermo"])]
         assert firsts == sorted(set(firsts))
@@ -326,7 +333,7 @@ class TestMinimisation:
 
     def test_goes_on_until_it_is_at_a_minimum(self, argon):
         outputs, node = self.run(
-            argon([{**MINIMISE, "max_steps": 60, "relax_cell": "aniso"}], length_A=4.7, rattle=0.01)
+            argon([{**MINIMISE, "max_steps": 30, "relax_cell": "aniso"}], length_A=4.7, rattle=0.01)
         )
         assert node.is_finished_ok, node.exit_message
         *jobs, _ = node.called

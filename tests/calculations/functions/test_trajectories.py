@@ -56,15 +56,15 @@ def test_a_trajectory_of_aiida_lammps():
 
 
 @pytest.mark.parametrize(
-    ("dump", "parameters", "message"),
+    ("make", "parameters", "message"),
     [
-        (single_file("nothing"), PARAMETERS, "dump: "),
-        (single_file(text()), PARAMETERS | {"step_fs": 2}, "parameters: unknown step_fs"),
-        (orm.Int(1), PARAMETERS, "it is Int; give SinglefileData"),
-        (single_file(text()), {"temperature_K": -5.0, "timestep_fs": 2.0}, "temperature_K"),
+        (lambda: single_file("nothing"), PARAMETERS, "dump: "),
+        (lambda: single_file(text()), PARAMETERS | {"step_fs": 2}, "parameters: unknown step_fs"),
+        (lambda: orm.Int(1), PARAMETERS, "it is Int; give SinglefileData"),
+        (lambda: single_file(text()), {"temperature_K": -5.0, "timestep_fs": 2.0}, "temperature_K"),
     ],
 )
-def test_what_cannot_be_read_is_refused(dump, parameters, message):
-    _, node = read_dump.run_get_node(dump, orm.Dict(parameters))
+def test_what_cannot_be_read_is_refused(make, parameters, message):
+    _, node = read_dump.run_get_node(make(), orm.Dict(parameters))
     assert node.exit_status == 410
     assert message in node.exit_message
