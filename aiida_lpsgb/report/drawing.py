@@ -14,7 +14,8 @@ from aiida_lpsgb.report import figures
 from aiida_lpsgb.report.characterisation import characterisation_figures
 from aiida_lpsgb.report.fits import Fit, measured
 from aiida_lpsgb.report.results import Results, System
-from aiida_lpsgb.report.tables import region_words, target_K
+from aiida_lpsgb.report.tables import region_words
+from aiida_lpsgb.report.text import Number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +42,7 @@ def arrhenius_figure(results: Results) -> Figure | None:
             name = f"{system.name}: {where}" if several else where
             series.append(_series(name, inside, system.regional_fits.get(label), group, is_region=True))
     siemens, of = _siemens(shown)
-    return figures.arrhenius_comparison(series, extrapolate_K=target_K(results), siemens=siemens, siemens_of=of)
+    return figures.arrhenius_comparison(series, siemens=siemens, siemens_of=of)
 
 
 def recommended_regions(system: System) -> list[str]:
@@ -59,7 +60,21 @@ def _series(
         [np.nan if value is None else value for value in (getattr(here, name) for here in points.values())]
         for name in ("value", "error", "limit")
     )
-    return figures.Series(name, list(points), *columns, fit.lines if fit else (), group, is_region)
+    return figures.Series(name, list(points), *columns, **_curves(fit), group=group, is_region=is_region)
+
+
+def _curves(fit: Fit | None) -> dict[str, Any]:
+    """The fit where it was fitted, and from there to its target; nothing without one."""
+    if fit is None or not fit.fitted:
+        return {}
+    coldest, hottest = fit.diffusive_K[0], fit.diffusive_K[-1]
+    found = {
+        "curve": figures.curve(fit.predict, coldest, hottest),
+        "energy": figures.energy_text(str(Number(*fit.energy_eV))),
+    }
+    if fit.target_K < coldest:
+        found["extrapolated"] = figures.curve(fit.predict, fit.target_K, coldest)
+    return found
 
 
 def _siemens(systems: Iterable[System]) -> tuple[float | None, str]:

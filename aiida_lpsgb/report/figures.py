@@ -104,8 +104,11 @@ class Series:
         Points with their standard errors; NaN where there is only a limit.
     limits_cm2_s
         Upper 95 % limits; NaN where there is a value.
-    lines
-        Fits, each with the temperatures it is drawn between.
+    curve, extrapolated
+        The fit between the temperatures that it was fitted to, and on to the target: temperature, D, and its 95 %
+        interval, shape ``(n, 4)``; None if there is none.
+    energy
+        What the legend says of the fit.
     group
         Number of the colour: a cell and its regions share one.
     is_region
@@ -117,7 +120,9 @@ class Series:
     d_cm2_s: Sequence[float]
     sigma_cm2_s: Sequence[float]
     limits_cm2_s: Sequence[float]
-    lines: Sequence[tuple[ArrheniusFit, float, float]] = ()
+    curve: np.ndarray | None = None
+    extrapolated: np.ndarray | None = None
+    energy: str = ""
     group: int = 0
     is_region: bool = False
 
@@ -152,19 +157,31 @@ def arrhenius(
     hidden = np.zeros(len(d), bool) if limits is None else np.asarray(limits, bool)
     tops = np.where(hidden, np.maximum(d, 0) + 1.645 * s, np.nan)
     values = np.where(hidden, np.nan, d)
-    lines = []
+    parts: dict[str, Any] = {}
     if fit is not None:
-        ends = fit.temperatures_K if len(fit.temperatures_K) else temperatures_K
-        lines = [(fit, min(ends), max(ends))]
-    series = Series(label, temperatures_K, values, s, tops, lines)
-    return _arrhenius([series], extrapolate_K, None, 4.4, 3.3)
+        low, high = min(temperatures_K), max(temperatures_K)
+        energy = with_error(fit.activation_energy_eV, fit.activation_energy_error_eV)
+        parts = {"curve": curve(fit.predict, low, high), "energy": energy_text(energy)}
+        if extrapolate_K is not None and extrapolate_K < low:
+            parts["extrapolated"] = curve(fit.predict, extrapolate_K, low)
+    return _arrhenius([Series(label, temperatures_K, values, s, tops, **parts)], None, 4.4, 3.3)
+
+
+def curve(predict: Callable[[float], tuple[float, float, float]], low_K: float, high_K: float) -> np.ndarray:
+    """A fit between two temperatures: temperature, D and the ends of its interval, shape ``(60, 4)``."""
+    temperatures = 1 / np.linspace(1 / high_K, 1 / low_K, 60)
+    return np.array([(t, *predict(t)) for t in temperatures])
+
+
+def energy_text(energy: str) -> str:
+    """What a legend says of an activation energy."""
+    return f"Eₐ = {energy} eV"
 
 
 @styled
 def arrhenius_comparison(
     series: Sequence[Series],
     *,
-    extrapolate_K: float | None = 300.0,
     siemens: float | None = None,
     siemens_of: str = "",
 ) -> Figure:
@@ -174,23 +191,19 @@ def arrhenius_comparison(
     ----------
     series
         What to draw; upper limits are arrows, extrapolated lines are thin.
-    extrapolate_K
-        Draw each fit of low temperatures down to here.
     siemens
         σT (S K/cm) of one cm²/s, which gives an axis on the right.
     siemens_of
         Whose density that holds for, where it does not for all.
     """
     right = None if siemens is None else (siemens, siemens_of)
-    return _arrhenius(series, extrapolate_K, right, 7.2, 4.6)
+    return _arrhenius(series, right, 7.2, 4.6)
 
 
-def _arrhenius(
-    series: Sequence[Series], extrapolate_K: float | None, right: tuple[float, str] | None, width: float, height: float
-) -> Figure:
+def _arrhenius(series: Sequence[Series], right: tuple[float, str] | None, width: float, height: float) -> Figure:
     figure, axes = _figure(width, height)
     for one in series:
-        _draw_series(axes, one, extrapolate_K)
+        _draw_series(axes, one)
     if any(np.isfinite(one.limits_cm2_s).any() for one in series):
         axes.plot([], [], marker="$\\downarrow$", ls="", color="0.5", label="upper limit, 95 %")
     _label_arrhenius(axes)
@@ -204,7 +217,7 @@ def _arrhenius(
     return figure
 
 
-def _draw_series(axes: Axes, series: Series, extrapolate_K: float | None) -> None:
+def _draw_series(axes: Axes, series: Series) -> None:
     """Points with 95 % bars, limits as arrows, and the lines; every part is named, so that a page can hide it."""
     colour, marker = COLOURS[series.group % len(COLOURS)], "osD^vP*"[series.group // len(COLOURS) % 7]
     t, d, s, top = (
@@ -214,14 +227,14 @@ def _draw_series(axes: Axes, series: Series, extrapolate_K: float | None) -> Non
     label = series.name
     style = {"mfc": "none", "ls": ""} if series.is_region else {"ls": ""}
     drawn: list[Any] = []
-    for number, (line, low, high) in enumerate(series.lines):
-        text = f"{label}, {_energy_text(line)}" if label else _energy_text(line)
-        drawn += _draw_line(axes, line, low, high, colour, None if number else text, series.is_region)
-        if number == 0 and extrapolate_K and extrapolate_K < low:
-            drawn += _draw_line(axes, line, extrapolate_K, low, colour, None, series.is_region, thin=True)
+    if series.curve is not None:
+        text = ", ".join(part for part in (label, series.energy) if part)
+        drawn += _draw_curve(axes, series.curve, colour, text, series.is_region)
+    if series.extrapolated is not None:
+        drawn += _draw_curve(axes, series.extrapolated, colour, None, series.is_region, thin=True)
     if seen.any():
         bars = _log_bars(d[seen], s[seen])
-        name = None if series.lines else label or None
+        name = None if series.curve is not None else label or None
         points = axes.errorbar(
             1000 / t[seen], d[seen], bars, marker=marker, ms=4, capsize=2, color=colour, label=name, **style
         )
@@ -257,28 +270,14 @@ def _log_bars(d: np.ndarray, s: np.ndarray) -> np.ndarray:
     return np.stack([d - d / factor, d * factor - d])
 
 
-def _energy_text(line: ArrheniusFit) -> str:
-    return f"Eₐ = {with_error(line.activation_energy_eV, line.activation_energy_error_eV)} eV"
-
-
-def _draw_line(
-    axes: Axes,
-    line: ArrheniusFit,
-    low_K: float,
-    high_K: float,
-    colour: str,
-    label: str | None = None,
-    dashed: bool = False,
-    thin: bool = False,
+def _draw_curve(
+    axes: Axes, curve: np.ndarray, colour: str, label: str | None, dashed: bool, thin: bool = False
 ) -> list[Any]:
-    grid = 1 / np.linspace(1 / high_K, 1 / low_K, 60)
-    values = np.array([line.predict(t) for t in grid])
+    temperatures, value, low, high = curve.T
     style = {"ls": (0, (5, 3)) if dashed else "-", "lw": 0.7 if thin else 1.4}
-    (curve,) = axes.plot(1000 / grid, values[:, 0], color=colour, label=label, **style)
-    band = axes.fill_between(
-        1000 / grid, values[:, 1], values[:, 2], color=colour, alpha=0.07 if dashed else 0.13, lw=0
-    )
-    return [curve, band]
+    (line,) = axes.plot(1000 / temperatures, value, color=colour, label=label, **style)
+    band = axes.fill_between(1000 / temperatures, low, high, color=colour, alpha=0.07 if dashed else 0.13, lw=0)
+    return [line, band]
 
 
 @styled

@@ -4,114 +4,140 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from aiida_lpsgb.analysis.arrhenius import ArrheniusFit
+from aiida_lpsgb.analysis.arrhenius import ArrheniusFit, Regimes
+from aiida_lpsgb.analysis.committee import mean_over_potentials
 
 LEVEL = 1.96
 """Standard errors in half of a 95 % interval."""
+PARTS = ("statistics", "replicas", "committee", "extrapolation")
+"""Of an uncertainty."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """An Arrhenius fit.
+    """The content of a node of `lpsgb.arrhenius_fit`.
 
     Attributes
     ----------
     results
-        The whole content of the node.
-    target_K
-        Temperature of the extrapolated numbers.
-    lines
-        One line, or two, from the colder regime; each with the temperatures it holds between.
+        The content; see there.
     """
 
     results: Mapping[str, Any]
-    target_K: float
-    lines: tuple[tuple[ArrheniusFit, float, float], ...]
 
     @property
-    def energy_eV(self) -> tuple[float, float]:
-        """Activation energy of the colder regime and its standard uncertainty."""
-        return self.results["activation_energy_ev"], self.results["activation_energy_uncertainty_ev"]
+    def fitted(self) -> bool:
+        """Whether a line could be drawn."""
+        return self.results["fitted"]
 
     @property
-    def d0_cm2_s(self) -> float:
-        """Prefactor."""
-        return self.results["d0_cm2_s"]
+    def target_K(self) -> float:
+        """Temperature of the extrapolated numbers."""
+        return self.results["target_temperature_K"]
 
     @property
-    def conductivity_s_cm(self) -> tuple[float | None, Sequence[float] | None]:
-        """Conductivity at the target and its 95 % interval."""
-        return self.results["conductivity_300k_s_cm"], self.results["conductivity_300k_interval95_s_cm"]
+    def energy_eV(self) -> tuple[float | None, float | None]:
+        """Activation energy at the target and its standard uncertainty."""
+        return self.results["activation_energy_eV"], self.results["activation_energy_uncertainty_eV"]
 
     @property
-    def diffusivity_cm2_s(self) -> tuple[float | None, Sequence[float] | None]:
-        """Diffusivity at the target and its 95 % interval."""
-        return self.results["diffusivity_300k_cm2_s"], self.results["diffusivity_300k_interval95_cm2_s"]
+    def nearest_K(self) -> float | None:
+        """Temperature nearest to the target at which motion was diffusive."""
+        return self.results["nearest_temperature_K"]
 
     @property
-    def fitted_K(self) -> tuple[float, float]:
-        """The coldest and the hottest temperature at which motion was diffusive."""
-        seen = [t for t, limit in zip(self.temperatures_K, self.limits, strict=True) if not limit]
-        return min(seen), max(seen)
+    def sentence(self) -> str:
+        """What to know before the numbers at the target are quoted."""
+        return "; ".join(text for text in (self.results["reason"], self.results["sentence"]) if text)
 
     @property
-    def temperatures_K(self) -> list[float]:
-        """Of the points."""
-        return list(self.results["temperatures_K"])
+    def disagreeing(self) -> list[str]:
+        """Potentials that disagree grossly with the others."""
+        return list(self.results["disagreeing_potentials"])
 
     @property
-    def limits(self) -> list[bool]:
-        """Which points are upper limits."""
-        return list(self.results["upper_limits"])
+    def diffusive(self) -> list[bool]:
+        """Which points are diffusive; the others entered as upper limits."""
+        return list(self.results["diffusive"])
 
     @property
-    def density_A3(self) -> float | None:
-        """Ions per Å³, which makes D a conductivity."""
-        return self.results.get("number_density_A3")
+    def diffusive_K(self) -> list[float]:
+        """The temperatures of diffusive points, from the coldest."""
+        points = zip(self.results["temperatures_K"], self.diffusive, strict=True)
+        return sorted({temperature for temperature, diffusive in points if diffusive})
 
     @property
-    def transition_K(self) -> float | None:
-        """Where two regimes meet, None for one."""
-        return self.results.get("regimes", {}).get("transition_K")
+    def transitions_K(self) -> list[float]:
+        """Where the lines of potentials bend; empty if none does."""
+        found = (line["regimes"]["transition_K"] for line in self.results["potentials"].values())
+        return sorted(transition for transition in found if transition is not None)
 
-    @property
-    def remarks(self) -> list[str]:
-        """What the fit says of itself, such as how far it extrapolates."""
-        return list(self.results.get("remarks", []))
+    def parts(self, quantity: str, unit: str = "") -> dict[str, float | None]:
+        """The parts of the standard uncertainty of ``activation_energy`` (unit ``_eV``) or ``ln_diffusivity``."""
+        return {part: self.results[f"{quantity}_{part}{unit}"] for part in PARTS}
+
+    def at_target(self, quantity: str) -> tuple[float | None, Sequence[float] | None, float | None]:
+        """Value, 95 % interval and upper limit of ``diffusivity`` (cm²/s) or ``conductivity`` (S/cm) at the target."""
+        unit = {"diffusivity": "cm2_s", "conductivity": "s_cm", "collective_conductivity": "s_cm"}[quantity]
+        names = (f"{quantity}_{unit}", f"{quantity}_interval95_{unit}", f"{quantity}_upper_limit_{unit}")
+        return tuple(self.results.get(name) for name in names)
+
+    @cached_property
+    def _lines(self) -> list[tuple[Regimes, float]]:
+        """The line or lines of each potential, and the coldest temperature that they rest on."""
+        return [
+            (
+                Regimes(
+                    fits=tuple(_line(fit) for fit in line["regimes"]["fits"]),
+                    transition_K=line["regimes"]["transition_K"],
+                    criterion=(np.nan, np.nan),
+                ),
+                line["coldest_temperature_K"],
+            )
+            for line in self.results["potentials"].values()
+        ]
 
     def predict(self, temperature_K: float) -> tuple[float, float, float]:
-        """D and its 95 % interval on the line that holds at a temperature, cm²/s."""
-        line = next((line for line, _, high in self.lines if temperature_K <= high), self.lines[-1][0])
-        return line.predict(temperature_K)
+        """D and its 95 % interval, cm²/s: of the mean line, and beyond its end widening to that at the target."""
+        value, low, high = self._mean(temperature_K)
+        share = self._share(temperature_K)
+        if share:
+            # What limits say of the target, beside the line itself, is reached in proportion to the distance.
+            told = np.array([self.results["ln_diffusivity"], *self.results["ln_diffusivity_interval95"]])
+            value, low, high = np.array([value, low, high]) + share * (told - self._mean(self.target_K))
+        return float(np.exp(value)), float(np.exp(low)), float(np.exp(high))
+
+    def _mean(self, temperature_K: float) -> tuple[float, float, float]:
+        """Mean of ln D over the potentials' lines and its 95 % interval."""
+        found = [regimes.at(temperature_K).ln_estimate(temperature_K) for regimes, _ in self._lines]
+        none = [0.0] * len(found)
+        spread = mean_over_potentials([e.value for e in found], [e.error for e in found], none, [e.dof for e in found])
+        return spread.value, *spread.interval95
+
+    def _share(self, temperature_K: float) -> float:
+        """How far from the end of the line to the target, 0 within the line and 1 at the target, in 1/T."""
+        edge = max(coldest for _, coldest in self._lines)
+        if self.target_K >= edge or temperature_K >= edge:
+            return 0.0
+        return (1 / temperature_K - 1 / edge) / (1 / self.target_K - 1 / edge)
 
 
-def fit_of(results: Mapping[str, Any]) -> Fit:
-    """A fit from the content of its node."""
-    parts = results.get("regimes", {"fits": [results]})["fits"]
-    lines = tuple(_line(part, results) for part in parts)
-    transition = results.get("regimes", {}).get("transition_K")
-    low, high = min(results["temperatures_K"]), max(results["temperatures_K"])
-    ends = [(low, high)] if len(lines) == 1 else [(low, transition or high), (transition or low, high)]
-    target = results.get("target_temperature_K", 300.0)
-    return Fit(results, target, tuple((line, *end) for line, end in zip(lines, ends, strict=True)))
-
-
-def _line(part: Mapping[str, Any], whole: Mapping[str, Any]) -> ArrheniusFit:
-    empty = np.array([])
+def _line(values: Mapping[str, Any]) -> ArrheniusFit:
     return ArrheniusFit(
-        activation_energy_eV=part["activation_energy_ev"],
-        ln_d0=part["ln_d0"],
-        covariance=np.array(part["covariance_ln_d0_ev"]),
-        birge_ratio=part.get("birge_ratio") or np.nan,
-        dof=part.get("degrees_of_freedom") or np.inf,
-        temperatures_K=np.array(part.get("temperatures_K", whole["temperatures_K"])),
-        d_cm2_s=empty,
-        errors_cm2_s=empty,
-        limits=empty,
+        activation_energy_eV=values["activation_energy_eV"],
+        ln_d0=values["ln_d0"],
+        covariance=np.array(values["covariance_ln_d0_eV"]),
+        birge_ratio=values["birge_ratio"] or np.nan,
+        dof=values["degrees_of_freedom"] or np.inf,
+        temperatures_K=np.array(values["temperatures_K"]),
+        d_cm2_s=np.array(values["diffusivities_cm2_s"]),
+        errors_cm2_s=np.array(values["uncertainties_cm2_s"]),
+        limits=np.array(values["limits"], bool),
     )
 
 
@@ -198,10 +224,9 @@ def contradictions(
     list
         Temperature, what was measured, and the interval of the fit there, cm²/s.
     """
-    fitted = {t for t, limit in zip(fit.temperatures_K, fit.limits, strict=True) if not limit}
     found = []
     for temperature, here in sorted(runs.items()):
-        if here is None or temperature in fitted:
+        if here is None or not fit.fitted or temperature in fit.diffusive_K:
             continue
         _, low, high = fit.predict(temperature)
         if here.limit is not None:

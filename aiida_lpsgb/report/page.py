@@ -52,6 +52,8 @@ class Card:
         Its headline numbers: title, number, and what is said below it.
     more
         Title and text of the others.
+    sentence
+        What to know before its numbers are quoted.
     picture
         Address of its picture, empty if there is none.
     """
@@ -61,6 +63,7 @@ class Card:
     outcome: str
     numbers: list[tuple[str, str, str]]
     more: list[tuple[str, str]]
+    sentence: str
     picture: str
 
 
@@ -193,7 +196,8 @@ def card(system: System, results: Results, published: Mapping[str, Any] | None, 
     runs = tables.runs_text(system)
     subtitle = ", ".join(part for part in (system.kind, size, f"{runs} runs" if runs else "") if part)
     picture = picture_of(system) if drawn else ""
-    return Card(system.name, subtitle, system.outcome, numbers, more, picture)
+    sentence = system.fit.sentence if system.fit else ""
+    return Card(system.name, subtitle, system.outcome, numbers, more, sentence, picture)
 
 
 def details(results: Results, published: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from aiida_lpsgb.report.fits import Fit, fit_of
+from aiida_lpsgb.report.fits import Fit
 from aiida_lpsgb.report.processes import Process, ProcessTree, chunks, inputs_of, names_of, outputs_of
 
 if TYPE_CHECKING:
@@ -186,8 +186,10 @@ class Results:
 
     Attributes
     ----------
-    pk, uuid, label, description, process_label, outcome, finished
-        The process and how it ended.
+    pk, uuid, label, description, process_label
+        The process.
+    outcome, finished, failed
+        How it ended or stands, and whether it ended well or did not.
     ctime, duration
         When it was created, and from then to its last change.
     material
@@ -221,6 +223,7 @@ class Results:
     process_label: str
     outcome: str
     finished: bool
+    failed: bool
     ctime: datetime
     duration: timedelta
     material: str | None = None
@@ -234,6 +237,11 @@ class Results:
     codes: Mapping[str, str] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def standing(self) -> str:
+        """How it ended or stands, without the causes where `failures` names them."""
+        return self.outcome.partition(": ")[0] if self.failures else self.outcome
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -274,6 +282,7 @@ def study_results(node: ProcessNode) -> Results:
         process_label=node.process_label,
         outcome=root.outcome,
         finished=root.succeeded,
+        failed=root.failed,
         ctime=node.ctime,
         duration=node.mtime - node.ctime,
         material=_material(tree, node),
@@ -331,9 +340,9 @@ def _systems(tree: ProcessTree, node: ProcessNode, hours: Mapping[int, float]) -
                 runs=runs.get(name, ()),
                 n_planned=len(planned),
                 left_out=tuple(label for label in planned if sweep.ended and label not in begun) if sweep else (),
-                fit=fit_of(fits["arrhenius"].get_dict()) if "arrhenius" in fits else None,
+                fit=Fit(fits["arrhenius"].get_dict()) if "arrhenius" in fits else None,
                 regional_fits={
-                    label: fit_of(fit.get_dict()) for label, fit in sorted(_below("regional_arrhenius__", fits).items())
+                    label: Fit(fit.get_dict()) for label, fit in sorted(_below("regional_arrhenius__", fits).items())
                 },
             )
         )

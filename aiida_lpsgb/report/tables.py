@@ -11,7 +11,7 @@ from aiida_lpsgb.analysis.observables import Row
 from aiida_lpsgb.analysis.region_diffusion import ELSEWHERE, ESTIMATORS
 from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.report.characterisation import headline_rows, published_number
-from aiida_lpsgb.report.fits import Fit, Measured, contradictions, measured, pooled_error
+from aiida_lpsgb.report.fits import PARTS, Fit, Measured, contradictions, measured, pooled_error
 from aiida_lpsgb.report.published import published_of
 from aiida_lpsgb.report.results import Results, Run, System
 from aiida_lpsgb.report.text import Column, Number, Table, decimal
@@ -20,6 +20,8 @@ MEV_PER_EV = 1000.0
 DEFAULT_TARGET_K = 300.0
 WIDTH = 120
 """Of lines of text."""
+NOT_PRINTED = ("sentence", *(f"activation_energy_{part}_ev" for part in PARTS))
+"""Columns of the table of fits that are for the page and for files."""
 SYSTEMS_A_BLOCK = 4
 """So many systems stand side by side in print."""
 MEANING = (
@@ -92,16 +94,18 @@ def runs_text(system: System) -> str:
 def _fit_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
     numbers: dict[Column, Entry] = {}
     name = f"conductivity_{target:g}k_s_cm"
-    if system.fit:
+    if system.fit and system.fit.fitted:
         energy = Number(*system.fit.energy_eV)
-        sigma, interval = system.fit.conductivity_s_cm
-        note = "contradicted by a run" if contradicted(system) else ""
         numbers[Column("activation_energy_ev", "Eₐ (eV)")] = Entry(
             energy, reference(references, "activation_energy_ev"), headline=True
         )
-        numbers[Column(name, f"σ({target:g} K), extrapolated (S/cm)")] = Entry(
-            Number(sigma, interval=interval, note=note), reference(references, name), headline=True
-        )
+    if system.fit:
+        far = system.fit.nearest_K
+        notes = [f"extrapolated from {far:g} K" if far and far != target else ""]
+        notes.append("contradicted by a run" if contradicted(system) else "")
+        number = at_target(system.fit, "conductivity", "; ".join(note for note in notes if note))
+        title = f"σ({target:g} K), fit (S/cm)"
+        numbers[Column(name, title)] = Entry(number, reference(references, name), headline=True)
     direct = measured([run.motion for run in system.at(target)], "conductivity")
     if direct:
         beside = "" if system.fit else reference(references, name)
@@ -109,6 +113,12 @@ def _fit_numbers(system: System, target: float, references: Mapping[str, Any]) -
             Number(direct.value, direct.error, limit=direct.limit), beside, headline=True
         )
     return numbers
+
+
+def at_target(fit: Fit, quantity: str, note: str = "") -> Number:
+    """What a fit says of D or σ at its target: a value with its interval, else an upper limit."""
+    value, interval, limit = fit.at_target(quantity)
+    return Number(limit=limit) if value is None else Number(value, interval=interval, note=note)
 
 
 def _recipe_numbers(system: System, references: Mapping[str, Any]) -> dict[Column, Entry]:
@@ -146,7 +156,7 @@ def _coldest(system: System, name: str, target: float) -> Number | None:
     for temperature in system.temperatures_K:
         runs = [_recommended(run) if name == "isotropy" else run.motion for run in system.at(temperature)]
         values = [run.get(name) for run in runs]
-        if None not in values:
+        if None not in values and all(run["diffusive"] for run in runs):
             error = pooled_error(values, [run.get(f"{name}_uncertainty") for run in runs])
             note = "" if temperature == target else f"{temperature:g} K"
             return Number(sum(values) / len(values), error, form=".2f", note=note)
@@ -258,13 +268,13 @@ def side_by_side(results: Results, published: Mapping[str, Any] | None = None) -
 
 
 def warnings(results: Results) -> list[str]:
-    """What must not be overlooked: runs that contradict a fit, what the fits say of themselves, and what failed."""
+    """What must not be overlooked: runs that contradict a fit, potentials that disagree, and what failed."""
     found = []
     for system in results.systems:
         found += [f"{system.name}: {sentence}" for sentence in contradiction_sentences(system)]
-        found += [f"{system.name}: {sentence}" for sentence in (system.fit.remarks if system.fit else [])]
-    if results.learning and results.learning.iterations and not results.learning.converged:
-        found.append("active learning has not converged: the potential still extrapolates")
+        if system.fit and system.fit.disagreeing:
+            named = ", ".join(system.fit.disagreeing)
+            found.append(f"{system.name}: {named} disagrees grossly with the other potentials")
     return found + list(results.failures)
 
 
@@ -319,8 +329,8 @@ def _run_row(run: Run) -> tuple[Any, ...]:
         run.potential,
         motion_number(motion, "diffusivity"),
         motion_number(motion, "conductivity"),
-        Number(motion.get("isotropy"), motion.get("isotropy_uncertainty"), form=".2f"),
-        Number(motion.get("haven_ratio"), motion.get("haven_ratio_uncertainty"), form=".2f"),
+        _ratio(motion, "isotropy"),
+        _ratio(motion, "haven_ratio"),
         run.production_ps,
         motion.get("verdict"),
         (run.judgement or {}).get("reason"),
@@ -349,7 +359,7 @@ def temperatures_table(results: Results) -> Table | None:
     if not rows:
         return None
     header = [Column("system", "system"), Column("T", "T (K)"), *(Column(n, f"D, {n} (cm²/s)") for n in names)]
-    return Table("temperatures", "Diffusivities", (*header, Column("state", "")), tuple(rows))
+    return Table("temperatures", "Diffusivities", (*header, Column("state", "state")), tuple(rows))
 
 
 def regions_table(results: Results) -> Table | None:
@@ -376,13 +386,20 @@ def regions_table(results: Results) -> Table | None:
             motion_number(found, "diffusivity"),
             _part(found, "lateral"),
             _part(found, "normal"),
-            Number(found.get("isotropy"), found.get("isotropy_uncertainty"), form=".2f"),
+            _ratio(found, "isotropy"),
             found.get("verdict"),
         )
         for run in results.runs
         for found in run.regions.values()
     )
     return Table("regions", "Motion by region", tuple(Column(*t) for t in titles.items()), rows) if rows else None
+
+
+def _ratio(motion: Mapping[str, Any], name: str) -> Number:
+    """Isotropy or Haven ratio of a motion that is diffusive."""
+    if not motion.get("diffusive"):
+        return Number()
+    return Number(motion.get(name), motion.get(f"{name}_uncertainty"), form=".2f")
 
 
 def _part(motion: Mapping[str, Any], name: str) -> Number:
@@ -407,33 +424,40 @@ def fits_table(results: Results) -> Table | None:
         "system": "system",
         "where": "where",
         "activation_energy_ev": "Eₐ (eV)",
+        **{f"activation_energy_{part}_ev": f"±, {part} (eV)" for part in PARTS},
         "d0_cm2_s": "D₀ (cm²/s)",
         f"diffusivity_{target:g}k_cm2_s": f"D({target:g} K) (cm²/s)",
         f"conductivity_{target:g}k_s_cm": f"σ({target:g} K) (S/cm)",
+        f"collective_conductivity_{target:g}k_s_cm": f"σ({target:g} K), collective (S/cm)",
         "transition_K": "bends at (K)",
-        "fitted_K": "diffusive (K)",
-        "n_points": "points",
+        "diffusive_K": "diffusive at (K)",
         "n_limits": "limits",
+        "sentence": "to know",
     }
     return Table(
         "fits",
         "Arrhenius fits",
         tuple(Column(*entry) for entry in titles.items()),
         tuple((system, where, *_fit_cells(fit)) for system, where, fit in named),
+        "The parts of ± are of the runs themselves (statistics), of their scatter about the line (replicas), of the "
+        "potentials among each other (committee), and of what may happen below the coldest run (extrapolation).",
     )
 
 
 def _fit_cells(fit: Fit) -> tuple[Any, ...]:
-    (d, d_interval), (sigma, sigma_interval) = fit.diffusivity_cm2_s, fit.conductivity_s_cm
+    collective, interval, _ = fit.at_target("collective_conductivity")
+    bends = sorted({f"{transition:.0f}" for transition in fit.transitions_K})
     return (
         Number(*fit.energy_eV),
-        Number(fit.d0_cm2_s),
-        Number(d, interval=d_interval),
-        Number(sigma, interval=sigma_interval),
-        fit.transition_K,
-        "{:g} to {:g}".format(*fit.fitted_K),
-        len(fit.limits) - sum(fit.limits),
-        sum(fit.limits),
+        *(Number(value) for value in fit.parts("activation_energy", "_eV").values()),
+        Number(fit.results["d0_cm2_s"]),
+        at_target(fit, "diffusivity"),
+        at_target(fit, "conductivity"),
+        Number(collective, interval=interval),
+        ", ".join(bends),
+        ", ".join(f"{temperature:g}" for temperature in fit.diffusive_K),
+        len(fit.diffusive) - sum(fit.diffusive),
+        fit.sentence,
     )
 
 
@@ -504,10 +528,8 @@ def learning_table(results: Results) -> Table | None:
                 *_errors_cells(test),
             )
         )
-    converged = (
-        "converged" if learning.converged else "not converged" + (f": {learning.outcome}" if learning.outcome else "")
-    )
-    return Table("learning", f"Active learning ({converged})", tuple(Column(*t) for t in titles.items()), tuple(rows))
+    stands = "converged" if learning.converged else "not converged" if learning.failed else "so far"
+    return Table("learning", f"Active learning ({stands})", tuple(Column(*t) for t in titles.items()), tuple(rows))
 
 
 def training_errors(iteration: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -536,7 +558,7 @@ def potentials_table(results: Results) -> Table | None:
         "n_test": "tested on",
         "energy_mae_mev_atom": "energy MAE (meV/atom)",
         "energy_rmse_mev_atom": "energy RMSE (meV/atom)",
-        "forces_mae_mev_A": "force MAE (meV/Å)",
+        "forces_mae_mev_A": "force error, mean length (meV/Å)",
         "forces_rmse_mev_A": "force RMSE (meV/Å)",
         "stress_rmse_gpa": "stress RMSE (GPa)",
         "node": "node",
@@ -655,17 +677,28 @@ def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
         learning_table(results),
         potentials_table(results),
         temperatures_table(results),
-        fits_table(results),
+        _short(fits_table(results)),
         *side_by_side(results, published),
         costs_table(results),
     ]
-    parts = [results.outcome + (f", {results.material}" if results.material else "")]
+    parts = [results.standing + (f", {results.material}" if results.material else "")]
     parts += [str(found) for found in printed if found is not None and found.rows]
     if results.runs:
         parts.append(fill(MEANING, WIDTH))
-    parts += ["\n".join(fill(f"! {sentence}", WIDTH, subsequent_indent="  ") for sentence in warnings(results))]
+    told = [(f"{s.name}: {s.fit.sentence}", "  ") for s in results.systems if s.fit and s.fit.sentence]
+    told += [(f"! {sentence}", "  ") for sentence in warnings(results)]
+    parts += ["\n".join(fill(text, WIDTH, subsequent_indent=indent) for text, indent in told)]
     parts += [_notes(results, published)] if published else []
     return "\n\n".join(part for part in parts if part)
+
+
+def _short(table: Table | None) -> Table | None:
+    """A table without the columns that are not printed."""
+    if table is None:
+        return None
+    kept = [index for index, column in enumerate(table.columns) if column.key not in NOT_PRINTED]
+    rows = tuple(tuple(row[index] for index in kept) for row in table.rows)
+    return Table(table.name, table.title, tuple(table.columns[index] for index in kept), rows)
 
 
 def _notes(results: Results, published: Mapping[str, Any]) -> str:
@@ -684,7 +717,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
     def plain(value: Any) -> Any:
         if isinstance(value, Fit):
-            return dict(value.results)
+            return plain(value.results)
         if isinstance(value, Mapping):
             return {str(key): plain(entry) for key, entry in value.items()}
         if isinstance(value, list | tuple):

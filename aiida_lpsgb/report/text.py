@@ -54,7 +54,8 @@ class Number:
             return MISSING
         if self.error and math.isfinite(self.error):
             return with_error(self.value, self.error)
-        single = f"{self.value:{self.form}}" if self.form and "e" not in self.form else decimal(self.value, 3)
+        plain = "%" in self.form or self.value == 0 or PLAIN[0] <= abs(self.value) < PLAIN[1]
+        single = f"{self.value:{self.form}}" if plain and self.form and "e" not in self.form else decimal(self.value, 3)
         if self.interval is None:
             return single
         return f"{decimal(self.value, 2)} [{decimal(self.interval[0], 2)}, {decimal(self.interval[1], 2)}]"

@@ -131,8 +131,8 @@ def scalars(value, temperature, diffusive=True, region="all", estimator="windowe
         "lateral_uncertainty_cm2_s": value / 8,
         "normal_cm2_s": value / 2,
         "normal_uncertainty_cm2_s": value / 16,
-        "isotropy": 0.5 if diffusive else None,
-        "isotropy_uncertainty": 0.1 if diffusive else None,
+        "isotropy": 0.5 if diffusive else 1.5,  # as of a real run, whose ratio then means nothing
+        "isotropy_uncertainty": 0.1,
         "haven_ratio": 0.6 if diffusive else None,
         "haven_ratio_uncertainty": 0.2 if diffusive else None,
         "conductivity_s_cm": sigma if diffusive else None,
@@ -181,22 +181,19 @@ def summary_of(motion, regions, structure):
     return found
 
 
-def fit_results(name, temperatures, limits=(), factor=1.0, energy=None):
+def fit_results(name, temperatures, limits=(), factor=1.0, energy=None, n_potentials=1):
     """Return results of `lpsgb.arrhenius_fit` of points that lie on a line."""
     from aiida_lpsgb.calculations.functions import arrhenius
 
     energy = ENERGIES_EV[name] if energy is None else energy
-    values = {t: factor * D0_CM2_S[name] * np.exp(-energy / (K_B * t)) for t in temperatures}
-    nodes = {}
-    for t, value in values.items():
-        nodes[f"t{t:g}"] = DiffusivityData(scalars(value, t, diffusive=t not in limits))
-    function = arrhenius.arrhenius_fit
-    arguments = {"parameters": orm.Dict({"target_temperature_K": 300.0})} if takes_parameters(function) else {}
-    return function(**arguments, **nodes).get_dict()
-
-
-def takes_parameters(function):
-    return "parameters" in function.spec().inputs
+    points, potentials = {}, {}
+    for temperature in temperatures:
+        for index in range(1, n_potentials + 1):
+            value = factor * D0_CM2_S[name] * np.exp(-energy / (K_B * temperature)) * (1 + 0.05 * index)
+            label = f"t{temperature:g}k_p{index}_1"
+            points[label] = scalars(value, temperature, diffusive=temperature not in limits)
+            potentials[label] = f"p{index}"
+    return arrhenius.fit(points, 300.0, potentials)
 
 
 # ---- a study -------------------------------------------------------------------------------------------------------
@@ -261,12 +258,14 @@ def add_system(study, code, potentials, name, temperatures, limits=(), fit=True,
     if fit and len(temperatures) > 1:
         fitted = [t for t in temperatures if factor == 1.0 or t not in limits]
         step = function("arrhenius_fit", {}, sweep)
-        give(sweep, create(step, orm.Dict(fit_results(name, fitted, limits)), "result"), "arrhenius")
+        arguments = {"limits": limits, "n_potentials": len(potentials)}
+        give(sweep, create(step, orm.Dict(fit_results(name, fitted, **arguments)), "result"), "arrhenius")
         if kind == "boundary":
             for region, ratio in (("boundary", 2.0), ("elsewhere", 0.5)):
                 for estimator in ("tagged", RECOMMENDED):
                     step = function("arrhenius_fit", {}, sweep)
-                    node = create(step, orm.Dict(fit_results(name, fitted, limits, ratio)), "result")
+                    content = fit_results(name, fitted, factor=ratio, **arguments)
+                    node = create(step, orm.Dict(content), "result")
                     give(sweep, node, f"regional_arrhenius__{region}_{estimator}")
     return sweep
 

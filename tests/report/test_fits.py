@@ -3,30 +3,65 @@
 import numpy as np
 import pytest
 
-from aiida_lpsgb.report.fits import Measured, contradictions, fit_of, measured, pooled_error
+from aiida_lpsgb.report.fits import Fit, Measured, contradictions, measured, pooled_error
 from tests.report.conftest import D0_CM2_S, ENERGIES_EV, K_B, fit_results, scalars
 
 pytestmark = pytest.mark.usefixtures("aiida_profile")
 
 
 def truth(temperature):
-    return D0_CM2_S["crystal"] * np.exp(-ENERGIES_EV["crystal"] / (K_B * temperature))
+    # The made-up runs of the first potential lie 5 % above.
+    return 1.05 * D0_CM2_S["crystal"] * np.exp(-ENERGIES_EV["crystal"] / (K_B * temperature))
 
 
 @pytest.fixture
 def fit():
-    return fit_of(fit_results("crystal", (500.0, 600.0, 700.0)))
+    return Fit(fit_results("crystal", (500.0, 600.0, 700.0)))
 
 
 def test_a_fit_says_what_its_node_does(fit):
+    assert fit.fitted
     assert fit.energy_eV[0] == pytest.approx(ENERGIES_EV["crystal"])
-    assert fit.d0_cm2_s == pytest.approx(D0_CM2_S["crystal"])
     assert fit.target_K == 300.0
-    assert fit.predict(300.0)[0] == pytest.approx(truth(300.0))
-    value, (low, high) = fit.diffusivity_cm2_s
+    assert fit.diffusive_K == [500.0, 600.0, 700.0]
+    assert fit.nearest_K == 500.0
+    assert fit.transitions_K == []
+    parts = fit.parts("activation_energy", "_eV")
+    assert list(parts) == ["statistics", "replicas", "committee", "extrapolation"]
+    assert parts["committee"] is None
+    assert "extrapolated from 500 K" in fit.sentence
+
+
+def test_a_curve_follows_the_line_and_ends_in_the_interval_at_the_target(fit):
+    for temperature in (500.0, 550.0, 700.0):
+        value, low, high = fit.predict(temperature)
+        assert value == pytest.approx(truth(temperature))
+        assert low < value < high
+    value, interval, _ = fit.at_target("diffusivity")
+    assert fit.predict(300.0) == pytest.approx((value, *interval))
+    reaches = [np.log(high / low) for _, low, high in map(fit.predict, (500.0, 400.0, 350.0, 300.0))]
+    assert reaches == sorted(reaches)
+
+
+def test_a_curve_of_a_committee_is_the_mean_of_its_lines():
+    fit = Fit(fit_results("crystal", (500.0, 600.0, 700.0), n_potentials=2))
+    value, low, high = fit.predict(600.0)
+    assert value == pytest.approx(truth(600.0) * np.sqrt(1.10 / 1.05))
     assert low < value < high
-    assert fit.predict(300.0) == pytest.approx((value, low, high))
-    assert fit.fitted_K == (500.0, 700.0)
+    value, interval, _ = fit.at_target("diffusivity")
+    assert fit.predict(300.0) == pytest.approx((value, *interval))
+    assert fit.parts("activation_energy", "_eV")["committee"] is not None
+
+
+def test_where_no_line_can_be_drawn_there_is_a_limit():
+    fit = Fit(fit_results("crystal", (500.0, 300.0), limits=(500.0, 300.0)))
+    assert not fit.fitted
+    assert fit.energy_eV == (None, None)
+    assert "a line needs two temperatures" in fit.sentence
+    value, interval, limit = fit.at_target("diffusivity")
+    assert (value, interval) == (None, None)
+    assert limit > 0
+    assert contradictions(fit, {300.0: Measured(None, None, 1e-20, 1)}) == []
 
 
 def test_runs_of_one_temperature_are_averaged():

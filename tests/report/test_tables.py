@@ -9,7 +9,7 @@ import pytest
 
 from aiida_lpsgb.report import study_results, table, tables
 from aiida_lpsgb.report.files import json_text, write_csv
-from aiida_lpsgb.report.fits import fit_of
+from aiida_lpsgb.report.fits import Fit
 from tests.report.conftest import D0_CM2_S, ENERGIES_EV, fit_results
 
 PUBLISHED = {
@@ -73,7 +73,7 @@ def test_a_contradiction_has_a_line_of_its_own(results):
 
 def test_a_fit_that_knows_the_limits_is_not_contradicted(results):
     crystal = results.system("crystal")
-    one = fit_of(fit_results("crystal", (600.0, 500.0)))
+    one = Fit(fit_results("crystal", (600.0, 500.0)))
     close = [replace(run, motion=run.motion | {"upper_limit_cm2_s": 1e-6}) for run in crystal.runs]
     system = replace(crystal, fit=one, runs=tuple(close))
     assert tables.contradiction_sentences(system) == []
@@ -181,7 +181,23 @@ def test_csv_files(results, tmp_path):
 def test_json_has_everything(results):
     content = json.loads(json_text(results))
     crystal = content["systems"][0]
-    assert crystal["fit"]["activation_energy_ev"] == pytest.approx(0.4)
+    assert crystal["fit"]["activation_energy_eV"] == pytest.approx(0.4)
     assert crystal["runs"][0]["motion"]["verdict"].startswith("not diffusive")
     assert content["learning"]["labels"] == {"start": 12, "label_01": 5}
     assert content["finished"] is True
+
+
+def test_a_system_without_a_line_has_a_limit_and_says_why(results):
+    crystal = results.system("crystal")
+    fit = Fit(fit_results("crystal", (500.0, 300.0), limits=(500.0, 300.0)))
+    text = table(replace(results, systems=(replace(crystal, fit=fit),)))
+    assert lines_of(text)["σ(300 K), fit (S/cm)"][0].startswith("< ")
+    assert "Eₐ (eV)" not in lines_of(text)
+    assert "a line needs two temperatures" in text
+
+
+def test_potentials_that_disagree_are_named(results):
+    crystal = results.system("crystal")
+    fit = Fit(crystal.fit.results | {"disagreeing_potentials": ["p2"]})
+    found = tables.warnings(replace(results, systems=(replace(crystal, fit=fit),)))
+    assert "crystal: p2 disagrees grossly with the other potentials" in found

@@ -55,6 +55,8 @@ def test_decimal(value, digits, expected):
         (Number(2.43, form=".2f"), "2.43"),
         (Number(0.87, form=".1%"), "87.0%"),
         (Number(1e-5, form=".2e"), "1.00×10⁻⁵"),
+        (Number(180614000.0, form=".1f"), "1.81×10⁸"),
+        (Number(0.0, form=".4f"), "0.0000"),
         (Number(1e-5, 0.0), "1.00×10⁻⁵"),
         (Number(note="500 K"), "–"),
         (Number(float("nan"), 1.0), "–"),
