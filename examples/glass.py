@@ -1,11 +1,11 @@
 """From the CIF of β-Li₃PS₄ to a glass and an interface of it with the crystal, with pictures of both.
 
-Run it with `verdi run examples/glass.py` after `aiida-lpsgb quicksetup --daemon 2`; an hour or more on two cores, most of
-it for potentials that know the melt.
+Run it with `verdi run examples/glass.py` after `aiida-lpsgb quicksetup --daemon 2`; an hour or more on two cores,
+most of it for potentials that know the melt.
 
-Potentials are learned actively while a small crystal is run, and another one melted and quenched. A larger crystal is then
-melted and quenched, the glass is joined to the (001) plane of the crystal, and all three are run. Every structure is the
-output of a process, and the way from the CIF to the interface is printed at the end.
+Potentials are learned actively while a small crystal is run, and another one melted and quenched. A larger crystal is
+then melted and quenched, the glass is joined to the (001) plane of the crystal, and all three are run. Every
+structure is the output of a process, and the way from the CIF to the interface is printed at the end.
 """
 
 import argparse

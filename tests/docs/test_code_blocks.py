@@ -86,7 +86,7 @@ def provides(module, name):
 
 @pytest.fixture
 def names(aiida_profile_clean, data_path, monkeypatch, tmp_path):
-    """Return what pages take for granted: imports, codes of every role, a crystal, potentials; and lay out their files."""
+    """Return what pages take for granted (imports, codes, a crystal, potentials), and lay out their files."""
     computer = orm.Computer("docs", "localhost", "", "core.local", "core.direct", "/tmp").store()
     computer.set_default_mpiprocs_per_machine(1)
     plugins = {"mlp": "lpsgb.mlp.train", "md": "lpsgb.md", "label": "lpsgb.label.ase", "analyse": "lpsgb.analyse"}
