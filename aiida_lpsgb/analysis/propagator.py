@@ -19,14 +19,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
 
-CELL_A = 0.35
+CELL_A = 0.25
 """Width of a cell of the grid, Å; wider where the cell is long."""
-_MOST_CELLS = 120
+_MOST_CELLS = 160
 _RAREST = 1e-4  # of the mean density, below which a cell counts as this much
 _FRAMES_A_BATCH = 512
-_LN_D_RANGE = 12.0
+_SMALLEST, _STEP, _CLOSE = 1e-12, 1e-4, 1e-5
+_ROUNDS, _HALVINGS = 40, 6
 
 
 @dataclass(frozen=True)
@@ -151,14 +151,16 @@ def propagator(d: np.ndarray, density: np.ndarray, layers: Layers, time: float) 
     return np.maximum(kernel, 0.0) * root[None, :] / root[:, None]
 
 
-def fit_layers(counts: np.ndarray, density: np.ndarray, layers: Layers, lag: float, start: np.ndarray) -> np.ndarray:
-    """Most likely diffusivities of the layers.
+def fit_layers(
+    counts: np.ndarray, density: np.ndarray, layers: Layers, lag: float, start: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Most likely diffusivities of the layers, and those of each block of time.
 
     Parameters
     ----------
     counts
-        Transitions within a lag, shape ``(n_cells, n_cells)``, from *i* to *j*; with absorbing ends one column more, of
-        those that have gone.
+        Transitions within a lag by block, shape ``(n_blocks, n_cells, n_cells)``, from *i* to *j*; with absorbing ends
+        one column more, of those that have gone.
     density
         Density in each cell.
     layers
@@ -170,22 +172,47 @@ def fit_layers(counts: np.ndarray, density: np.ndarray, layers: Layers, lag: flo
 
     Returns
     -------
-    numpy.ndarray
-        Å² per unit of time, shape ``(n_layers,)``.
+    whole : numpy.ndarray
+        Å² per unit of time, shape ``(n_layers,)``, by Fisher scoring.
+    blocks : numpy.ndarray
+        One step of it from the whole for each block, shape ``(n_blocks, n_layers)``; NaN where a block has no counts.
     """
-    total = counts.sum()
     density = np.maximum(density, _RAREST * density.mean())
+    total = counts.sum(axis=0)
 
-    def cost(ln_d: np.ndarray) -> float:
+    def log_chance(ln_d: np.ndarray) -> np.ndarray:
         chance = propagator(np.exp(ln_d), density, layers, lag)
         if layers.ends == "absorbing":
             chance = np.column_stack([chance, 1 - chance.sum(axis=1)])
-        return -float(np.sum(counts * np.log(np.maximum(chance, 1e-12)))) / total
+        return np.log(np.maximum(chance, _SMALLEST))
 
-    centre = np.log(start)
-    bounds = [(c - _LN_D_RANGE, c + _LN_D_RANGE) for c in centre]
-    found = optimize.minimize(cost, centre, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12, "gtol": 1e-8})
-    return np.exp(found.x)
+    def slopes(ln_d: np.ndarray, here: np.ndarray) -> np.ndarray:
+        return np.stack([(log_chance(ln_d + _STEP * unit) - here) / _STEP for unit in np.eye(len(ln_d))])
+
+    def step(own: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        score = np.tensordot(gradient, own, axes=2)
+        information = np.einsum("kij,lij,ij->kl", gradient, gradient, own)
+        return np.clip(np.linalg.lstsq(information, score, rcond=1e-10)[0], -1.0, 1.0)
+
+    ln_d = np.log(np.asarray(start, float))
+    here = log_chance(ln_d)
+    for _ in range(_ROUNDS):
+        gradient = slopes(ln_d, here)
+        move = step(total, gradient)
+        for _ in range(_HALVINGS):
+            there = log_chance(ln_d + move)
+            if np.sum(total * (there - here)) >= 0:
+                break
+            move = move / 2
+        ln_d, here = ln_d + move, there
+        if np.abs(move).max() < _CLOSE:
+            break
+    gradient = slopes(ln_d, here)
+    blocks = np.full((len(counts), len(ln_d)), np.nan)
+    for block, own in zip(blocks, counts, strict=True):
+        if own.sum():
+            block[:] = np.exp(ln_d + step(own, gradient))
+    return np.exp(ln_d), blocks
 
 
 def effective_diffusivity(d: np.ndarray, density: np.ndarray, layers: Layers, layer: int) -> float:
@@ -193,5 +220,6 @@ def effective_diffusivity(d: np.ndarray, density: np.ndarray, layers: Layers, la
     share = layers.shares[:, layer]
     density = np.maximum(density, _RAREST * density.mean())
     middle = np.sqrt(density * np.roll(density, -1))
-    width = share.sum()
+    if not (width := share.sum()):
+        return np.nan  # the layers leave nothing over
     return float(d[layer] / ((share @ middle / width) * (share @ (1.0 / middle) / width)))

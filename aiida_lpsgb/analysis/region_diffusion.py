@@ -550,11 +550,8 @@ def _apparent(cells, lags, layers: Layers, counted, n_frames: int, n_blocks: int
     barriers = np.array([effective_diffusivity(np.ones(n_layers), density, layers, k) for k in range(n_layers)])
     for k, lag in enumerate(lags):
         counts = transitions(cells, int(lag), layers.n_cells, edges, counted)
-        start = fit_layers(counts.sum(axis=0), density, layers, float(lag), start)
-        whole[k] = 2 * start * barriers * lag
-        for b, own in enumerate(counts):
-            if own.sum():
-                parts[b, k] = 2 * fit_layers(own, density, layers, float(lag), start) * barriers * lag
+        start, own = fit_layers(counts, density, layers, float(lag), start)
+        whole[k], parts[:, k] = 2 * start * barriers * lag, 2 * own * barriers * lag
     shown = np.maximum(density, 1e-4 * density.mean())
     return whole, parts, -np.log(shown / shown.max())
 
