@@ -84,4 +84,4 @@ def _newest_study() -> ProcessNode | None:
 
     query = QueryBuilder().append(WorkChainNode, filters={"process_type": {"in": list(STUDY_TYPES)}})
     query.order_by({WorkChainNode: {"ctime": "desc"}})
-    return next((node for (node,) in query.iterall() if node.caller is None), None)
+    return next((node for (node,) in query.all() if node.caller is None), None)

@@ -1,4 +1,8 @@
-"""The tree of processes below one, read from the database with few queries."""
+"""The tree of processes below one, read from the database with few queries.
+
+Every query is fetched as a whole: a cursor that is left open while its rows are looked at would keep those who write
+to an SQLite database waiting, and fail them after seconds.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +154,7 @@ class ProcessTree:
 
         for some in chunks(pks):
             query = QueryBuilder().append(ProcessNode, filters={"id": {"in": some}}, project=list(self.PROJECTION))
-            for row in query.iterall():
+            for row in query.all():
                 self._update(row)
 
     def _read_children(self, parents: set[int]) -> set[int]:
@@ -169,7 +173,7 @@ class ProcessTree:
                 project=list(self.PROJECTION),
                 tag="child",
             )
-            for parent, *row, name in sorted(query.iterall(), key=lambda line: line[1]):
+            for parent, *row, name in sorted(query.all(), key=lambda line: line[1]):
                 process = self._update(row)
                 process.caller, process.name = parent, name
                 if process.pk not in self.processes[parent].children:
@@ -244,7 +248,7 @@ def _linked(pks: Iterable[int], labels: Sequence[str], types: list[str], join: s
             project="*",
             **{join: "process"},
         )
-        for pk, node, label in query.iterall():
+        for pk, node, label in query.all():
             found.setdefault(pk, {})[label] = node
     return found
 

@@ -541,7 +541,7 @@ def _jobs(tree: ProcessTree) -> tuple[dict[int, float], set[int]]:
             filters={"id": {"in": some}},
             project=["id", "attributes.resources", "extras._aiida_cached_from"],
         )
-        for pk, resources, source in query.iterall():
+        for pk, resources, source in query.all():
             if source:
                 cached.add(pk)
             process = tree.processes[pk]
