@@ -429,6 +429,9 @@ class Transport:
             d, interval = float(np.exp(self.direct.value)), [float(np.exp(end)) for end in self.direct.interval()]
         else:
             d, interval = None, None
+        if best is not None and self.limit_cm2_s is not None:
+            # Of several potentials the interval is symmetric in ln D, and may reach beyond what was seen not to be.
+            d, interval = min(d, self.limit_cm2_s), [min(end, self.limit_cm2_s) for end in interval]
         numbers = {
             "diffusivity_cm2_s": d,
             "diffusivity_interval95_cm2_s": interval,
