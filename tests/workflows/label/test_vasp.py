@@ -193,7 +193,11 @@ def test_through_lpsgb_label(vasp_code, potcar_family):
     options = {"withmpi": False, "resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1}}
     with enable_caching(identifier="aiida.calculations:vasp.vasp"):
         inputs = LabelWorkChain.get_builder_from_protocol(
-            {"label": code}, ConfigurationsData(images[:2]), protocol="fast", overrides=overrides, options={"label": options}
+            {"label": code},
+            ConfigurationsData(images[:2]),
+            protocol="fast",
+            overrides=overrides,
+            options={"label": options},
         )
         outputs, node = run_get_node(inputs)
         # What a crash has left is tried once more, and nothing else is.
