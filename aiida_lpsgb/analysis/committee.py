@@ -206,8 +206,7 @@ def _limit_error(point: Point) -> float:
 
 def _statistics_and_scatter(fit: ArrheniusFit, error: float) -> tuple[float, float]:
     """The parts of a standard error that runs have of themselves, and that their scatter about the line adds."""
-    widened = fit.birge_ratio if np.isfinite(fit.birge_ratio) and fit.birge_ratio > 1 else 1.0
-    own = error / widened
+    own = error / fit.inflation
     return float(own), float(np.sqrt(max(0.0, error**2 - own**2)))
 
 

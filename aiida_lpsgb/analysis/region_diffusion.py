@@ -61,6 +61,7 @@ from aiida_lpsgb.analysis.verdict import (
     hop_length,
     judge,
     steadiness,
+    transient,
 )
 
 ESTIMATORS = ("tagged", "both_ends", "continuous", "occupancy", "propagator")
@@ -204,7 +205,7 @@ def region_diffusivity(
     window_ps, longest_lag_share, n_blocks, drift
         As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to that of the lateral
         displacement of all ions, which grows linearly even where the normal one bends, up to the lag at which some
-        region's ions have begun to leave. Regions follow what is held still.
+        region's ions have begun to leave. Regions follow what is held still. A transient of the whole is left out.
     frame
         Three orthonormal directions in rows, the third the normal of the boundary; x, y, z if None.
     tolerance, hop_length_A
@@ -237,6 +238,12 @@ def region_diffusivity(
         first, last = (max(1, round(w / trajectory.interval_ps)) for w in window_ps)
     if not first < last < trajectory.n_frames // 2:
         raise ValueError(f"window_ps {window_ps} must hold two lags within half of the run")
+    volume = {"volume": np.abs(np.linalg.det(trajectory.cells))}
+    cut, _ = transient(positions, first, trajectory.interval_ps, volume)
+    if cut and last < (trajectory.n_frames - cut) // 2:
+        trajectory, positions, moved = trajectory[cut:], positions[cut:], moved[cut:]
+    else:
+        cut = 0
     # The time spent in each region is an integral over lags, from the shortest on; the verdict wants half of the run.
     longest = trajectory.n_frames // 2
     lags = np.union1d(Window(first, last).lags(), spread_lags(first, longest))
@@ -254,7 +261,7 @@ def region_diffusivity(
     if PROPAGATOR in estimators:
         slopes[PROPAGATOR] = _propagate(place, slopes[OCCUPANCY], species, moved, frame, n_blocks)
     found = hop_length_A is None and hop is not None
-    verdicts = [_verdict(place, slopes[OCCUPANCY], r, hop, found, tolerance) for r in range(len(names))]
+    verdicts = [_verdict(place, slopes[OCCUPANCY], r, hop, found, tolerance, cut) for r in range(len(names))]
     results = {
         (name, estimator): _result(place, slopes[estimator], r, verdicts[r], hop, name, estimator)
         for estimator in estimators
@@ -583,7 +590,9 @@ def _blocks_of(slopes: _Slopes, r: int) -> np.ndarray:
     return blocks[np.isfinite(blocks).all(axis=1)]
 
 
-def _verdict(place: _Place, slopes: _Slopes, r: int, hop: float | None, found: bool, tolerance: float) -> Verdict:
+def _verdict(
+    place: _Place, slopes: _Slopes, r: int, hop: float | None, found: bool, tolerance: float, cut: int
+) -> Verdict:
     """The verdict on a region: the tests of :mod:`aiida_lpsgb.analysis.verdict` on the motion of its own ions.
 
     How far ions have come is the displacement at the region's rate in the time they spend in it within half of the run;
@@ -604,7 +613,7 @@ def _verdict(place: _Place, slopes: _Slopes, r: int, hop: float | None, found: b
     seen = from_blocks(slopes.whole[r].mean(), parts.mean(axis=1)).interval()[0] > 0
     trend = _lateral_trend(place, slopes, r)
     lags = (place.window[0] * interval, int(place.lags[-1]) * interval)
-    return judge(trend, lags, bool(seen), reach, steady, exponent_tolerance=tolerance)
+    return judge(trend, lags, bool(seen), reach, steady, exponent_tolerance=tolerance, cut_ps=cut * interval)
 
 
 def _lateral_trend(place: _Place, slopes: _Slopes, r: int) -> Trend:
