@@ -17,6 +17,7 @@ import pytest
 from aiida import orm
 from aiida.cmdline.commands.cmd_verdi import verdi
 from aiida.common import AttributeDict
+from aiida.common.links import LinkType
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida.plugins.entry_point import get_entry_point_names
 from ase.build import bulk
@@ -36,6 +37,8 @@ FACTORIES = {"CalculationFactory": "calculations", "DataFactory": "data", "Workf
 FOREIGN = {"pip", "python3", "source", "cmake", "lmp", "mpiexec", "sbatch"}
 # A builder that can be made without a study that has finished.
 BUILDERS = re.compile(r"\"lpsgb\.(study|transport)\"\)\.get_builder_from_protocol\(")
+# One that goes on from such a study.
+ADDING = re.compile(r"\.get_builder_(adding|restart)\(")
 SCRIPTS = re.compile(r"(?:examples|benchmarks)/[\w./-]+\.\w+")
 
 
@@ -111,6 +114,29 @@ def names(aiida_profile_clean, data_path, monkeypatch, tmp_path):
     }
 
 
+@pytest.fixture
+def study(names):
+    """Return a study with the inputs of a builder and two potentials, as if it had finished."""
+    work_chain = WorkflowFactory("lpsgb.study")
+    builder = work_chain.get_builder_from_protocol(names["codes"], names["crystal"], names["systems"], protocol="fast")
+    node = orm.WorkChainNode(process_type=work_chain.build_process_type())
+    for label, value in stored_inputs(builder._inputs(prune=True)):
+        node.base.links.add_incoming(value if value.is_stored else value.store(), LinkType.INPUT_WORK, label)
+    node.store()
+    for name in ("first", "second"):
+        names[name].store().base.links.add_incoming(node, LinkType.RETURN, f"potentials__{name}")
+    return node
+
+
+def stored_inputs(inputs, prefix=""):
+    """Yield every node among nested inputs with the label of its link."""
+    for name, value in inputs.items():
+        if isinstance(value, orm.Data):
+            yield prefix + name, value
+        elif isinstance(value, dict) and name != "metadata":
+            yield from stored_inputs(value, f"{prefix}{name}__")
+
+
 def check(builder):
     """Validate a builder as its submission would."""
     error = builder.process_class.spec().inputs.validate(AttributeDict(builder._inputs(prune=True)))
@@ -125,6 +151,11 @@ def test_builders_take_what_is_documented(names, code):
     namespace = dict(names)
     exec(compile(code.replace("submit(", "check("), "page", "exec"), namespace | {"check": check}, namespace)
     check(namespace["builder"])
+
+
+@pytest.mark.parametrize("code", [block for block in blocks("python") if ADDING.search(block.values[0])])
+def test_builders_that_go_on_from_a_study_take_what_is_documented(names, study, code):
+    exec(compile(code.replace("submit(", "check("), "page", "exec"), names | {"check": check, "study": study})
 
 
 # --- the shell ------------------------------------------------------------------------------------------------------
