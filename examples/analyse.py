@@ -1,10 +1,10 @@
 """Every observable of one run, beside the published values of the β-Li₃PS₄ crystal.
 
-Run it with `verdi run examples/analyse.py PK [PK …]`, where each PK is that of an `lpsgb.trajectory` node: the segments of
-one run, in their order, such as `systems.crystal.trajectories.t300k_p1_1` of a study (`verdi node show PK` lists them).
-With `--region` structure is that of a part of the cell, such as a boundary, and motion is resolved by it:
-`--region '{"axis": 2, "centres": [0.0, 0.5], "thickness_A": 10.0}'`. Figures are written as PNG and PDF, the density map
-for VESTA as XSF.
+Run it with `verdi run examples/analyse.py PK [PK …]`, where each PK is that of an `lpsgb.trajectory` node: the
+segments of one run, in their order, such as `systems.crystal.trajectories.t300k_p1_1` of a study (`verdi node show
+PK` lists them). With `--region` structure is that of a part of the cell, such as a boundary, and motion is resolved
+by it: `--region '{"axis": 2, "centres": [0.0, 0.5], "thickness_A": 10.0}'`. Figures are written as PNG and PDF, the
+density map for VESTA as XSF.
 """
 
 import argparse

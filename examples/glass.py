@@ -1,11 +1,11 @@
 """From the CIF of β-Li₃PS₄ to a glass and an interface of it with the crystal, with pictures of both.
 
-Run it with `verdi run examples/glass.py` after `aiida-lpsgb quicksetup --daemon 2`; an hour or more on two cores, most of
-it for potentials that know the melt.
+Run it with `verdi run examples/glass.py` after `aiida-lpsgb quicksetup --daemon 2`; an hour or more on two cores,
+most of it for potentials that know the melt.
 
-Potentials are learned actively while a small crystal is run, and another one melted and quenched. A larger crystal is then
-melted and quenched, the glass is joined to the (001) plane of the crystal, and all three are run. Every structure is the
-output of a process, and the way from the CIF to the interface is printed at the end.
+Potentials are learned actively while a small crystal is run, and another one melted and quenched. A larger crystal is
+then melted and quenched, the glass is joined to the (001) plane of the crystal, and all three are run. Every
+structure is the output of a process, and the way from the CIF to the interface is printed at the end.
 """
 
 import argparse
@@ -67,7 +67,9 @@ def way(start: orm.Data, end: orm.Data) -> str:
     ways, seen = [[end]], {end.pk}
     for steps in ways:
         if steps[0].pk == start.pk:
-            return " → ".join(f"{getattr(node, 'process_label', None) or type(node).__name__} {node.pk}" for node in steps)
+            return " → ".join(
+                f"{getattr(node, 'process_label', None) or type(node).__name__} {node.pk}" for node in steps
+            )
         links = steps[0].base.links.get_incoming(link_type=(LinkType.CREATE, LinkType.INPUT_CALC)).all()
         for node in (link.node for link in links if link.node.pk not in seen):
             seen.add(node.pk)

@@ -1,4 +1,4 @@
-"""From the CIF of β-Li₃PS₄ to its crystal, a tilt and a twist boundary, its glass and an interface of glass and crystal.
+"""From the CIF of β-Li₃PS₄ to its crystal, a tilt and a twist boundary, its glass and an interface of both.
 
 Run it with `verdi run examples/microstructure.py` after `aiida-lpsgb quicksetup --daemon 2`; an hour and a half on two
 cores, most of it for potentials that know the melt. All systems are learned together and run in one study.

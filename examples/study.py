@@ -3,10 +3,10 @@
 Run it with `verdi run examples/study.py` after `aiida-lpsgb quicksetup --daemon 2`.
 
 The partially occupied crystal is ordered, a small start set is labelled with SevenNet-0 and dispersion, level-8 moment
-tensor potentials are learned actively on crystal and grain boundary until molecular dynamics no longer extrapolates, and
-both are run from 900 K down to 300 K, each as long as its diffusivity needs, and looked at closely at 300 K, the crystal
-beside published numbers. The study runs in the daemon: this script may be interrupted, `aiida-lpsgb watch` shows it
-again.
+tensor potentials are learned actively on crystal and grain boundary until molecular dynamics no longer extrapolates,
+and both are run from 900 K down to 300 K, each as long as its diffusivity needs, and looked at closely at 300 K, the
+crystal beside published numbers. The study runs in the daemon: this script may be interrupted, `aiida-lpsgb watch`
+shows it again.
 """
 
 import argparse

@@ -20,6 +20,8 @@ from aiida_lpsgb.analysis.motion import nernst_einstein
 K_B = constants.k / constants.e
 """Boltzmann's constant, eV/K."""
 
+_FEWEST_OVER = 3
+
 
 @dataclass(frozen=True)
 class ArrheniusFit:
@@ -32,12 +34,15 @@ class ArrheniusFit:
     ln_d0
         Intercept: ln of D₀ in cm²/s.
     covariance
-        Of (ln D₀, E_a), widened by ``birge_ratio`` where that is above one, shape ``(2, 2)``.
+        Of (ln D₀, E_a), widened by ``inflation`` squared, shape ``(2, 2)``.
     birge_ratio
         Square root of the reduced χ²; NaN where two points leave nothing to judge by.
     dof
         Degrees of freedom of the intervals: normal (infinite) where the scatter agrees with the errors given, else
-        the points' own.
+        the points' own, three at least.
+    inflation
+        Factor by which the scatter about the line widens the errors: the Birge ratio where it is above one, one where
+        it is not; with fewer than three degrees of freedom it counts for no more than they are of three.
     temperatures_K, d_cm2_s, errors_cm2_s
         What was fitted.
     limits
@@ -53,6 +58,7 @@ class ArrheniusFit:
     d_cm2_s: np.ndarray
     errors_cm2_s: np.ndarray
     limits: np.ndarray
+    inflation: float = 1.0
 
     @property
     def activation_energy_error_eV(self) -> float:
@@ -142,14 +148,19 @@ def fit(
     parameters, covariance = back @ parameters, back @ covariance @ back.T
     residual = (y - design @ parameters) / e
     dof = int(seen.sum()) - 2
-    birge = float(np.sqrt(residual @ residual / dof)) if dof > 0 else np.nan
+    chi2 = float(residual @ residual)
+    birge = float(np.sqrt(chi2 / dof)) if dof > 0 else np.nan
     widened = dof > 0 and birge > 1
+    # One or two points over say little of how wrong the errors are: what lacks to three is taken to agree with them.
+    agreeing = max(_FEWEST_OVER - dof, 0)
+    inflation = (agreeing + chi2) / (agreeing + dof) if widened else 1.0
     return ArrheniusFit(
         activation_energy_eV=float(parameters[1]),
         ln_d0=float(parameters[0]),
-        covariance=covariance * (birge**2 if widened else 1.0),
+        covariance=covariance * inflation,
         birge_ratio=birge,
-        dof=float(dof) if widened else np.inf,
+        dof=float(agreeing + dof) if widened else np.inf,
+        inflation=float(np.sqrt(inflation)),
         temperatures_K=t,
         d_cm2_s=d,
         errors_cm2_s=s,

@@ -182,8 +182,7 @@ def line(points: Sequence[Point], target_K: float, bend_eV: float = BEND_EV) -> 
     else:
         draws, weights = _draws(chosen, target_K, edge, far, bend_eV)
         statistics, scatter = _statistics_and_scatter(chosen, along.error)
-    mean = float(weights @ draws)
-    deviation = float(np.sqrt(weights @ (draws - mean) ** 2))
+    mean, deviation = _middle(draws, weights, along.dof)
     beyond = float(np.sqrt(max(0.0, deviation**2 - along.error**2))) if edge != target_K else 0.0
     return Line(
         potential=points[0].potential,
@@ -207,8 +206,7 @@ def _limit_error(point: Point) -> float:
 
 def _statistics_and_scatter(fit: ArrheniusFit, error: float) -> tuple[float, float]:
     """The parts of a standard error that runs have of themselves, and that their scatter about the line adds."""
-    widened = fit.birge_ratio if np.isfinite(fit.birge_ratio) and fit.birge_ratio > 1 else 1.0
-    own = error / widened
+    own = error / fit.inflation
     return float(own), float(np.sqrt(max(0.0, error**2 - own**2)))
 
 
@@ -235,6 +233,17 @@ def _draws(fit: ArrheniusFit, target_K: float, edge_K: float, far: Sequence[Poin
         )
     weights = np.exp(log_weight - log_weight.max())
     return ln_d(target_K), weights / weights.sum()
+
+
+def _middle(draws: np.ndarray, weights: np.ndarray, dof: float) -> tuple[float, float]:
+    """Median of weighted draws, and the standard error whose 95 % interval with these degrees of freedom is theirs.
+
+    Student's t with one or two degrees of freedom, as lines through three or four points have, has no variance.
+    """
+    order = np.argsort(draws)
+    shares = np.cumsum(weights[order])
+    low, middle, high = np.interp([0.025, 0.5, 0.975], shares, draws[order])
+    return float(middle), float((high - low) / (2 * stats.t.ppf(0.975, dof)))
 
 
 # ---- committee -----------------------------------------------------------------------------------------------------
@@ -419,6 +428,9 @@ class Transport:
             d, interval = float(np.exp(self.direct.value)), [float(np.exp(end)) for end in self.direct.interval()]
         else:
             d, interval = None, None
+        if best is not None and self.limit_cm2_s is not None:
+            # Of several potentials the interval is symmetric in ln D, and may reach beyond what was seen not to be.
+            d, interval = min(d, self.limit_cm2_s), [min(end, self.limit_cm2_s) for end in interval]
         numbers = {
             "diffusivity_cm2_s": d,
             "diffusivity_interval95_cm2_s": interval,

@@ -29,13 +29,11 @@ from aiida_lpsgb.analysis.msd import (
 from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.analysis.verdict import (
     EXPONENT_TOLERANCE,
+    SHORTEST_RUN,
     USUAL_HOP_A,
-    Steadiness,
-    block_means,
-    displacement_rates,
     judge,
     reach,
-    steadiness,
+    transient,
 )
 
 __all__ = [
@@ -48,9 +46,6 @@ __all__ = [
     "nernst_einstein",
     "reference_drift",
 ]
-
-_SHORTEST_RUN = 50  # frames
-_CUT, _LONGEST_CUT = 0.1, 0.6  # of the run, that a transient may take
 
 
 # ---- displacements -----------------------------------------------------------------------------------------------
@@ -119,7 +114,7 @@ class Diffusivity(Motion):
         Collective (charge) diffusivity of the ions, cm²/s.
     haven_ratio
         D / collective D; both are unknown where nothing stands still that the ions could move against (one species
-        whose momentum is kept), the ratio also where the latter is not above its own error.
+        whose momentum is kept), the ratio also where the motion is not diffusive or the latter is not above its error.
     n_ions, n_frames, duration_ps
         What was looked at.
     jump_limit_cm2_s
@@ -216,9 +211,9 @@ def diffusivity(
         If the run is too short, frames are uneven, or an argument makes no sense.
     """
     start = int(np.searchsorted(trajectory.times_ps, trajectory.times_ps[0] + skip_ps - 1e-9))
-    if trajectory.n_frames - start < _SHORTEST_RUN:
+    if trajectory.n_frames - start < SHORTEST_RUN:
         raise ValueError(
-            f"a diffusivity needs {_SHORTEST_RUN} frames or more after skip_ps = {skip_ps}, "
+            f"a diffusivity needs {SHORTEST_RUN} frames or more after skip_ps = {skip_ps}, "
             f"found {trajectory.n_frames - start}"
         )
     if energy_eV is not None and len(energy_eV) != trajectory.n_frames:
@@ -238,7 +233,7 @@ def diffusivity(
     options = {"share": longest_lag_share, "n_blocks": n_blocks, "workers": workers}
     fit = fit_window(positions, given, **options)
     series = {"volume": np.abs(np.linalg.det(trajectory.cells)), "energy": energies}
-    cut, steady = _transient(positions, fit.window.first, interval, {k: v for k, v in series.items() if v is not None})
+    cut, steady = transient(positions, fit.window.first, interval, {k: v for k, v in series.items() if v is not None})
     if cut:
         positions = positions[cut:]
         fit = fit_window(positions, None if given is None or given[1] > 0.4 * len(positions) else given, **options)
@@ -275,7 +270,7 @@ def diffusivity(
         detected=seen,
         upper_limit_cm2_s=max(_limit(total, fit, unit, verdict.diffusive), jump_limit),
         collective=collective,
-        haven_ratio=haven,
+        haven_ratio=haven if verdict.diffusive else UNKNOWN,
         n_ions=n_ions,
         n_frames=len(positions),
         duration_ps=duration,
@@ -292,33 +287,6 @@ def diffusivity(
         charge=charge,
         frame=frame,
     )
-
-
-def _transient(
-    positions: np.ndarray, first: int, interval: float, series: dict[str, np.ndarray]
-) -> tuple[int, dict[str, Steadiness]]:
-    """Frames to leave out at the beginning so that the rest is steady, none if no cut helps, and how steady it is.
-
-    A transient fades: a cut that helps is followed by one more, as what is left of it then is just below the noise.
-    """
-
-    def tested(start: int) -> dict[str, Steadiness]:
-        rates = displacement_rates(positions[start:], first) / (6 * interval) * A2_PS_TO_CM2_S
-        found = {"displacement": steadiness(rates)}
-        return found | {name: steadiness(block_means(values[start:])) for name, values in series.items()}
-
-    whole = found = tested(0)
-    for number in range(1, round(_LONGEST_CUT / _CUT) + 1):
-        steady = all(part.steady for part in found.values())
-        start = int(number * _CUT * len(positions))
-        if steady and number == 1:
-            return 0, whole
-        if len(positions) - start < _SHORTEST_RUN:
-            break
-        found = tested(start)
-        if steady and all(part.steady for part in found.values()):
-            return start, found
-    return 0, whole
 
 
 def _limit(total: Estimate, fit: Fit, unit: float, diffusive: bool) -> float:

@@ -18,14 +18,18 @@ values treat it. The estimators differ in which displacements they count:
     *r* has spent in *s*, which is counted from the same run. Along the boundary this holds at every lag, as
     :math:`dM/d\tau` is twice the mean of the local D; along the normal it is exact only while no ion has felt the edge.
 
-Use ``occupancy``. Along the boundary it is right at any lag; along the normal, and so in the mean over directions, an
-estimator is right only at lags within which few ions have left. A window that is not given ends there.
+``propagator``
+    Along the boundary ``occupancy``; along the normal the most likely diffusivities of the layers given how often ions
+    go from where to where (:mod:`aiida_lpsgb.analysis.propagator`), which ions that leave do no harm.
+
+Use ``propagator``. Along the boundary ``occupancy`` is right at any lag; along the normal the first four are right only
+at lags within which few ions have left. A window that is not given ends there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,8 +48,10 @@ from aiida_lpsgb.analysis.msd import (
     slope_trend,
     spread_lags,
 )
+from aiida_lpsgb.analysis.neighbours import heights
 from aiida_lpsgb.analysis.parallel import map_frames
-from aiida_lpsgb.analysis.regions import Region
+from aiida_lpsgb.analysis.propagator import Layers, effective_diffusivity, fit_layers, transitions
+from aiida_lpsgb.analysis.regions import Box, Region, Slab
 from aiida_lpsgb.analysis.trajectory import Trajectory, transform
 from aiida_lpsgb.analysis.verdict import (
     EXPONENT_TOLERANCE,
@@ -55,9 +61,10 @@ from aiida_lpsgb.analysis.verdict import (
     hop_length,
     judge,
     steadiness,
+    transient,
 )
 
-ESTIMATORS = ("tagged", "both_ends", "continuous", "occupancy")
+ESTIMATORS = ("tagged", "both_ends", "continuous", "occupancy", "propagator")
 ELSEWHERE = "elsewhere"
 """Name of what no region holds."""
 
@@ -69,6 +76,7 @@ _STILL_THERE = 0.97
 _SHORTEST_WINDOW = 4
 _ROUNDS = 3  # of fits, each with the noise of the vibrations that the one before has found, as for the whole cell
 _FEWEST_BLOCKS = 6
+_PROPAGATOR_LAGS, _LONGEST_SHARE, _PARALLEL = 8, 0.16, 0.999
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +96,8 @@ class RegionDiffusivity(Motion):
         too low is D along the normal.
     counts
         Displacements counted at each lag.
+    propagated
+        Of ``propagator``: how the diffusivity along the normal depends on the lag; None of the others.
     """
 
     duration_ps: float
@@ -95,17 +105,52 @@ class RegionDiffusivity(Motion):
     residence_ps: float
     still_there: float
     counts: np.ndarray
+    propagated: Propagated | None = None
 
     def scalars(self) -> dict[str, Any]:
         """All scalars: JSON types, units in the keys, None for what is not known."""
         numbers = {
             name: finite(getattr(self, name)) for name in ("duration_ps", "mean_ions", "residence_ps", "still_there")
         }
+        if self.propagated is not None:
+            numbers |= {"normal_early_cm2_s": self.propagated.early, "normal_late_cm2_s": self.propagated.late}
         return super().scalars() | numbers
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """``lags_ps``, ``msd_A2`` (by component) and ``counts`` of the displacements the estimator counts."""
-        return super().arrays() | {"counts": self.counts}
+        """``lags_ps``, ``msd_A2`` (by component) and ``counts`` of the displacements the estimator counts.
+
+        Of ``propagator`` also ``propagator_lags_ps`` and ``propagator_apparent_cm2_s``, the diffusivity along the
+        normal that transitions within each lag alone tell, vibrations included, and the profile along the normal:
+        ``profile_position_A``, ``profile_free_energy_kT``.
+        """
+        arrays = super().arrays() | {"counts": self.counts}
+        if self.propagated is not None:
+            found = self.propagated
+            arrays |= {"propagator_lags_ps": found.lags_ps, "propagator_apparent_cm2_s": found.apparent}
+            arrays |= {"profile_position_A": found.position_A, "profile_free_energy_kT": found.free_energy_kT}
+        return arrays
+
+
+@dataclass(frozen=True)
+class Propagated:
+    """Diffusivity of a layer along its normal by lag, cm²/s, and the free energy along the normal.
+
+    Attributes
+    ----------
+    early, late
+        From the first and the second half of the lags.
+    lags_ps, apparent
+        The lags, and what transitions within each alone tell, which holds the vibrations.
+    position_A, free_energy_kT
+        Along the normal of the cell, from its origin.
+    """
+
+    early: float
+    late: float
+    lags_ps: np.ndarray
+    apparent: np.ndarray
+    position_A: np.ndarray
+    free_energy_kT: np.ndarray
 
 
 @dataclass
@@ -160,7 +205,7 @@ def region_diffusivity(
     window_ps, longest_lag_share, n_blocks, drift
         As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to that of the lateral
         displacement of all ions, which grows linearly even where the normal one bends, up to the lag at which some
-        region's ions have begun to leave. Regions follow what is held still.
+        region's ions have begun to leave. Regions follow what is held still. A transient of the whole is left out.
     frame
         Three orthonormal directions in rows, the third the normal of the boundary; x, y, z if None.
     tolerance, hop_length_A
@@ -193,6 +238,12 @@ def region_diffusivity(
         first, last = (max(1, round(w / trajectory.interval_ps)) for w in window_ps)
     if not first < last < trajectory.n_frames // 2:
         raise ValueError(f"window_ps {window_ps} must hold two lags within half of the run")
+    volume = {"volume": np.abs(np.linalg.det(trajectory.cells))}
+    cut, _ = transient(positions, first, trajectory.interval_ps, volume)
+    if cut and last < (trajectory.n_frames - cut) // 2:
+        trajectory, positions, moved = trajectory[cut:], positions[cut:], moved[cut:]
+    else:
+        cut = 0
     # The time spent in each region is an integral over lags, from the shortest on; the verdict wants half of the run.
     longest = trajectory.n_frames // 2
     lags = np.union1d(Window(first, last).lags(), spread_lags(first, longest))
@@ -205,15 +256,17 @@ def region_diffusivity(
     own = {"species": species, "temperature_K": temperature, "charge": charge, "frame": frame}
     hop = hop_length_A or hop_length(positions, longest)
     names = [*regions, ELSEWHERE][: len(sums.present)]
-    used = {*estimators, OCCUPANCY}
+    used = {*estimators, OCCUPANCY} - {PROPAGATOR}
     slopes = {name: _ESTIMATE[name](sums, lags, place.fitted, trajectory.n_frames) for name in used}
+    if PROPAGATOR in estimators:
+        slopes[PROPAGATOR] = _propagate(place, slopes[OCCUPANCY], species, moved, frame, n_blocks)
     found = hop_length_A is None and hop is not None
-    verdicts = [_verdict(place, slopes[OCCUPANCY], r, hop, found, tolerance) for r in range(len(names))]
+    verdicts = [_verdict(place, slopes[OCCUPANCY], r, hop, found, tolerance, cut) for r in range(len(names))]
     results = {
         (name, estimator): _result(place, slopes[estimator], r, verdicts[r], hop, name, estimator)
         for estimator in estimators
         for r, name in enumerate(names)
-        if name != ELSEWHERE or OCCUPANCY in estimators
+        if (name != ELSEWHERE or OCCUPANCY in estimators) and r in slopes[estimator].places
     }
     return {key: replace(result, **own) for key, result in results.items()}
 
@@ -237,13 +290,21 @@ class _Place:
 @dataclass(frozen=True)
 class _Slopes:
     """Slopes a frame by component: whole ``(n_regions, 3)``, blocks ``(n_blocks, n_regions, 3)``; by region the
-    vibrations' share of the noise; the time, in frames, that ions of a region have spent in each.
+    vibrations' share of the noise; the time, in frames, that ions of a region have spent in each; of the propagator
+    what it found, and the error of the normal slope beyond that of the blocks.
     """
 
     whole: np.ndarray
     blocks: np.ndarray
     noise: np.ndarray
     time: np.ndarray | None = None
+    propagated: Mapping[int, Propagated] = field(default_factory=dict)
+    bias: np.ndarray | None = None
+
+    @property
+    def places(self) -> Sequence[int]:
+        """Numbers of the regions that were fitted."""
+        return list(self.propagated) or range(len(self.whole))
 
 
 def _accumulate(trajectory, species, regions, lags, n_blocks: int, moved, frame, workers) -> _Sums:
@@ -411,7 +472,112 @@ def _occupancy(sums: _Sums, lags, fitted, n_frames) -> _Slopes:
     return _Slopes(whole[n_regions:], np.array(blocks), noise, _time_spent(*everything[1:], lags))
 
 
-OCCUPANCY = "occupancy"
+# ---- along the normal ----------------------------------------------------------------------------------------------
+
+
+def _propagate(place: _Place, slopes: _Slopes, species, moved, frame, n_blocks: int) -> _Slopes:
+    """The slopes with those along the normal from transitions between cells of a grid."""
+    trajectory = place.trajectory
+    whole, blocks = slopes.whole.copy(), slopes.blocks.copy()
+    bias, found = np.zeros(len(whole)), {}
+    scaled = trajectory.scaled(species, dtype=np.float32)
+    scaled -= (moved @ np.linalg.inv(trajectory.mean_cell)).astype(np.float32)[:, None]
+    for axis, numbers, box in _groups(place, frame):
+        height = float(heights(trajectory.mean_cell)[axis])
+        regions = [list(place.regions.values())[r] for r in numbers]
+        layers = Layers.along(height, [region.intervals(axis, trajectory.mean_cell) for region in regions])
+        cells = np.floor((scaled[..., axis] % 1.0) * layers.n_cells).astype(np.int32) % layers.n_cells
+        counted = None if box is None else box.beside(scaled, axis)
+        lags = _propagator_lags(place, slopes, numbers, layers)
+        everywhere = [*numbers, len(place.regions)] if box is None and len(whole) > len(place.regions) else numbers
+        sides = (slice(None, len(lags) // 2 + 1), slice(len(lags) // 2, None))
+        own, parts, free_energy = _apparent(cells, lags, layers, counted, len(scaled), n_blocks, slopes, numbers)
+        for layer, r in enumerate(everywhere):
+            line, noise = _line_of(lags, own[:, layer], trajectory.n_frames, None)
+            halves = [_line_of(lags[k], own[k, layer], trajectory.n_frames, noise)[0] for k in sides]
+            whole[r, 2] = line
+            split = []
+            for b in range(n_blocks):
+                blocks[b, r, 2] = _line_of(lags, parts[b, :, layer], trajectory.n_frames, noise)[0]
+                ends = [_line_of(lags[k], parts[b, k, layer], trajectory.n_frames, noise)[0] for k in sides]
+                split.append(ends[1] - ends[0])
+            # What early and late lags differ by, beyond their noise, is bias that is left in the one or the other.
+            beyond = (halves[1] - halves[0]) ** 2 - np.nanvar(split, ddof=1) / n_blocks
+            bias[r] = np.sqrt(max(beyond, 0.0)) / 2
+            unit = A2_PS_TO_CM2_S / trajectory.interval_ps / 2
+            position = (np.arange(layers.n_cells) + 0.5) * layers.spacing_A
+            apparent = own[:, layer] / lags * unit
+            ends = (float(end * unit) for end in halves)
+            found[r] = Propagated(*ends, lags * trajectory.interval_ps, apparent, position, free_energy)
+    return replace(slopes, whole=whole, blocks=blocks, propagated=found, bias=bias)
+
+
+def _groups(place: _Place, frame: np.ndarray) -> Iterator[tuple[int, list[int], Box | None]]:
+    """Axes along which layers lie: all slabs across one axis together, each box for itself."""
+    cell = place.trajectory.mean_cell
+    normals = np.linalg.inv(cell).T / np.linalg.norm(np.linalg.inv(cell), axis=0)[:, None]
+    along = np.abs(normals @ frame[2])
+    slabs: dict[int, list[int]] = {}
+    for r, (name, region) in enumerate(place.regions.items()):
+        axis = region.axis if isinstance(region, Slab) else int(np.argmax(along))
+        if along[axis] < _PARALLEL:
+            raise ValueError(
+                f"the third direction of frame must be the normal of region {name!r} for the estimator {PROPAGATOR!r}: "
+                f"it is {np.degrees(np.arccos(along[axis])):.0f}° off"
+            )
+        if isinstance(region, Slab):
+            slabs.setdefault(axis, []).append(r)
+        else:
+            yield axis, [r], region
+    for axis, numbers in slabs.items():
+        yield axis, numbers, None
+
+
+def _propagator_lags(place: _Place, slopes: _Slopes, numbers: Sequence[int], layers: Layers) -> np.ndarray:
+    """Lags, frames, until ions cross the thinnest layer; from where the slowest ones begin to leave a cell of the grid,
+    as within a cell nobody knows where they are.
+    """
+    n_frames = place.trajectory.n_frames
+    thinnest = layers.shares[:, : len(numbers)].sum(axis=0).min() * layers.spacing_A
+    lateral = np.maximum(slopes.whole[:, :2].mean(axis=1), 1e-12)
+    longest = int(np.clip(thinnest**2 / lateral.max(), 8 * place.window[0], _LONGEST_SHARE * n_frames))
+    longest = min(max(longest, place.window[0] + _PROPAGATOR_LAGS), n_frames // 2)
+    first = int(np.clip(2 * layers.spacing_A**2 / lateral.min(), place.window[0], max(longest // 5, place.window[0])))
+    return np.unique(np.rint(np.geomspace(first, longest, _PROPAGATOR_LAGS)).astype(int))
+
+
+def _apparent(cells, lags, layers: Layers, counted, n_frames: int, n_blocks: int, slopes: _Slopes, numbers):
+    """Apparent displacements 2 D(t) t of each layer at each lag, whole and by block of time, and the free energy."""
+    edges = -(-np.arange(n_blocks + 1) * n_frames // n_blocks)
+    chosen = cells if counted is None else cells[counted]
+    density = np.bincount(chosen.ravel(), minlength=layers.n_cells).astype(float)
+    n_layers = layers.shares.shape[1]
+    start = np.full(n_layers, max(float(slopes.whole[:, :2].mean()) / 2, 1e-6))
+    whole, parts = np.empty((len(lags), n_layers)), np.full((n_blocks, len(lags), n_layers), np.nan)
+    barriers = np.array([effective_diffusivity(np.ones(n_layers), density, layers, k) for k in range(n_layers)])
+    for k, lag in enumerate(lags):
+        counts = transitions(cells, int(lag), layers.n_cells, edges, counted)
+        start, own = fit_layers(counts, density, layers, float(lag), start)
+        whole[k], parts[:, k] = 2 * start * barriers * lag, 2 * own * barriers * lag
+    shown = np.maximum(density, 1e-4 * density.mean())
+    return whole, parts, -np.log(shown / shown.max())
+
+
+def _line_of(lags: np.ndarray, values: np.ndarray, n_frames: int, noise: float | None) -> tuple[float, float]:
+    """Slope of a line through apparent displacements, and the noise of the vibrations, found if None."""
+    design = np.stack([np.ones(len(lags)), lags], axis=1).astype(float)
+    rounds = [None] * (_ROUNDS - 1) if noise is None else []
+    known = ~np.isnan(values)
+    if known.sum() < 2:
+        return np.nan, noise or 0.0
+    design, values, lags = design[known], values[known, None], lags[known]
+    for _ in rounds:
+        line = _fit(design, values, _inverse_covariance(lags, n_frames, noise))
+        noise = float(_vibrations(line[0], line[1])[0])
+    return float(_fit(design, values, _inverse_covariance(lags, n_frames, noise))[1, 0]), noise
+
+
+OCCUPANCY, PROPAGATOR = "occupancy", "propagator"
 _ESTIMATE = {"tagged": _tagged, "both_ends": _both_ends, "continuous": _continuous, OCCUPANCY: _occupancy}
 
 
@@ -424,7 +590,9 @@ def _blocks_of(slopes: _Slopes, r: int) -> np.ndarray:
     return blocks[np.isfinite(blocks).all(axis=1)]
 
 
-def _verdict(place: _Place, slopes: _Slopes, r: int, hop: float | None, found: bool, tolerance: float) -> Verdict:
+def _verdict(
+    place: _Place, slopes: _Slopes, r: int, hop: float | None, found: bool, tolerance: float, cut: int
+) -> Verdict:
     """The verdict on a region: the tests of :mod:`aiida_lpsgb.analysis.verdict` on the motion of its own ions.
 
     How far ions have come is the displacement at the region's rate in the time they spend in it within half of the run;
@@ -445,7 +613,7 @@ def _verdict(place: _Place, slopes: _Slopes, r: int, hop: float | None, found: b
     seen = from_blocks(slopes.whole[r].mean(), parts.mean(axis=1)).interval()[0] > 0
     trend = _lateral_trend(place, slopes, r)
     lags = (place.window[0] * interval, int(place.lags[-1]) * interval)
-    return judge(trend, lags, bool(seen), reach, steady, exponent_tolerance=tolerance)
+    return judge(trend, lags, bool(seen), reach, steady, exponent_tolerance=tolerance, cut_ps=cut * interval)
 
 
 def _lateral_trend(place: _Place, slopes: _Slopes, r: int) -> Trend:
@@ -486,16 +654,22 @@ def _result(
     cell = trajectory.mean_cell
     share = 1 - sum(g.share(cell) for g in regions.values()) if name == ELSEWHERE else regions[name].share(cell)
     mean_ions, leaves = sums.present[r] / trajectory.n_frames, sums.leaves[r]
-    d = from_blocks(whole.mean(), parts.mean(axis=1))
+    bias = np.array([0.0, 0.0, 0.0 if slopes.bias is None else slopes.bias[r] * unit])
+
+    def estimate(chosen: slice) -> Estimate:
+        found = from_blocks(whole[chosen].mean(), parts[:, chosen].mean(axis=1))
+        return replace(found, error=float(np.hypot(found.error, bias[chosen].mean())))
+
+    d = estimate(slice(None))
     jump_limit = 3 * (hop or USUAL_HOP_A) ** 2 / (6 * mean_ions * trajectory.duration_ps) * A2_PS_TO_CM2_S
     return RegionDiffusivity(
         species="",
         region=name,
         estimator=estimator,
         total=d,
-        components=tuple(from_blocks(whole[k], parts[:, k]) for k in range(3)),
-        lateral=from_blocks(whole[:2].mean(), parts[:, :2].mean(axis=1)),
-        isotropy=_isotropy(whole, parts),
+        components=tuple(estimate(slice(k, k + 1)) for k in range(3)),
+        lateral=estimate(slice(0, 2)),
+        isotropy=_isotropy(whole, parts, bias[2]),
         verdict=verdict,
         detected=bool(d.interval()[0] > 0 and d.value > jump_limit),
         upper_limit_cm2_s=max(d.upper_limit(), jump_limit),
@@ -508,12 +682,14 @@ def _result(
         lags_ps=lags[shown] * interval,
         msd_A2=total[shown, r].sum(axis=1) / np.maximum(counts, 1)[:, None],
         counts=counts.astype(int),
+        propagated=slopes.propagated.get(r),
     )
 
 
-def _isotropy(whole: np.ndarray, parts: np.ndarray) -> Estimate:
+def _isotropy(whole: np.ndarray, parts: np.ndarray, bias: float) -> Estimate:
     """Normal over the larger lateral component; unknown where the latter is not above zero."""
     side = int(np.argmax(whole[:2]))
     if from_blocks(whole[side], parts[:, side]).interval()[0] <= 0:
         return UNKNOWN
-    return ratio_from_blocks(parts[:, 2], parts[:, side], whole[2] / whole[side])
+    found = ratio_from_blocks(parts[:, 2], parts[:, side], whole[2] / whole[side])
+    return replace(found, error=float(np.hypot(found.error, bias / whole[side])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,13 @@ class Slab:
             inside |= np.abs(distance - np.rint(distance)) <= half
         return float(inside.mean())
 
+    def intervals(self, axis: int, cell: np.ndarray) -> list[tuple[float, float]]:
+        """What it takes of a cell vector, as fractions; the axis must be its own."""
+        if axis != self.axis:
+            raise ValueError(f"a slab across axis {self.axis} has no intervals along axis {axis}")
+        half = min(self._half_width(cell), 0.5)
+        return [(centre - half, centre + half) for centre in self.centres]
+
     def _half_width(self, cell: np.ndarray) -> float:
         return self.thickness_A / 2 / heights(cell)[self.axis]
 
@@ -85,9 +92,20 @@ class Box:
 
     def contains(self, scaled: np.ndarray, cell: np.ndarray) -> np.ndarray:
         """Which of the scaled positions ``(..., 3)`` lie inside."""
+        return self._within(scaled, range(3))
+
+    def beside(self, scaled: np.ndarray, axis: int) -> np.ndarray:
+        """Which of the scaled positions lie inside as far as the cell vectors other than ``axis`` tell."""
+        return self._within(scaled, [k for k in range(3) if k != axis])
+
+    def intervals(self, axis: int, cell: np.ndarray) -> list[tuple[float, float]]:
+        """What it takes of a cell vector, as fractions."""
+        return [(self.low[axis], self.low[axis] + float(self._widths()[axis]))]
+
+    def _within(self, scaled: np.ndarray, axes: Iterable[int]) -> np.ndarray:
         inside = np.ones(scaled.shape[:-1], bool)
-        for axis, width in enumerate(self._widths()):
-            if width < 1:
+        for axis in axes:
+            if (width := self._widths()[axis]) < 1:
                 inside &= (scaled[..., axis] - self.low[axis]) % 1.0 < width
         return inside
 

@@ -25,7 +25,7 @@ import numpy as np
 from scipy import ndimage, stats
 
 from aiida_lpsgb.analysis.estimates import Estimate, finite
-from aiida_lpsgb.analysis.motion import Verdict
+from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, Verdict
 from aiida_lpsgb.analysis.msd import Trend, mean_squared_displacement
 
 USUAL_HOP_A = 3.0
@@ -36,6 +36,8 @@ EXPONENT_TOLERANCE = 0.5
 """Largest half-width of the 95 % interval of the log–log exponent with which it tells."""
 STATIONARY_LEVEL = 0.01
 """A trend in time counts if chance makes such a one in fewer runs than this share."""
+SHORTEST_RUN = 50
+"""Frames without which nothing is said."""
 SPAN = 8
 """Factor in time, up to half of the run, over which the displacement must be linear."""
 
@@ -44,6 +46,7 @@ _LAGS, _BIN_A, _SMOOTH_BINS = 12, 0.1, 2.0
 _CONTRAST, _HEIGHT, _CLEAR = 1.25, 0.05, 3.0  # of the second peak over the valley, the first peak and the noise
 _SHARE_HOPPED = (0.02, 0.75)
 _RATE_BLOCKS = 12
+_CUT, _LONGEST_CUT = 0.1, 0.6  # of the run, that a transient may take
 
 
 # ---- hops ----------------------------------------------------------------------------------------------------------
@@ -203,6 +206,44 @@ def block_means(series: np.ndarray) -> np.ndarray:
     """Means of equal blocks of a series, shape ``(12,)``."""
     length = len(series) // _RATE_BLOCKS
     return series[: length * _RATE_BLOCKS].reshape(_RATE_BLOCKS, length).mean(axis=1)
+
+
+def transient(
+    positions: np.ndarray, first: int, interval: float, series: dict[str, np.ndarray]
+) -> tuple[int, dict[str, Steadiness]]:
+    """Frames to leave out at the beginning so that the rest is steady, none if no cut helps, and how steady it is.
+
+    A transient fades: a cut that helps is followed by one more, as what is left of it then is just below the noise.
+
+    Parameters
+    ----------
+    positions
+        Unwrapped positions, Å, shape ``(n_frames, n_ions, 3)``.
+    first
+        Lag, frames, at which vibrations have faded.
+    interval
+        Time between frames, ps.
+    series
+        What else should be steady, by name, one value a frame.
+    """
+
+    def tested(start: int) -> dict[str, Steadiness]:
+        rates = displacement_rates(positions[start:], first) / (6 * interval) * A2_PS_TO_CM2_S
+        found = {"displacement": steadiness(rates)}
+        return found | {name: steadiness(block_means(values[start:])) for name, values in series.items()}
+
+    whole = found = tested(0)
+    for number in range(1, round(_LONGEST_CUT / _CUT) + 1):
+        steady = all(part.steady for part in found.values())
+        start = int(number * _CUT * len(positions))
+        if steady and number == 1:
+            return 0, whole
+        if len(positions) - start < SHORTEST_RUN:
+            break
+        found = tested(start)
+        if steady and all(part.steady for part in found.values()):
+            return start, found
+    return 0, whole
 
 
 # ---- verdict -------------------------------------------------------------------------------------------------------

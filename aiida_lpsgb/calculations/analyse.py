@@ -13,12 +13,10 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
 
 from aiida_lpsgb.analysis.observables import parameters_error, registry
+from aiida_lpsgb.calculations.resources import THREADS, threads_of
 from aiida_lpsgb.data.diffusivity import DiffusivityData
 from aiida_lpsgb.data.trajectory import TrajectoryData
 from aiida_lpsgb.workflows.protocols import ProtocolMixin
-
-# What of a job's resources tells how many threads it may use, the first that is there.
-THREADS = ("num_cores_per_mpiproc", "num_cores_per_machine", "num_mpiprocs_per_machine", "tot_num_mpiprocs")
 
 
 class AnalyseCalculation(CalcJob):
@@ -223,7 +221,12 @@ class AnalyseCalculation(CalcJob):
         names = [f"{key}.lpsgbtraj" for key in segments]
         codeinfo = CodeInfo()
         codeinfo.code_uuid = self.inputs.code.uuid
-        codeinfo.cmdline_params = [self.REQUEST_FILE, self.RESULTS_FOLDER, *names, f"--threads={self._threads()}"]
+        codeinfo.cmdline_params = [
+            self.REQUEST_FILE,
+            self.RESULTS_FOLDER,
+            *names,
+            f"--threads={threads_of(self.options.resources)}",
+        ]
         codeinfo.stdout_name = self.options.output_filename
         codeinfo.stderr_name = self.ERROR_FILE
 
@@ -238,10 +241,6 @@ class AnalyseCalculation(CalcJob):
 
     def _temperature_K(self) -> float | None:
         return next(iter(self.inputs.trajectories.values())).base.attributes.get("temperature_K", None)
-
-    def _threads(self) -> int:
-        resources = self.options.resources
-        return next((int(resources[name]) for name in THREADS if resources.get(name)), 1)
 
 
 class AnalyseProtocol(ProtocolMixin):

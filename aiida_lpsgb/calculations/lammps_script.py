@@ -3,7 +3,8 @@
 A continuation gives the frames of the undisturbed run, to the last bit on the same machine and number of processes,
 because both do the same at the same steps: stage boundaries are absolute steps; the run is set up anew at every restart
 point, as a continuation is (`run … every`); and what a restart file does not hold is stated (`fixedpoint`), or has a
-name of its own (the fix of a stage, so that none takes over the thermostat of another).
+name of its own (the fix of a stage, so that none takes over the thermostat of another). With `pair_style mlip`, which
+cannot be set up anew without loss, a continuation is the same run to rounding.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def render_script(
     timestep_fs = parameters["timestep_fs"]
     lines = ["units metal", f"atom_style {pair_style.atom_style}", "boundary p p p"]
     if walltime_s:
-        seconds = int(walltime_s * WALLTIME_FRACTION)
+        seconds = max(1, int(walltime_s * WALLTIME_FRACTION))
         lines.append(f"timer timeout {seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} every 100")
     lines.append(f"read_restart {restart_file}" if restart_file else f"read_data {DATA_FILE}")
     lines += [
@@ -191,13 +192,14 @@ def render_dynamics(
         interval = to_steps(stage["dump_interval_ps"], timestep_fs)
         lines += [
             f"dump trajectory all custom {interval} {DUMP_FILE} id type xsu ysu zsu",
-            "dump_modify trajectory sort id time yes",
+            "dump_modify trajectory sort id time yes units yes",
         ]
     every = None
     if parameters["restart_interval_ps"]:
         every = to_steps(parameters["restart_interval_ps"], timestep_fs)
         lines.append(f"restart {every} {RESTART_PATTERN}")
-    lines += render_runs(start, end, every)
+    # MLIP-2's interface begins anew whenever a run is set up, and with it its file of selected configurations.
+    lines += render_runs(start, end, None if parameters["pair_style"] == "mlip" else every)
     if stage["dump_interval_ps"]:
         lines.append("undump trajectory")
     return [*lines, f"unfix stage_{index}"]

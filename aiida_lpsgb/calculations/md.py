@@ -351,6 +351,9 @@ def _parent_error(inputs: Mapping[str, Any]) -> str | None:
     before = parent.creator
     if before is None or before.process_type != f"aiida.calculations:{ENTRY_POINT}":
         return "parent_folder: it is not the working folder of a run of lpsgb.md"
+    computer = inputs["code"].computer if "code" in inputs else None
+    if computer is not None and computer.uuid != parent.computer.uuid:
+        return f"parent_folder: it is on {parent.computer.label}, the code on {computer.label}"
     earlier = before.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()
     for port in ("structure", "potential", "active_set", "seed"):
         now, then = inputs.get(port), earlier.get(port)

@@ -38,7 +38,7 @@ MINIMISE_DEFAULTS: dict[str, Any] = {
     "max_steps": 1000,
     "relax_cell": None,
     "force_tolerance_eV_A": 1e-4,
-    "pressure_tolerance_bar": 100.0,
+    "pressure_tolerance_bar": 50.0,
     "pressure_bar": 0.0,
 }
 DYNAMICS_DEFAULTS: dict[str, Any] = {"pressure_bar": 0.0, "dump_interval_ps": None}

@@ -13,6 +13,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 from ase import Atoms
 
+from aiida_lpsgb.calculations.resources import threads_of
 from aiida_lpsgb.calculations.validation import configurations_error, levels_error
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.data.potential import PotentialData
@@ -22,6 +23,7 @@ from aiida_lpsgb.mtp.configurations import write_cfg
 INDEX_FEATURE = "lpsgb_index"
 # What the value of an option may be; a tuple lists the words it may be.
 POSITIVE, WEIGHT, FLAG = "a positive number", "a number of at least 0", "true or false"
+ABOVE_ONE = "a number above 1"
 COUNT, INTEGER, NAME = "an integer of at least 1", "an integer of at least 0", "a name"
 
 
@@ -32,8 +34,10 @@ def _is_valid(value: Any, kind: str | tuple[str, ...]) -> bool:
         return isinstance(value, str) and value.replace("_", "a").isalnum()
     if kind == FLAG or isinstance(value, bool):
         return kind == FLAG and isinstance(value, bool)
-    if not isinstance(value, int if kind in (COUNT, INTEGER) else (int, float)):
+    if not isinstance(value, int if kind in (COUNT, INTEGER) else (int, float)) or not math.isfinite(value):
         return False
+    if kind == ABOVE_ONE:
+        return value > 1
     return value >= {POSITIVE: math.ulp(0.0), COUNT: 1}.get(kind, 0)
 
 
@@ -172,6 +176,10 @@ class MlpCalculation(CalcJob):
                 yield option
             elif value is not False:
                 yield f"{option}={value}"
+        # MLIP-2's program has processes instead.
+        threads = threads_of(self.options.resources)
+        if threads > 1 and not self.options.withmpi:
+            yield f"--threads={threads}"
 
     def _write(self, folder: Folder, name: str, images: Any) -> None:
         write_cfg(folder.get_abs_path(name), images, self.inputs.potential.species)
@@ -219,14 +227,15 @@ class MlpTrainCalculation(MlpCalculation):
         "weighting": ("vibrations", "molecules", "structures"),
         "weight_feature": NAME,
         "init_params": ("random", "same"),
+        "starts": COUNT,
         "skip_preinit": FLAG,
         "update_mindist": FLAG,
         "seed": INTEGER,
         "bootstrap_seed": INTEGER,
-        "threads": COUNT,
     }
     OPTIONS_HELP = (
-        " Of `lpsgb-mlp` alone: `seed`, of the coefficients that a potential without any begins with, and"
+        " Of `lpsgb-mlp` alone: `starts`, the number of random starts that a potential without coefficients is given"
+        " (the best goes on), `seed`, of these and all that is random, and"
         " `bootstrap_seed`, by which as many configurations as there are are drawn with replacement and trained on"
         " (the errors are still those on all). Jobs that differ in these two alone give a committee; equal seeds give"
         " equal potentials."
@@ -287,19 +296,26 @@ class MlpTrainCalculation(MlpCalculation):
 
 
 _SELECTION_OPTIONS = {
-    "init_threshold": WEIGHT,
-    "select_threshold": POSITIVE,
-    "swap_threshold": POSITIVE,
+    "init_threshold": POSITIVE,
+    "select_threshold": ABOVE_ONE,
+    "swap_threshold": ABOVE_ONE,
     "energy_weight": WEIGHT,
     "nbh_weight": WEIGHT,
 }
+
+
+def _selection_error(inputs: Mapping[str, Any]) -> str | None:
+    parameters = inputs["parameters"].get_dict() if "parameters" in inputs else {}
+    if parameters.get("energy_weight", 1) == 0 and not parameters.get("nbh_weight", 0):
+        return "parameters: energy_weight is 0 and nbh_weight is not given, so there is nothing to select by"
+    return None
 
 
 class MlpGradeCalculation(MlpCalculation):
     """Build the active set of training sets and grade configurations by it (``mlp calc-grade``)."""
 
     COMMAND = "calc-grade"
-    OPTIONS = {**_SELECTION_OPTIONS, "threads": COUNT}
+    OPTIONS = _SELECTION_OPTIONS
     ACTIVE_SET_FILE = "active_set.als"
     GRADED_FILE = "graded.cfg"
 
@@ -323,6 +339,10 @@ class MlpGradeCalculation(MlpCalculation):
             help="The configurations in their order, each with its extrapolation grade in `info['mv_grade']`.",
         )
 
+    @classmethod
+    def _own_error(cls, inputs: Mapping[str, Any]) -> str | None:
+        return super()._own_error(inputs) or _selection_error(inputs)
+
     def _write_files(self, folder: Folder) -> list[str]:
         self._write_training_sets(folder)
         if "configurations" in self.inputs:
@@ -345,7 +365,6 @@ class MlpSelectCalculation(MlpCalculation):
         **_SELECTION_OPTIONS,
         "selection_limit": INTEGER,
         "weighting": ("vibrations", "molecules", "structures"),
-        "threads": COUNT,
     }
     ACTIVE_SET_FILE = "active_set.als"
     SELECTED_FILE = "selected.cfg"
@@ -377,6 +396,10 @@ class MlpSelectCalculation(MlpCalculation):
             help="Active set (`.als`) of the training sets and the selected candidates together.",
         )
 
+    @classmethod
+    def _own_error(cls, inputs: Mapping[str, Any]) -> str | None:
+        return super()._own_error(inputs) or _selection_error(inputs)
+
     def _write_files(self, folder: Folder) -> list[str]:
         self._write_training_sets(folder)
         self._write(folder, self.CONFIGURATIONS_FILE, numbered(self.inputs.candidates))
@@ -405,7 +428,7 @@ class MlpErrorsCalculation(MlpCalculation):
     """Compare a potential with the labels of configurations (``mlp calc-errors``)."""
 
     COMMAND = "calc-errors"
-    OPTIONS = {"threads": COUNT}
+    OPTIONS = {}
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:

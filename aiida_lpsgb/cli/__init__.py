@@ -56,6 +56,10 @@ COMMANDS = {
         "aiida_lpsgb.cli.structure:structure",
         "Order crystals, build grain boundaries and interfaces, draw them.",
     ),
+    "data": (
+        "aiida_lpsgb.cli.data:data",
+        "Import labelled configurations from other programs' files, and export them.",
+    ),
     "report": ("aiida_lpsgb.cli.results:report", "Write the same to one self-contained HTML page."),
 }
 

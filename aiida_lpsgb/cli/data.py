@@ -1,4 +1,4 @@
-"""The commands ``verdi data lpsgb.potential`` and ``verdi data lpsgb.configurations``."""
+"""The commands ``verdi data lpsgb.potential`` and ``verdi data lpsgb.configurations``, and ``aiida-lpsgb data``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import click
 from aiida.cmdline.commands.cmd_data import verdi_data
 from aiida.cmdline.params import arguments, types
 from aiida.cmdline.utils import decorators, echo
+
+from aiida_lpsgb.cli.options import profile_option, use_profile
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _POTENTIAL = types.DataParamType(sub_classes=("aiida.data:lpsgb.potential",))
@@ -108,34 +110,84 @@ def configurations() -> None:
     """Work with sets of configurations."""
 
 
-@configurations.command("import")
-@click.argument("file", type=_FILE)
-@_species_option(False, "Chemical symbols in order; those of the types for a .cfg file, such as: -s Li,P,S")
-@click.option("-l", "--level-of-theory", help="What gave the labels, such as optB88-vdW.")
-@decorators.with_dbenv()
-def configurations_import(file: Path, species: list[str] | None, level_of_theory: str | None) -> None:
-    """Store all configurations of FILE: an MLIP .cfg, or any file that ASE reads."""
-    import ase.io
+_FORMATS = """\b
+    Read are vasprun.xml and OUTCAR of VASP (also .gz), NAME-pos-1.xyz of CP2K with its forces and cells beside it,
+    extended XYZ, .traj and .db of ASE, folders of DeePMD-kit, and .cfg of MLIP.
+    """
 
+
+def _import_options(command: Callable) -> Callable:
+    """What is asked about files to import, by both programs."""
+    for option in (
+        click.option("--unlabelled", is_flag=True, help="Store configurations to be labelled; labels are not taken."),
+        click.option("--skip", is_flag=True, help="Leave out frames that cannot be used instead of refusing all."),
+        click.option("-l", "--level-of-theory", help="What gave the labels, if the files do not say: optB88-vdW, …"),
+        _species_option(False, "Chemical symbols in order; those of the types for a .cfg file, such as: -s Li,P,S"),
+        click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
+def _export_options(command: Callable) -> Callable:
+    """What is asked about a file to write, by both programs."""
+    for option in (
+        click.option("-f", "--force", is_flag=True, help="Replace the file if there is one."),
+        click.option("-o", "--output", type=click.Path(path_type=Path), help="File; the terminal if not given."),
+        click.option("-F", "--format", "fmt", type=click.Choice(["cfg", "extxyz"]), help="Instead of the suffix's."),
+    ):
+        command = option(command)
+    return command
+
+
+def _import(
+    files: Sequence[Path], species: list[str] | None, level_of_theory: str | None, skip: bool, unlabelled: bool
+) -> None:
     from aiida_lpsgb.data.configurations import ConfigurationsData
+    from aiida_lpsgb.labelling import files as labelled_files
 
-    if file.suffix == ".cfg":
-        if not species:
-            raise click.UsageError("a .cfg file holds numbers for species: name them in order, such as -s Li,P,S")
-        _stored(lambda: ConfigurationsData.from_cfg(file, species, level_of_theory))
-    else:
-        _stored(lambda: ConfigurationsData(ase.io.iread(file, index=":"), species, level_of_theory))
+    try:
+        found = labelled_files.read(files, species, level_of_theory, skip, labelled=not unlabelled)
+    except (ValueError, OSError) as error:
+        echo.echo_critical(str(error))
+    for text in found.skipped:
+        echo.echo_warning(f"left out: {text}")
+    level = found.level_of_theory or "no level of theory"
+    echo.echo_info(f"{len(found.images)} configurations by {level}, {len(found.skipped)} left out")
+    _stored(lambda: ConfigurationsData(found.images, species, found.level_of_theory))
+
+
+def _export(datum: Any, fmt: str | None, output: Path | None, force: bool) -> None:
+    """Write to the terminal, in the format asked for, or in that of the file's suffix."""
+    if output is None or fmt is not None:
+        _exported(datum, fmt or "extxyz", output, force)
+        return
+    if output.exists() and not force:
+        echo.echo_critical(f"{output} is there already; replace it with --force")
+    from aiida_lpsgb.labelling import files as labelled_files
+
+    try:
+        labelled_files.write(output, datum, datum.species, datum.level_of_theory)
+    except (ValueError, OSError) as error:
+        echo.echo_critical(str(error))
+    echo.echo_success(f"wrote {output}")
+
+
+@configurations.command("import", epilog=_FORMATS)
+@_import_options
+@decorators.with_dbenv()
+def configurations_import(**given: Any) -> None:
+    """Store the labelled configurations of FILES, all of one level of theory, as one set."""
+    _import(**given)
 
 
 @configurations.command("export")
 @arguments.DATUM(type=_CONFIGURATIONS)
-@click.option("-F", "--format", "fmt", type=click.Choice(["cfg", "extxyz"]), default="extxyz", show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; the terminal if not given.")
-@click.option("-f", "--force", is_flag=True, help="Replace the file if there is one.")
+@_export_options
 @decorators.with_dbenv()
-def configurations_export(datum: Any, fmt: str, output: Path | None, force: bool) -> None:
-    """Write configurations to a file."""
-    _exported(datum, fmt, output, force)
+def configurations_export(datum: Any, **given: Any) -> None:
+    """Write configurations to a file: .cfg, .extxyz, .xyz, .traj or .db."""
+    _export(datum, **given)
 
 
 @configurations.command("show")
@@ -151,3 +203,38 @@ def configurations_show(datum: Any) -> None:
 def configurations_list() -> None:
     """List all sets."""
     _listed("lpsgb.configurations", ("count", "species", "n_labelled", "level_of_theory", "formulae"))
+
+
+@click.group("data")
+def data() -> None:
+    """Bring labelled configurations in from other programs' files, and write them to such."""
+
+
+@data.command("import", epilog=_FORMATS)
+@_import_options
+@profile_option()
+def data_import(profile: str | None, **given: Any) -> None:
+    """Store the labelled configurations of FILES, all of one level of theory, as one set."""
+    use_profile(profile)
+    _import(**given)
+
+
+@data.command("export")
+@click.argument("identifier", metavar="PK")
+@_export_options
+@profile_option()
+def data_export(identifier: str, profile: str | None, **given: Any) -> None:
+    """Write configurations to a file: .cfg, .extxyz, .xyz, .traj or .db."""
+    use_profile(profile)
+    from aiida.common.exceptions import NotExistent
+    from aiida.orm import load_node
+
+    from aiida_lpsgb.data.configurations import ConfigurationsData
+
+    try:
+        datum = load_node(identifier)
+    except (NotExistent, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    if not isinstance(datum, ConfigurationsData):
+        raise click.ClickException(f"{identifier} is a {type(datum).__name__}, not a set of configurations")
+    _export(datum, **given)

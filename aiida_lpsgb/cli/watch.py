@@ -337,15 +337,22 @@ def follow(node: ProcessNode, interval_s: float = 1.0, stream: TextIO | None = N
     node
         The same node, ended.
     """
+    from sqlalchemy.exc import OperationalError
+
     display = Display(stream or sys.stdout)
     tree, reports, causes = ProcessTree(node.pk), Reports(), Causes()
     planned = cache(n_planned)
     next_daemon_check, hint = 0.0, None
     with Tails() as tails:
         while True:
-            ended = node.is_terminated  # before the last look, so that no report is missed
-            causes.learn(tree.refresh())
-            for when, level, text in reports.new(tree.processes):
+            try:
+                ended = node.is_terminated  # before the last look, so that no report is missed
+                causes.learn(tree.refresh())
+                lines = reports.new(tree.processes)
+            except OperationalError:  # SQLite is locked for longer than it waits: whoever writes will be done soon
+                time.sleep(interval_s)
+                continue
+            for when, level, text in lines:
                 mark = "" if level == "REPORT" else f"{level.lower()}: "
                 display.line(f"{elapsed(node, when):>8}  {mark}{causes.once(text)}")
             if ended:

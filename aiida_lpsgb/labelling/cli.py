@@ -1,4 +1,4 @@
-"""The program ``lpsgb-label``: label the configurations of a file with an ASE calculator."""
+"""The program ``lpsgb-label``: label the configurations of a file with an ASE calculator, or run dynamics with it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from typing import Any
 
 import ase.io
 from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
 
-from aiida_lpsgb.labelling import calculators, labels
+from aiida_lpsgb.labelling import calculators, dynamics, labels
 from aiida_lpsgb.labelling.container import Reader
+from aiida_lpsgb.labelling.extxyz import write_extxyz
 
-KEYS = {"calculator", "dispersion", "keywords", "level_of_theory", "max_force_ev_angstrom"}
+KEYS = {"calculator", "dispersion", "dynamics", "keywords", "level_of_theory", "max_force_ev_angstrom"}
 ALL_LABELLED, BAD_INPUT, SOME_FAILED, OUT_OF_TIME = 0, 1, 2, 3
 
 
@@ -28,8 +30,9 @@ def check_parameters(parameters: Any) -> None:
     ----------
     parameters
         ``calculator`` (``sevennet``, ``chgnet`` or ``module:Class``), and optionally ``keywords``, arguments of the
-        calculator, ``dispersion``, a DFT-D3 correction to add, ``level_of_theory``, the name its labels go by, and
-        ``max_force_ev_angstrom``, above which a label counts as failed.
+        calculator, ``dispersion``, a DFT-D3 correction to add, ``level_of_theory``, the name its labels go by,
+        ``max_force_ev_angstrom``, above which a label counts as failed, and ``dynamics``, a plan of molecular dynamics
+        to run from the configuration (`aiida_lpsgb.labelling.dynamics.Plan`).
 
     Raises
     ------
@@ -50,6 +53,8 @@ def check_parameters(parameters: Any) -> None:
     max_force = parameters.get("max_force_ev_angstrom", labels.MAX_FORCE)
     if isinstance(max_force, bool) or not isinstance(max_force, (int, float)) or not max_force > 0:
         raise ValueError(f"max_force_ev_angstrom is {max_force!r}, expected a positive number")
+    if "dynamics" in parameters:
+        dynamics.Plan.of(parameters["dynamics"])
     calculators.level_of_theory(parameters)
 
 
@@ -104,6 +109,8 @@ def _run(arguments: argparse.Namespace) -> int:
     with _open_images(arguments.configurations) as images:
         calculator = calculators.build(parameters)
         print(f"calculator {parameters['calculator']} {json.dumps(calculators.versions(parameters))}", flush=True)
+        if "dynamics" in parameters:
+            return _run_dynamics(images[0], calculator, parameters, arguments)
         done = _finished(arguments.labels, fingerprint)
         max_force = parameters.get("max_force_ev_angstrom", labels.MAX_FORCE)
         found = labels.label(calculator, images, frozenset(done), arguments.max_seconds, max_force)
@@ -114,6 +121,30 @@ def _run(arguments: argparse.Namespace) -> int:
             return OUT_OF_TIME
         print(f"done: {len(images) - failed} of {len(images)} labelled", flush=True)
         return SOME_FAILED if failed else ALL_LABELLED
+
+
+def _run_dynamics(
+    start: Atoms, calculator: BaseCalculator, parameters: dict[str, Any], arguments: argparse.Namespace
+) -> int:
+    """Run dynamics and write each frame as extended XYZ; the file is begun anew."""
+    plan = dynamics.Plan.of(parameters["dynamics"])
+    max_force = parameters.get("max_force_ev_angstrom", labels.MAX_FORCE)
+    step = int(start.info.get("step", 0))
+    with arguments.labels.open("w", encoding="utf-8") as output:
+        try:
+            for frame in dynamics.run(start, calculator, plan, arguments.max_seconds, max_force):
+                write_extxyz(output, [frame])
+                output.flush()
+                step = frame.info["step"]
+                print(f"step {step} of {plan.n_steps}: {frame.get_temperature():.0f} K", flush=True)
+        except labels.Refused as refusal:
+            print(f"exploded after step {step} of {plan.n_steps}: {refusal}", flush=True)
+            return SOME_FAILED
+    if step < plan.n_steps:
+        print(f"out of time: step {step} of {plan.n_steps}", flush=True)
+        return OUT_OF_TIME
+    print(f"done: {step} of {plan.n_steps} steps", flush=True)
+    return ALL_LABELLED
 
 
 def _keep(found: Iterator[labels.Label], path: Path, total: int) -> tuple[int, int]:
@@ -146,7 +177,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="lpsgb-label",
         description="Label configurations (energy, forces, stress) with an ASE calculator. Labels are written as they "
-        "come, and a run that was interrupted goes on where it was when it is started again.",
+        "come, and a run that was interrupted goes on where it was when it is started again. With dynamics asked for, "
+        "run them from the first configuration and write labelled frames.",
     )
     parser.add_argument(
         "configurations", type=Path, help="configurations: an .npz of aiida-lpsgb, or any file that ASE reads"
@@ -154,10 +186,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "parameters",
         type=Path,
-        help='JSON file such as {"calculator": "sevennet"}: sevennet, chgnet or module:Class, its "keywords" '
-        'and a "dispersion" to add',
+        help='JSON file such as {"calculator": "sevennet"}: sevennet, chgnet or module:Class, its "keywords", '
+        'a "dispersion" to add, "dynamics" to run instead',
     )
-    parser.add_argument("labels", type=Path, help="file to add labels to, a JSON line each")
+    parser.add_argument("labels", type=Path, help="file to add labels to, a JSON line each; frames of dynamics as XYZ")
     parser.add_argument("--max-seconds", type=float, help="begin no configuration that would not be done by then")
     try:
         return _run(parser.parse_args(argv))

@@ -43,6 +43,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.formula import Formula
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from aiida_lpsgb.mtp.configurations import labels as labels_of
 
@@ -201,6 +202,8 @@ class _Writer:
 
     def _add_labels(self, index: int, atoms: Atoms) -> None:
         labels, shapes = labels_of(atoms), {"energy": (), "forces": (len(atoms), 3), "stress": (6,)}
+        if np.shape(labels.get("stress")) == (3, 3):
+            labels["stress"] = full_3x3_to_voigt_6_stress(np.asarray(labels["stress"], dtype=float))
         for name, shape in shapes.items():
             known = labels.get(name) is not None
             value = _check_finite(index, name, labels[name], shape) if known else np.full(shape, np.nan)

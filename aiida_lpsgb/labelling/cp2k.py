@@ -178,22 +178,22 @@ def _copied(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in section.items()}
 
 
-def read_output(lines: Iterable[str], symbols: Sequence[str]) -> Output:
+def read_output(lines: Iterable[str], order: np.ndarray | None = None) -> Output:
     """Read what CP2K printed.
 
     Parameters
     ----------
     lines
         Lines of the output.
-    symbols
-        Species in the order of the configuration, to which forces are given back.
+    order
+        Order in which the atoms were given to CP2K (`atom_order`); forces are given back in their own. That of CP2K if
+        not given.
 
     Returns
     -------
     Output
         Evaluations in the order they were made.
     """
-    order = atom_order(symbols)
     found: list[Evaluation] = []
     converged, ended, out_of_time, abort, aborting = True, False, False, [], False
     lines = iter(lines)
@@ -204,11 +204,9 @@ def read_output(lines: Iterable[str], symbols: Sequence[str]) -> Output:
             found.append(Evaluation(converged, {"energy": _number(match[1]) * units.Hartree}))
             converged = True
         elif _FORCES.match(line) and found:
-            rows = _force_rows(lines, len(symbols))
-            if rows is not None:
-                forces = np.empty_like(rows)
-                forces[order] = rows * units.Hartree / units.Bohr
-                found[-1].values["forces"] = forces
+            forces = _force_rows(lines) * units.Hartree / units.Bohr
+            if order is None or len(forces) == len(order):
+                found[-1].values["forces"] = forces if order is None else forces[np.argsort(order)]
         elif (match := _STRESS.search(line)) and found:
             tensor = _stress_rows(lines)
             if tensor is not None:
@@ -231,16 +229,14 @@ def _number(text: str) -> float:
     return float(text.replace("D", "E").replace("d", "e"))
 
 
-def _force_rows(lines: Iterable[str], count: int) -> np.ndarray | None:
+def _force_rows(lines: Iterable[str]) -> np.ndarray:
     rows: list[list[float]] = []
     for line in lines:
         if match := _FORCE.match(line):
             rows.append([_number(value) for value in match.groups()])
         elif rows:
             break
-        if len(rows) == count:
-            return np.array(rows)
-    return None
+    return np.array(rows).reshape(-1, 3)
 
 
 def _stress_rows(lines: Iterable[str]) -> np.ndarray | None:

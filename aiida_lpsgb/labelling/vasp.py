@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import GPa
+
+from aiida_lpsgb.labelling.container import with_labels
 
 #: VASP prints stresses in kbar.
 KBAR = 0.1 * GPa
@@ -83,12 +86,74 @@ def label(misc: Mapping[str, Any], symbols: Sequence[str]) -> dict[str, Any]:
         raise ValueError(f"forces of shape {printed.shape} for {len(symbols)} atoms")
     forces = np.empty_like(printed)
     forces[site_order(symbols)] = printed
-    stress = -KBAR * np.asarray(misc["stress"], dtype=float)
     return {
         "energy": float(misc["total_energies"]["energy_free"]),
         "forces": forces,
-        "stress": full_3x3_to_voigt_6_stress(stress),
+        "stress": ase_stress(misc["stress"]),
     }
+
+
+def ase_stress(tensor: Any) -> np.ndarray:
+    """Return a stress that VASP printed (3 × 3, kbar, positive where the cell wants to expand) in ASE's form."""
+    return full_3x3_to_voigt_6_stress(-KBAR * np.asarray(tensor, dtype=float))
+
+
+def frame(symbols: Sequence[str], step: Mapping[str, Any]) -> Atoms:
+    """Return a step of dynamics as aiida-vasp's trajectory has it, labelled.
+
+    Parameters
+    ----------
+    symbols
+        Species of the atoms.
+    step
+        ``positions`` (fractional), ``cells`` (Å), ``energy_free`` (eV), ``forces`` (eV/Å), ``stress`` (kbar).
+    """
+    atoms = Atoms(symbols, scaled_positions=step["positions"], cell=step["cells"], pbc=True)
+    return with_labels(
+        atoms, energy=float(step["energy_free"]), forces=np.array(step["forces"]), stress=ase_stress(step["stress"])
+    )
+
+
+def dynamics_tags(plan: Mapping[str, Any], n_steps: int, done: int) -> dict[str, Any]:
+    """Return the INCAR tags of a segment of molecular dynamics.
+
+    Parameters
+    ----------
+    plan
+        ``ensemble``, ``temperature_K``, ``timestep_fs``, ``seed``, ``thermostat_damping_ps``, ``barostat_damping_ps``,
+        ``pressure_GPa``.
+    n_steps
+        Steps of the segment.
+    done
+        Steps of the segments before, from which the random numbers of this one derive.
+
+    Returns
+    -------
+    dict
+        Langevin dynamics at constant temperature or pressure, or plain dynamics. Velocities are VASP's own at the first
+        segment, and those of POSCAR after it.
+    """
+    tags: dict[str, Any] = {
+        "ibrion": 0,
+        "nsw": n_steps,
+        "potim": plan["timestep_fs"],
+        "tebeg": plan["temperature_K"],
+        "teend": plan["temperature_K"],
+        # Three numbers that VASP's generator takes; the third must be even.
+        "random_seed": [(plan["seed"] + done) % 900_000_000, 0, 0],
+    }
+    if plan["ensemble"] == "nve":
+        return tags | {"isif": 2, "mdalgo": 0, "smass": -3}
+    friction = 1 / plan["thermostat_damping_ps"]
+    langevin = {"mdalgo": 3, "langevin_gamma": friction}
+    if plan["ensemble"] == "nvt":
+        return tags | langevin | {"isif": 2}
+    barostat = {
+        "langevin_gamma_l": 1 / plan["barostat_damping_ps"],
+        "pmass": 1000,
+        "pstress": 10 * plan["pressure_GPa"],
+    }
+    return tags | langevin | barostat | {"isif": 3}
 
 
 def level_of_theory(name: str, changes: Mapping[str, Any], family: str, mapping: Mapping[str, str]) -> str:
@@ -109,3 +174,28 @@ def level_of_theory(name: str, changes: Mapping[str, Any], family: str, mapping:
     potentials = [family, *sorted(full for element, full in mapping.items() if full != element)]
     changed = f"({', '.join(tags)})" if tags else ""
     return f"VASP {name}{changed}, {' '.join(potentials)}"
+
+
+#: INCAR tags that say where the atoms go, which a label does not depend on.
+MOTION_TAGS = frozenset(
+    {
+        *("nsw", "ibrion", "isif", "potim", "ediffg", "nfree", "smass", "mdalgo", "tebeg", "teend", "nblock", "kblock"),
+        *("langevin_gamma", "langevin_gamma_l", "pmass", "pstress", "random_seed", "andersen_prob", "isym", "iwavpr"),
+        *("ml_lmlff", "ml_mode", "latoms", "nsubsys", "tsubsys", "psubsys", "nhc_nchains", "nhc_period"),
+    }
+)
+
+
+def level_of_run(incar: Mapping[str, Any], potentials: Sequence[str]) -> str:
+    """Return the name that labels of a run of VASP go by of which only the input is known.
+
+    Parameters
+    ----------
+    incar
+        INCAR tags of the run; those of the machine and of the atoms' motion are left out.
+    potentials
+        Titles of its POTCARs.
+    """
+    kept = {key.upper(): value for key, value in incar.items() if key.lower() not in MACHINE_TAGS | MOTION_TAGS}
+    tags = ", ".join(f"{key}={value}" for key, value in sorted(kept.items()))
+    return f"VASP({tags}), {', '.join(title.strip() for title in potentials)}"

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, combinations_with_replacement, permutations, product
@@ -269,7 +269,7 @@ def untrained(
     return mtp if seed is None else random_coefficients(mtp, seed)
 
 
-def random_coefficients(mtp: MTP, seed: int, same: bool = False) -> MTP:
+def random_coefficients(mtp: MTP, seed: int | Sequence[int], same: bool = False) -> MTP:
     """Copy of a potential with random coefficients.
 
     The radial functions are independent combinations of the radial basis with falling weights, scaled to a root mean

@@ -122,7 +122,8 @@ def _train(args: argparse.Namespace) -> None:
         tolerance=args.bfgs_conv_tol,
         seed=args.seed,
         threads=args.threads,
-        same_init=args.init_params == "same",
+        starts=1 if args.skip_preinit else args.starts,
+        init=args.init_params,
         progress=progress,
     )
     _say("BFGS ended due to small decr. of the loss" if result.converged else "step limit reached")
@@ -186,15 +187,24 @@ def _add_train(commands) -> None:
     parser.add_argument("--curr-pot-name", metavar="FILE", help="save the potential there in each iteration")
     parser.add_argument("--trained-pot-name", default="Trained.mtp_", metavar="FILE", help="default Trained.mtp_")
     parser.add_argument(
-        "--bfgs-conv-tol", type=_not_negative, default=1e-3, metavar="X", help="smallest relative fall in 10 iterations"
+        "--bfgs-conv-tol",
+        type=_not_negative,
+        default=2e-4,
+        metavar="X",
+        help="smallest relative fall in 10 iterations, default 2e-4",
     )
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
     parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
     parser.add_argument(
         "--l2", type=_not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares, default 0"
     )
-    parser.add_argument("--init-params", choices=("random", "same"), default="same", help="default same")
-    parser.add_argument("--skip-preinit", action="store_true", help="accepted for compatibility; there is none")
+    parser.add_argument(
+        "--init-params", choices=("random", "same"), help="radial coefficients of pairs of species; default: by turns"
+    )
+    parser.add_argument(
+        "--starts", type=_threads, default=16, metavar="N", help="random starts, of which the best goes on, default 16"
+    )
+    parser.add_argument("--skip-preinit", action="store_true", help="only one start, as --starts=1")
     parser.add_argument("--update-mindist", action="store_true", help="set min_dist to 0.99 of the shortest distance")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the initial coefficients, default 0")
     parser.add_argument(

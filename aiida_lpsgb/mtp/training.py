@@ -36,6 +36,9 @@ __all__ = ["TrainingResult", "Weights", "balanced", "bootstrap_weights", "train"
 #: Largest force component in eV/Å that is believed; one wrong label of this kind would be all that is fitted.
 MAX_FORCE = 1e4
 _WEIGHTINGS = ("vibrations", "molecules", "structures")
+_INITS = ("same", "random")
+# Steps of each random start before the first of them are given up, and between the further times.
+_FIRST_STEPS, _FURTHER_STEPS = 30, 15
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,11 @@ def train(
     image_weights: Sequence[float] | None = None,
     regularisation: float = 0.0,
     max_iter: int = 1000,
-    tolerance: float = 1e-3,
+    tolerance: float = 2e-4,
     seed: int = 0,
     threads: int = 1,
-    same_init: bool = True,
+    starts: int = 16,
+    init: str | None = None,
     progress: Callable[[int, float, MTP], None] | None = None,
 ) -> TrainingResult:
     """Fit the coefficients of a potential to labelled configurations.
@@ -150,11 +154,16 @@ def train(
     tolerance
         The training has converged when ten iterations together lower the loss by less than this fraction.
     seed
-        Seed of the random coefficients.
+        Seed of the random coefficients and of the sample that they are tried on.
     threads
         Number of threads. The result is reproducible for the same number.
-    same_init
-        Begin with the same radial coefficients for all pairs of species, which was better in our tests.
+    starts
+        Number of random starts for a potential without coefficients. They are fitted to a sample of the configurations,
+        the worse half is given up again and again, and the last one is fitted to all configurations: the loss has many
+        minima, and where a fit will end shows early.
+    init
+        Whether a start has the ``same`` radial coefficients for all pairs of species, or ``random`` ones for each;
+        by turns if not given, since either finds the better minima of some systems.
     progress
         Called after each iteration with its number, the loss and the potential, and before the first one with 0.
 
@@ -172,8 +181,23 @@ def train(
         raise ValueError(f"max_iter should not be negative, got {max_iter}")
     if not (np.isfinite(regularisation) and regularisation >= 0):
         raise ValueError(f"regularisation should be finite and not negative, got {regularisation}")
-    data, count = training_set(mtp, list(images), species, weights or Weights(), image_weights)
-    start = mtp if mtp.trained else random_coefficients(mtp, seed, same_init)
+    if starts < 1:
+        raise ValueError(f"starts should be positive, got {starts}")
+    if init not in (None, *_INITS):
+        raise ValueError(f"init should be one of {', '.join(_INITS)}, got {init!r}")
+    images, weights = list(images), weights or Weights()
+    data, count = training_set(mtp, images, species, weights, image_weights)
+    start = mtp
+    if not mtp.trained:
+        inits = [init] if init else _INITS
+        trials = [random_coefficients(mtp, (seed, k), inits[k % len(inits)] == "same") for k in range(starts)]
+        start = trials[0]
+        if max_iter and starts > 1:
+            sample = _sample(mtp, images, image_weights, seed)
+            sample_weights = None if image_weights is None else [image_weights[index] for index in sample]
+            tried = training_set(mtp, [images[index] for index in sample], species, weights, sample_weights)
+            groups = [trials[kind :: len(inits)] for kind in range(len(inits))]
+            start = _best_start(groups, *tried, threads, regularisation)
     fit = _LevenbergMarquardt(data, count, start, threads, regularisation)
     if not mtp.trained:
         fit.solve_linear()
@@ -190,6 +214,39 @@ def train(
     trained = mtp.with_parameters(fit.parameters)
     # With regularisation, the scale of the coefficients is part of the fit.
     return TrainingResult(trained if regularisation else balanced(trained), converged, history)
+
+
+def _sample(mtp: MTP, images: Sequence[Atoms], image_weights: Sequence[float] | None, seed: int) -> list[int]:
+    """Some of the configurations that count, enough to determine the coefficients ten times over."""
+    used = [k for k in range(len(images)) if image_weights is None or image_weights[k]]
+    order = np.random.default_rng((seed, len(used))).permutation(used).tolist()
+    rows = np.cumsum([3 * len(images[k]) + 7 for k in order])
+    return sorted(order[: max(8, int(np.searchsorted(rows, 10 * mtp.n_parameters)) + 1)])
+
+
+def _best_start(
+    groups: Sequence[Sequence[MTP]],
+    data: _training.TrainingSet,
+    count: float,
+    threads: int,
+    regularisation: float,
+) -> MTP:
+    """Fit all, give up the worse half after some steps, and again, until one is left."""
+
+    def race(fits: list[_LevenbergMarquardt], steps: int) -> list[_LevenbergMarquardt]:
+        for fit in fits:
+            any(not fit.step() for _ in range(steps))
+        return sorted(fits, key=lambda fit: fit.loss)[: (len(fits) + 1) // 2]
+
+    left = []
+    for group in groups:  # some kinds of starts are slower at first
+        fits = [_LevenbergMarquardt(data, count, trial, threads, regularisation) for trial in group]
+        for fit in fits:
+            fit.solve_linear()
+        left += race(fits, _FIRST_STEPS)
+    while len(left) > 1:
+        left = race(left, _FURTHER_STEPS)
+    return groups[0][0].with_parameters(left[0].parameters)
 
 
 def bootstrap_weights(count: int, seed: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from aiida.plugins import CalculationFactory, DataFactory
 from ase import Atoms
 from ase.io.lammpsrun import read_lammps_dump_text
 
+from aiida_lpsgb.analysis.seams import RESTART_STEP
 from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.calculations import lammps_script
 from aiida_lpsgb.calculations.md_parameters import (
@@ -54,7 +55,7 @@ class MdParser(Parser):
         if log.finite_rows().any():
             self.out("thermo", thermo_node(log))
         results |= self._parse_extrapolated(folder / lammps_script.EXTRAPOLATED_FILE, log)
-        problem = self._parse_trajectory(folder)
+        problem = self._parse_trajectory(folder, log)
         self._parse_final(folder / lammps_script.FINAL_FILE)
         self.out("results", orm.Dict(results))
         return self._exit_code(log, results, problem)
@@ -127,7 +128,7 @@ class MdParser(Parser):
             "max_grade": max(grades, default=None),
         }
 
-    def _parse_trajectory(self, folder: Path) -> str | None:
+    def _parse_trajectory(self, folder: Path, log: LammpsLog) -> str | None:
         """Attach the trajectory; returns what is wrong with it, or None."""
         stage = dumped_stage(self.parameters)
         if stage is None:
@@ -137,12 +138,18 @@ class MdParser(Parser):
             return "no trajectory was written"
         timestep_fs = self.parameters["timestep_fs"]
         try:
-            trajectory = Trajectory.from_lammps_dump(dumps, self.species, timestep_fs=timestep_fs)
+            trajectory = Trajectory.from_lammps_dump(
+                dumps, self.species, timestep_fs=timestep_fs, metadata=self._restart_point(log)
+            )
         except ValueError as error:
             return str(error)
         temperature = float(np.mean(temperature_range(stage)))
         self.out("trajectory", TrajectoryData(trajectory, stage["ensemble"], temperature, timestep_fs))
         return trajectory.truncated
+
+    def _restart_point(self, log: LammpsLog) -> dict[str, int] | None:
+        """Tell the joiner of segments from which step this one goes on."""
+        return {RESTART_STEP: log.first_step} if "parent_folder" in self.node.inputs else None
 
     def _parse_final(self, path: Path) -> None:
         if not path.exists() or not path.stat().st_size:

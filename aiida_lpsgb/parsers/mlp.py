@@ -228,7 +228,7 @@ class MlpSelectParser(MlpParser):
             return self._incomplete(f"{name} does not tell which candidates it holds (feature {INDEX_FEATURE})")
         candidates = self._namespace("candidates")
         n_candidates = sum(len(node) for node in candidates.values())
-        if len(set(numbers)) != len(numbers) or (numbers and numbers[-1] >= n_candidates):
+        if len(set(numbers)) != len(numbers) or (numbers and not 0 <= numbers[0] <= numbers[-1] < n_candidates):
             return self._incomplete(f"{name} names candidates twice, or that there are not")
         if numbers:
             self._give_selected(candidates, set(numbers))

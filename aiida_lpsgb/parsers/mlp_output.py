@@ -24,6 +24,14 @@ _ENDINGS = {"step limit reached": False, "BFGS ended due to small decr": True}
 _FAILURE = re.compile(r"^\s*(?:ERROR:|terminate called|what\(\):|Traceback \()", re.IGNORECASE)
 
 
+def _number(text: str) -> float:
+    """Return a number, or NaN for one that was cut off as the program was killed."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def parse_report(text: str) -> dict[str, Any] | None:
     """Return the numbers of the first errors report in a text.
 
@@ -60,7 +68,7 @@ def parse_report(text: str) -> dict[str, Any] | None:
                 report["n_atoms"] = int(match[1])
         elif prefix and (match := _DIFFERENCE.match(stripped)):
             statistic = _STATISTICS[match[1]]
-            report[f"{prefix}_{statistic}_{unit}"] = float(match[2]) * (components if statistic == "mae" else 1)
+            report[f"{prefix}_{statistic}_{unit}"] = _number(match[2]) * (components if statistic == "mae" else 1)
     return report
 
 
@@ -86,7 +94,7 @@ def parse_training(text: str) -> dict[str, Any]:
             # The count starts anew after the pre-training.
             if int(match[1]) == 0:
                 history, converged = [], False
-            history.append(float(match[2]))
+            history.append(_number(match[2]))
         for ending, verdict in _ENDINGS.items():
             if line.strip().startswith(ending):
                 converged = verdict

@@ -325,7 +325,9 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         )
         runs = {}
         for name, structure in self.inputs.structures.items():
-            for temperature, replica in exploration_runs(self.ctx.settings, own[name].get_dict() if name in own else {}):
+            for temperature, replica in exploration_runs(
+                self.ctx.settings, own[name].get_dict() if name in own else {}
+            ):
                 label = exploration_label(name, temperature, replica)
                 inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
                 inputs.md.structure = structure

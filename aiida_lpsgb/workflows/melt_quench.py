@@ -15,7 +15,7 @@ from aiida_lpsgb.calculations.functions.structures import amorphous_request_erro
 from aiida_lpsgb.calculations.md import validate_parameters
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
-from aiida_lpsgb.workflows.outputs import how_it_ended
+from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, made_by
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
@@ -58,6 +58,7 @@ class MeltQuenchWorkChain(ProtocolMixin):
         spec.expose_outputs(MdBaseWorkChain)
         spec.output("amorphous", valid_type=orm.Dict, help="Long-range order, density and units of glass and crystal.")
         spec.exit_code(401, "ERROR_DYNAMICS_FAILED", message="The melt could not be quenched: {detail}")
+        spec.exit_code(402, "ERROR_REFUSED", message="{detail}")
         spec.exit_code(
             410,
             "ERROR_NOT_AMORPHOUS",
@@ -113,9 +114,12 @@ class MeltQuenchWorkChain(ProtocolMixin):
         builder.md.md.metadata.options = values["options"]["md"]
         return builder
 
-    def run_dynamics(self) -> ToContext:
+    def run_dynamics(self) -> ExitCode | ToContext:
         """Repeat the crystal and run all stages in one job."""
-        self.ctx.crystal = supercell(self.inputs.structure, self.inputs.supercell)
+        try:
+            self.ctx.crystal = made_by(supercell, self.inputs.structure, self.inputs.supercell)
+        except RefusedError as error:
+            return self.exit_codes.ERROR_REFUSED.format(detail=error)
         inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
         inputs.md.structure = self.ctx.crystal
         inputs.md.potential = self.inputs.potential
@@ -130,7 +134,10 @@ class MeltQuenchWorkChain(ProtocolMixin):
         self.out_many(self.exposed_outputs(run, MdBaseWorkChain))
         if not run.is_finished_ok:
             return self.exit_codes.ERROR_DYNAMICS_FAILED.format(detail=how_it_ended(run))
-        results = amorphous_report(run.outputs.structure, self.ctx.crystal, self.inputs.amorphous)
+        try:
+            results = made_by(amorphous_report, run.outputs.structure, self.ctx.crystal, self.inputs.amorphous)
+        except RefusedError as error:
+            return self.exit_codes.ERROR_REFUSED.format(detail=error)
         self.out("amorphous", results)
         glass = results["structure"]
         order = f"Bragg order {glass['bragg_order']:.3f}, pair modulation {glass['pair_modulation']:.3f}"

@@ -13,6 +13,24 @@ def how_it_ended(node: orm.ProcessNode) -> str:
     return f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"
 
 
+class RefusedError(ValueError):
+    """A calculation function has refused its input; the message says which, and why."""
+
+
+def made_by(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """What a calculation function makes of its input.
+
+    Raises
+    ------
+    RefusedError
+        If it refuses it, which it does by exit code.
+    """
+    result, node = function.run_get_node(*args, **kwargs)
+    if not node.is_finished_ok:
+        raise RefusedError(how_it_ended(node))
+    return result
+
+
 def namespace_of(node: orm.ProcessNode, name: str) -> dict[str, Any]:
     """The outputs of a process in a namespace by their labels; empty where there are none."""
     return dict(node.outputs[name]) if name in node.outputs else {}

@@ -11,11 +11,12 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
+from aiida_lpsgb.calculations.functions.structures import order_request_error
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
-from aiida_lpsgb.workflows.outputs import how_it_ended, leaves, namespace_of
+from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
 from aiida_lpsgb.workflows.queue import QueueMixin
-from aiida_lpsgb.structures.cif import read_cif
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
@@ -90,7 +91,12 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             help="The crystal; partially occupied sites are ordered first.",
         )
         spec.input("seed", valid_type=orm.Int, help="The seed that all other seeds of the study derive from, by name.")
-        spec.input("ordering", valid_type=orm.Dict, help="Parameters of `lpsgb.order`.")
+        spec.input(
+            "ordering",
+            valid_type=orm.Dict,
+            validator=lambda node, _: order_request_error(node.get_dict()),
+            help="Parameters of `lpsgb.order`.",
+        )
         spec.input_namespace(
             "systems",
             dynamic=True,
@@ -146,11 +152,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         spec.output_namespace(
             "systems",
             dynamic=True,
-            help="For every system: `structure` that is run, `recipe` (what its recipe has found, such as the energy of "
-            "a boundary), and the outputs of `lpsgb.transport`.",
+            help="For every system: `structure` that is run, `recipe` (what its recipe has found, such as the energy "
+            "of a boundary), and the outputs of `lpsgb.transport`.",
         )
         spec.output("test_set", valid_type=orm.Data, required=False, help="Labelled frames that were never trained on.")
-        spec.output_namespace("test_errors", valid_type=orm.Dict, required=False, help="Errors of each potential on them.")
+        spec.output_namespace(
+            "test_errors", valid_type=orm.Dict, required=False, help="Errors of each potential on them."
+        )
         spec.output("table", valid_type=orm.Dict, required=False, help="The headline numbers of every system.")
         spec.exit_code(401, "ERROR_LABELLING_FAILED", message="The start set could not be labelled: {detail}")
         spec.exit_code(402, "ERROR_LEARNING_FAILED", message="Active learning did not converge: {detail}")
@@ -264,7 +272,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             builder.structures = {**(study.inputs.structures if "structures" in study.inputs else {}), **structures}
         codes = {"md": study.inputs.transport.md.md.code}
         missing = {
-            label: recipe for label, recipe in recipes.items() if RECIPE_CHILDREN.get(recipe["kind"]) not in study.inputs
+            label: recipe
+            for label, recipe in recipes.items()
+            if RECIPE_CHILDREN.get(recipe["kind"]) not in study.inputs
         }
         cls._fill_recipes(builder, codes, values, missing)
         return builder
@@ -278,7 +288,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         glass = MeltQuenchWorkChain.get_protocol_inputs(values["protocol"], values["melt_quench"], path="melt_quench.")
         defaults = {"boundary": {"run": relaxed["boundary"]}, "glass": {"amorphous": glass["amorphous"]}}
         defaults = cls._merge(defaults, values["recipes"])
-        return {name: cls._merge(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
+        merged = {name: cls._merge(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
+        for name, recipe in systems.items():
+            for cell in ("learn", "run"):
+                # A matrix and a number of atoms exclude each other.
+                if "matrix" in (recipe.get(cell) or {}):
+                    merged[name][cell] = dict(recipe[cell])
+        return merged
 
     @classmethod
     def _fill_recipes(
@@ -309,39 +325,45 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         """Order the crystal, read the recipes, and build the small cells that are learned from."""
         names = [*SEEDED, *(f"system_{name}" for name in self.inputs.systems)]
         self.ctx.seeds = derive_seeds(self.inputs.seed, orm.List(names))
-        ordered, node = order.run_get_node(self.inputs.crystal, self.inputs.ordering, self.ctx.seeds["ordering"])
-        if not node.is_finished_ok:
-            return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=how_it_ended(node))
-        self.ctx.crystal = ordered["structure"]
-        self.out("structure", self.ctx.crystal)
         self.ctx.recipes = {name: dict(read_recipe(recipe)) for name, recipe in self.inputs.systems.items()}
-        candidates = {"best": self.ctx.crystal, **ordered.get("others", {})}
-        self.ctx.small, self.ctx.tested = {}, []
-        starts = dict(candidates)
-        for name, recipe in self.ctx.recipes.items():
-            if "learn" not in recipe or not self.has_to_learn():
-                continue
-            if self._kind(name) == "boundary":
-                built, node = bicrystal.run_get_node(self.ctx.crystal, recipe["learn"])
-                if not node.is_finished_ok:
-                    return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=f"{name}: {how_it_ended(node)}")
-                self.ctx.small[name] = starts[name] = built["structure"]
-                self.ctx.tested.append(name)
-            elif self._kind(name) == CRYSTAL:
-                for label, structure in candidates.items():
-                    self.ctx.small[f"{name}_{label}"] = make_supercell(structure, recipe["learn"])
-                self.ctx.tested.append(f"{name}_best")
-            else:
-                self.ctx.small[name] = make_supercell(self.ctx.crystal, recipe["learn"])
-        self.ctx.starts = starts
+        self.ctx.small, self.ctx.starts, self.ctx.tested = {}, {}, []
+        try:
+            ordered = made_by(order, self.inputs.crystal, self.inputs.ordering, self.ctx.seeds["ordering"])
+            self.ctx.crystal = ordered["structure"]
+            if self.has_to_learn():
+                self._build_small_cells({"best": self.ctx.crystal, **ordered.get("others", {})})
+        except RefusedError as error:
+            return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=error)
+        self.out("structure", self.ctx.crystal)
         self.report(f"{self.ctx.crystal.get_formula()}: systems {', '.join(self.inputs.systems)}")
         return None
 
-    def label_start_set(self) -> ToContext | None:
+    def _build_small_cells(self, candidates: Mapping[str, orm.StructureData]) -> None:
+        """Build the cells that are explored, those of the start set, and name those that potentials are tested on."""
+        self.ctx.starts = dict(candidates)
+        for name, recipe in self.ctx.recipes.items():
+            if "learn" not in recipe:
+                continue
+            if self._kind(name) == "boundary":
+                built = made_by(bicrystal, self.ctx.crystal, recipe["learn"])
+                self.ctx.small[name] = self.ctx.starts[name] = built["structure"]
+                self.ctx.tested.append(name)
+            elif self._kind(name) == CRYSTAL:
+                for label, structure in candidates.items():
+                    self.ctx.small[f"{name}_{label}"] = made_by(make_supercell, structure, recipe["learn"])
+                self.ctx.tested.append(f"{name}_best")
+            else:
+                self.ctx.small[name] = made_by(make_supercell, self.ctx.crystal, recipe["learn"])
+
+    def label_start_set(self) -> ExitCode | ToContext | None:
         """Label strained and rattled configurations, where they are wanted."""
         if "start_set" not in self.inputs:
             return None
-        configurations = make_start_set(self.inputs.start_set, self.ctx.seeds["start_set"], **self.ctx.starts)
+        try:
+            seed = self.ctx.seeds["start_set"]
+            configurations = made_by(make_start_set, self.inputs.start_set, seed, **self.ctx.starts)
+        except RefusedError as error:
+            return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=error)
         self.report(f"{len(configurations)} configurations of {', '.join(self.ctx.starts)} to start with")
         inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
         inputs.configurations = configurations
@@ -402,7 +424,12 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             self._run(name, node.outputs.structure, results, "boundary" if self._kind(name) == "boundary" else None)
 
     def _make_crystal(self, name: str) -> None:
-        self._run(name, make_supercell(self.ctx.crystal, self.ctx.recipes[name]["run"]))
+        try:
+            structure = made_by(make_supercell, self.ctx.crystal, self.ctx.recipes[name]["run"])
+        except RefusedError as error:
+            self._fail(name, str(error))
+        else:
+            self._run(name, structure)
 
     def _make_structure(self, name: str) -> None:
         self._run(name, self.inputs.structures[name])
@@ -424,12 +451,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         if glass in self.ctx.failed:
             self._fail(name, f"it waits for {glass}, which failed")
         elif glass in self.ctx.structures:
-            parameters = self.ctx.recipes[name]["run"]
-            joined, node = interface.run_get_node(self.ctx.crystal, self.ctx.structures[glass], parameters)
-            if node.is_finished_ok:
-                self._run(name, joined["structure"], joined["results"], "interface")
+            try:
+                parameters = self.ctx.recipes[name]["run"]
+                joined = made_by(interface, self.ctx.crystal, self.ctx.structures[glass], parameters)
+            except RefusedError as error:
+                self._fail(name, str(error))
             else:
-                self._fail(name, how_it_ended(node))
+                self._run(name, joined["structure"], joined["results"], "interface")
 
     def _recipe_inputs(self, child: type, namespace: str, name: str) -> AttributeDict:
         inputs = AttributeDict(self.exposed_inputs(child, namespace=namespace))

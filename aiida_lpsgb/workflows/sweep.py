@@ -24,7 +24,9 @@ def expose_sweep(spec: ProcessSpec) -> None:
         help="Potentials by name, as `lpsgb.md` takes them; each runs every temperature.",
     )
     spec.input("temperatures", valid_type=orm.List, validator=validate_temperatures, help="Temperatures in K.")
-    spec.input("n_replicas", valid_type=orm.Int, default=lambda: orm.Int(1), validator=validate_count, help="Runs of each.")
+    spec.input(
+        "n_replicas", valid_type=orm.Int, default=lambda: orm.Int(1), validator=validate_count, help="Runs of each."
+    )
     spec.input("seed", valid_type=orm.Int, help="The seed that those of all runs derive from.")
     spec.input(
         "parameters",
@@ -32,7 +34,11 @@ def expose_sweep(spec: ProcessSpec) -> None:
         help="Parameters of `lpsgb.md`, with the word `target` where a stage is to have the run's temperature.",
     )
     spec.input(
-        "max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), validator=validate_count, help="Runs at the same time."
+        "max_concurrent",
+        valid_type=orm.Int,
+        default=lambda: orm.Int(2),
+        validator=validate_count,
+        help="Runs at the same time.",
     )
     spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
 

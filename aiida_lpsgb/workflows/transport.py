@@ -60,7 +60,9 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             required=False,
             help="Temperatures in K at which `structural` is computed; each is one of `temperatures`.",
         )
-        spec.input("regions", valid_type=orm.Dict, required=False, help="Named regions of the cell, by `lpsgb.analyse`.")
+        spec.input(
+            "regions", valid_type=orm.Dict, required=False, help="Named regions of the cell, by `lpsgb.analyse`."
+        )
         spec.input(
             "budget",
             valid_type=orm.Dict,
@@ -72,8 +74,8 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         spec.input(
             "fit",
             valid_type=orm.Dict,
-            help="Parameters of `lpsgb.arrhenius_fit`. The runs at its `target_temperature_K` are made even where those "
-            "of other cold temperatures are given up.",
+            help="Parameters of `lpsgb.arrhenius_fit`. The runs at its `target_temperature_K` are made even where "
+            "those of other cold temperatures are given up.",
         )
         spec.inputs.validator = validate_inputs
         spec.outline(cls.queue_runs, while_(cls.queue_waits)(cls.run_queue), cls.fit, cls.finish)
@@ -96,7 +98,9 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         )
         spec.output("summary", valid_type=orm.Dict, required=False, help="The headline numbers of all runs and fits.")
         spec.exit_code(
-            401, "ERROR_RUNS_FAILED", message="Of {total} runs these failed: {detail}; the others' results are attached."
+            401,
+            "ERROR_RUNS_FAILED",
+            message="Of {total} runs these failed: {detail}; the others' results are attached.",
         )
 
     @classmethod
@@ -190,9 +194,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             f"{', '.join(f'{t:g}' for t in temperatures)} K with {', '.join(potentials)}"
         )
 
-    def _run_inputs(
-        self, temperature_K: float, potential: str, parameters: orm.Dict, seed: orm.Int
-    ) -> AttributeDict:
+    def _run_inputs(self, temperature_K: float, potential: str, parameters: orm.Dict, seed: orm.Int) -> AttributeDict:
         inputs = AttributeDict({"md": self.exposed_inputs(MdBaseWorkChain, namespace="md")})
         inputs.md.md.structure = self.inputs.structure
         inputs.md.md.potential = self.inputs.potentials[potential]

@@ -22,7 +22,7 @@ ANALYSIS_FILES = ("remote_folder", "remote_stash", "retrieved")
 
 
 class TransportRunWorkChain(WorkChain):
-    """Run, analyse, and go on from the last step while the diffusivity is not known well enough and the budget lasts."""
+    """Run, analyse, and go on from the last step while D is not known well enough and the budget lasts."""
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -31,7 +31,10 @@ class TransportRunWorkChain(WorkChain):
         spec.expose_inputs(MdBaseWorkChain, namespace="md")
         spec.expose_inputs(AnalyseCalculation, namespace="analyse", exclude=("trajectories", "regions"))
         spec.input(
-            "regions", valid_type=orm.Dict, required=False, help="Named regions of the cell, as `lpsgb.analyse` takes them."
+            "regions",
+            valid_type=orm.Dict,
+            required=False,
+            help="Named regions of the cell, as `lpsgb.analyse` takes them.",
         )
         spec.input(
             "motion",

@@ -25,7 +25,7 @@ sample_frames = CalculationFactory("lpsgb.md.frames")
 
 
 class ValidateWorkChain(ProtocolMixin, QueueMixin):
-    """Run structures with the first potential, label frames of the runs, and compute every potential's errors on them."""
+    """Run structures with the first potential, label frames of the runs, and compute all potentials' errors on them."""
 
     CHILDREN = ("label",)
 

@@ -50,7 +50,16 @@ DECISIONS = {
         "ERROR_LABEL_PROGRAM": True,
         "ERROR_ALL_FAILED": True,  # perhaps by the memory of the GPU
         "ERROR_SOME_FAILED": True,
+        "ERROR_REFUSED": False,  # forces beyond use: the engine would say the same again
         "ERROR_OUT_OF_WALLTIME": True,
+    },
+    "lpsgb.analyse": {
+        "ERROR_OUTPUT_MISSING": True,
+        "ERROR_INTERRUPTED": True,
+        "ERROR_PROGRAM": True,
+        "ERROR_TRAJECTORIES": False,  # segments of several runs
+        "ERROR_OBSERVABLES_REFUSED": False,
+        "ERROR_OBSERVABLES_FAILED": True,
     },
 }
 

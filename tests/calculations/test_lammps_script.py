@@ -19,7 +19,8 @@ from aiida_lpsgb.calculations.lammps_script import (
     render_script,
 )
 from aiida_lpsgb.calculations.md_parameters import planned_steps, resolve
-from aiida_lpsgb.structures.ordering import order, read_cif
+from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.structures.ordering import order
 
 PROGRAMS = Path(sys.executable).parent
 SPECIES = ["Li", "P", "S"]
@@ -65,6 +66,7 @@ class TestLines:
 
     def test_walltime_ends_the_run_before_the_scheduler_does(self):
         assert "timer timeout 0:57:00 every 100" in script(walltime_s=3600)
+        assert "timer timeout 0:00:01" in script(walltime_s=1)
 
     def test_pair_styles(self):
         control = {"extrapolation": EXTRAPOLATION}
@@ -74,6 +76,7 @@ class TestLines:
         control = {"extrapolation": {**EXTRAPOLATION, "grade": "neighborhood"}}
         assert "extrapolated.cfg neighborhood\n" in script({"pair_style": "mtp/extrapolation", **control})
         assert "pair_style mlip mlip.ini" in script({"pair_style": "mlip", **control})
+        assert "every" not in script({"pair_style": "mlip", **control, "restart_interval_ps": 1}).split("stage 1")[1]
         assert "select:threshold-break 10" in render_mlip_ini(parameters(pair_style="mlip", **control))
 
     def test_charges(self):

@@ -96,6 +96,15 @@ def test_nothing_is_sent_by_default(inputs, generate_calc_job):
     assert not [option for option in calcinfo.codes_info[0].cmdline_params if "seed" in option or "threads" in option]
 
 
+def test_threads_come_from_the_resources_and_stay_out_of_the_parameters(inputs, generate_calc_job):
+    resources = {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 3}
+    values = store(inputs("train"))
+    values["metadata"] = {"options": {**values.get("metadata", {}).get("options", {}), "resources": resources}}
+    calcinfo, _ = generate_calc_job("lpsgb.mlp.train", values)
+    assert "--threads=3" in calcinfo.codes_info[0].cmdline_params
+    assert "threads" not in CalculationFactory("lpsgb.mlp.train").OPTIONS
+
+
 def test_grade_writes_its_files(inputs, generate_calc_job):
     calcinfo, folder = generate_calc_job("lpsgb.mlp.grade", store(inputs("grade")))
     assert calcinfo.codes_info[0].cmdline_params == [
@@ -155,6 +164,19 @@ def test_errors_writes_its_files(inputs, generate_calc_job):
 )
 def test_bad_parameters_are_refused(inputs, key, value, message):
     assert_refused("lpsgb.mlp.train", inputs("train") | {"parameters": orm.Dict({key: value})}, message)
+
+
+@pytest.mark.parametrize("command", ["grade", "select"])
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"select_threshold": 1.0}, "parameters: select_threshold is 1.0, expected a number above 1"),
+        ({"swap_threshold": 0.5}, "parameters: swap_threshold is 0.5, expected a number above 1"),
+        ({"energy_weight": 0}, "there is nothing to select by"),
+    ],
+)
+def test_bad_selections_are_refused(inputs, command, parameters, message):
+    assert_refused(f"lpsgb.mlp.{command}", inputs(command) | {"parameters": orm.Dict(parameters)}, message)
 
 
 @pytest.mark.parametrize("command", ["train", "grade", "select", "errors"])

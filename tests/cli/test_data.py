@@ -8,7 +8,8 @@ from aiida import orm
 from aiida.plugins.entry_point import load_entry_point
 from click.testing import CliRunner
 
-from aiida_lpsgb.cli.data import configurations, potential
+from aiida_lpsgb.cli.data import configurations, data, potential
+from aiida_lpsgb.mtp.configurations import read_cfg
 
 
 @pytest.fixture
@@ -72,8 +73,8 @@ def test_configurations(run, generate_configurations, tmp_path, name):
 
 def test_cfg_needs_species(run, generate_configurations, tmp_path):
     generate_configurations(1).export(str(tmp_path / "c.cfg"))
-    result = run(configurations, "import", tmp_path / "c.cfg")
-    assert result.exit_code == 2
+    result = run(configurations, "import", tmp_path / "c.cfg", "-l", "toy")
+    assert result.exit_code == 1
     assert "name them in order" in result.output
 
 
@@ -83,3 +84,52 @@ def test_a_cut_file_is_refused(run, generate_configurations, tmp_path):
     result = run(configurations, "import", tmp_path / "c.cfg", "-s", "Li,P,S")
     assert result.exit_code == 1
     assert "line" in result.output
+
+
+@pytest.mark.parametrize("group", [configurations, data])
+def test_the_suffix_is_the_format(run, generate_configurations, tmp_path, group):
+    node = generate_configurations(2).store()
+    for name in ("c.cfg", "c.extxyz", "c.traj"):
+        result = run(group, "export", node.pk, "-o", tmp_path / name)
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / "c.cfg").read_text().startswith("BEGIN_CFG")
+    assert read_cfg(tmp_path / "c.cfg", node.species)[1].positions == pytest.approx(node[1].positions)
+    assert ase.io.read(tmp_path / "c.extxyz").get_potential_energy() == node[1].get_potential_energy()
+    result = run(group, "export", node.pk, "-o", tmp_path / "c.poscar")
+    assert result.exit_code == 1
+    assert "c.poscar: the format is told by the suffix" in result.output
+    assert not (tmp_path / "c.poscar").exists()
+    assert "is there already" in run(group, "export", node.pk, "-o", tmp_path / "c.cfg").output
+    assert run(group, "export", node.pk, "-o", tmp_path / "c.cfg", "-f").exit_code == 0
+
+
+def test_import_by_either_program(run, generate_configurations, tmp_path):
+    """The level of theory that was exported is found again; frames that cannot be used are named or left out."""
+    node = generate_configurations(2).store()
+    path = tmp_path / "c.extxyz"
+    run(data, "export", node.pk, "-o", path)
+    for group in (configurations, data):
+        found = stored(run(group, "import", path, "-s", "Li,P,S"))
+        assert found.level_of_theory == "toy"
+        assert found.species == ["Li", "P", "S"]
+    images = node.get_ase()
+    images[1].calc = None
+    ase.io.write(tmp_path / "d.traj", images)
+    result = run(data, "import", tmp_path / "d.traj", "-l", "toy")
+    assert result.exit_code == 1
+    assert "d.traj, frame 1: no energy and no forces" in result.output
+    result = run(data, "import", tmp_path / "d.traj", "-l", "toy", "--skip")
+    assert len(stored(result)) == 1
+    assert "left out: " in result.output
+    result = run(data, "import", tmp_path / "d.traj")
+    assert result.exit_code == 1
+    unlabelled = stored(run(data, "import", tmp_path / "d.traj", "--unlabelled"))
+    assert (len(unlabelled), unlabelled.base.attributes.get("n_labelled")) == (2, 0)
+
+
+def test_what_is_no_set(run, generate_potential):
+    node = generate_potential().store()
+    result = run(data, "export", node.pk)
+    assert result.exit_code == 1
+    assert "is a PotentialData, not a set of configurations" in result.output
+    assert run(data, "export", 10**9).exit_code == 1

@@ -161,7 +161,7 @@ def test_a_kill_loses_nothing(files, moody):
     images = [bulk("Cu", cubic=True), bulk("Cu", cubic=True), bulk("Cu").repeat((3, 1, 1))]
     arguments = files(images, moody)
     command = [sys.executable, "-m", "aiida_lpsgb.labelling.cli", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(arguments[0]).parent)
     for line in process.stdout:
         if line.startswith("2 of 3"):
             break

@@ -159,12 +159,37 @@ def test_random_start_learns(make_potential, make_labelled, species):
         images,
         species,
         seed=5,
+        starts=1,
         max_iter=40,
         progress=lambda iteration, loss, mtp: seen.append((iteration, loss, mtp.trained)),
     )
     assert result.loss < 0.05 * result.loss_history[0]
     assert all(b <= a for a, b in zip(result.loss_history, result.loss_history[1:], strict=False))
     assert seen == [(i, loss, True) for i, loss in enumerate(result.loss_history)]
+
+
+def test_of_several_starts_the_best_goes_on(make_potential, make_labelled, species):
+    images = make_labelled(make_potential(8, seed=2), 20, seed=1)
+    mtp = untrained(6, 3, 1.4, radial_basis_size=4)
+    alone = [train(mtp, images, species, seed=seed, starts=1, max_iter=40).loss for seed in range(5)]
+    raced = [train(mtp, images, species, seed=seed, starts=6, max_iter=40).loss for seed in range(2)]
+    assert max(alone) > 1.05 * min(alone)  # there are several minima
+    assert max(raced) < np.median(alone)
+
+
+def test_trained_potentials_have_one_start(make_potential, make_labelled, species):
+    images = make_labelled(make_potential(4, seed=2), 6, seed=1)
+    start = make_potential(4, seed=3)
+    one, many = (train(start, images, species, starts=starts, max_iter=3) for starts in (1, 8))
+    assert one.loss_history == many.loss_history
+
+
+@pytest.mark.parametrize("init", ["same", "random"])
+def test_kinds_of_starts(make_potential, make_labelled, species, init):
+    images = make_labelled(make_potential(4, seed=2), 6, seed=1)
+    mtp = train(untrained(4, 3, 1.4), images, species, init=init, starts=1, max_iter=0).mtp
+    radial = mtp.radial_coefficients
+    assert np.allclose(radial, radial[:1, :1]) == (init == "same")
 
 
 def test_reproducible_for_a_seed(make_potential, make_labelled, species):
@@ -226,6 +251,14 @@ def test_balancing_leaves_the_energy(make_potential, make_labelled, species):
     np.testing.assert_allclose(norms, norms[0])
     report = evaluate_errors(other, images, species)
     assert report.forces.maximum < 1e-9 * max(report.forces.values)
+
+
+def test_bad_starts(make_potential, make_labelled, species):
+    images = make_labelled(make_potential(4), 2)
+    with pytest.raises(ValueError, match="starts should be positive, got 0"):
+        train(untrained(4, 3, 1.4), images, species, starts=0)
+    with pytest.raises(ValueError, match="init should be one of same, random, got 'other'"):
+        train(untrained(4, 3, 1.4), images, species, init="other")
 
 
 def test_bad_input(make_potential, make_labelled, species):

@@ -74,9 +74,7 @@ def test_what_counts_as_a_minimum(criterion, force_max, converged):
     assert describe_minimisation([phase], minimisation())["converged"] is converged
 
 
-@pytest.mark.parametrize(
-    ("axes", "pressure", "converged"), [("z", 50.0, True), ("z", 150.0, False), ("x", 150.0, True)]
-)
+@pytest.mark.parametrize(("axes", "pressure", "converged"), [("z", 40.0, True), ("z", 60.0, False), ("x", 150.0, True)])
 def test_a_cell_is_judged_by_the_pressure_that_is_left(axes, pressure, converged):
     row = {"Pxx": 20.0, "Pyy": 1e4, "Pzz": pressure}
     phases = [Phase("force tolerance", -1.0), Phase("max iterations", -1.0), Phase("force tolerance", -1.0, row=row)]

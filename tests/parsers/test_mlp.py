@@ -76,6 +76,13 @@ class TestOutput:
         assert found["training"]["n_configurations"] == 3
         assert found["validation"]["n_configurations"] == 7
 
+    @pytest.mark.parametrize("end", ["f=1.2e", "f=-", "f=nan", "f="])
+    def test_training_that_was_cut_off(self, end):
+        found = mlp_output.parse_training("BFGS iter 0: f=2.5\nBFGS iter 1: " + end)
+        assert found["training"] is None
+        assert found["loss_history"][0] == 2.5
+        assert not np.isfinite(found["loss_history"][1:]).any()
+
     def test_training_that_made_no_iteration(self):
         found = mlp_output.parse_training("\t\t* * * TRAIN ERRORS * * *\n" + report())
         assert (found["n_iterations"], found["loss_history"]) == (0, [])
@@ -347,7 +354,7 @@ class TestSelect:
         _, node = parse("select", inputs, "")
         assert node.exit_status == 300
 
-    @pytest.mark.parametrize("numbers", [[1, 1], [7]])
+    @pytest.mark.parametrize("numbers", [[1, 1], [7], [-1]])
     def test_nonsense(self, parse, inputs, tmp_path, numbers):
         self.write(tmp_path, inputs, numbers)
         _, node = parse("select", inputs, "")

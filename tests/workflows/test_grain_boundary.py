@@ -26,10 +26,10 @@ def builder(crystal, potential, installed_code):
     def factory(crystal=crystal, boundary=None, **overrides):
         stages = [{"ensemble": "minimise", "max_steps": 5, "relax_cell": "z"}]
         return WorkflowFactory("lpsgb.grain_boundary").get_builder_from_protocol(
-            installed_code("lmp", "lpsgb.md"),
+            {"md": installed_code("lmp", "lpsgb.md")},
             crystal,
             potential,
-            boundary or {"axis": [0, 0, 1], "plane": [2, 1, 0], "width": 10, "region": 5, "n_candidates": 2},
+            boundary=boundary or {"axis": [0, 0, 1], "plane": [2, 1, 0], "width": 10, "region": 5, "n_candidates": 2},
             protocol="fast",
             overrides={"relaxation": {"stages": stages}, "bulk": {"stages": stages}, **overrides},
             seed=orm.Int(3),

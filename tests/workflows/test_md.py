@@ -1,5 +1,6 @@
 """`lpsgb.md` and `lpsgb.md.base` with the real LAMMPS."""
 
+import contextlib
 import io
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from aiida.engine import run_get_node
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from ase.build import bulk
 
+from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.data.pair_style import PairStyleData
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.ordering import order
@@ -191,6 +193,11 @@ class TestBase:
         assert sorted(outputs["trajectories"]) == ["segment_000", "segment_001", "segment_002"]
         undisturbed = self.undisturbed(values, installed_code)
         same_frames(outputs, undisturbed)
+        with contextlib.ExitStack() as stack:
+            labels = sorted(outputs["trajectories"])
+            parts = [stack.enter_context(outputs["trajectories"][label].open_trajectory()) for label in labels]
+            whole = stack.enter_context(undisturbed["trajectory"].open_trajectory())
+            assert list(Trajectory.concatenate(parts).steps) == list(whole.steps)
         # Each segment holds its own frames alone, and those that the next one ran again.
         firsts = [int(outputs["thermo"][label].get_array("step")[0]) for label in sorted(outputs["thermo"])]
         assert firsts == sorted(set(firsts))
@@ -238,14 +245,14 @@ class TestBase:
         assert [child.exit_status for child in node.called] == [300, 300]
 
     def test_out_of_walltime_is_continued(self, inputs):
-        values = lengthened(inputs(), 400.0, restart_interval_ps=5.0, thermo_interval_ps=1)
-        values["metadata"]["options"]["max_wallclock_seconds"] = 4
+        values = lengthened(inputs(), 150.0, restart_interval_ps=5.0, thermo_interval_ps=1)
+        values["metadata"]["options"]["max_wallclock_seconds"] = 3
         outputs, node = self.run(values)
         assert node.is_finished_ok, node.exit_message
         jobs = [call for call in node.called if "seed" in call.inputs]
-        assert len(jobs) > 2
+        assert len(jobs) > 1
         assert {child.exit_status for child in jobs} == {400, 0}
-        assert sorted(joined(outputs)) == list(range(100, 200101, 4000))
+        assert sorted(joined(outputs)) == list(range(1500, 75101, 1500))
 
     def test_jobs_that_make_no_progress_end_the_run(self, inputs, killed):
         values = lengthened(inputs(killed(n_kills=9, n_restarts=0)), 20.0, restart_interval_ps=5.0)
@@ -298,8 +305,8 @@ class TestBase:
 def argon(installed_code, metadata):
     """Return a factory of inputs with argon, by a Lennard-Jones potential."""
 
-    def factory(stages, size=3, code=None, rattle=0.0, potential=None, **parameters):
-        atoms = bulk("Ar", a=5.3, cubic=True).repeat(size)
+    def factory(stages, size=3, code=None, rattle=0.0, potential=None, length_A=5.3, **parameters):
+        atoms = bulk("Ar", a=length_A, cubic=True).repeat(size)
         if rattle:
             atoms.rattle(rattle, seed=1)
         lines = ["pair_style lj/cut 8.5", "pair_coeff * * 0.0104 3.40"]
@@ -325,13 +332,15 @@ class TestMinimisation:
         return run_get_node(WorkflowFactory("lpsgb.md.base"), md=inputs, **base)
 
     def test_goes_on_until_it_is_at_a_minimum(self, argon):
-        outputs, node = self.run(argon([{**MINIMISE, "max_steps": 30, "relax_cell": "aniso"}], rattle=0.3))
+        outputs, node = self.run(
+            argon([{**MINIMISE, "max_steps": 30, "relax_cell": "aniso"}], length_A=4.7, rattle=0.01)
+        )
         assert node.is_finished_ok, node.exit_message
         *jobs, _ = node.called
         assert [job.exit_status for job in jobs] == [330] * (len(jobs) - 1) + [0]
         assert len(jobs) > 1
         (energy,) = outputs["results"]["minimised_energies_eV"]
-        whole, _ = self.run(argon([{**MINIMISE, "relax_cell": "aniso"}], rattle=0.3))
+        whole, _ = self.run(argon([{**MINIMISE, "relax_cell": "aniso"}], length_A=4.7, rattle=0.01))
         assert energy == pytest.approx(whole["results"]["minimised_energies_eV"][0], abs=1e-5)
 
     def test_ends_unfinished_where_it_is_not_allowed_to_go_on(self, argon):
@@ -347,18 +356,27 @@ class TestMinimisation:
         assert outputs["results"]["minimised_energies_eV"] == []
         assert outputs["results"]["minimisations"][0]["criterion"] == "max iterations"
 
-    def test_out_of_walltime(self, argon):
+    def test_out_of_walltime(self, argon, aiida_code_installed, tmp_path):
         """The first job's time ends during the second of two minimisations."""
-        never = {**MINIMISE, "name": "long", "max_steps": 100000, "force_tolerance_eV_A": 1e-9}
-        values = argon([MINIMISE, never, HOLD], size=20, rattle=0.3)
-        values["metadata"]["options"]["max_wallclock_seconds"] = 5
-        outputs, node = self.run(values)
+        script = tmp_path / "lmp-short"
+        script.write_text(
+            "#!/bin/bash\n"
+            f"if [ ! -e {tmp_path}/begun ]; then touch {tmp_path}/begun\n"
+            "sed -i \"s/^print 'lpsgb stage 1 long'$/&\\ntimer timeout 0:00:00 every 5/\" md.in; fi\n"
+            f'exec {PROGRAMS}/lmp "$@"\n'
+        )
+        script.chmod(0o755)
+        code = aiida_code_installed(label="short", default_calc_job_plugin="lpsgb.md", filepath_executable=str(script))
+        stages = [{**MINIMISE, "force_tolerance_eV_A": 0.1}, {**MINIMISE, "name": "long"}, HOLD]
+        outputs, node = self.run(argon(stages, code=code, rattle=0.3))
         jobs = [call for call in node.called if "seed" in call.inputs]
-        assert jobs[0].exit_status == 400
-        assert "in the minimisation" in jobs[0].exit_message
-        assert len(jobs[1].inputs.parameters["stages"]) < 3
         assert node.is_finished_ok, [job.exit_message for job in jobs]
+        assert [job.exit_status for job in jobs] == [400, 0]
+        assert "in the minimisation long" in jobs[0].exit_message
+        assert [stage["name"] for stage in jobs[1].inputs.parameters["stages"]] == ["long", "hold"]
         assert [entry["name"] for entry in outputs["results"]["minimisations"]] == ["relax", "long"]
+        assert [entry["stage"] for entry in outputs["results"]["minimisations"]] == [0, 1]
+        assert len(outputs["results"]["minimised_energies_eV"]) == 2
         assert outputs["results"]["steps"] == 500
 
 
@@ -503,8 +521,9 @@ class TestTrained:
         results = outputs["results"].get_dict()
         assert results["steps"] < results["planned_steps"]
         assert results["max_grade"] > 5.0
-        grades = [image.info["mv_grade"] for image in outputs["extrapolated"]]
-        assert len(grades) == results["n_extrapolated"]
+        extrapolated = outputs["extrapolated"]["segment_000"]
+        grades = [image.info["mv_grade"] for image in extrapolated]
+        assert len(grades) == results["n_extrapolated"] - results["n_extrapolated_left_out"]
         assert min(grades) > 2.0
         assert max(grades[:-1], default=0) <= 5.0
-        assert not outputs["extrapolated"].labelled
+        assert not extrapolated.labelled

@@ -37,10 +37,10 @@ def builder(crystal, potential, installed_code):
             {"name": "cool", "ensemble": "nvt", "duration_ps": 0.02, "temperature_K": [3000, 300]},
         ]
         return WorkflowFactory("lpsgb.melt_quench").get_builder_from_protocol(
-            installed_code("lmp", "lpsgb.md"),
+            {"md": installed_code("lmp", "lpsgb.md")},
             crystal,
             potential,
-            amorphous or {"centre": "S", "unit": "S", "cutoffs": {}},
+            amorphous=amorphous or {"centre": "S", "unit": "S", "cutoffs": {}},
             protocol="fast",
             overrides={"supercell": {"n_atoms": 200}, "parameters": {"stages": stages}},
             seed=orm.Int(5),
@@ -134,10 +134,10 @@ def test_from_the_cif_to_a_running_interface(installed_code, data_path):
         {"name": "cool", "ensemble": "nvt", "duration_ps": 1, "temperature_K": [1500, 300]},
     ]
     builder = WorkflowFactory("lpsgb.melt_quench").get_builder_from_protocol(
-        lammps,
+        {"md": lammps},
         crystal,
         potential,
-        {"centre": "P", "unit": "PS4", "max_bragg_order": 1.0, "max_pair_modulation": 10.0},
+        amorphous={"centre": "P", "unit": "PS4", "max_bragg_order": 1.0, "max_pair_modulation": 10.0},
         protocol="fast",
         overrides={"supercell": {"n_atoms": 380}, "parameters": {"stages": stages, "timestep_fs": 1.0}},
         seed=orm.Int(5),

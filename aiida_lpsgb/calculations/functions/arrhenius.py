@@ -30,8 +30,8 @@ def arrhenius_fit(parameters: orm.Dict | None = None, **diffusivities: Diffusivi
     ----------
     parameters : Dict
         Optionally ``target_temperature_K`` (300), ``potentials`` (label of the potential by name of the diffusivity, or
-        ``by run`` where the names are labels of runs; all are of one if left out) and ``bend_eV`` (how much the activation energy may change below the coldest
-        temperature measured, 0.1).
+        ``by run`` where the names are labels of runs; all are of one if left out) and ``bend_eV`` (how much the
+        activation energy may change below the coldest temperature measured, 0.1).
     **diffusivities : DiffusivityData
         Any number, of any temperatures; replicas may repeat one. What is not diffusive enters as an upper limit.
 

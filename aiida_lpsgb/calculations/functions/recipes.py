@@ -86,12 +86,16 @@ def observe_region(observables: orm.Dict, region: orm.Str) -> orm.Dict:
     known = registry()
     values = observables.get_dict()
     moving = values["diffusivity"]
-    values["regions"] = {key: moving[key] for key in ("species", "charge") if key in moving} | (values.get("regions") or {})
+    values["regions"] = {key: moving[key] for key in ("species", "charge") if key in moving} | (
+        values.get("regions") or {}
+    )
     for name, given in values.items():
         if given is None or known[name].needs_regions or "region" not in known[name].parameters:
             continue
         restricted = {"region": region.value}
-        values[name] = {v: p and p | restricted for v, p in given.items()} if known[name].variants else given | restricted
+        values[name] = (
+            {v: p and p | restricted for v, p in given.items()} if known[name].variants else given | restricted
+        )
     return orm.Dict(values)
 
 

@@ -29,8 +29,8 @@ def judge(parameters: orm.Dict, budget: orm.Dict, diffusivity: orm.Data) -> dict
     Returns
     -------
     dict
-        ``judgement`` (Dict: ``known``, ``relative_error``, ``reason``, ``production_ps``) and, where the run is to go on, ``parameters``
-        with a longer last stage.
+        ``judgement`` (Dict: ``known``, ``relative_error``, ``reason``, ``production_ps``) and, where the run is to go
+        on, ``parameters`` with a longer last stage.
     """
     values, limits = parameters.get_dict(), budget.get_dict()
     *before, last = values["stages"]

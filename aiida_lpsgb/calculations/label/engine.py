@@ -171,19 +171,29 @@ def _places(places: list[int]) -> str:
     return f"configuration {shown} is" if len(places) == 1 else f"{len(places)} configurations ({shown}) are"
 
 
-def names() -> list[str]:
-    """Return the names of all engines that are registered, whether or not what they need is installed."""
-    found = {name for group in _GROUPS for name in get_entry_point_names(group) if name.startswith(PREFIX)}
-    return sorted(name.removeprefix(PREFIX) for name in found)
+def names(prefix: str = PREFIX) -> list[str]:
+    """Return the names of all engines that are registered, whether or not what they need is installed.
+
+    Parameters
+    ----------
+    prefix
+        How their entry points begin.
+    """
+    found = {name for group in _GROUPS for name in get_entry_point_names(group) if name.startswith(prefix)}
+    return sorted(name.removeprefix(prefix) for name in found)
 
 
-def load(name: str) -> type[LabelEngine]:
+def load(name: str, prefix: str = PREFIX, base: type[Process] = LabelEngine) -> Any:
     """Return an engine.
 
     Parameters
     ----------
     name
-        What follows ``lpsgb.label.`` in its entry point.
+        What follows the prefix in its entry point.
+    prefix
+        How the entry points of such engines begin.
+    base
+        What they derive from.
 
     Raises
     ------
@@ -192,7 +202,7 @@ def load(name: str) -> type[LabelEngine]:
     """
     for group in _GROUPS:
         try:
-            engine = load_entry_point(group, PREFIX + name)
+            engine = load_entry_point(group, prefix + name)
         except MissingEntryPointError:
             continue
         except LoadingEntryPointError as error:
@@ -200,25 +210,25 @@ def load(name: str) -> type[LabelEngine]:
             # AiiDA gives the whole traceback as the message.
             reason = str(error).strip().splitlines()[-1]
             raise ValueError(f"engine {name!r} cannot be loaded: {reason}{hint}") from error
-        if not (isinstance(engine, type) and issubclass(engine, LabelEngine)):
-            raise ValueError(f"engine {name!r}: {engine.__name__} does not derive from LabelEngine")
+        if not (isinstance(engine, type) and issubclass(engine, base)):
+            raise ValueError(f"engine {name!r}: {engine.__name__} does not derive from {base.__name__}")
         return engine
-    raise ValueError(f"engine {name!r} is not registered; there are {', '.join(names())}")
+    raise ValueError(f"engine {name!r} is not registered; there are {', '.join(names(prefix))}")
 
 
-def available() -> dict[str, type[LabelEngine]]:
+def available(prefix: str = PREFIX, base: type[Process] = LabelEngine) -> dict[str, Any]:
     """Return the engines that can be used, by name."""
     found = {}
-    for name in names():
+    for name in names(prefix):
         try:
-            found[name] = load(name)
+            found[name] = load(name, prefix, base)
         except ValueError:
             # The plugin it is made for is not installed: an engine that is not there.
             continue
     return found
 
 
-def name_of(code: orm.AbstractCode) -> str:
+def name_of(code: orm.AbstractCode, prefix: str = PREFIX, base: type[Process] = LabelEngine) -> str:
     """Return the name of the engine that a code is for.
 
     Raises
@@ -227,12 +237,12 @@ def name_of(code: orm.AbstractCode) -> str:
         If none is, or the code does not say which plugin it is for.
     """
     plugin = code.default_calc_job_plugin
-    engines = available()
+    engines = available(prefix, base)
     for name, engine in engines.items():
         if plugin == engine.CODE_PLUGIN:
             return name
     known = ", ".join(f"{engine.CODE_PLUGIN} ({name})" for name, engine in engines.items())
-    raise ValueError(f"code: {code.full_label} is for {plugin}; label engines are there for codes of {known}")
+    raise ValueError(f"code: {code.full_label} is for {plugin}; engines are there for codes of {known}")
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

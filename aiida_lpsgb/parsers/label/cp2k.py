@@ -24,7 +24,7 @@ class Cp2kLabelParser(Parser):
             return self.exit_codes.ERROR_OUTPUT_MISSING
         configurations = self.node.inputs.configurations
         with self.retrieved.base.repository.open(name, "r") as stream:
-            output = cp2k.read_output(stream, configurations[0].get_chemical_symbols())
+            output = cp2k.read_output(stream, cp2k.atom_order(configurations[0].get_chemical_symbols()))
         return self._give(configurations, output)
 
     def _give(self, configurations: ConfigurationsData, output: cp2k.Output) -> ExitCode | None:

@@ -21,8 +21,8 @@ OPTION_ROLES = ("label", "train", "select", "md", "analyse")
 class ProtocolMixin(WorkChain):
     """Read `workflows/protocols/<name>.yaml`, where `name` is the module of the work chain.
 
-    An entry that bears the name of a child in ``CHILDREN`` holds overrides of the child's own protocol: the parent hands
-    them on and knows no key of them.
+    An entry that bears the name of a child in ``CHILDREN`` holds overrides of the child's own protocol: the parent
+    hands them on and knows no key of them.
     """
 
     CHILDREN: ClassVar[tuple[str, ...]] = ()

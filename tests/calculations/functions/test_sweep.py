@@ -51,7 +51,9 @@ def test_every_run_has_a_seed_of_its_own():
 
 def test_another_temperature_potential_or_replica_changes_no_other_run():
     few, more = plan(), plan((400, 500, 600), ("p0", "p1", "p2"), 3)
-    assert all(more[label].base.caching.compute_hash() == node.base.caching.compute_hash() for label, node in few.items())
+    assert all(
+        more[label].base.caching.compute_hash() == node.base.caching.compute_hash() for label, node in few.items()
+    )
 
 
 def segment(n_frames):

@@ -71,7 +71,7 @@ def test_what_is_no_engine(register):
 
 def test_a_code_of_another_plugin(installed_code):
     code = installed_code("lpsgb-mlp", "lpsgb.mlp.train")
-    with pytest.raises(ValueError, match=r"is for lpsgb.mlp.train; label engines are there for codes of .*\(ase\)"):
+    with pytest.raises(ValueError, match=r"is for lpsgb.mlp.train; engines are there for codes of .*\(ase\)"):
         engine.name_of(code)
     with pytest.raises(ValueError, match=r"is for lpsgb\.mlp\.train, this engine needs one for lpsgb.label.ase"):
         AseLabelCalculation.get_builder_from_protocol(code)

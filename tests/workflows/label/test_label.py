@@ -165,11 +165,11 @@ def test_protocol(inputs, generate_workchain):
     code = given["engine"]["ase"]["code"]
     keywords = {"calculator": "chgnet", "keywords": {"use_device": "cuda"}}
     builder = LabelWorkChain.get_builder_from_protocol(
-        code,
+        {"label": code},
         given["configurations"],
-        "fast",
-        {"batch_size": 7, "engine": {"parameters": keywords}},
-        {"max_wallclock_seconds": 60},
+        protocol="fast",
+        overrides={"batch_size": 7, "engine": {"parameters": keywords}},
+        options={"label": {"max_wallclock_seconds": 60}},
     )
     assert builder.batch_size == 7
     assert builder.engine.ase.parameters.get_dict() == keywords
@@ -190,8 +190,9 @@ def test_protocol(inputs, generate_workchain):
 )
 def test_what_a_protocol_refuses(inputs, arguments, message):
     given = inputs(1)
+    codes = {"label": given["engine"]["ase"]["code"]}
     with pytest.raises(ValueError, match=message):
-        LabelWorkChain.get_builder_from_protocol(given["engine"]["ase"]["code"], given["configurations"], **arguments)
+        LabelWorkChain.get_builder_from_protocol(codes, given["configurations"], **arguments)
 
 
 def test_levels_of_ones_own(inputs, tmp_path):
@@ -200,10 +201,10 @@ def test_levels_of_ones_own(inputs, tmp_path):
     given = inputs(1)
     code = given["engine"]["ase"]["code"]
     overrides = {"engine": {"level": "mine", "levels": str(tmp_path / "levels.yaml")}}
-    builder = LabelWorkChain.get_builder_from_protocol(code, overrides=overrides)
+    builder = LabelWorkChain.get_builder_from_protocol({"label": code}, overrides=overrides)
     assert builder.engine.ase.parameters.get_dict() == {"calculator": "ase.calculators.emt:EMT"}
     assert builder.engine.ase.code.uuid == code.uuid
-    builder = LabelWorkChain.get_builder_from_protocol(code, protocol="fast")
+    builder = LabelWorkChain.get_builder_from_protocol({"label": code}, protocol="fast")
     assert builder.engine.ase.parameters.get_dict() == {"calculator": "chgnet"}
 
 

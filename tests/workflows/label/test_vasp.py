@@ -173,7 +173,7 @@ def test_potentials_that_are_not_there(vasp_code, potcar_family, generate_workch
         generate_workchain(
             "lpsgb.label",
             LabelWorkChain.get_builder_from_protocol(
-                vasp_code(), configurations, overrides={"engine": overrides}
+                {"label": vasp_code()}, configurations, overrides={"engine": overrides}
             )._inputs(prune=True),
         )
 
@@ -193,7 +193,11 @@ def test_through_lpsgb_label(vasp_code, potcar_family):
     options = {"withmpi": False, "resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1}}
     with enable_caching(identifier="aiida.calculations:vasp.vasp"):
         inputs = LabelWorkChain.get_builder_from_protocol(
-            code, ConfigurationsData(images[:2]), "fast", overrides, options
+            {"label": code},
+            ConfigurationsData(images[:2]),
+            protocol="fast",
+            overrides=overrides,
+            options={"label": options},
         )
         outputs, node = run_get_node(inputs)
         # What a crash has left is tried once more, and nothing else is.

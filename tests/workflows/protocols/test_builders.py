@@ -145,7 +145,11 @@ def build(codes, crystal, **arguments):
         ({"transport": {"analyse": {"rdf": {"cutoff_A": 7.0}}}}, "transport.structural.rdf.cutoff_A", 7.0),
         ({"grain_boundary": {"rattle": {"n": 9}}}, "grain_boundary.rattle.n", 9),
         ({"grain_boundary": {"boundary": {"n_candidates": 3}}}, "systems.tilt.run.n_candidates", 3),
-        ({"melt_quench": {"options": {"md": {"queue_name": "long"}}}}, "melt_quench.md.md.metadata.options.queue_name", "long"),
+        (
+            {"melt_quench": {"options": {"md": {"queue_name": "long"}}}},
+            "melt_quench.md.md.metadata.options.queue_name",
+            "long",
+        ),
         (
             {"active_learning": {"options": {"train": {"queue_name": "gpu"}}}},
             "active_learning.train.mlp.metadata.options.queue_name",
@@ -198,3 +202,11 @@ def test_options_reach_every_job_by_role(codes, crystal):
         assert queue(parent, "md", "md") == "md"
     assert queue("transport", "analyse") == "analyse"
     assert queue("validate", "errors", "mlp") == "select"
+
+
+def test_a_cell_by_matrix_takes_the_place_of_one_by_size(codes, crystal):
+    systems = {"crystal": {"kind": "crystal", "run": {"matrix": [2, 2, 1]}}}
+    builder = WorkflowFactory("lpsgb.study").get_builder_from_protocol(codes, crystal, systems, protocol="fast")
+    recipe = snapshot(builder)["systems"]["crystal"]
+    assert recipe["run"] == {"matrix": [2, 2, 1]}
+    assert recipe["learn"] == {"n_atoms": 64}

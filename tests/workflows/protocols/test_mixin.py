@@ -43,8 +43,8 @@ def test_entries_with_exclusive_keys_are_replaced():
 
 
 def test_open_entries_take_new_keys():
-    inputs = WorkflowFactory("lpsgb.active_learning").get_protocol_inputs("fast", {"training": {"threads": 2}})
-    assert inputs["training"]["threads"] == 2
+    inputs = WorkflowFactory("lpsgb.active_learning").get_protocol_inputs("fast", {"training": {"l2": 0.1}})
+    assert inputs["training"]["l2"] == 0.1
     assert inputs["training"]["max_iter"] == 100
 
 
