@@ -169,7 +169,9 @@ def test_protocols(builder, generate_workchain):
     for name in ReferenceMdWorkChain.get_available_protocols():
         assert settings_error(ReferenceMdWorkChain.get_protocol_inputs(name)["settings"]) is None
     inputs = builder()
-    inputs.structure = orm.StructureData(ase=bulk("Cu"), pbc=[True, True, False])
+    slab = bulk("Cu")
+    slab.pbc = [True, True, False]
+    inputs.structure = orm.StructureData(ase=slab)
     with pytest.raises(ValueError, match="structure: periodic"):
         generate_workchain("lpsgb.reference_md", inputs._inputs(prune=True))
 
@@ -200,6 +202,7 @@ def vasp_builder(vasp_code, potcar_family):
     return factory
 
 
+@pytest.mark.slow
 def test_vasp_in_segments_is_vasp_in_one(vasp_builder):
     """Velocities are carried on in CONTCAR: three segments give the frames of one."""
     outputs, node = run_get_node(vasp_builder())
