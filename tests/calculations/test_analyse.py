@@ -60,7 +60,7 @@ def test_everything_by_protocol(code, segments, tmp_path, monkeypatch):
     assert set(summary["regions"]) == {
         f"{region}_{estimator}"
         for region in ("boundary", "elsewhere")
-        for estimator in ("tagged", "both_ends", "continuous", "occupancy")
+        for estimator in ("tagged", "both_ends", "continuous", "occupancy", "propagator")
     }
     diagram = summary["topology"]["alpha_radius"]
     assert (diagram["filtration"], diagram["scale"], diagram["threshold_A"]) == ("alpha", "radius", 1.0)
