@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
 
+_DEEPEST = 1e-4
+"""How far below all that was measured the axis of an Arrhenius plot follows a line."""
+
 _STYLE = {
     "axes.grid": True,
     "axes.labelsize": 10,
@@ -207,6 +210,7 @@ def _arrhenius(series: Sequence[Series], right: tuple[float, str] | None, width:
     if any(np.isfinite(one.limits_cm2_s).any() for one in series):
         axes.plot([], [], marker="$\\downarrow$", ls="", color="0.5", label="upper limit, 95 %")
     _label_arrhenius(axes)
+    _show_measured(axes, series)
     if right:
         siemens, of = right
         other = axes.secondary_yaxis("right", functions=(lambda d: d * siemens, lambda s: s / siemens))
@@ -247,6 +251,17 @@ def _draw_series(axes: Axes, series: Series) -> None:
     kind = f"{'region' if series.is_region else 'cell'}-{series.group}"
     for number, artist in enumerate(drawn):
         artist.set_gid(f"{kind}-{re.sub(r'[^A-Za-z0-9]+', '_', series.name)}-{number}")
+
+
+def _show_measured(axes: Axes, series: Sequence[Series]) -> None:
+    """Let the axis follow what was measured, and lines as far as they are not far from it; bands may leave it."""
+    found = np.concatenate([np.r_[one.d_cm2_s, one.limits_cm2_s] for one in series]).astype(float)
+    found = found[np.isfinite(found) & (found > 0)]
+    lines = [part[:, 1] for one in series for part in (one.curve, one.extrapolated) if part is not None]
+    if not len(found):
+        return
+    low = min([found.min(), *(max(line.min(), _DEEPEST * found.min()) for line in lines)])
+    axes.set_ylim(low / 4, 4 * max([found.max(), *(line.max() for line in lines)]))
 
 
 def _label_arrhenius(axes: Axes) -> None:

@@ -256,7 +256,9 @@ def as_tile(figure: Figure, atoms: Atoms) -> None:
             collection.set_sizes(collection.get_sizes() * (ATOM_SCALE * scale / picture.POINTS_PER_ANGSTROM) ** 2)
     for legend in figure.legends:
         for text in legend.get_texts():
-            text.set_fontsize(8)
+            text.set_fontsize(15)
+        for handle in legend.legend_handles:
+            handle.set_markersize(9)
 
 
 # ---- figures and tables --------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from aiida_lpsgb.report import arrhenius_figure, draw, html, study_results, tables
+from aiida_lpsgb.report.fits import Fit
 from aiida_lpsgb.report.page import inline, page, picture_of
 from tests.report.conftest import add_learning, small_potential
 
@@ -181,6 +182,17 @@ def test_arrhenius_figure_shows_every_point_and_limit(results):
     top = max(run.motion["upper_limit_cm2_s"] for run in crystal.at(300.0))
     limits = [line for line in axes.lines if line.get_marker() == "_" and line.get_gid().startswith("cell-0")]
     assert any(np.isclose(line.get_ydata(), top).any() for line in limits)
+
+
+def test_the_axis_follows_what_was_measured(results):
+    crystal = results.system("crystal")
+    wide = {"ln_diffusivity_interval95": [-200.0, 100.0], "ln_diffusivity": -60.0}
+    system = replace(crystal, fit=Fit(crystal.fit.results | wide))
+    low, high = arrhenius_figure(replace(results, systems=(system,))).axes[0].get_ylim()
+    limits = [run.motion["upper_limit_cm2_s"] for run in crystal.at(300.0)]
+    hottest = [run.motion["diffusivity_cm2_s"] for run in crystal.at(600.0)]
+    assert 1e-5 * min(limits) < low < min(limits)
+    assert max(hottest) < high < 10 * max(hottest)
 
 
 def test_axis_of_conductivity(results):
