@@ -34,7 +34,7 @@ REMOTE_INTERVAL_S = 10.0
 
 ROUTINE = re.compile(
     r"launching \S+ iteration #|work chain completed after \d+ iterations|remote folders will not be cleaned"
-    r"|Submitted the `|\S+ failed but a handler |output parser returned exit code<310>"
+    r"|completed in 1 jobs|Submitted the `|\S+ failed but a handler |output parser returned exit code<310>"
 )
 """What AiiDA reports of every restart work chain, and the end of a run by its extrapolation grade: the iteration's own
 report counts those."""
@@ -47,8 +47,8 @@ class Reports:
         self.last = 0
         self.known: set[int] = set()
 
-    def new(self, pks: Iterable[int]) -> list[tuple[datetime, str, str]]:
-        """Time, level and text of the lines not given yet.
+    def new(self, pks: Iterable[int]) -> list[tuple[datetime, str, str, int]]:
+        """Time, level, text and process of the lines not given yet.
 
         Parameters
         ----------
@@ -63,11 +63,13 @@ class Reports:
             wanted.append({"id": {">": self.last}, "dbnode_id": {"in": list(self.known)}})
         if late:
             wanted.append({"dbnode_id": {"in": list(late)}})
-        query = QueryBuilder().append(Log, filters={"or": wanted}, project=["id", "time", "levelname", "message"])
+        query = QueryBuilder().append(
+            Log, filters={"or": wanted}, project=["id", "time", "levelname", "message", "dbnode_id"]
+        )
         rows = query.order_by({Log: "id"}).all()
         self.known |= late
         self.last = max([self.last, *(row[0] for row in rows)])
-        lines = [(when, level, without_traceback(without_prefix(message))) for _, when, level, message in rows]
+        lines = [(when, level, without_traceback(without_prefix(message)), pk) for _, when, level, message, pk in rows]
         return [line for line in lines if not ROUTINE.match(line[2])]
 
 
