@@ -102,6 +102,14 @@ class Causes:
         return shorter
 
 
+def origin(tree: ProcessTree, pk: int, level: str) -> str:
+    """What a line begins with: its level where it is more than a report, and the names of the run or system it is of."""
+    marks = [] if level == "REPORT" else [level.lower()]
+    if name := " ".join(names_of(tree, pk)):
+        marks.append(name)
+    return "".join(f"{mark}: " for mark in marks)
+
+
 def without_prefix(message: str) -> str:
     """Drop AiiDA's ``[pk|class|function]: `` from a report; a process that is not a work chain writes none."""
     return re.sub(r"^\[\d+\|[^\]]*\]: ", "", message)
@@ -354,9 +362,8 @@ def follow(node: ProcessNode, interval_s: float = 1.0, stream: TextIO | None = N
             except OperationalError:  # SQLite is locked for longer than it waits: whoever writes will be done soon
                 time.sleep(interval_s)
                 continue
-            for when, level, text in lines:
-                mark = "" if level == "REPORT" else f"{level.lower()}: "
-                display.line(f"{elapsed(node, when):>8}  {mark}{causes.once(text)}")
+            for when, level, text, pk in lines:
+                display.line(f"{elapsed(node, when):>8}  {origin(tree, pk, level)}{causes.once(text)}")
             if ended:
                 break
             if time.monotonic() >= next_daemon_check:

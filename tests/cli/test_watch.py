@@ -92,7 +92,7 @@ def test_reports_are_given_once_and_in_order(aiida_profile_clean):
     report(study, f"[{study.pk}|StudyWorkChain|explore]: iteration 1: 12 new configurations")
     report(child, "no prefix", level="WARNING")
     reports = watch.Reports()
-    lines = [(level, text) for _, level, text in reports.new([study.pk, child.pk])]
+    lines = [(level, text) for _, level, text, _ in reports.new([study.pk, child.pk])]
     assert lines == [("REPORT", "iteration 1: 12 new configurations"), ("WARNING", "no prefix")]
     assert reports.new([study.pk, child.pk]) == []
 
@@ -103,7 +103,8 @@ def test_reports_of_a_process_found_late_are_not_lost(aiida_profile_clean):
     report(child, "early line of a child that is not known yet")
     report(study, "later line")
     assert len(reports.new([study.pk])) == 1
-    assert [text for *_, text in reports.new([study.pk, child.pk])] == ["early line of a child that is not known yet"]
+    found = [(text, pk) for *_, text, pk in reports.new([study.pk, child.pk])]
+    assert found == [("early line of a child that is not known yet", child.pk)]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,8 @@ def test_reports_of_a_process_found_late_are_not_lost(aiida_profile_clean):
         ("remote folders will not be cleaned", False),
         ("MdCalculation<81> failed but a handler detected an unrecoverable problem, aborting", False),
         ("output parser returned exit code<310>: The extrapolation grade 53 exceeded gamma_break", False),
+        ("completed in 1 jobs, 1 segments", False),
+        ("completed in 3 jobs, 3 segments", True),
         ("output parser returned exit code<320>: LAMMPS lost atoms: the dynamics is unstable.", True),
         ("MdCalculation<81> was unstable; starting again with half the time step", True),
         ("iteration 1: 2 of 2 runs exceeded gamma_break 10, 2 configurations extrapolate", True),
@@ -206,8 +209,8 @@ def test_a_cause_is_told_once(aiida_profile_clean):
     assert text.count(CAUSE) == 1
     lines = [line.split("  ", 1)[1].strip() for line in text.strip().splitlines()]
     assert lines == [
-        f"output parser returned exit code<320>: {CAUSE}",
-        f"run t500k_p1_1: MdBaseWorkChain<{run.pk}> [320] (as above)",
+        f"crystal t500k_p1_1: output parser returned exit code<320>: {CAUSE}",
+        f"crystal: run t500k_p1_1: MdBaseWorkChain<{run.pk}> [320] (as above)",
         f"crystal: TransportWorkChain<{sweep.pk}> [401] Of 1 runs these failed: t500k_p1_1: "
         f"MdBaseWorkChain<{run.pk}> [320] (as above)",
         f"StudyWorkChain<{study.pk}> failed with exit status 403: Not all systems have results: crystal: "
@@ -230,7 +233,7 @@ def test_a_cause_that_was_told_before_its_process_ended_is_not_told_again(aiida_
 def test_of_a_traceback_the_last_line_is_shown(aiida_profile_clean):
     node = process()
     report(node, "Traceback (most recent call last):\n  File x, line 1\nKeyError: 'trajectory'\n", level="ERROR")
-    ((_, _, text),) = watch.Reports().new([node.pk])
+    ((_, _, text, _),) = watch.Reports().new([node.pk])
     assert text == "KeyError: 'trajectory' (the traceback: verdi process report)"
 
 
