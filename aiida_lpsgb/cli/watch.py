@@ -103,7 +103,7 @@ class Causes:
 
 
 def origin(tree: ProcessTree, pk: int, level: str) -> str:
-    """What a line begins with: its level where it is more than a report, and the names of the run or system it is of."""
+    """What a line begins with: its level where it is more than a report, and the names of its system and run."""
     marks = [] if level == "REPORT" else [level.lower()]
     if name := " ".join(names_of(tree, pk)):
         marks.append(name)
@@ -359,6 +359,7 @@ def follow(node: ProcessNode, interval_s: float = 1.0, stream: TextIO | None = N
                 ended = node.is_terminated  # before the last look, so that no report is missed
                 causes.learn(tree.refresh())
                 lines = reports.new(tree.processes)
+                status = "" if ended else status_line(tree, tails, planned)
             except OperationalError:  # SQLite is locked for longer than it waits: whoever writes will be done soon
                 time.sleep(interval_s)
                 continue
@@ -371,7 +372,7 @@ def follow(node: ProcessNode, interval_s: float = 1.0, stream: TextIO | None = N
                 next_daemon_check = time.monotonic() + DAEMON_INTERVAL_S
                 if hint and hint != previous:
                     display.line(hint)
-            display.update(f"{elapsed(node, datetime.now(UTC)):>8}  {status_line(tree, tails, planned)}")
+            display.update(f"{elapsed(node, datetime.now(UTC)):>8}  {status}")
             time.sleep(interval_s)
     display.close()
     display.line(f"{elapsed(node, node.mtime):>8}  {causes.once(tree.root.outcome)}")

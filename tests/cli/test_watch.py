@@ -271,6 +271,26 @@ def test_follow_an_ended_study(aiida_profile_clean):
     assert last.endswith(f"StudyWorkChain<{study.pk}> failed with exit status 402: the budget of labels is used up")
 
 
+def test_a_locked_database_is_looked_at_again(aiida_profile_clean, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    study = process()
+    end(study)
+    failures = [OperationalError("SELECT", {}, Exception("database is locked"))] * 2
+    refresh = ProcessTree.refresh
+
+    def locked_at_first(tree):
+        if failures:
+            raise failures.pop()
+        return refresh(tree)
+
+    monkeypatch.setattr(ProcessTree, "refresh", locked_at_first)
+    stream = io.StringIO()
+    watch.follow(study, interval_s=0.01, stream=stream)
+    assert failures == []
+    assert stream.getvalue().endswith(f"StudyWorkChain<{study.pk}> finished\n")
+
+
 def test_terminal_line_is_overwritten_and_cut(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
