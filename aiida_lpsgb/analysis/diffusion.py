@@ -245,10 +245,10 @@ def diffusivity(
     # A window that is given is taken at its word.
     settled = fit.settled() if window_ps is None else (1.0, 0.0)
 
-    def estimate(values: np.ndarray, parts: np.ndarray) -> Estimate:
-        return from_blocks(values.mean(), parts.mean(axis=1), lines.gain).scaled(*settled)
+    def estimate(values: np.ndarray, parts: np.ndarray, memory: bool = False) -> Estimate:
+        return from_blocks(values.mean(), parts.mean(axis=1), lines.gain, memory).scaled(*settled)
 
-    total = estimate(whole, blocks)
+    total = estimate(whole, blocks, memory=True)
     n_ions, duration = positions.shape[1], (len(positions) - 1) * interval
     jump_limit = 3 * (hop_length_A or USUAL_HOP_A) ** 2 / (6 * n_ions * duration) * A2_PS_TO_CM2_S
     seen = bool(total.interval()[0] > 0 and total.value > jump_limit)
