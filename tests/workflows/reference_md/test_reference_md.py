@@ -169,9 +169,12 @@ def test_protocols(builder, generate_workchain):
     for name in ReferenceMdWorkChain.get_available_protocols():
         assert settings_error(ReferenceMdWorkChain.get_protocol_inputs(name)["settings"]) is None
     inputs = builder()
-    inputs.structure = orm.StructureData(ase=bulk("Cu"), pbc=[True, True, False])
-    with pytest.raises(ValueError, match="structure: periodic"):
-        generate_workchain("lpsgb.reference_md", inputs._inputs(prune=True))
+    isolated = copper()
+    isolated.pbc = [True, True, False]
+    with pytest.raises(ValueError, match="structure: periodic boundary conditions along all three axes"):
+        inputs.structure = orm.StructureData(ase=isolated)
+    with pytest.raises(ValueError, match="engine: 0 are given"):
+        generate_workchain("lpsgb.reference_md", inputs._inputs(prune=True) | {"engine": {}})
 
 
 # --- VASP -----------------------------------------------------------------------------------------------------------
