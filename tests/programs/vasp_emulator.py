@@ -7,7 +7,8 @@ ISIF = 3 at constant pressure). It fails as VASP does where it is told to.
 It is called with the path of a JSON file: ``calculator`` (``module:Class`` of an ASE calculator), ``keywords``, and
 ``failures``, a list of dictionaries with ``mode`` and, where only some configurations are meant, ``x`` (Å, of the first
 atom) or ``step`` (the ionic step), ``times`` (how often, then never again) and ``unless`` (INCAR tags that cure it).
-``entropy`` (eV) separates the free energy from the energy without entropy, as smearing does.
+``entropy`` (eV) separates the free energy from the energy without entropy, as smearing does; ``seconds`` is how long an
+ionic step takes.
 
 =============== =====================================================================================================
 mode            what happens
@@ -32,6 +33,7 @@ import os
 import re
 import signal
 import sys
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -212,6 +214,7 @@ class Emulator:
         mode = self.failure(index)
         if mode == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(self.config.get("seconds", 0.0))
         energy, entropy = self.atoms.get_potential_energy(), self.config.get("entropy", 0.0)
         n_electronic = self.nelm if mode == "electronic" else min(N_ELECTRONIC, self.nelm - 1)
         self.xml.write(" <calculation>\n")
