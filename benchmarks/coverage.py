@@ -171,23 +171,23 @@ def pieces(name: str, run: Trajectory, species: str, lengths_ps: list[float]) ->
             continue
         called = [f for f in found if f.diffusive]
         # The long run is not known exactly either: intervals should meet.
-        held = (
-            [f.total.interval()[0] <= own[1] and f.total.interval()[1] >= own[0] for f in called]
-            if whole.diffusive
-            else []
-        )
+        meets = [f for f in called if whole.diffusive and overlap(f.total.interval(), own)]
         far = [bool(not whole.diffusive or not 0.5 < f.value / whole.value < 2) for f in called]
         row = {
             "pieces": len(found),
             "diffusive": len(called),
             "covered": sum(covers(f, whole.value) for f in called) if whole.diffusive else 0,
-            "intervals_meet": sum(held),
+            "intervals_meet": len(meets),
             "off_by_two": sum(far),
             "limits_hold": sum(bool(f.upper_limit_cm2_s >= max(own[0], 0.0)) for f in found if not f.diffusive),
         }
         print(f"  {length:g} ps: " + "  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
         rows[f"{length:g} ps"] = row
-    return {"diffusivity_cm2_s": whole.value, "diffusive": whole.diffusive, "pieces": rows}
+    return {"diffusivity_cm2_s": float(whole.value), "diffusive": bool(whole.diffusive), "pieces": rows}
+
+
+def overlap(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    return bool(a[0] <= b[1] and a[1] >= b[0])
 
 
 def pooled(real: dict[str, Any]) -> dict[str, Any]:

@@ -245,10 +245,10 @@ def diffusivity(
     # A window that is given is taken at its word.
     settled = fit.settled() if window_ps is None else (1.0, 0.0)
 
-    def estimate(values: np.ndarray, parts: np.ndarray) -> Estimate:
-        return from_blocks(values.mean(), parts.mean(axis=1), lines.gain).scaled(*settled)
+    def estimate(values: np.ndarray, parts: np.ndarray, memory: bool = False) -> Estimate:
+        return from_blocks(values.mean(), parts.mean(axis=1), lines.gain, memory).scaled(*settled)
 
-    total = estimate(whole, blocks)
+    total = estimate(whole, blocks, memory=True)
     n_ions, duration = positions.shape[1], (len(positions) - 1) * interval
     jump_limit = 3 * (hop_length_A or USUAL_HOP_A) ** 2 / (6 * n_ions * duration) * A2_PS_TO_CM2_S
     seen = bool(total.interval()[0] > 0 and total.value > jump_limit)
@@ -265,7 +265,7 @@ def diffusivity(
         total=total,
         components=tuple(estimate(whole[k : k + 1], blocks[:, k : k + 1]) for k in range(3)),
         lateral=estimate(whole[:2], blocks[:, :2]),
-        isotropy=_ratio(blocks[:, 2], blocks[:, side], whole[2] / whole[side], lines.gain),
+        isotropy=_ratio(blocks[:, 2], blocks[:, side], whole[2], whole[side], lines.gain),
         verdict=verdict,
         detected=seen,
         upper_limit_cm2_s=max(_limit(total, fit, unit, verdict.diffusive), jump_limit),
@@ -305,7 +305,7 @@ def _collective(
     lines = fit_lines(mean_squared_displacement(together), parts, fit.window, len(positions))
     whole, blocks = lines.whole.mean() / 2 * unit, lines.blocks.mean(axis=1) / 2 * unit
     own, own_blocks = fit.lines.whole.mean() / 2 * unit, fit.lines.blocks.mean(axis=1) / 2 * unit
-    return from_blocks(whole, blocks, lines.gain), _ratio(own_blocks, blocks, own / whole, lines.gain)
+    return from_blocks(whole, blocks, lines.gain), _ratio(own_blocks, blocks, own, whole, lines.gain)
 
 
 def _msd_error(fit: Fit, n_lags: int) -> np.ndarray:
@@ -316,11 +316,11 @@ def _msd_error(fit: Fit, n_lags: int) -> np.ndarray:
     return error
 
 
-def _ratio(top: np.ndarray, bottom: np.ndarray, value: float, gain: float) -> Estimate:
+def _ratio(top: np.ndarray, bottom: np.ndarray, top_whole: float, bottom_whole: float, gain: float) -> Estimate:
     """A ratio of diffusivities; unknown where the lower one is not above zero, as a ratio then says nothing."""
     if from_blocks(bottom.mean(), bottom, gain).interval()[0] <= 0:
         return UNKNOWN
-    return ratio_from_blocks(top, bottom, value, gain)
+    return ratio_from_blocks(top, bottom, top_whole / bottom_whole, gain)
 
 
 def _given_lags(

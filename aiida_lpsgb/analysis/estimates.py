@@ -65,6 +65,8 @@ class Estimate:
         return Estimate(self.value * factor, float(np.hypot(self.error * factor, self.value * error)), self.dof)
 
 
+_BLOCKS_THAT_TELL = 5
+
 UNKNOWN = Estimate(np.nan, np.nan)
 """What cannot be told, such as a ratio to something that is zero."""
 
@@ -74,7 +76,7 @@ def finite(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
-def from_blocks(value: float, blocks: np.ndarray, gain: float = 1.0) -> Estimate:
+def from_blocks(value: float, blocks: np.ndarray, gain: float = 1.0, memory: bool = False) -> Estimate:
     """``value`` of the whole with the standard error of the mean of independent blocks.
 
     Parameters
@@ -85,11 +87,21 @@ def from_blocks(value: float, blocks: np.ndarray, gain: float = 1.0) -> Estimate
         The same estimate from each block, shape ``(n_blocks,)``, at least two.
     gain
         Standard error of the whole over that of the mean of the blocks, if the whole uses the data better.
+    memory
+        Make the error larger where neighbouring blocks, which share no data, are alike, as motion outlasts a block.
     """
     blocks = np.asarray(blocks, float)
     if len(blocks) < 2:
         raise ValueError(f"an uncertainty needs at least 2 blocks, found {len(blocks)}")
-    return Estimate(float(value), float(gain * blocks.std(ddof=1) / np.sqrt(len(blocks))), len(blocks) - 1)
+    factor = gain * (np.sqrt(1 + 2 * max(0.0, _alike(blocks))) if memory else 1.0)
+    return Estimate(float(value), float(factor * blocks.std(ddof=1) / np.sqrt(len(blocks))), len(blocks) - 1)
+
+
+def _alike(blocks: np.ndarray) -> float:
+    """Correlation of neighbours, freed from its expectation for independent blocks, -1/n; zero with too few to tell."""
+    n, deviations = len(blocks), blocks - blocks.mean()
+    square = float(deviations @ deviations)
+    return float(deviations[1:] @ deviations[:-1]) / square + 1 / n if n >= _BLOCKS_THAT_TELL and square > 0 else 0.0
 
 
 def ratio_from_blocks(numerator: np.ndarray, denominator: np.ndarray, value: float, gain: float = 1.0) -> Estimate:

@@ -163,6 +163,10 @@ class Motion:
         limit = {"conductivity_upper_limit_s_cm": float(self.upper_limit_cm2_s * self._siemens())}
         return numbers | (self.conductivity().scalars("conductivity", "s_cm") if self.diffusive else limit)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The scalars, as results of other libraries name them."""
+        return self.scalars()
+
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays by name, units in the names, NaN for what is not known."""
         return {"lags_ps": self.lags_ps, "msd_A2": self.msd_A2}

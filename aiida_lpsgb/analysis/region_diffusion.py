@@ -207,7 +207,8 @@ def region_diffusivity(
         displacement of all ions, which grows linearly even where the normal one bends, up to the lag at which some
         region's ions have begun to leave. Regions follow what is held still. A transient of the whole is left out.
     frame
-        Three orthonormal directions in rows, the third the normal of the boundary; x, y, z if None.
+        Three orthonormal directions in rows, the third the normal of the boundary; if None two directions in the plane
+        of the first slab and its normal, or x, y, z where that is z or there is no slab.
     tolerance, hop_length_A
         For the verdict, as for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`.
     workers
@@ -227,7 +228,7 @@ def region_diffusivity(
         raise ValueError(f"unknown estimators {', '.join(unknown)}; known are {', '.join(ESTIMATORS)}")
     if not regions or ELSEWHERE in regions:
         raise ValueError(f"name one region or more, none of them {ELSEWHERE!r}")
-    frame = np.eye(3) if frame is None else np.asarray(frame, float)
+    frame = _own_frame(regions, trajectory.mean_cell) if frame is None else np.asarray(frame, float)
     moved, _ = reference_drift(trajectory, species, drift)
     positions = (trajectory.positions(species) - moved[:, None]) @ frame.T
     if window_ps is None:
@@ -269,6 +270,18 @@ def region_diffusivity(
         if (name != ELSEWHERE or OCCUPANCY in estimators) and r in slopes[estimator].places
     }
     return {key: replace(result, **own) for key, result in results.items()}
+
+
+def _own_frame(regions: Mapping[str, Region], cell: np.ndarray) -> np.ndarray:
+    """Two directions in the plane of the first slab and its normal; x, y, z where that is z or there is no slab."""
+    axis = next((region.axis for region in regions.values() if isinstance(region, Slab)), None)
+    if axis is None:
+        return np.eye(3)
+    normal = np.linalg.inv(cell)[:, axis] / np.linalg.norm(np.linalg.inv(cell)[:, axis])
+    if np.abs(normal[2]) > _PARALLEL:
+        return np.eye(3)
+    first = cell[(axis + 1) % 3] / np.linalg.norm(cell[(axis + 1) % 3])
+    return np.stack([first, np.cross(normal, first), normal])
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,9 @@ IONS_THAT_HOP = 10
 EXPONENT_TOLERANCE = 0.5
 """Largest half-width of the 95 % interval of the log–log exponent with which it tells."""
 STATIONARY_LEVEL = 0.01
-"""A trend in time counts if chance makes such a one in fewer runs than this share."""
+"""A trend of the displacement in time counts if chance makes such a one in fewer runs than this share."""
+SERIES_LEVEL = 0.001
+"""The same of volume and energy, whose blocks remember each other in short runs."""
 SHORTEST_RUN = 50
 """Frames without which nothing is said."""
 SPAN = 8
@@ -167,18 +169,21 @@ class Steadiness:
         Means of the first, the middle and the last third with their standard errors.
     p_value
         Chance of a trend as strong in a run that has none.
+    level
+        Below which chance a trend counts.
     """
 
     parts: tuple[Estimate, Estimate, Estimate]
     p_value: float
+    level: float
 
     @property
     def steady(self) -> bool:
         """Whether there is no trend."""
-        return self.p_value >= STATIONARY_LEVEL
+        return self.p_value >= self.level
 
 
-def steadiness(blocks: np.ndarray) -> Steadiness:
+def steadiness(blocks: np.ndarray, level: float = STATIONARY_LEVEL) -> Steadiness:
     """Look for a trend in the means of equal blocks of time, shape ``(n_blocks,)``, six or more."""
     blocks = np.asarray(blocks, float)
     numbers = np.arange(len(blocks))
@@ -189,7 +194,7 @@ def steadiness(blocks: np.ndarray) -> Steadiness:
         Estimate(float(part.mean()), float(spread / np.sqrt(len(part))), len(blocks) - 2)
         for part in np.array_split(blocks, 3)
     )
-    return Steadiness(parts, float(fit.pvalue) if np.isfinite(fit.pvalue) else 1.0)
+    return Steadiness(parts, float(fit.pvalue) if np.isfinite(fit.pvalue) else 1.0, level)
 
 
 def displacement_rates(positions: np.ndarray, first: int) -> np.ndarray:
@@ -230,7 +235,7 @@ def transient(
     def tested(start: int) -> dict[str, Steadiness]:
         rates = displacement_rates(positions[start:], first) / (6 * interval) * A2_PS_TO_CM2_S
         found = {"displacement": steadiness(rates)}
-        return found | {name: steadiness(block_means(values[start:])) for name, values in series.items()}
+        return found | {name: steadiness(block_means(values[start:]), SERIES_LEVEL) for name, values in series.items()}
 
     whole = found = tested(0)
     for number in range(1, round(_LONGEST_CUT / _CUT) + 1):
@@ -286,7 +291,9 @@ def judge(
     tests = {
         "no diffusion was seen above the noise": seen,
         f"ions have not come as far as a hop of {hop}: within {longest:.3g} ps those that move have a squared "
-        f"displacement of {gone.displacement_A2:.2g} Å², {gone.hopped} of {gone.needed} ions one by one": gone.enough,
+        f"displacement of {gone.displacement_A2:.2g} Å², and {gone.hopped} ions one by one ({gone.needed} needed)": (
+            gone.enough
+        ),
         f"the displacement is not linear: its log–log exponent from {first:.3g} to {longest:.3g} ps is {exponent}": (
             trend.straight
         ),

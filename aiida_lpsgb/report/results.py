@@ -250,7 +250,18 @@ class Results:
 
     def system(self, name: str) -> System:
         """A system by its name."""
-        return next(system for system in self.systems if system.name == name)
+        found = {system.name: system for system in self.systems}
+        if name not in found:
+            raise KeyError(f"no system {name!r}; there are {', '.join(found) or 'none'}")
+        return found[name]
+
+    def _repr_html_(self) -> str:
+        """The systems side by side, in a notebook."""
+        from html import escape
+
+        from aiida_lpsgb.report.tables import comparison
+
+        return f"<p>{escape(self.standing)}</p>{comparison(self)._repr_html_() if self.systems else ''}"
 
 
 def study_results(node: ProcessNode) -> Results:

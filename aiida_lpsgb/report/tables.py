@@ -20,6 +20,8 @@ MEV_PER_EV = 1000.0
 DEFAULT_TARGET_K = 300.0
 WIDTH = 120
 """Of lines of text."""
+OF_ISOTROPY = ("propagator", RECOMMENDED)
+"""Estimators of motion in a region that are without bias along the normal, the best first."""
 NOT_PRINTED = ("sentence", *(f"activation_energy_{part}_ev" for part in PARTS))
 """Columns of the table of fits that are for the page and for files."""
 SYSTEMS_A_BLOCK = 4
@@ -164,13 +166,9 @@ def _coldest(system: System, name: str, target: float) -> Number | None:
 
 
 def _recommended(run: Run) -> Mapping[str, Any]:
-    """The motion in the region of a run by the estimator without bias, that of the whole cell without regions."""
-    regional = [
-        scalars
-        for scalars in run.regions.values()
-        if scalars["estimator"] == RECOMMENDED and scalars["region"] != ELSEWHERE
-    ]
-    return regional[0] if regional else run.motion
+    """The motion in the region of a run by the estimator for its isotropy, that of the whole cell without regions."""
+    named = {found["estimator"]: found for found in run.regions.values() if found["region"] != ELSEWHERE}
+    return next((named[estimator] for estimator in OF_ISOTROPY if estimator in named), run.motion)
 
 
 def _structure_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
@@ -693,12 +691,13 @@ def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
 
 
 def _short(table: Table | None) -> Table | None:
-    """A table without the columns that are not printed."""
+    """A table of fits without the columns, and the estimators, that are not printed."""
     if table is None:
         return None
     kept = [index for index, column in enumerate(table.columns) if column.key not in NOT_PRINTED]
-    rows = tuple(tuple(row[index] for index in kept) for row in table.rows)
-    return Table(table.name, table.title, tuple(table.columns[index] for index in kept), rows)
+    rows = [row for row in table.rows if "," not in row[1] or row[1].endswith(f", {RECOMMENDED}")]
+    cells = tuple(tuple(row[index] for index in kept) for row in rows)
+    return Table(table.name, table.title, tuple(table.columns[index] for index in kept), cells)
 
 
 def _notes(results: Results, published: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, NamedTuple
 
 MISSING = "–"
@@ -167,6 +168,13 @@ class Table:
         header = [self.columns[index].title for index in self.filled]
         body = columns(header, ([cell(row[index]) for index in self.filled] for row in self.rows))
         return "\n".join(line for line in (self.title, body, self.note) if line)
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        head = "".join(f"<th>{escape(self.columns[index].title)}</th>" for index in self.filled)
+        rows = ("".join(f"<td>{escape(cell(row[index]))}</td>" for index in self.filled) for row in self.rows)
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f"<table><caption>{escape(self.title)}</caption><tr>{head}</tr>{body}</table>"
 
     def csv(self) -> str:
         """Bare numbers; a column that has uncertainties, intervals or limits is followed by columns of these."""

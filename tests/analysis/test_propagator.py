@@ -198,4 +198,9 @@ def test_a_frame_that_is_not_the_normal_is_refused():
         rng, rng.uniform(0, EDGE, (1, 20)) + rng.normal(0, 0.3, (200, 20)).cumsum(axis=0), np.full((200, 20), 0.05)
     )
     with pytest.raises(ValueError, match=r"must be the normal of region 'layer'.*90° off"):
-        region_diffusivity(trajectory, "Li", {"layer": Slab(0, (0.5,), 8.0)}, estimators=["propagator"])
+        region_diffusivity(
+            trajectory, "Li", {"layer": Slab(0, (0.5,), 8.0)}, estimators=["propagator"], frame=np.eye(3)
+        )
+    # Left out, the frame is that of the slab.
+    found = region_diffusivity(trajectory, "Li", {"layer": Slab(0, (0.5,), 8.0)}, estimators=["propagator"])
+    np.testing.assert_allclose(found["layer", "propagator"].frame, np.eye(3)[[1, 2, 0]], atol=1e-12)

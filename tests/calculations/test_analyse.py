@@ -60,7 +60,7 @@ def test_everything_by_protocol(code, segments, tmp_path, monkeypatch):
     assert set(summary["regions"]) == {
         f"{region}_{estimator}"
         for region in ("boundary", "elsewhere")
-        for estimator in ("tagged", "both_ends", "continuous", "occupancy")
+        for estimator in ("tagged", "both_ends", "continuous", "occupancy", "propagator")
     }
     diagram = summary["topology"]["alpha_radius"]
     assert (diagram["filtration"], diagram["scale"], diagram["threshold_A"]) == ("alpha", "radius", 1.0)
@@ -91,6 +91,7 @@ def test_everything_by_protocol(code, segments, tmp_path, monkeypatch):
     row = [diagram["f_pd"], diagram["f_pd_uncertainty"], motion["conductivity_s_cm"], "boundary", 600.0]
     assert row in found["rows"]
     exec(documented("isotropy.md", "isotropy_uncertainty"), found)
+    motion = summary["regions"]["boundary_propagator"]
     row = [motion[k] for k in ("isotropy", "isotropy_uncertainty", "diffusivity_cm2_s", "uncertainty_cm2_s")]
     assert row in found["points"]
     assert (tmp_path / "isotropy.pdf").exists()

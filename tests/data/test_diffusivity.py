@@ -1,5 +1,7 @@
 """Diffusivity nodes."""
 
+import json
+
 import numpy as np
 import pytest
 from aiida import orm
@@ -61,7 +63,7 @@ def test_results_of_the_analysis_become_nodes():
     regions = region_diffusivity(run, "Li", {"slab": Slab(2, (0.5,), 8.0)}, charge=1, temperature_K=500)
     for result in (whole, *regions.values()):
         node = orm.load_node(DiffusivityData(result.scalars(), result.arrays()).store().pk)
-        assert set(node.scalars()) == set(result.scalars())
+        assert set(node.scalars()) == set(json.loads(json.dumps(result.scalars())))
         assert node.base.attributes.get("verdict") == result.verdict.sentence
         assert node.base.attributes.get("normal_cm2_s") == pytest.approx(result.normal.value)
         assert node.value == pytest.approx(result.value)

@@ -367,4 +367,4 @@ def make_study(aiida_profile):
 @pytest.fixture(scope="package")
 def rich(aiida_profile):
     """Return a study of a crystal and a boundary with two potentials; its cold runs contradict the fits."""
-    return build_study(("crystal", "tilt_120"), (600.0, 500.0, 300.0), n_potentials=2, limits=(300.0,), factor=0.02)
+    return build_study(("crystal", "tilt_120"), (600.0, 500.0, 300.0), n_potentials=2, limits=(300.0,), factor=1e-4)

@@ -63,6 +63,17 @@ def test_a_system(rich):
     assert results.system("crystal").regional_fits == {}
 
 
+def test_a_system_that_there_is_not(rich):
+    with pytest.raises(KeyError, match="no system 'glass'; there are crystal, tilt_120"):
+        study_results(rich).system("glass")
+
+
+def test_in_a_notebook(rich):
+    text = study_results(rich)._repr_html_()
+    assert "<td>tilt_120</td>" in text
+    assert "0.314" in text
+
+
 def test_learning_and_potentials(rich):
     results = study_results(rich)
     assert results.learning.converged

@@ -98,3 +98,11 @@ def test_table_as_csv_has_bare_numbers_and_no_value_for_a_limit():
     assert (rows[1]["d_cm2_s"], float(rows[1]["d_cm2_s_upper_limit95"])) == ("", 2e-9)
     assert [row["run"] for row in rows] == ["a, b", "c"]
     assert rows[0]["seed"] == "7"
+
+
+def test_table_in_a_notebook_is_escaped():
+    table = Table("x", "a < b", (Column("a", "a"), Column("b", "b")), (("<i>", Number(limit=1e-9)),))
+    assert table._repr_html_() == (
+        "<table><caption>a &lt; b</caption><tr><th>a</th><th>b</th></tr>"
+        "<tr><td>&lt;i&gt;</td><td>&lt; 1.0×10⁻⁹</td></tr></table>"
+    )

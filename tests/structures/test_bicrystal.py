@@ -394,6 +394,7 @@ def test_shifts_are_those_that_differ():
     assert energies[1:] == pytest.approx(energies[:1] * 4, abs=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.tuples(

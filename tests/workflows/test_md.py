@@ -356,6 +356,7 @@ class TestMinimisation:
         assert outputs["results"]["minimised_energies_eV"] == []
         assert outputs["results"]["minimisations"][0]["criterion"] == "max iterations"
 
+    @pytest.mark.slow
     def test_out_of_walltime(self, argon, aiida_code_installed, tmp_path):
         """The first job's time ends during the second of two minimisations."""
         script = tmp_path / "lmp-short"

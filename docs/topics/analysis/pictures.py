@@ -1,5 +1,9 @@
-"""Draw the pictures of these pages from made-up data: ``python docs/topics/analysis/pictures.py``."""
+"""Draw the pictures of these pages from made-up data: ``python docs/topics/analysis/pictures.py``.
 
+With a folder of long runs (``t300.trj``, ``t500.trj``, ``t900.trj``, of ``Trajectory.save``), those of real ones too.
+"""
+
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +94,55 @@ def motion():
     values = np.where(limits, 0.0, d)
     errors = np.where(limits, 1.5 * d / 1.645, s)
     draw("arrhenius", figures.arrhenius(t, values, errors, arrhenius.fit(t, values, errors, limits), limits=limits))
+
+
+def verdicts(folder):
+    """Displacements of long runs and of their pieces of 50 ps, beside the square of a hop; prints their verdicts."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 3.4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, temperatures in zip(axes, ((300,), (500, 900)), strict=True):
+        for colour, temperature in zip(("C0", "C3"), temperatures, strict=False):
+            run = Trajectory.load(Path(folder) / f"t{temperature}.trj")
+            size = round(50 / run.interval_ps)
+            starts = range(0, run.n_frames - size + 1, 4 * size)
+            for number, part in enumerate([run, *(run[a : a + size] for a in starts)]):
+                found = diffusion.diffusivity(part, "Li")
+                print(f"{temperature} K, {part.duration_ps:.0f} ps: {found.verdict.sentence}")
+                style = {"lw": 0.6, "alpha": 0.7} if number else {"lw": 2.0, "label": f"{temperature} K"}
+                total = found.msd_A2[1:].sum(axis=1)
+                axis.loglog(found.lags_ps[1:], total, color=colour, ls="-" if found.diffusive else "--", **style)
+        axis.axhline(3.75**2, color="k", ls=":", lw=1)
+        axis.set_xlabel("lag  (ps)")
+        axis.legend(frameon=False, loc="upper left")
+    axes[0].set_ylabel("mean-squared displacement  (Å²)")
+    axes[0].set_title("not diffusive yet (dashed)", fontsize="medium")
+    axes[1].set_title("diffusive (full)", fontsize="medium")
+    draw("verdict", figure)
+
+
+def normal():
+    """Apparent diffusivity along the normal by lag, of a layer of 8 Å in the layered toy, and what is made of it."""
+    from matplotlib.figure import Figure
+
+    slab = {"boundary": regions.Slab(2, (0.5,), THICKNESS)}
+    found = region_diffusion.region_diffusivity(layered(400, 1500), "Li", slab, estimators=["occupancy", "propagator"])
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axis = figure.subplots()
+    result, truth = found["boundary", "propagator"], INSIDE * 1e-4
+    lags, apparent = result.propagated.lags_ps, result.propagated.apparent
+    axis.semilogx(lags, apparent / truth, "o-", color="C0", label="transitions within one lag")
+    low, high = result.normal.interval()
+    axis.axhspan(low / truth, high / truth, color="C0", alpha=0.25, label="slope over lags, 95 %")
+    displacement = found["boundary", "occupancy"].normal.value / truth
+    axis.axhline(displacement, color="C3", ls=":", label="displacements")
+    axis.axhline(1, color="k", lw=0.8)
+    axis.set_xlabel("lag  (ps)")
+    axis.set_ylabel("D along the normal / truth")
+    axis.set_ylim(0.84, 1.04)
+    axis.legend(frameon=False, fontsize="small", loc="lower left")
+    draw("normal", figure)
 
 
 def region():
@@ -195,6 +248,9 @@ if __name__ == "__main__":
     motion()
     isotropy()
     region()
+    normal()
     speciation()
     depletion()
     structure()
+    if len(sys.argv) > 1:
+        verdicts(sys.argv[1])
