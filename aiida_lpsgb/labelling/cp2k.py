@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms, units
+from ase.cell import Cell
 from ase.stress import full_3x3_to_voigt_6_stress
 
 TRAJECTORY_FILE, CELL_FILE = "reftraj.xyz", "reftraj.cell"
@@ -32,6 +33,11 @@ _FORCE = re.compile(
 )
 _STRESS = re.compile(r"STRESS\| Analytical stress tensor \[(\w+)\]")
 _STRESS_ROW = re.compile(rf"STRESS\|\s+[xyz]\s+({_NUMBER})\s+({_NUMBER})\s+({_NUMBER})\s*$")
+_VECTOR = re.compile(
+    rf" CELL\| Vector [abc] \[angstrom\]:?\s+({_NUMBER})\s+({_NUMBER})\s+({_NUMBER})\s+\|[abc]\| =\s+({_NUMBER})"
+)
+_ANGLE = re.compile(rf" CELL\| Angle .*:\s+({_NUMBER})\s*$")
+_ATOM = re.compile(rf"\s+\d+\s+\d+\s+([A-Z][a-z]?)\s+\d+\s+({_NUMBER})\s+({_NUMBER})\s+({_NUMBER})\s")
 NOT_CONVERGED, ABORTED, ENDED = "SCF run NOT converged", "[ABORT]", "PROGRAM ENDED AT"
 _OUT_OF_TIME = re.compile(r"exceeded requested execution time|requested walltime", re.IGNORECASE)
 
@@ -249,6 +255,49 @@ def _stress_rows(lines: Iterable[str]) -> np.ndarray | None:
         elif rows:
             break
     return None
+
+
+def read_structure(lines: Sequence[str]) -> Atoms:
+    """Return the structure that CP2K prints before it begins.
+
+    Parameters
+    ----------
+    lines
+        Lines of the output.
+
+    Raises
+    ------
+    ValueError
+        If coordinates or cell are not printed.
+    """
+    vectors, lengths, angles, symbols, positions = [], [], [], [], []
+    coordinates = iter(lines)
+    for line in coordinates:
+        if match := _VECTOR.match(line):
+            *vector, length = map(float, match.groups())
+            vectors, lengths = [*vectors, vector], [*lengths, length]
+        elif match := _ANGLE.match(line):
+            angles.append(float(match[1]))
+        elif "ATOMIC COORDINATES IN ANGSTROM" in line.upper():
+            for row in coordinates:
+                if match := _ATOM.match(row):
+                    symbols.append(match[1])
+                    positions.append([float(value) for value in match.groups()[1:]])
+                elif symbols:
+                    break
+            break
+    if len(vectors) < 3 or len(angles) < 3 or not symbols:
+        raise ValueError("the cell or the coordinates are not printed: PRINT_LEVEL MEDIUM prints them")
+    return Atoms(symbols, positions, cell=_precise_cell(np.array(vectors[:3]), [*lengths[:3], *angles[:3]]), pbc=True)
+
+
+def _precise_cell(vectors: np.ndarray, parameters: Sequence[float]) -> np.ndarray:
+    """Return the cell of lengths and angles, turned to vectors that have fewer digits."""
+    cell = Cell.fromcellpar(parameters).array
+    if np.abs(cell - vectors).max() < 1e-3:
+        return cell
+    left, _, right = np.linalg.svd(cell.T @ vectors)
+    return cell @ left @ right
 
 
 def changed(base: Mapping[str, Any], other: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 from ase.md.langevinbaoab import LangevinBAOAB
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
 from aiida_lpsgb.labelling import labels
@@ -162,7 +162,7 @@ def _start(atoms: Atoms, plan: Plan) -> Atoms:
     else:
         # Drawn from a stream of their own: the frames' begin at 0.
         rng = np.random.default_rng([plan.seed, 2**31])
-        MaxwellBoltzmannDistribution(start, temperature_K=plan.temperature_K, rng=rng)
+        thermalize_momenta(start, plan.temperature_K, rng=rng)
         Stationary(start, preserve_temperature=True)
     return start
 

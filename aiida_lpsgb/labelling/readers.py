@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import gzip
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,6 +46,9 @@ STRESSES = ("stress", "REF_stress", "dft_stress", "DFT_stress", "Stress", "ref_s
 VIRIALS = ("virial", "virials", "REF_virial", "REF_virials", "dft_virial", "DFT_virial", "Virial", "ref_virial")
 #: How a frame's level of theory is named in its ``info``.
 LEVEL = "level_of_theory"
+#: What is wrong with what follows the last whole step of a run that was ended from outside.
+CUT = "the file is cut short here"
+NO_STEP = "there is no ionic step, or the file is cut short before the first was done"
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def reader_of(path: Path) -> Reader:
         (name.endswith(".xml"), vasprun),
         ("outcar" in name, outcar),
         (name.endswith("-pos-1.xyz"), cp2k_dynamics),
+        (name.endswith((".out", ".log")) and _is_of_cp2k(path), cp2k_single_point),
         (name.endswith(".db"), database),
     ):
         if is_it:
@@ -96,10 +101,19 @@ def _open(path: Path) -> IO[str]:
 
 
 def vasprun(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
-    """Read ``vasprun.xml``, single points and dynamics, also compressed."""
+    """Read ``vasprun.xml``, single points and dynamics, also compressed.
+
+    Of a file that is cut short, as a run leaves that was ended from outside, the steps before are read.
+    """
     from pymatgen.io.vasp import Vasprun
 
-    run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False, exception_on_bad_xml=False)
+        except (AttributeError, IndexError) as error:
+            raise ValueError(NO_STEP) from error
+    cut = any("malformed" in str(warning.message) for warning in caught)
     nelm = int(run.parameters.get("NELM", 60))
     level = vasp.level_of_run(dict(run.incar), run.potcar_symbols)
     for step in run.ionic_steps:
@@ -115,28 +129,38 @@ def vasprun(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
             [site.specie.symbol for site in structure], structure.cart_coords, cell=structure.lattice.matrix, pbc=True
         )
         yield Frame(with_labels(atoms, **values), _not_converged(len(step["electronic_steps"]), nelm), level)
+    if cut:
+        yield Frame(atoms, CUT, level)
 
 
 def outcar(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
     """Read ``OUTCAR``, also compressed; positions have five decimals there, forces six."""
     with _open(path) as stream:
-        counts, nelm = _electronic_steps(stream)
+        counts, nelm, ended = _electronic_steps(stream)
     with _open(path) as stream:
-        images = ase.io.iread(stream, index=":", format="vasp-out")
-        for number, atoms in enumerate(images):
-            yield Frame(_from_calculator(atoms), _not_converged(counts.get(number + 1, 0), nelm))
+        try:
+            images = ase.io.read(stream, index=":", format="vasp-out")
+        except (IndexError, ase.io.ParseError):
+            images = []
+    if not images:
+        raise ValueError(NO_STEP)
+    for number, atoms in enumerate(images):
+        yield Frame(_from_calculator(atoms), _not_converged(counts.get(number + 1, 0), nelm))
+    if not ended:
+        yield Frame(images[-1], CUT)
 
 
-def _electronic_steps(lines: IO[str]) -> tuple[dict[int, int], int]:
-    """Return how many electronic steps each ionic step took, and how many it may."""
+def _electronic_steps(lines: IO[str]) -> tuple[dict[int, int], int, bool]:
+    """Return the electronic steps of each ionic step, how many it may take, and whether the run ended by itself."""
     counts: dict[int, int] = {}
-    nelm = 60
+    nelm, ended = 60, False
     for line in lines:
+        ended = ended or "General timing and accounting" in line
         if match := re.search(r"Iteration *(\d+)\( *(\d+)\)", line):
             counts[int(match[1])] = int(match[2])
         elif match := re.match(r"\s+NELM\s+=\s*(\d+)", line):
             nelm = int(match[1])
-    return counts, nelm
+    return counts, nelm, ended
 
 
 def _not_converged(count: int, nelm: int) -> str:
@@ -180,6 +204,29 @@ def cp2k_dynamics(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]
         yield Frame(with_labels(plain, **values), problem)
 
 
+def _is_of_cp2k(path: Path) -> bool:
+    with _open(path) as stream:
+        return any(line.startswith(" CP2K|") for line in islice(stream, 500))
+
+
+def cp2k_single_point(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
+    """Read the output of CP2K for one configuration, with its forces (``FORCE_EVAL/PRINT/FORCES``).
+
+    Cell vectors have three decimals there, their lengths and angles six: the cell is that of the lengths and angles, in
+    the direction of the vectors. Positions have six decimals.
+    """
+    with _open(path) as stream:
+        lines = stream.read().splitlines()
+    output = cp2k.read_output(lines)
+    if len(output.evaluations) != 1:
+        raise ValueError(
+            f"it holds {len(output.evaluations)} configurations, and positions of one at most: read NAME-pos-1.xyz"
+        )
+    found = output.evaluations[0]
+    problem = "" if found.converged else "the electrons did not converge"
+    yield Frame(with_labels(cp2k.read_structure(lines), **found.values), problem if output.ended else problem or CUT)
+
+
 def _evaluations(folder: Path, project: str) -> list[cp2k.Evaluation]:
     """Return what the output of a project says of each configuration, nothing where there is no output."""
     for path in sorted(chain(folder.glob("*.out"), folder.glob("*.log"))):
@@ -217,15 +264,17 @@ def deepmd(path: Path, species: Sequence[str] | None = None) -> Iterator[Frame]:
     names = (path / "type_map.raw").read_text().split() if (path / "type_map.raw").exists() else list(species or [])
     if len(names) <= types.max():
         raise ValueError(f"type.raw has the type {types.max()} and there are names for {len(names)}: give the species")
-    symbols = [names[kind] for kind in types]
     periodic = not (path / "nopbc").exists()
     for folder in sorted(path.glob("set.*")):
         arrays = {name: _array(folder / f"{name}.npy") for name in ("coord", "box", "energy", "force", "virial")}
+        if (mixed := _array(folder / "real_atom_types.npy")) is not None and mixed.max() >= len(names):
+            raise ValueError(f"{folder.name} has the type {mixed.max()} and there are names for {len(names)}")
         if arrays["coord"] is None or (periodic and arrays["box"] is None):
             raise ValueError(f"{folder.name} has no coord.npy or no box.npy")
         for number, positions in enumerate(arrays["coord"].reshape(-1, len(types), 3)):
             cell = arrays["box"].reshape(-1, 3, 3)[number] if periodic else None
-            atoms = Atoms(symbols, positions, cell=cell, pbc=periodic)
+            kinds = types if mixed is None else mixed[number]
+            atoms = Atoms([names[kind] for kind in kinds], positions, cell=cell, pbc=periodic)
             values: dict[str, Any] = {}
             if arrays["energy"] is not None:
                 values["energy"] = float(arrays["energy"].reshape(-1)[number])

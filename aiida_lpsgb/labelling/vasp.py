@@ -176,12 +176,12 @@ def level_of_theory(name: str, changes: Mapping[str, Any], family: str, mapping:
     return f"VASP {name}{changed}, {' '.join(potentials)}"
 
 
-#: INCAR tags that say where the atoms go, which a label does not depend on.
+#: INCAR tags that say where the atoms go, which a label does not depend on, or that are there without being set.
 MOTION_TAGS = frozenset(
     {
         *("nsw", "ibrion", "isif", "potim", "ediffg", "nfree", "smass", "mdalgo", "tebeg", "teend", "nblock", "kblock"),
         *("langevin_gamma", "langevin_gamma_l", "pmass", "pstress", "random_seed", "andersen_prob", "isym", "iwavpr"),
-        *("ml_lmlff", "ml_mode", "latoms", "nsubsys", "tsubsys", "psubsys", "nhc_nchains", "nhc_period"),
+        *("kpoint_bse", "ml_lmlff", "ml_mode", "latoms", "nsubsys", "tsubsys", "psubsys", "nhc_nchains", "nhc_period"),
     }
 )
 

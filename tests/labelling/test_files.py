@@ -97,10 +97,19 @@ def test_level_of_a_run_of_vasp(emulate):
     assert len(files.read([one, other], level_of_theory="both").images) == 2
 
 
-def test_a_vasprun_that_is_cut(emulate):
-    path = emulate(copper()[0], failures=[{"mode": "truncated"}]) / "vasprun.xml"
-    with pytest.raises(ValueError, match=r"vasprun.xml cannot be read: .*(line|Premature)"):
-        files.read(path)
+@pytest.mark.parametrize("name", ["vasprun.xml", "OUTCAR"])
+def test_a_run_of_vasp_that_was_ended_from_outside(emulate, name):
+    """The steps before are there; where it ended is told."""
+    incar = "IBRION = 0\nNSW = 4\nPOTIM = 2\nTEBEG = 300"
+    whole = files.read(emulate(copper()[0], incar) / name, level_of_theory="EMT").images
+    path = emulate(copper()[0], incar, failures=[{"mode": "walltime", "step": 3}]) / name
+    with pytest.raises(ValueError, match=f"{name}, frame 2: the file is cut short here"):
+        files.read(path, level_of_theory="EMT")
+    found = files.read(path, level_of_theory="EMT", skip=True)
+    assert_alike(found.images, whole[:2], 1e-12)
+    path = emulate(copper()[0], incar, failures=[{"mode": "walltime", "step": 1}]) / name
+    with pytest.raises(ValueError, match="no ionic step, or the file is cut short before the first was done"):
+        files.read(path, level_of_theory="EMT", skip=True)
 
 
 # --- CP2K -----------------------------------------------------------------------------------------------------------
@@ -129,6 +138,29 @@ def test_dynamics_of_cp2k(tmp_path):
     (tmp_path / "run" / "run-1.cell").unlink()
     with pytest.raises(ValueError, match=r"run-1.cell is not beside it: let CP2K print it \(MOTION/PRINT/CELL\)"):
         files.read(path, level_of_theory="CP2K PBE")
+
+
+def test_a_single_point_of_cp2k(tmp_path):
+    """The cell has three decimals, its lengths and angles six: both are used."""
+    path = shutil.copy(CP2K / "single_point.out", tmp_path)
+    atoms = files.read(path, level_of_theory="CP2K PBE").images[0]
+    given = [[4.01234, 0.10333, 0.0511], [0.0, 4.0, 0.0], [0.3, 0.0, 4.0]]
+    assert atoms.cell.array == pytest.approx(np.array(given), abs=4e-4)
+    assert atoms.get_volume() == pytest.approx(np.linalg.det(given), rel=1e-6)
+    assert atoms.get_chemical_symbols() == ["He", "H", "H"]
+    assert atoms.positions[2].tolist() == [2.1, 1.6, 1.9]
+    assert atoms.get_potential_energy() == pytest.approx(-110.668613818)
+    assert atoms.get_forces()[2, 0] == pytest.approx(1.53893237)
+    assert atoms.get_stress()[1] == pytest.approx(0.01309825)
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace("SCF run converged in", "SCF run NOT converged"))
+    with pytest.raises(ValueError, match="frame 0: the electrons did not converge"):
+        files.read(path, level_of_theory="CP2K PBE")
+    (tmp_path / "run.log").write_text((CP2K / "run.out").read_text())
+    with pytest.raises(
+        ValueError, match=r"it holds 4 configurations, and positions of one at most: read NAME-pos-1\.xyz"
+    ):
+        files.read(tmp_path / "run.log", level_of_theory="CP2K PBE")
 
 
 # --- files of learning ----------------------------------------------------------------------------------------------
@@ -226,6 +258,19 @@ def test_deepmd(deepmd):
     (path / "nopbc").touch()
     with pytest.raises(ValueError, match="frame 0: not periodic along all three axes"):
         files.read(path, ["Cu"], level_of_theory="EMT")
+
+
+def test_deepmd_of_mixed_types(deepmd):
+    """Where every frame has types of its own, type.raw does not say them."""
+    path, _ = deepmd
+    (path / "type_map.raw").write_text("Cu\nAg\n")
+    np.save(path / "set.001" / "real_atom_types.npy", [[0, 1, 1, 0]])
+    found = files.read(path, level_of_theory="EMT").images
+    assert found[0].get_chemical_symbols() == ["Cu"] * 4
+    assert found[2].get_chemical_symbols() == ["Cu", "Ag", "Ag", "Cu"]
+    np.save(path / "set.001" / "real_atom_types.npy", [[0, 2, 1, 0]])
+    with pytest.raises(ValueError, match="has the type 2 and there are names for 2"):
+        files.read(path, level_of_theory="EMT")
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ ISIF = 3 at constant pressure). It fails as VASP does where it is told to.
 It is called with the path of a JSON file: ``calculator`` (``module:Class`` of an ASE calculator), ``keywords``, and
 ``failures``, a list of dictionaries with ``mode`` and, where only some configurations are meant, ``x`` (Å, of the first
 atom) or ``step`` (the ionic step), ``times`` (how often, then never again) and ``unless`` (INCAR tags that cure it).
-``entropy`` (eV) separates the free energy from the energy without entropy, as smearing does.
+``entropy`` (eV) separates the free energy from the energy without entropy, as smearing does; ``seconds`` is how long an
+ionic step takes.
 
 =============== =====================================================================================================
 mode            what happens
@@ -32,6 +33,7 @@ import os
 import re
 import signal
 import sys
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -40,12 +42,32 @@ from ase import Atoms, units
 from ase.io import read
 from ase.md.langevin import Langevin
 from ase.md.nose_hoover_chain import IsotropicMTKNPT
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
 KBAR = 0.1 * units.GPa
 N_ELECTRONIC = 9
 VERSION = "vasp.6.3.0 20Jan22 (emulated) complex"
+
+EIGENVALUES = """\
+  <eigenvalues>
+   <array>
+    <dimension dim="1">band</dimension>
+    <dimension dim="2">kpoint</dimension>
+    <dimension dim="3">spin</dimension>
+    <field>eigene</field>
+    <field>occ</field>
+    <set>
+     <set comment="spin 1">
+      <set comment="kpoint 1">
+       <r>   -5.0000    1.0000 </r>
+       <r>    5.0000    0.0000 </r>
+      </set>
+     </set>
+    </set>
+   </array>
+  </eigenvalues>
+"""
 
 
 def read_incar(text):
@@ -149,7 +171,7 @@ class Emulator:
         temperature = float(self.incar.get("TEBEG", 300.0))
         if not self.atoms.get_velocities().any() and temperature > 0:
             rng = np.random.default_rng(int(self.incar.get("RANDOM_SEED", "0").split()[0]))
-            MaxwellBoltzmannDistribution(self.atoms, temperature_K=temperature, rng=rng)
+            thermalize_momenta(self.atoms, temperature, rng=rng)
         driver = self.driver(timestep, temperature)
         for index in range(1, self.nsw + 1):
             self.step(index)
@@ -192,6 +214,7 @@ class Emulator:
         mode = self.failure(index)
         if mode == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(self.config.get("seconds", 0.0))
         energy, entropy = self.atoms.get_potential_energy(), self.config.get("entropy", 0.0)
         n_electronic = self.nelm if mode == "electronic" else min(N_ELECTRONIC, self.nelm - 1)
         self.xml.write(" <calculation>\n")
@@ -358,16 +381,11 @@ class Emulator:
                 ("total", energy + kinetic),
             ):
                 x(f'   <i name="{name}">{value:16.8f} </i>\n')
-        x(
-            '  </energy>\n  <eigenvalues>\n   <array>\n    <dimension dim="1">band</dimension>\n    <dimension dim="2">kpoint</dimension>\n'
-        )
-        x(
-            '    <dimension dim="3">spin</dimension>\n    <field>eigene</field>\n    <field>occ</field>\n    <set>\n     <set comment="spin 1">\n'
-        )
-        x(
-            '      <set comment="kpoint 1">\n       <r>   -5.0000    1.0000 </r>\n       <r>    5.0000    0.0000 </r>\n      </set>\n     </set>\n    </set>\n   </array>\n'
-        )
-        x("  </eigenvalues>\n </calculation>\n")
+        x("  </energy>\n")
+        if index == max(self.nsw, 1):
+            # As VASP does, after the last ionic step alone.
+            x(EIGENVALUES)
+        x(" </calculation>\n")
 
         pressure = np.trace(stress) / 3
         xx, yy, zz, xy, yz, zx = (stress[i] for i in ((0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)))

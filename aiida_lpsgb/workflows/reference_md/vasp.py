@@ -19,8 +19,9 @@ from aiida_lpsgb.workflows.reference_md.run import ReferenceRunWorkChain
 VaspWorkChain = WorkflowFactory("vasp.v2.vasp")
 # aiida-vasp goes on with an unfinished run from its geometry, without velocities and with all steps again.
 HANDLERS = {"handler_unfinished_calc_ionic": {"enabled": False}, "handler_ionic_conv": {"enabled": False}}
-#: What is needed beside the settings of a single point.
-SETTINGS = {"include_node": ["trajectory", "energies"]}
+#: What is needed beside the settings of a single point. Without the energies of electronic steps aiida-vasp does not
+#: tell how many of these there were; and a trajectory that is missing hides from it that a run was ended from outside.
+SETTINGS = {"include_node": ["trajectory"], "electronic_step_energies": True, "check_completeness": False}
 
 
 class VaspReferenceRunWorkChain(ReferenceRunWorkChain):
