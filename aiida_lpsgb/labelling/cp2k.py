@@ -137,7 +137,7 @@ def build_input(
     Returns
     -------
     dict
-        Sections and keywords, as aiida-cp2k writes them.
+        Sections and keywords, as `write_input` takes them.
     """
     new = tuple(version) >= NEW_KEYWORDS
     force_eval = _copied(parameters["force_eval"])
@@ -178,6 +178,35 @@ def _kind(parameters: Mapping[str, Any], symbol: str) -> dict[str, str]:
         "BASIS_SET": own.get("basis_set", parameters["basis_set"]),
         "POTENTIAL": own.get("potential", parameters["potential"]),
     }
+
+
+def write_input(sections: Mapping[str, Any], depth: int = 0) -> str:
+    """Write an input of CP2K.
+
+    Parameters
+    ----------
+    sections
+        Keyword to value, section to its keywords; what is repeated is a list. The parameter of a section, such as the
+        name of a functional after ``&XC_FUNCTIONAL``, is its entry ``_``.
+    depth
+        Number of sections around.
+
+    Returns
+    -------
+    str
+        The text; logical values are ``.TRUE.`` and ``.FALSE.``.
+    """
+    indent, lines = "  " * depth, []
+    for key, values in sections.items():
+        for value in values if isinstance(values, list) else [values]:
+            if isinstance(value, Mapping):
+                parameter = f" {value['_']}" if "_" in value else ""
+                inner = write_input({name: item for name, item in value.items() if name != "_"}, depth + 1)
+                lines.append(f"{indent}&{key}{parameter}\n{inner}{indent}&END {key}\n")
+            else:
+                shown = f".{str(value).upper()}." if isinstance(value, bool) else value
+                lines.append(f"{indent}{key} {shown}\n")
+    return "".join(lines)
 
 
 def _copied(section: Mapping[str, Any]) -> dict[str, Any]:

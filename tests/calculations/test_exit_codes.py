@@ -78,15 +78,10 @@ DECISIONS = {
 }
 
 
-# What is made on plugins of others, which may not be installed.
-NEEDS = {"lpsgb.label.cp2k": "aiida_cp2k"}
-
-
 def calcjobs():
     names = [name for name in get_entry_point_names("aiida.calculations") if name.startswith("lpsgb.")]
-    classes = {name: CalculationFactory(name) for name in names if name not in NEEDS}
-    found = {name for name, cls in classes.items() if isinstance(cls, type) and issubclass(cls, CalcJob)}
-    return found | set(NEEDS)
+    classes = {name: CalculationFactory(name) for name in names}
+    return {name for name, cls in classes.items() if isinstance(cls, type) and issubclass(cls, CalcJob)}
 
 
 def test_every_calcjob_is_decided_on():
@@ -95,7 +90,5 @@ def test_every_calcjob_is_decided_on():
 
 @pytest.mark.parametrize("name", sorted(DECISIONS))
 def test_every_exit_code_is_decided_on(name):
-    if name in NEEDS:
-        pytest.importorskip(NEEDS[name])
     codes = {label: code.invalidates_cache for label, code in CalculationFactory(name).exit_codes.items()}
     assert codes == OF_EVERY_JOB | DECISIONS[name]

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aiida_lpsgb.structures.coincidence import NoCoincidence, match, no_coincidence, strain_tensor, twists
@@ -139,11 +139,12 @@ def test_twists_are_what_they_say(cell, limit):
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(3, 6), st.floats(3, 6), st.floats(5, 175))
+@example(3.25, 3.3125, 141.5)
 def test_smallest_twist_at_an_angle_is_that_of_the_search_at_fixed_orientation(a, b, angle):
-    """Cells small enough for their vectors to be matched one by one."""
+    """Cells small enough for their vectors to be matched one by one, which may turn either lattice by a degree."""
     rectangle = np.diag([a, b])
     smallest = match(rectangle, turned(rectangle, angle), 0.01, 150.0)
-    found = list(twists(rectangle, 0.01, 150.0, accept=lambda angles: np.abs(angles - angle) < 1.2))
+    found = list(twists(rectangle, 0.01, 150.0, accept=lambda angles: np.abs(angles - angle) < 2.5))
     if smallest:
         assert found
         assert found[0].match.area <= smallest[0].area * 1.02

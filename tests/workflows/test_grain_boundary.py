@@ -24,7 +24,7 @@ def potential(generate_potential):
 @pytest.fixture
 def builder(crystal, potential, installed_code):
     def factory(crystal=crystal, boundary=None, **overrides):
-        stages = [{"ensemble": "minimise", "max_steps": 400, "relax_cell": "z"}]
+        stages = [{"ensemble": "minimise", "max_steps": 200, "force_tolerance_eV_A": 1e-3}]
         return WorkflowFactory("lpsgb.grain_boundary").get_builder_from_protocol(
             {"md": installed_code("lmp", "lpsgb.md")},
             crystal,

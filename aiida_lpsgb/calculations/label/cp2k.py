@@ -10,7 +10,6 @@ from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
-from aiida_cp2k.utils import Cp2kInput
 
 from aiida_lpsgb.calculations.label.ase import WALLTIME_FRACTION
 from aiida_lpsgb.calculations.label.engine import LabelEngine, merged
@@ -26,7 +25,7 @@ class Cp2kLabelCalculation(LabelEngine, CalcJob):
     before.
     """
 
-    CODE_PLUGIN = "cp2k"
+    CODE_PLUGIN = "lpsgb.label.cp2k"
     LEVELS = levels.shipped("cp2k")
     DEFAULTS = {"force_eval": {}, "basis_set": None, "potential": None, "kinds": {}, "version": "2023.1"}
     ONE_COMPOSITION = True
@@ -120,7 +119,7 @@ class Cp2kLabelCalculation(LabelEngine, CalcJob):
             walltime * WALLTIME_FRACTION if walltime else None,
         )
         for name, text in (
-            (self.INPUT_FILE, Cp2kInput(content).render()),
+            (self.INPUT_FILE, cp2k.write_input(content)),
             (cp2k.TRAJECTORY_FILE, positions),
             (cp2k.CELL_FILE, cells),
         ):

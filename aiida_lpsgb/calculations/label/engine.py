@@ -20,7 +20,7 @@ from aiida_lpsgb.labelling.levels import Levels
 PREFIX = "lpsgb.label."
 _GROUPS = ("aiida.calculations", "aiida.workflows")
 # What is to be installed for the engines of this package that need a plugin of another.
-_EXTRAS = {"vasp": "aiida-lpsgb[vasp]", "cp2k": "aiida-lpsgb[cp2k]"}
+_EXTRAS = {"vasp": "aiida-lpsgb[vasp]"}
 
 
 class LabelEngine(Process):

@@ -4,8 +4,6 @@ import pytest
 from aiida import orm
 from ase import Atoms
 
-pytest.importorskip("aiida_cp2k")
-
 from aiida_lpsgb.calculations.label.cp2k import Cp2kLabelCalculation
 from aiida_lpsgb.data.configurations import ConfigurationsData
 
@@ -20,7 +18,7 @@ def helium(count, element="He"):
 
 @pytest.fixture
 def code(aiida_code_installed):
-    return aiida_code_installed(label="cp2k", default_calc_job_plugin="cp2k", filepath_executable="/bin/true")
+    return aiida_code_installed(label="cp2k", default_calc_job_plugin="lpsgb.label.cp2k", filepath_executable="/bin/true")
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ from aiida.plugins import WorkflowFactory
 from ase import Atoms
 from ase.spacegroup import crystal
 
-pytest.importorskip("aiida_cp2k")
-
 from aiida_lpsgb.data.configurations import ConfigurationsData
 
 LabelWorkChain = WorkflowFactory("lpsgb.label")
@@ -30,7 +28,7 @@ def label(aiida_code_installed):
 
     def factory(images, force_eval=FINE, protocol="fast", **overrides):
         code = aiida_code_installed(
-            label="cp2k", default_calc_job_plugin="cp2k", filepath_executable=shutil.which("cp2k")
+            label="cp2k", default_calc_job_plugin="lpsgb.label.cp2k", filepath_executable=shutil.which("cp2k")
         )
         builder = LabelWorkChain.get_builder_from_protocol(
             {"label": code},
