@@ -18,7 +18,9 @@ def helium(count, element="He"):
 
 @pytest.fixture
 def code(aiida_code_installed):
-    return aiida_code_installed(label="cp2k", default_calc_job_plugin="lpsgb.label.cp2k", filepath_executable="/bin/true")
+    return aiida_code_installed(
+        label="cp2k", default_calc_job_plugin="lpsgb.label.cp2k", filepath_executable="/bin/true"
+    )
 
 
 @pytest.fixture
