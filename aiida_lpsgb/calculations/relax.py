@@ -51,9 +51,11 @@ class RelaxCalculation(AseLabelCalculation):
     @classmethod
     def validate(cls, inputs: Mapping[str, Any]) -> str | None:
         """Refuse what does not fit: one of `parameters` and `potential`, and a potential that can be run."""
+        if "configurations" not in inputs:
+            return None  # a work chain that exposes these inputs fills them in
         if ("parameters" in inputs) == ("potential" in inputs):
             return "give either `parameters` (an ASE calculator) or `potential`"
-        if "potential" not in inputs or "configurations" not in inputs:
+        if "potential" not in inputs:
             return None
         if message := potential_error(inputs["potential"]):
             return message

@@ -224,10 +224,21 @@ def relax_code(codes: Mapping[str, orm.AbstractCode]) -> orm.AbstractCode:
     return code
 
 
+def can_relax(codes: Mapping[str, orm.AbstractCode]) -> bool:
+    """Whether there is a code that `relax_code` would take."""
+    try:
+        relax_code(codes)
+    except ValueError:
+        return False
+    return True
+
+
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Structure and potential must fit each other, and only a potential has a drift to be measured."""
     if "structure" not in inputs or "relax" not in inputs:
-        return None  # the ports themselves complain
+        return None  # the ports themselves complain, or a parent fills them in
+    if ("parameters" in inputs["relax"]) == ("potential" in inputs["relax"]):
+        return "relax: give either `parameters` (an ASE calculator) or `potential`"
     if message := validation.structure_error(inputs["structure"], "structure"):
         return message
     if drift := inputs.get("drift"):

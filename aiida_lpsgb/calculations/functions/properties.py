@@ -156,7 +156,8 @@ def card(thresholds: orm.Dict, **known: orm.Dict) -> orm.Dict:
         Largest allowed value by the names of `CHECKS`; what is not named is not checked.
     known : Dict
         What there is of: ``properties`` and ``reference`` (`lpsgb.properties.evaluate` with the potential, and with the
-        label engine), ``drift`` (`lpsgb.properties.drift`), ``test`` and ``training`` (errors).
+        label engine), ``drift`` (`lpsgb.properties.drift`), ``test`` (errors) and ``learning_curve``, whose last errors
+        count.
 
     Returns
     -------
@@ -184,8 +185,11 @@ def _text(value: Any) -> str:
 def card_values(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The values that a card checks, of what is known; see `card`."""
     values: dict[str, Any] = {}
-    for stage in ("training", "test"):
-        errors = known.get(stage, {})
+    iterations = known.get("learning_curve", {}).get("iterations") or [{"training": {}}]
+    for stage, errors in (
+        ("training", iterations[-1]["training"].get("training") or {}),
+        ("test", known.get("test", {})),
+    ):
         for name, key in (
             ("energy_rmse_mev_atom", "energy_rmse_ev_atom"),
             ("forces_rmse_mev_A", "forces_rmse_ev_angstrom"),
