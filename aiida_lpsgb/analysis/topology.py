@@ -537,7 +537,8 @@ def last_rings(
     scaled = trajectory.scaled(None, index, index + 1, indices=indices)[0]
     cell, pbc = trajectory.cells[index], tuple(trajectory.pbc)
     found, _ = _Job(filtration, _reach(trajectory, filtration, every, longest_A), rings, region)((scaled, cell, pbc))
-    members: list[Ring] = rings_of(scaled % 1.0, cell, found, longest_lived(found, n_rings), pbc)
+    # Some loops have longer rings than are looked for.
+    members: list[Ring] = rings_of(scaled % 1.0, cell, found, longest_lived(found, 10 * n_rings), pbc)[:n_rings]
     frame = trajectory.frame(index)
     frame.wrap()
     return to_arrays(members, frame, indices)
