@@ -35,6 +35,8 @@ OVERRIDES = {
     "ordering": {"charges": {"Li": 1, "P": 5, "S": -2}},
     "label": {"engine": {"level": "SevenNet-0 + D3"}},
 }
+# Nothing else runs while a potential is trained.
+TWO_CORES = {"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 2}}
 
 
 def main() -> None:
@@ -58,6 +60,7 @@ def main() -> None:
         SYSTEMS,
         protocol=arguments.protocol,
         overrides=OVERRIDES,
+        options={"train": TWO_CORES},
         seed=orm.Int(arguments.seed),
     )
     launch(builder, arguments.folder, published)

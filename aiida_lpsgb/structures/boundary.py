@@ -289,14 +289,15 @@ def _with_notes(crystal: Crystal, item: Boundary, axis: Sequence[int] | None) ->
     if axis is None or item.angle_deg <= SMALLEST_ANGLE:
         return item
     asked, found = crystal.direction(axis), np.asarray(item.axis) @ crystal.cell
+    axis = [int(x) for x in axis]
     cosine = abs(float(asked @ found)) / float(np.linalg.norm(asked) * np.linalg.norm(found))
     if cosine > math.cos(math.radians(1.0)):
         return item
     if item.kind == "twist":
-        note = f"{list(axis)} is not normal to the plane: the grains are turned about the plane's normal"
+        note = f"{axis} is not normal to the plane: the grains are turned about the plane's normal"
     else:
         note = (
-            f"no rotation about the axis asked for, {list(axis)}, turns grain 1 into grain 2: the smallest is "
+            f"no rotation about the axis asked for, {axis}, turns grain 1 into grain 2: the smallest is "
             f"{item.angle_deg:.2f}° about {as_indices(item.axis)}; if the crystal has lost symmetry by ordering or "
             "relaxation, give its parent"
         )

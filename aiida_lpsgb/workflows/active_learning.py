@@ -14,7 +14,7 @@ from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.active_learning import CRITERIA, exploration_label, exploration_runs
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MlpTrainBaseWorkChain = WorkflowFactory("lpsgb.mlp.train.base")
@@ -189,22 +189,15 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             By role: `mlp` (`lpsgb-mlp` or MLIP-2's `mlp`), `md` (LAMMPS), `label`; see `load_codes`.
         potential, training_sets, structures
             What to start from, and the structures to explore; left out where a parent fills them in.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol; `label` takes those of the protocol of `lpsgb.label`.
-        options
-            `metadata.options` by role: `train`, `select` (grading, too), `md`, `label`.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override `label` takes entries of the protocol of `lpsgb.label`, the roles
+            of `options` are `train`, `select` (grading, too), `md` and `label`.
         seed
             Seed of exploration and committee; drawn once and stored where not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        for name, value in {"potential": potential, "training_sets": training_sets, "structures": structures}.items():
-            if value is not None:
-                builder[name] = dict(value) if isinstance(value, Mapping) else value
+        fill_in(builder, potential=potential, training_sets=training_sets, structures=structures)
         builder.settings = orm.Dict(values["settings"])
         builder.exploration = orm.Dict(values["exploration"])
         builder.seed = seed or cls.draw_seed()

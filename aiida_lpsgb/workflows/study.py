@@ -216,6 +216,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         builder.ordering = orm.Dict(values["ordering"])
         recipes = cls._recipes(values, systems or {CRYSTAL: {"kind": CRYSTAL}})
         builder.systems = {label: orm.Dict(recipe) for label, recipe in recipes.items()}
+        builder.metadata.description = f"{', '.join(recipes)} by protocol {values['protocol']}"
         if structures:
             builder.structures = dict(structures)
         builder.transport = cls._child(codes, values, "transport", mobile=values["mobile"])

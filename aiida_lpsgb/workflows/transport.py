@@ -15,7 +15,7 @@ from aiida_lpsgb.calculations.functions.arrhenius import BY_RUN
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.workflows.outputs import flattened, how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
 
@@ -130,23 +130,15 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             `species` and `charge` of the ion that moves; those of the protocol of `lpsgb.analyse` if left out.
         regions
             Regions of the structure by name, as `lpsgb.analyse` takes them; diffusion is resolved by them.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol; `analyse` takes those of the protocol of `lpsgb.analyse`.
-        options
-            `metadata.options` by role: `md`, `analyse`.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override `analyse` takes entries of the protocol of `lpsgb.analyse`, the
+            roles of `options` are `md` and `analyse`.
         seed
             Seed of the runs; drawn once and stored where not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        if structure is not None:
-            builder.structure = structure
-        if potentials is not None:
-            builder.potentials = dict(potentials)
+        fill_in(builder, structure=structure, potentials=potentials)
         builder.seed = seed or cls.draw_seed()
         builder.n_replicas = orm.Int(values["n_replicas"])
         builder.temperatures = orm.List(values["temperatures_K"])

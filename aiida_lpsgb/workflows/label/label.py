@@ -123,14 +123,9 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             Configurations to label; left open if not given, for a work chain that fills them in.
         engine
             Name of the engine; the one that the code is for if not given.
-        protocol
-            Name of the protocol; the default one if not given.
-        overrides
-            Entries that replace those of the protocol; those of the engine are under ``engine``.
-        options
-            ``metadata.options`` by role: ``label``.
-        path
-            Where the overrides stand in those of a parent, for messages.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override ``engine`` takes entries of the engine, the role of ``options`` is
+            ``label``.
 
         Returns
         -------

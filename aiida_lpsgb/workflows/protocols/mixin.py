@@ -118,6 +118,13 @@ class ProtocolMixin(WorkChain):
         return orm.Int(secrets.randbelow(2**31 - 1) + 1)
 
 
+def fill_in(builder: Any, **inputs: orm.Data | Mapping[str, orm.Data] | None) -> None:
+    """Put those inputs into a builder that are not None; namespaces are dictionaries."""
+    for port, value in inputs.items():
+        if value is not None:
+            builder[port] = dict(value) if isinstance(value, Mapping) else value
+
+
 def child_inputs(builder: Any) -> dict[str, Any]:
     """What a child's builder holds, to be given to the parent's namespace of it."""
     return builder._inputs(prune=True)
