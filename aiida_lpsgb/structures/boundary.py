@@ -31,7 +31,7 @@ from aiida_lpsgb.structures.crystal import Crystal, Plane, primitive_indices
 from aiida_lpsgb.structures.orientation import about_z, laboratory_frame, misorientation
 from aiida_lpsgb.structures.validation import StructureWarning
 
-__all__ = ["Boundary", "Grain", "as_indices", "boundaries", "require_boundary"]
+__all__ = ["Boundary", "Grain", "as_indices", "boundaries", "check_request", "require_boundary"]
 
 KINDS = ("symmetric", "asymmetric", "twist", "mixed")
 #: Grains whose orientations differ by less are one crystal, in degrees.
@@ -216,7 +216,7 @@ def boundaries(
     NoCoincidence
         If no common cell is within the limits; the message names the nearest.
     """
-    _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
+    _check_options(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
     first = crystal.plane(plane)
     second = crystal.plane(plane_2) if plane_2 is not None else first
     nominal = convention == "pseudo-cubic"
@@ -230,8 +230,8 @@ def boundaries(
     if kind == "mixed":
         orientations = [_parallel(crystal, (first, second), (direction, direction_2), nominal)]
     else:
-        _check_tilt_axis(crystal, axis, first, "plane")
-        _check_tilt_axis(crystal, axis, second, "plane_2")
+        _check_tilt_axis(crystal, axis, first.miller, "plane")
+        _check_tilt_axis(crystal, axis, second.miller, "plane_2")
         opposite = [-int(index) for index in axis]
         orientations = [
             _parallel(crystal, (first, second), (axis, other), nominal, about_x=True) for other in (opposite, axis)
@@ -328,7 +328,36 @@ class _Orientation:
         return first, second
 
 
-def _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area) -> None:
+def check_request(
+    axis: Sequence[int] | None = None,
+    plane: Sequence[int] | None = None,
+    kind: str = "symmetric",
+    *,
+    convention: str = "lattice",
+    sigma: int | None = None,
+    angle: float | None = None,
+    plane_2: Sequence[int] | None = None,
+    direction: Sequence[int] | None = None,
+    direction_2: Sequence[int] | None = None,
+    max_strain: float = 0.01,
+    max_area: float = 1500.0,
+) -> None:
+    """Refuse a request of :func:`boundaries` that no crystal can fulfil.
+
+    Raises
+    ------
+    ValueError
+        If the indices do not fit the kind of boundary.
+    """
+    _check_options(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
+    for name, indices in (("plane", plane), ("plane_2", plane_2)):
+        if indices is not None:
+            miller = primitive_indices(indices, name)
+            if kind in ("symmetric", "asymmetric"):
+                _check_tilt_axis(None, axis, miller, name)
+
+
+def _check_options(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area) -> None:
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
     if convention not in ("lattice", "pseudo-cubic"):
@@ -353,18 +382,19 @@ def _check_request(kind, convention, sigma, angle, plane_2, direction, direction
         raise ValueError("angle is for twists; a tilt's follows from its planes")
 
 
-def _check_tilt_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane, name: str) -> None:
-    """Refuse an axis that is not within the plane."""
+def _check_tilt_axis(crystal: Crystal | None, axis: Sequence[int] | None, miller: np.ndarray, name: str) -> None:
+    """Refuse an axis that is not within the plane; with the crystal, name an equivalent one that is."""
     if axis is None:
         raise ValueError("axis must be given")
     indices = primitive_indices(axis, "axis")
-    if int(indices @ plane.miller) == 0:
+    if int(indices @ miller) == 0:
         return
-    lying = [alternative for alternative in _equivalent(crystal, indices) if int(alternative @ plane.miller) == 0]
+    others = [] if crystal is None else _equivalent(crystal, indices)
+    lying = [alternative for alternative in others if int(alternative @ miller) == 0]
     hint = f"; the equivalent direction {lying[0].tolist()} does" if lying else ""
     raise ValueError(
-        f"{name} {plane.miller.tolist()} does not contain the tilt axis {indices.tolist()} "
-        f"(hu + kv + lw = {int(indices @ plane.miller)}, not 0){hint}"
+        f"{name} {miller.tolist()} does not contain the tilt axis {indices.tolist()} "
+        f"(hu + kv + lw = {int(indices @ miller)}, not 0){hint}"
     )
 
 

@@ -103,7 +103,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             valid_type=orm.Dict,
             help=f"A recipe by the name of its system: `kind` ({', '.join(KINDS)}), `learn` and `run` (what the small "
             "cell that is learned and the large one that is run have of their own; no `learn`: not learned from), and "
-            "the parameters of what makes such a structure.",
+            "the parameters of what makes such a structure; `sort` is the kind of a boundary, such as twist.",
         )
         spec.input_namespace(
             "structures",

@@ -9,11 +9,19 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_lpsgb.analysis.observables import registry
+from aiida_lpsgb.calculations.functions.structures import (
+    CRYSTAL_KEYS,
+    INTERFACE_KEYS,
+    SUPERCELL_KEYS,
+    boundary_request_error,
+)
 
 KINDS = ("crystal", "boundary", "glass", "interface", "structure")
-FOR_THE_STUDY = ("kind", "learn", "run", "explore", "amorphous", "glass", "regions")
+FOR_THE_STUDY = ("kind", "sort", "learn", "run", "explore", "amorphous", "glass", "regions")
 """Keys that are not handed on to what makes the structure."""
-NEEDED = {"boundary": ("axis", "plane"), "glass": ("amorphous",), "interface": ("glass", "plane")}
+NEEDED = {"boundary": ("plane",), "glass": ("amorphous",), "interface": ("glass", "plane")}
+KNOWN = {"crystal": SUPERCELL_KEYS, "glass": SUPERCELL_KEYS, "interface": INTERFACE_KEYS | set(CRYSTAL_KEYS)}
+"""Parameters of the cells of a kind."""
 LEARNED = ("crystal", "boundary", "glass")
 """Kinds that have a small cell to learn from."""
 
@@ -25,8 +33,8 @@ def read_recipe(recipe: orm.Dict) -> dict[str, orm.Dict]:
     Parameters
     ----------
     recipe
-        ``kind``, ``learn``, ``run``, ``explore``, ``amorphous``, ``regions`` and parameters that ``learn`` and ``run``
-        have in common.
+        ``kind``, ``learn``, ``run``, ``explore``, ``amorphous``, ``regions``, ``sort`` (of a boundary: the ``kind``
+        that `lpsgb.bicrystal` knows, such as ``twist``) and parameters that ``learn`` and ``run`` have in common.
 
     Returns
     -------
@@ -44,7 +52,8 @@ def read_recipe(recipe: orm.Dict) -> dict[str, orm.Dict]:
 
 def shared(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a recipe that its small and its large cell have in common."""
-    return {key: value for key, value in recipe.items() if key not in FOR_THE_STUDY}
+    parameters = {key: value for key, value in recipe.items() if key not in FOR_THE_STUDY}
+    return parameters | ({"kind": recipe["sort"]} if "sort" in recipe else {})
 
 
 @calcfunction
@@ -115,4 +124,17 @@ def recipe_error(name: str, systems: Mapping[str, Mapping[str, Any]], structures
             return f"systems.{name}: `glass` is {glass!r}, which is no system of kind glass"
     if recipe.get("learn") and kind not in LEARNED:
         return f"systems.{name}: a system of kind {kind} has no `learn`; it is learned from {', '.join(LEARNED)}"
+    for cell in ("learn", "run"):
+        if message := _cell_error(kind, {**shared(recipe), **(recipe.get(cell) or {})}):
+            return f"systems.{name}: {message}"
     return None
+
+
+def _cell_error(kind: str, parameters: dict[str, Any]) -> str | None:
+    """What is wrong with the parameters of a cell, without the crystal, or None."""
+    if kind == "boundary":
+        message = boundary_request_error(parameters)
+        return message and f"{message}; `sort` says which kind of boundary, such as twist"
+    known = KNOWN.get(kind, set())
+    unknown = sorted(set(parameters) - known)
+    return f"unknown {', '.join(unknown)}; known are {', '.join(sorted(known)) or 'none'}" if unknown else None

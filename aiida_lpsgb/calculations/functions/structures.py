@@ -23,7 +23,7 @@ from aiida_lpsgb.structures import amorphous, ordering, strain
 from aiida_lpsgb.structures import bicrystal as bicrystals
 from aiida_lpsgb.structures import interface as interfaces
 from aiida_lpsgb.structures import supercell as supercells
-from aiida_lpsgb.structures.boundary import Boundary, boundaries, require_boundary
+from aiida_lpsgb.structures.boundary import Boundary, boundaries, check_request, require_boundary
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import Crystal
 from aiida_lpsgb.structures.units import survey
@@ -35,6 +35,7 @@ REFUSED = 410
 CRYSTAL_KEYS = ("cutoffs", "charges")
 SIZE_KEYS = ("width", "region", "n_atoms")
 BOUNDARY_REQUIRED = ("plane",)
+CHECKED_KEYS = set(inspect.signature(check_request).parameters)
 REQUEST_KEYS = set(inspect.signature(boundaries).parameters) - {"crystal", "smallest"}
 BUILD_KEYS = set(bicrystals.BUILD_OPTIONS) - {"calculator", "vacuum"}
 BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
@@ -42,6 +43,7 @@ AMORPHOUS_REQUIRED = ("centre", "unit")
 AMORPHOUS_KEYS = set(inspect.signature(amorphous.characterise).parameters) - {"atoms"}
 RATTLE_REQUIRED = ("amplitude", "n")
 ORDER_KEYS = set(inspect.signature(ordering.order).parameters) - {"structure", "seed"} | {"check_formula"}
+SUPERCELL_KEYS = set(inspect.signature(supercells.at_least).parameters) - {"atoms"} | {"matrix"}
 INTERFACE_KEYS = set(inspect.signature(interfaces.interface).parameters) - {"crystal", "glass"}
 
 
@@ -382,6 +384,7 @@ def boundary_request_error(
     try:
         _refuse_vacuum(options)
         _require_known(options, BOUNDARY_KEYS, BOUNDARY_REQUIRED)
+        check_request(**{key: value for key, value in options.items() if key in CHECKED_KEYS})
         if structure is not None:
             _boundaries(_crystal(structure, options, parent), options)
             bicrystals.check_sizes(**{key: options[key] for key in SIZE_KEYS if key in options})
