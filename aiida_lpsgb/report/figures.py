@@ -95,6 +95,10 @@ def _figure(width: float = 4.4, height: float = 3.3, **kwargs: Any) -> tuple[Fig
     return figure, figure.subplots(**kwargs)
 
 
+_DASHES = ((5, 3), (1, 2), (6, 2, 1, 2))
+"""Of the lines of regions, by their number."""
+
+
 @dataclass(frozen=True)
 class Series:
     """Diffusivities of one place at several temperatures, and the lines fitted to them.
@@ -114,8 +118,8 @@ class Series:
         What the legend says of the fit.
     group
         Number of the colour: a cell and its regions share one.
-    is_region
-        Whether it is a region of a cell: drawn hollow and dashed.
+    region
+        Number of the region of a cell, from 1: drawn hollow and dashed, each in its own way. 0 is the cell.
     """
 
     name: str
@@ -127,7 +131,7 @@ class Series:
     extrapolated: np.ndarray | None = None
     energy: str = ""
     group: int = 0
-    is_region: bool = False
+    region: int = 0
 
 
 @styled
@@ -229,13 +233,13 @@ def _draw_series(axes: Axes, series: Series) -> None:
     )
     seen, hidden = np.isfinite(d) & (d > 0), np.isfinite(top)
     label = series.name
-    style = {"mfc": "none", "ls": ""} if series.is_region else {"ls": ""}
+    style = {"mfc": "none", "ls": ""} if series.region else {"ls": ""}
     drawn: list[Any] = []
     if series.curve is not None:
         text = ", ".join(part for part in (label, series.energy) if part)
-        drawn += _draw_curve(axes, series.curve, colour, text, series.is_region)
+        drawn += _draw_curve(axes, series.curve, colour, text, series.region)
     if series.extrapolated is not None:
-        drawn += _draw_curve(axes, series.extrapolated, colour, None, series.is_region, thin=True)
+        drawn += _draw_curve(axes, series.extrapolated, colour, None, series.region, thin=True)
     if seen.any():
         bars = _log_bars(d[seen], s[seen])
         name = None if series.curve is not None else label or None
@@ -248,7 +252,7 @@ def _draw_series(axes: Axes, series: Series) -> None:
             1000 / t[hidden], top[hidden], yerr=0.45 * top[hidden], uplims=True, fmt="_", color=colour
         )
         drawn += arrows.get_children()
-    kind = f"{'region' if series.is_region else 'cell'}-{series.group}"
+    kind = f"{'region' if series.region else 'cell'}-{series.group}"
     for number, artist in enumerate(drawn):
         artist.set_gid(f"{kind}-{re.sub(r'[^A-Za-z0-9]+', '_', series.name)}-{number}")
 
@@ -286,12 +290,12 @@ def _log_bars(d: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def _draw_curve(
-    axes: Axes, curve: np.ndarray, colour: str, label: str | None, dashed: bool, thin: bool = False
+    axes: Axes, curve: np.ndarray, colour: str, label: str | None, region: int, thin: bool = False
 ) -> list[Any]:
     temperatures, value, low, high = curve.T
-    style = {"ls": (0, (5, 3)) if dashed else "-", "lw": 0.7 if thin else 1.4}
+    style = {"ls": (0, _DASHES[(region - 1) % len(_DASHES)]) if region else "-", "lw": 0.7 if thin else 1.4}
     (line,) = axes.plot(1000 / temperatures, value, color=colour, label=label, **style)
-    band = axes.fill_between(1000 / temperatures, low, high, color=colour, alpha=0.07 if dashed else 0.13, lw=0)
+    band = axes.fill_between(1000 / temperatures, low, high, color=colour, alpha=0.07 if region else 0.13, lw=0)
     return [line, band]
 
 
