@@ -26,8 +26,8 @@ DAEMON_TIMEOUT_S = 30
 """AiiDA's own 2 s are not enough for a daemon on a loaded machine to answer."""
 BROKER_TIMEOUT_S = 90
 """AiiDA's own 10 s are not enough for a broker on a loaded machine to start."""
-POLL_INTERVAL_S = 0.2
-"""Seconds between looks at the job list; local jobs cost nothing to list."""
+POLL_INTERVAL_S = 0.5
+"""Seconds between looks at the job list. Each look is written to the database, for every job that runs."""
 
 
 @dataclass(frozen=True)
