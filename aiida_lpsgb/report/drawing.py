@@ -12,6 +12,7 @@ from aiida_lpsgb.analysis.observables import registry
 from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.report import figures
 from aiida_lpsgb.report.characterisation import characterisation_figures
+from aiida_lpsgb.report.comparison import relations_figure
 from aiida_lpsgb.report.fits import Fit, measured
 from aiida_lpsgb.report.results import Results, System
 from aiida_lpsgb.report.tables import region_words
@@ -137,10 +138,10 @@ def draw(results: Results) -> dict[str, Figure]:
     Returns
     -------
     figures
-        ``arrhenius``, ``learning_curve`` and, of each system, ``<system>_msd`` and those of its observables,
-        ``<system>_<name>``.
+        ``arrhenius``, ``relations``, ``learning_curve`` and, of each system, ``<system>_msd`` and those of its
+        observables, ``<system>_<name>``.
     """
-    drawn = {"arrhenius": arrhenius_figure(results)}
+    drawn = {"arrhenius": arrhenius_figure(results), "relations": relations_figure(results)}
     if results.learning and results.learning.iterations:
         drawn["learning_curve"] = learning_figure(results)
     for system in results.systems:

@@ -129,7 +129,9 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 ),
             ),
             if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-            if_(cls.has_committee)(cls.train_committee, cls.inspect_committee),
+            if_(cls.has_committee)(
+                cls.train_committee, cls.inspect_committee, cls.grade_committee, cls.inspect_committee_grades
+            ),
             cls.finish,
         )
 
@@ -139,7 +141,10 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             help="`p1`, the potential that explored, of the last training, and the other members of the committee.",
         )
         spec.output_namespace(
-            "active_sets", valid_type=orm.SinglefileData, required=False, help="The active set (`.als`) of `p1`."
+            "active_sets",
+            valid_type=orm.SinglefileData,
+            required=False,
+            help="Active set (`.als`) of each potential.",
         )
         spec.output(
             "learning_curve",
@@ -433,6 +438,27 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             self.ctx.committee[name] = training.outputs.potential
         return None
 
+    def grade_committee(self) -> ToContext:
+        """Active sets of the other members, so that runs with them can be watched."""
+        jobs = {}
+        for name, potential in self.ctx.committee.items():
+            inputs = AttributeDict(self.exposed_inputs(MlpGradeBaseWorkChain, namespace="grade"))
+            inputs.mlp.potential = potential
+            inputs.mlp.training_sets = self.ctx.training_sets
+            inputs.setdefault("metadata", {})["call_link_label"] = f"grade_{name}"
+            jobs[f"grading_{name}"] = self.submit(MlpGradeBaseWorkChain, **inputs)
+        return ToContext(**jobs)
+
+    def inspect_committee_grades(self) -> ExitCode | None:
+        """Take the active sets."""
+        self.ctx.active_sets = {}
+        for name in self.ctx.committee:
+            grading = self.ctx[f"grading_{name}"]
+            if not grading.is_finished_ok:
+                return self._fail("GRADE", grading)
+            self.ctx.active_sets[name] = grading.outputs.active_set
+        return None
+
     # --- end ------------------------------------------------------------------------------------------------------
 
     def finish(self) -> ExitCode | None:
@@ -444,7 +470,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if self.ctx.potential.uuid != self.inputs.potential.uuid:
             self.out("potentials", {FIRST: self.ctx.potential, **self.ctx.get("committee", {})})
         if "active_set" in self.ctx:
-            self.out(f"active_sets.{FIRST}", self.ctx.active_set)
+            self.out("active_sets", {FIRST: self.ctx.active_set, **self.ctx.get("active_sets", {})})
         if self.ctx.history:
             self.out("learning_curve", self.ctx.history)
         self.out("training_sets", self.ctx.training_sets)

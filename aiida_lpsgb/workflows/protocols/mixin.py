@@ -12,8 +12,15 @@ import yaml
 from aiida import orm
 from aiida.engine import WorkChain
 
-CODE_ROLES = {"mlp": ("lpsgb.mlp",), "md": ("lpsgb.md", "lammps."), "label": (), "analyse": ("lpsgb.analyse",)}
-"""The codes that work chains take, with how the name of the plugin that each is registered for begins."""
+CODE_ROLES = {
+    "mlp": ("lpsgb.mlp",),
+    "md": ("lpsgb.md", "lammps."),
+    "label": (),
+    "relax": ("lpsgb.label.ase",),
+    "analyse": ("lpsgb.analyse",),
+}
+"""The codes that work chains take, with how the name of the plugin that each is registered for begins. `relax` is
+`lpsgb-label` where `label` is another program."""
 OPTION_ROLES = ("label", "train", "select", "md", "analyse")
 """The jobs that ``options`` tell apart; ``select`` is grading, selecting and computing errors."""
 
