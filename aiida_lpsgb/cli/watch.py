@@ -236,19 +236,50 @@ def runs_done(tree: ProcessTree, planned: Callable[[int], int]) -> list[str]:
     return phrases
 
 
+def labels_done(tree: ProcessTree, planned: Callable[[int], int]) -> list[str]:
+    """How many labels of each engine that runs a process a label are done, and how long the others will take.
+
+    Parameters
+    ----------
+    tree
+        The processes.
+    planned
+        Number of configurations that a calcfunction has made a structure of, by its primary key.
+    """
+    from aiida_lpsgb.workflows.outputs import in_words
+
+    phrases = []
+    for parent in tree.active():
+        children = tree.children(parent.pk)
+        made = [child for child in children if child.label == "structures" and child.succeeded]
+        runs = [child for child in children if child.name.startswith("image_")]
+        if not made or not runs:
+            continue
+        total, ended = planned(made[-1].pk), [run for run in runs if run.ended]
+        phrase = f"{len(ended)} of {total} labels done"
+        if ended:
+            each = sum((run.mtime - run.ctime).total_seconds() for run in ended) / len(ended)
+            left = each * (total - len(ended)) / max(len(runs) - len(ended), 1)
+            phrase += f", {in_words(each)} each, about {in_words(left)} to go"
+        name = " ".join(names_of(tree, parent.pk))
+        phrases.append(f"{name}: {phrase}" if name else phrase)
+    return phrases
+
+
 def n_planned(pk: int) -> int:
-    """Number of runs that a calcfunction has planned: it has given each a seed."""
+    """Number of runs that a calcfunction has planned, each of which has a seed, or of structures to be labelled."""
     from aiida.orm import CalcFunctionNode, Data, QueryBuilder
 
     query = QueryBuilder().append(CalcFunctionNode, filters={"id": pk}, tag="plan")
-    return query.append(Data, with_incoming="plan", edge_filters={"label": {"like": "seed\\_%"}}).count()
+    named = {"or": [{"like": "seed\\_%"}, {"like": "image\\_%"}]}
+    return query.append(Data, with_incoming="plan", edge_filters={"label": named}).count()
 
 
 def status_line(tree: ProcessTree, tails: Tails, planned: Callable[[int], int] = n_planned) -> str:
     """What is going on now, in one line: the jobs that run and how far they are, the others counted."""
     active = tree.active()
     running = [process for process in active if process.is_job]
-    phrases, counts = runs_done(tree, planned), Counter()
+    phrases, counts = runs_done(tree, planned) + labels_done(tree, planned), Counter()
     for process in running:
         at_work = process.job_state == "withscheduler"
         progress = job_progress(process.pk, tails) if at_work else ""

@@ -21,6 +21,7 @@ from aiida_lpsgb.workflows.queue import QueueMixin
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
+PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
 MeltQuenchWorkChain = WorkflowFactory("lpsgb.melt_quench")
 TransportWorkChain = WorkflowFactory("lpsgb.transport")
 ValidateWorkChain = WorkflowFactory("lpsgb.validate")
@@ -41,6 +42,11 @@ untrained_potential = CalculationFactory("lpsgb.potential.untrained")
 # The children that not every study has: the ports of each that the study fills in, and what it is for.
 OPTIONAL_CHILDREN = {
     "label": (LabelWorkChain, ("configurations",), "Labels the start set."),
+    "passive_learning": (
+        PassiveLearningWorkChain,
+        ("training_sets", "structure", "potential", "seed"),
+        "Chooses level and cut-off of the potentials; left out: they are those of `potential`.",
+    ),
     "active_learning": (
         ActiveLearningWorkChain,
         ("potential", "training_sets", "structures", "explorations", "seed", "test_set"),
@@ -64,7 +70,7 @@ OPTIONAL_CHILDREN = {
 }
 # The work chains that make structures of a kind.
 RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
-SEEDED = ("ordering", "start_set", "potential", "exploration", "validation")
+SEEDED = ("ordering", "start_set", "passive_learning", "potential", "exploration", "validation")
 CRYSTAL = "crystal"
 VALIDATION = "validation"
 RECIPE = "recipe_"
@@ -78,7 +84,15 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     structure that is given. One that fails leaves the results of the others.
     """
 
-    CHILDREN = ("label", "active_learning", "grain_boundary", "melt_quench", "transport", "validate")
+    CHILDREN = (
+        "label",
+        "passive_learning",
+        "active_learning",
+        "grain_boundary",
+        "melt_quench",
+        "transport",
+        "validate",
+    )
     OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
 
     @classmethod
@@ -120,7 +134,12 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             help="Potentials by name to run all systems with; given, nothing is learned.",
         )
         spec.input("start_set", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.start_set`.")
-        spec.input("potential", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.potential.untrained`.")
+        spec.input(
+            "potential",
+            valid_type=orm.Dict,
+            required=False,
+            help="Parameters of `lpsgb.potential.untrained`; with `passive_learning`, but for level and cut-off.",
+        )
         spec.input_namespace(
             "training_sets",
             dynamic=True,
@@ -141,13 +160,22 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
         spec.outline(
             cls.build_structures,
-            if_(cls.has_to_learn)(cls.label_start_set, cls.learn, cls.inspect_learning).else_(cls.take_potentials),
+            if_(cls.has_to_learn)(
+                cls.label_start_set,
+                cls.inspect_labels,
+                if_(cls.has_grid)(cls.try_grid, cls.inspect_grid),
+                cls.learn,
+                cls.inspect_learning,
+            ).else_(cls.take_potentials),
             cls.queue_systems,
             while_(cls.queue_waits)(cls.run_queue),
             cls.finish,
         )
 
         spec.output("structure", valid_type=orm.StructureData, help="The ordered crystal.")
+        spec.expose_outputs(
+            PassiveLearningWorkChain, namespace="passive_learning", namespace_options={"required": False}
+        )
         spec.expose_outputs(ActiveLearningWorkChain, namespace_options={"required": False})
         spec.output_namespace(
             "systems",
@@ -165,6 +193,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {detail}")
         spec.exit_code(404, "ERROR_VALIDATION_FAILED", message="The potentials could not be tested: {detail}")
         spec.exit_code(405, "ERROR_STRUCTURES_FAILED", message="The structures could not be built: {detail}")
+        spec.exit_code(406, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -230,7 +259,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             builder.training_sets = dict(training_sets)
         for entry in ("active_learning", "validate"):
             values[entry] = None if values[entry] is None else cls._merge({"label": values["label"]}, values[entry])
-        for entry in ("label", "active_learning", "validate"):
+        for entry in ("label", "passive_learning", "active_learning", "validate"):
             if values[entry] is not None:
                 builder[entry] = cls._child(codes, values, entry)
         return builder
@@ -264,7 +293,15 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         recipes = cls._recipes(values, systems)
         builder = study.get_builder_restart()
         builder.potentials = dict(study.inputs.potentials if "potentials" in study.inputs else study.outputs.potentials)
-        for port in ("start_set", "potential", "training_sets", "label", "active_learning", "validate"):
+        for port in (
+            "start_set",
+            "potential",
+            "training_sets",
+            "label",
+            "passive_learning",
+            "active_learning",
+            "validate",
+        ):
             if port in study.inputs:
                 delattr(builder, port)
         builder.systems = {**study.inputs.systems, **{label: orm.Dict(recipe) for label, recipe in recipes.items()}}
@@ -369,16 +406,45 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         inputs.configurations = configurations
         return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
 
-    def learn(self) -> ExitCode | ToContext:
-        """Learn the potentials actively."""
-        training_sets = dict(self.inputs.get("training_sets", {}))
+    def inspect_labels(self) -> ExitCode | None:
+        """Take what there is to learn from."""
+        self.ctx.training_sets = dict(self.inputs.get("training_sets", {}))
+        self.ctx.potential = self.inputs.potential
         if "labelling" in self.ctx:
             if "configurations" not in self.ctx.labelling.outputs:
                 return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(self.ctx.labelling))
-            training_sets["start"] = self.ctx.labelling.outputs.configurations
+            self.ctx.training_sets["start"] = self.ctx.labelling.outputs.configurations
+        return None
+
+    def has_grid(self) -> bool:
+        """Whether level and cut-off are to be chosen."""
+        return bool(self.inputs.get("passive_learning"))
+
+    def try_grid(self) -> ToContext:
+        """Try potentials of several levels and cut-offs on what is labelled."""
+        inputs = AttributeDict(self.exposed_inputs(PassiveLearningWorkChain, namespace="passive_learning"))
+        inputs.training_sets = self.ctx.training_sets
+        inputs.structure = self.ctx.crystal
+        inputs.potential = self.inputs.potential
+        inputs.seed = self.ctx.seeds["passive_learning"]
+        return ToContext(grid=self.submit(PassiveLearningWorkChain, **inputs))
+
+    def inspect_grid(self) -> ExitCode | None:
+        """Take the level and cut-off that were chosen; of points that failed the choice is among the others."""
+        grid = self.ctx.grid
+        self.out_many(self.exposed_outputs(grid, PassiveLearningWorkChain, namespace="passive_learning"))
+        if "parameters" not in grid.outputs:
+            return self.exit_codes.ERROR_CHOICE_FAILED.format(detail=how_it_ended(grid))
+        if not grid.is_finished_ok:
+            self.report(f"some points of the grid failed, going on with the others: {grid.exit_message}")
+        self.ctx.potential = grid.outputs.parameters
+        return None
+
+    def learn(self) -> ToContext:
+        """Learn the potentials actively."""
         inputs = AttributeDict(self.exposed_inputs(ActiveLearningWorkChain, namespace="active_learning"))
-        inputs.potential = untrained_potential(self.inputs.potential, self.ctx.seeds["potential"])
-        inputs.training_sets = training_sets
+        inputs.potential = untrained_potential(self.ctx.potential, self.ctx.seeds["potential"])
+        inputs.training_sets = self.ctx.training_sets
         inputs.structures = self.ctx.small
         inputs.explorations = {
             name: recipe["explore"] for name, recipe in self.ctx.recipes.items() if "explore" in recipe

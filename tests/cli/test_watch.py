@@ -2,8 +2,9 @@
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.common.datastructures import CalcJobState
@@ -170,6 +171,26 @@ def test_runs_of_the_last_exploration_are_counted(aiida_profile_clean):
     tree = ProcessTree(loop.pk)
     tree.refresh()
     assert watch.runs_done(tree, watch.n_planned) == ["0 of 4 runs done, 1 going"]
+
+
+def test_labels_that_are_done_are_counted_and_timed(aiida_profile_clean):
+    engine = process(label="VaspLabelWorkChain", name="attempt_1_batch_000")
+    made = process(orm.CalcFunctionNode, caller=engine, label="structures")
+    for number in range(6):
+        structure = orm.StructureData(cell=np.eye(3))
+        structure.base.links.add_incoming(made, LinkType.CREATE, f"image_{number:05d}")
+        structure.store()
+    end(made)
+    runs = [process(caller=engine, label="VaspWorkChain", name=f"image_{number:05d}") for number in range(2)]
+    tree = ProcessTree(engine.pk)
+    tree.refresh()
+    assert watch.labels_done(tree, watch.n_planned) == ["0 of 6 labels done"]
+    end(runs[0])
+    tree.refresh()
+    ended = tree.processes[runs[0].pk]
+    ended.mtime = ended.ctime + timedelta(seconds=90)
+    # Five are left, and one is going.
+    assert watch.labels_done(tree, watch.n_planned) == ["1 of 6 labels done, 90 s each, about 7.5 min to go"]
 
 
 def test_a_job_is_named_by_system_and_run(job):
