@@ -41,14 +41,14 @@ def labelled(count, seed=1, calculator=LennardJones, **keywords):
 def builder(installed_code):
     """Return a factory of builders."""
 
-    def factory(sets=None, settings=None, seed=3, structure=None, **overrides):
+    def factory(counts=(12, 8), settings=None, seed=3, structure=None, **overrides):
         codes = {
             "mlp": installed_code("lpsgb-mlp", "lpsgb.mlp"),
             "md": installed_code("lmp", "lpsgb.md"),
         }
         return PassiveLearningWorkChain.get_builder_from_protocol(
             codes,
-            sets or {"one": labelled(12), "two": labelled(8, seed=2)},
+            {f"set_{seed}": labelled(count, seed) for seed, count in enumerate(counts)},
             orm.StructureData(ase=structure or crystal()),
             protocol="fast",
             overrides={
@@ -139,7 +139,7 @@ def test_without_a_cost_there_is_no_choice(builder, aiida_code_installed):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sets": {"one": labelled(3)}}, "training_sets: of 3 configurations 1 would be validated on"),
+        ({"counts": (3,)}, "training_sets: of 3 configurations 1 would be validated on"),
         ({"structure": bulk("Cu")}, r"potential: species is \['Li', 'S'\] and lacks \['Cu'\]"),
         ({"settings": {"levels": [3]}}, "settings: levels is"),
     ],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiida import orm
+from aiida.engine.processes.builder import ProcessBuilderNamespace
 
 from aiida_lpsgb.labelling import calculators
 from aiida_lpsgb.workflows.outputs import in_words
+from aiida_lpsgb.workflows.protocols import child_inputs
 
 LABEL = "aiida.workflows:lpsgb.label"
 #: So many of the newest labellings are looked at.
@@ -110,6 +113,7 @@ def cost_of(inputs: Any, n_labels: int | None = None, seconds: float | None = No
     seconds
         What one takes; if not given, what those of the same level of theory have taken in this profile.
     """
+    inputs = plain(inputs)
     engine = next(values for values in inputs["engine"].values() if values)
     level = level_of(engine)
     found = measured(level) if seconds is None else None
@@ -122,6 +126,11 @@ def cost_of(inputs: Any, n_labels: int | None = None, seconds: float | None = No
         seconds=found.seconds if found else seconds,
         origin=origin,
     )
+
+
+def plain(inputs: Any) -> Mapping[str, Any]:
+    """Return what a builder holds, without the namespaces that were left empty."""
+    return child_inputs(inputs) if isinstance(inputs, ProcessBuilderNamespace) else inputs
 
 
 def level_of(engine: Any) -> str:
@@ -139,9 +148,10 @@ def preview(builder: Any) -> list[str]:
     builder
         Of `lpsgb.label`, `lpsgb.active_learning` or `lpsgb.study`. Of learning there is only the budget `max_labels`.
     """
-    if builder.get("configurations") is not None and builder.get("engine"):
-        return [str(cost_of(builder))]
-    learning = builder.get("active_learning") or builder
+    inputs = plain(builder)
+    if "configurations" in inputs and "engine" in inputs:
+        return [str(cost_of(inputs))]
+    learning = inputs.get("active_learning") or inputs
     if learning.get("label") and learning.get("settings"):
         return [str(cost_of(learning["label"], learning["settings"]["max_labels"]))]
     return []

@@ -57,6 +57,14 @@ def test_measured_where_labels_were_computed_before(builder):
     assert sentence.endswith("with 2 at a time")
 
 
+def test_of_any_engine(vasp_code, potcar_family):
+    engine = {"potential_family": potcar_family, "potential_mapping": {"Cu": "Cu"}}
+    builder = LabelWorkChain.get_builder_from_protocol(
+        {"label": vasp_code()}, copper(2), protocol="fast", overrides={"engine": engine}
+    )
+    assert preview(builder)[0].startswith("2 labels by VASP PBE, STUB.54")
+
+
 def test_given(builder):
     cost = cost_of(builder(20), seconds=90.0)
     assert cost.wall_time_s == 900.0
