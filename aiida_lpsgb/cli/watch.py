@@ -200,8 +200,12 @@ def job_progress(pk: int, tails: Tails) -> str:
         return ""  # the folder, the file or the connection has just gone: the next look will tell
 
 
-PLANS = ("plan_exploration", "plan_sweep")
-"""Calcfunctions that give every run that is to come a seed."""
+PLANS = {
+    "plan_exploration": (("MdBase",), "runs"),
+    "plan_sweep": (("MdBase", "TransportRun"), "runs"),
+    "plan_grid": (("MlpTrainBase",), "trainings"),
+}
+"""Calcfunctions that plan what is to come, the processes that do it, and what these are called."""
 
 
 def short(label: str) -> str:
@@ -210,7 +214,7 @@ def short(label: str) -> str:
 
 
 def runs_done(tree: ProcessTree, planned: Callable[[int], int]) -> list[str]:
-    """How many runs of each exploration, sweep or test that goes on have ended, of how many, and how many are going.
+    """How many runs of each exploration, sweep, test or grid that goes on have ended, of how many, and how many go on.
 
     Parameters
     ----------
@@ -222,17 +226,16 @@ def runs_done(tree: ProcessTree, planned: Callable[[int], int]) -> list[str]:
     phrases = []
     for parent in tree.active():
         children = tree.children(parent.pk)
-        plans = [child.pk for child in children if child.label in PLANS and child.succeeded]
+        plans = [child for child in children if child.label in PLANS and child.succeeded]
         if not plans:
             continue
-        runs = [
-            child for child in children if child.pk > plans[-1] and short(child.label) in ("MdBase", "TransportRun")
-        ]
+        labels, called = PLANS[plans[-1].label]
+        runs = [child for child in children if child.pk > plans[-1].pk and short(child.label) in labels]
         going = sum(not run.ended for run in runs)
         if going:
             name = " ".join(names_of(tree, parent.pk))
             where = f"{name}: " if name else ""
-            phrases.append(f"{where}{len(runs) - going} of {planned(plans[-1])} runs done, {going} going")
+            phrases.append(f"{where}{len(runs) - going} of {planned(plans[-1].pk)} {called} done, {going} going")
     return phrases
 
 
@@ -267,11 +270,11 @@ def labels_done(tree: ProcessTree, planned: Callable[[int], int]) -> list[str]:
 
 
 def n_planned(pk: int) -> int:
-    """Number of runs that a calcfunction has planned, each of which has a seed, or of structures to be labelled."""
+    """Number of what a calcfunction has planned: seeds of runs, parameters of trainings, or structures to label."""
     from aiida.orm import CalcFunctionNode, Data, QueryBuilder
 
     query = QueryBuilder().append(CalcFunctionNode, filters={"id": pk}, tag="plan")
-    named = {"or": [{"like": "seed\\_%"}, {"like": "image\\_%"}]}
+    named = {"or": [{"like": f"{name}\\_%"} for name in ("seed", "training", "image")]}
     return query.append(Data, with_incoming="plan", edge_filters={"label": named}).count()
 
 

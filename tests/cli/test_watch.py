@@ -128,12 +128,12 @@ def test_routine_lines_are_left_out(aiida_profile_clean, text, shown):
     assert bool(watch.Reports().new([node.pk])) is shown
 
 
-def plan(caller, label, n_runs):
+def plan(caller, label, n_runs, name="seed_run"):
     """Store a calcfunction that gave so many runs a seed."""
     node = process(orm.CalcFunctionNode, caller=caller, label=label)
     for number in range(n_runs):
         seed = orm.Int(number)
-        seed.base.links.add_incoming(node, LinkType.CREATE, f"seed_run_{number}")
+        seed.base.links.add_incoming(node, LinkType.CREATE, f"{name}_{number}")
         seed.store()
     parameters = orm.Dict()
     parameters.base.links.add_incoming(node, LinkType.CREATE, "parameters_t500k")
@@ -171,6 +171,16 @@ def test_runs_of_the_last_exploration_are_counted(aiida_profile_clean):
     tree = ProcessTree(loop.pk)
     tree.refresh()
     assert watch.runs_done(tree, watch.n_planned) == ["0 of 4 runs done, 1 going"]
+
+
+def test_trainings_of_a_grid_are_counted(aiida_profile_clean):
+    stage = process(label="PassiveLearningWorkChain")
+    plan(stage, "plan_grid", 6, "training_l08_r5")
+    runs = [process(caller=stage, label="MlpTrainBaseWorkChain", name=f"train_l08_r5_{k}") for k in range(2)]
+    end(runs[0])
+    tree = ProcessTree(stage.pk)
+    tree.refresh()
+    assert watch.runs_done(tree, watch.n_planned) == ["1 of 6 trainings done, 1 going"]
 
 
 def test_labels_that_are_done_are_counted_and_timed(aiida_profile_clean):

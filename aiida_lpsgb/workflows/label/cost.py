@@ -152,6 +152,5 @@ def preview(builder: Any) -> list[str]:
     if "configurations" in inputs and "engine" in inputs:
         return [str(cost_of(inputs))]
     learning = inputs.get("active_learning") or inputs
-    if learning.get("label") and learning.get("settings"):
-        return [str(cost_of(learning["label"], learning["settings"]["max_labels"]))]
-    return []
+    budget = learning["settings"].get_dict().get("max_labels") if "settings" in learning else None
+    return [] if budget is None else [str(cost_of(learning["label"], budget))]

@@ -71,6 +71,21 @@ def test_given(builder):
     assert str(cost) == f"20 labels by {EMT}, 90 s each (given): 15 min with 2 at a time"
 
 
+def test_a_builder_of_learning_tells_its_budget(builder, installed_code):
+    codes = {"mlp": installed_code("lpsgb-mlp", "lpsgb.mlp.train"), "md": installed_code("lmp", "lpsgb.md")}
+    codes["label"] = installed_code("lpsgb-label", "lpsgb.label.ase")
+    engine = {"parameters": {"calculator": EMT}}
+    overrides = {"label": {"engine": engine}, "settings": {"max_labels": 70}}
+    learning = WorkflowFactory("lpsgb.active_learning").get_builder_from_protocol(codes, overrides=overrides)
+    assert preview(learning) == [
+        f"at most 70 labels by {EMT}; what one takes is not known before the first ones are done"
+    ]
+    validation = WorkflowFactory("lpsgb.validate").get_builder_from_protocol(
+        codes, overrides={"label": {"engine": engine}}
+    )
+    assert preview(validation) == []
+
+
 def test_of_learning_the_budget_is_told():
     cost = Cost(300, True, "VASP PBE, PBE.54", 10, 600.0, "given")
     assert str(cost) == "at most 300 labels by VASP PBE, PBE.54, 10 min each (given): 5.0 h with 10 at a time"
