@@ -36,7 +36,7 @@ MINIATURE = {
     },
     "ordering": {"charges": {"Li": 1, "Cl": -0.5}, "n_candidates": 1},
     "start_set": {"strains": [0.0], "amplitudes": [0.1, 0.2], "n_rattles": 8},
-    # The passive stage puts its own level there. It has one point: a choice by measured times might not be the same twice.
+    # The passive stage puts its own level there. It has one point: measured times might not choose the same twice.
     "potential": {"level": 2, "radial_basis_size": 4},
     "passive_learning": {
         "settings": {"levels": [4], "cutoffs_angstrom": [5.0]},
