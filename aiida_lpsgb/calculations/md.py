@@ -103,6 +103,15 @@ class MdCalculation(CalcJob):
                 "minimum, `max_grade`, `n_extrapolated` and how many of these were left out."
             ),
         )
+        spec.output(
+            "timing",
+            valid_type=orm.Dict,
+            required=False,
+            help=(
+                "What the steps took: `time_us_atom_step` of a processor, in the stage that was least disturbed, and "
+                "the wall time of each stage. A node of its own, since it differs between equal runs."
+            ),
+        )
         spec.output("thermo", valid_type=orm.ArrayData, required=False, help="Thermodynamic output, an array a column.")
         spec.output(
             "structure",

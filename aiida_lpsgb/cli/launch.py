@@ -11,6 +11,7 @@ from aiida.orm import ProcessNode
 
 from aiida_lpsgb.cli.watch import follow
 from aiida_lpsgb.report import draw, study_results, table
+from aiida_lpsgb.workflows.label.cost import preview
 
 FIGURE_DPI = 200
 
@@ -34,6 +35,8 @@ def launch(builder: ProcessBuilder, folder: Path, published: Mapping[str, Any] |
     SystemExit
         If the process did not end well; what there is has been written then.
     """
+    for line in preview(builder):
+        print(line)
     node = submit(builder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pk").write_text(f"{node.pk}\n", encoding="utf-8")

@@ -17,6 +17,7 @@ import numpy as np
 
 from aiida_lpsgb.analysis.arrhenius import ArrheniusFit
 from aiida_lpsgb.analysis.topology import heatmap
+from aiida_lpsgb.mtp.comparison import uncertainty_key
 from aiida_lpsgb.report.text import with_error
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 _DEEPEST = 1e-4
 """How far below all that was measured the axis of an Arrhenius plot follows a line."""
+
+_FEW_POINTS = 500
+"""Points above which they are drawn small and as pixels."""
 
 _STYLE = {
     "axes.grid": True,
@@ -496,6 +500,86 @@ def learning_curve(iterations: Sequence[Mapping[str, Any]], *, gamma_select: flo
     for axes in (grades, counts):
         axes.set_xlabel("iteration")
         axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+@styled
+def grid(points: Sequence[Mapping[str, Any]], error: str, label: str) -> Figure:
+    """Error against cost of potentials of several levels and cut-offs, with the front and the choice.
+
+    Parameters
+    ----------
+    points
+        Of each: ``level``, ``cutoff_angstrom``, ``time_us_atom_step``, the error and, perhaps, its standard error
+        (`aiida_lpsgb.mtp.comparison.uncertainty_key`), ``on_front`` and ``chosen``.
+    error
+        Key of the error.
+    label
+        What the axis says of it, with the unit that it has after a factor of a thousand.
+    """
+    figure, axes = _figure(5.4, 3.8)
+    for k, cutoff in enumerate(sorted({point["cutoff_angstrom"] for point in points})):
+        own = sorted((p for p in points if p["cutoff_angstrom"] == cutoff), key=lambda p: p["level"])
+        cost, value = ([p[key] for p in own] for key in ("time_us_atom_step", error))
+        bars = [p.get(uncertainty_key(error)) or 0.0 for p in own]
+        colour = COLOURS[k % len(COLOURS)]
+        axes.errorbar(
+            cost, np.multiply(1e3, value), np.multiply(1e3, bars), fmt="osD^vP*"[k % 7], ms=4.5, capsize=2, lw=0.8,
+            color=colour, label=f"cut-off {cutoff:g} Å",
+        )  # fmt: skip
+        for point in own:
+            axes.annotate(
+                str(point["level"]), (point["time_us_atom_step"], 1e3 * point[error]), xytext=(4, 4),
+                textcoords="offset points", fontsize=7, color=colour,
+            )  # fmt: skip
+    front = sorted((p["time_us_atom_step"], 1e3 * p[error]) for p in points if p["on_front"])
+    axes.plot(*zip(*front, strict=True), color=COLOURS[6], lw=0.8, ls="--", zorder=0, label="front")
+    for point in points:
+        if point["chosen"]:
+            axes.plot(
+                point["time_us_atom_step"], 1e3 * point[error], "o", ms=12, mfc="none", color=COLOURS[6], label="chosen"
+            )
+    axes.set_xscale("log")
+    axes.set_xlabel("cost  (µs of a processor for an atom and step)")
+    axes.set_ylabel(label)
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside right upper", title="numbers: level")
+    return figure
+
+
+@styled
+def parity(
+    energies_ev_atom: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    forces_ev_angstrom: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> Figure:
+    """Predictions against labels: energies, about their mean, and components of forces.
+
+    Parameters
+    ----------
+    energies_ev_atom, forces_ev_angstrom
+        By potential: labels and predictions, of the same shape.
+    """
+    figure, (left, right) = _figure(7.2, 3.5, ncols=2)
+    mean = np.mean(next(iter(energies_ev_atom.values()))[0])
+    meV = {name: (1e3 * (x - mean), 1e3 * (y - mean)) for name, (x, y) in energies_ev_atom.items()}
+    for axes, pairs, quantity in (
+        (left, meV, "energy about the mean  (meV/atom)"),
+        (right, forces_ev_angstrom, "component of a force  (eV/Å)"),
+    ):
+        ends = np.array([(np.min(pair), np.max(pair)) for pair in pairs.values()])
+        low, high = ends[:, 0].min(), ends[:, 1].max()
+        axes.plot([low, high], [low, high], color=COLOURS[6], lw=0.8)
+        for k, (name, (x, y)) in enumerate(pairs.items()):
+            few = x.size <= _FEW_POINTS
+            axes.plot(
+                np.ravel(x), np.ravel(y), "o" if few else ".", ms=3 if few else 1.5, mew=0, alpha=0.7 if few else 0.4,
+                color=COLOURS[k % len(COLOURS)], rasterized=not few, label=name,
+            )  # fmt: skip
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_title(quantity, loc="left")
+        axes.set_xlabel("label")
+        axes.set_ylabel("prediction")
+    left.legend(markerscale=2)
     return figure
 
 

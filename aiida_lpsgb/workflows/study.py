@@ -23,6 +23,7 @@ from aiida_lpsgb.workflows.queue import QueueMixin
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
+PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
 MeltQuenchWorkChain = WorkflowFactory("lpsgb.melt_quench")
 PropertiesWorkChain = WorkflowFactory("lpsgb.properties")
 TransportWorkChain = WorkflowFactory("lpsgb.transport")
@@ -45,6 +46,11 @@ untrained_potential = CalculationFactory("lpsgb.potential.untrained")
 # The children that not every study has: the ports of each that the study fills in, and what it is for.
 OPTIONAL_CHILDREN = {
     "label": (LabelWorkChain, ("configurations",), "Labels the start set."),
+    "passive_learning": (
+        PassiveLearningWorkChain,
+        ("training_sets", "structure", "potential", "seed"),
+        "Chooses level and cut-off of the potentials; left out: they are those of `potential`.",
+    ),
     "active_learning": (
         ActiveLearningWorkChain,
         ("potential", "training_sets", "structures", "explorations", "seed", "test_set"),
@@ -74,12 +80,12 @@ OPTIONAL_CHILDREN = {
 }
 # What a study that is added to has done already.
 ADDED_WITHOUT = (
-    *("start_set", "potential", "training_sets", "label", "active_learning", "validate"),
+    *("start_set", "potential", "training_sets", "label", "passive_learning", "active_learning", "validate"),
     *("properties", "reference", "thresholds"),
 )
 # The work chains that make structures of a kind.
 RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
-SEEDED = ("ordering", "start_set", "potential", "exploration", "properties", "validation")
+SEEDED = ("ordering", "start_set", "passive_learning", "potential", "exploration", "properties", "validation")
 CRYSTAL = "crystal"
 PROPERTIES = "properties_"
 REFERENCE = "reference"
@@ -95,7 +101,10 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     structure that is given. One that fails leaves the results of the others.
     """
 
-    CHILDREN = ("label", "active_learning", "grain_boundary", "melt_quench", "properties", "transport", "validate")
+    CHILDREN = (
+        *("label", "passive_learning", "active_learning"),
+        *("grain_boundary", "melt_quench", "properties", "transport", "validate"),
+    )
     OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
 
     @classmethod
@@ -137,7 +146,12 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             help="Potentials by name to run all systems with; given, nothing is learned.",
         )
         spec.input("start_set", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.start_set`.")
-        spec.input("potential", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.potential.untrained`.")
+        spec.input(
+            "potential",
+            valid_type=orm.Dict,
+            required=False,
+            help="Parameters of `lpsgb.potential.untrained`; with `passive_learning`, but for level and cut-off.",
+        )
         spec.input_namespace(
             "training_sets",
             dynamic=True,
@@ -180,7 +194,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
         spec.outline(
             cls.build_structures,
-            if_(cls.has_to_learn)(cls.label_start_set, cls.learn, cls.inspect_learning).else_(cls.take_potentials),
+            if_(cls.has_to_learn)(
+                cls.label_start_set,
+                cls.inspect_labels,
+                if_(cls.has_grid)(cls.try_grid, cls.inspect_grid),
+                cls.learn,
+                cls.inspect_learning,
+            ).else_(cls.take_potentials),
             if_(cls.has_to_examine)(cls.examine, while_(cls.queue_waits)(cls.run_queue), cls.deal_cards),
             cls.queue_systems,
             while_(cls.queue_waits)(cls.run_queue),
@@ -188,6 +208,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         )
 
         spec.output("structure", valid_type=orm.StructureData, help="The ordered crystal.")
+        spec.expose_outputs(
+            PassiveLearningWorkChain, namespace="passive_learning", namespace_options={"required": False}
+        )
         spec.expose_outputs(ActiveLearningWorkChain, namespace_options={"required": False})
         spec.output_namespace(
             "systems",
@@ -225,6 +248,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             "ERROR_POTENTIAL_UNFIT",
             message="Not fit for production: {detail}. Learn more, or set `go_on_anyway` to run all the same.",
         )
+        spec.exit_code(408, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -293,7 +317,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             builder.training_sets = dict(training_sets)
         for entry in ("active_learning", "validate"):
             values[entry] = None if values[entry] is None else cls._merge({"label": values["label"]}, values[entry])
-        for entry in ("label", "active_learning", "validate"):
+        for entry in ("label", "passive_learning", "active_learning", "validate"):
             if values[entry] is not None:
                 builder[entry] = cls._child(codes, values, entry)
         engine = builder.label._inputs(prune=True).get("engine", {}).get("ase")
@@ -450,16 +474,45 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         inputs.configurations = configurations
         return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
 
-    def learn(self) -> ExitCode | ToContext:
-        """Learn the potentials actively."""
-        training_sets = dict(self.inputs.get("training_sets", {}))
+    def inspect_labels(self) -> ExitCode | None:
+        """Take what there is to learn from."""
+        self.ctx.training_sets = dict(self.inputs.get("training_sets", {}))
+        self.ctx.potential = self.inputs.potential
         if "labelling" in self.ctx:
             if "configurations" not in self.ctx.labelling.outputs:
                 return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(self.ctx.labelling))
-            training_sets["start"] = self.ctx.labelling.outputs.configurations
+            self.ctx.training_sets["start"] = self.ctx.labelling.outputs.configurations
+        return None
+
+    def has_grid(self) -> bool:
+        """Whether level and cut-off are to be chosen."""
+        return bool(self.inputs.get("passive_learning"))
+
+    def try_grid(self) -> ToContext:
+        """Try potentials of several levels and cut-offs on what is labelled."""
+        inputs = AttributeDict(self.exposed_inputs(PassiveLearningWorkChain, namespace="passive_learning"))
+        inputs.training_sets = self.ctx.training_sets
+        inputs.structure = self.ctx.crystal
+        inputs.potential = self.inputs.potential
+        inputs.seed = self.ctx.seeds["passive_learning"]
+        return ToContext(grid=self.submit(PassiveLearningWorkChain, **inputs))
+
+    def inspect_grid(self) -> ExitCode | None:
+        """Take the level and cut-off that were chosen; of points that failed the choice is among the others."""
+        grid = self.ctx.grid
+        self.out_many(self.exposed_outputs(grid, PassiveLearningWorkChain, namespace="passive_learning"))
+        if "parameters" not in grid.outputs:
+            return self.exit_codes.ERROR_CHOICE_FAILED.format(detail=how_it_ended(grid))
+        if not grid.is_finished_ok:
+            self.report(f"some points of the grid failed, going on with the others: {grid.exit_message}")
+        self.ctx.potential = grid.outputs.parameters
+        return None
+
+    def learn(self) -> ToContext:
+        """Learn the potentials actively."""
         inputs = AttributeDict(self.exposed_inputs(ActiveLearningWorkChain, namespace="active_learning"))
-        inputs.potential = untrained_potential(self.inputs.potential, self.ctx.seeds["potential"])
-        inputs.training_sets = training_sets
+        inputs.potential = untrained_potential(self.ctx.potential, self.ctx.seeds["potential"])
+        inputs.training_sets = self.ctx.training_sets
         inputs.structures = self.ctx.small
         inputs.explorations = {
             name: recipe["explore"] for name, recipe in self.ctx.recipes.items() if "explore" in recipe

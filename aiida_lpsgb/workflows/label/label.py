@@ -13,6 +13,7 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida_lpsgb.calculations.functions.configurations import collect_labels, n_batches, split, split_compositions
 from aiida_lpsgb.calculations.label import engine as engines
 from aiida_lpsgb.data.configurations import ConfigurationsData
+from aiida_lpsgb.workflows.label.cost import cost_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
 from aiida_lpsgb.workflows.queue import QueueMixin
 
@@ -160,6 +161,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.labelled = {}
         self.ctx.detail = "nothing was tried"
         self.ctx.collected = {}
+        self.report(f"{cost_of(self.inputs)}")
 
     @property
     def engine(self) -> type[engines.LabelEngine]:
