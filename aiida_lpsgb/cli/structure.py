@@ -15,26 +15,13 @@ from aiida_lpsgb.structures.validation import StructureWarning
 
 
 def _indices(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Read three integers from ``1,2,0``, ``1 -2 0`` or (single digits) ``1-20``."""
-    if value is None:
-        return None
-    text = value.strip("()[]").replace(",", " ")
-    words = text.split()
-    if len(words) == 1:
-        words, sign = [], ""
-        for character in text:
-            if character == "-":
-                sign = "-"
-            else:
-                words.append(sign + character)
-                sign = ""
+    """Read three integers."""
+    from aiida_lpsgb.structures.crystal import read_indices
+
     try:
-        numbers = tuple(int(word) for word in words)
-    except ValueError:
-        numbers = ()
-    if len(numbers) != 3:
-        raise click.BadParameter(f"{value!r} is not three integers, such as 1,-2,0", param=parameter)
-    return numbers
+        return None if value is None else tuple(read_indices(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
 
 
 def _numbers(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float] | None:
@@ -277,8 +264,7 @@ def strain(
 @click.option(
     "--kind",
     type=click.Choice(["symmetric", "asymmetric", "twist", "mixed"]),
-    default="symmetric",
-    show_default=True,
+    help="By default what the indices say: a twist where the axis is the normal or left out.",
 )
 @click.option("--plane-2", callback=_indices, help="Plane of grain 2 (asymmetric, mixed).")
 @click.option("--direction", callback=_indices, help="Direction of grain 1 (mixed).")
@@ -337,7 +323,7 @@ def boundary(
     request["convention"] = "pseudo-cubic" if pseudo_cubic else "lattice"
     if output is None and not list_only:
         raise click.UsageError("give the file to write with --output, or --list")
-    if request["max_area"] > LARGE_AREA and request["kind"] == "twist":
+    if request["max_area"] > LARGE_AREA and request["kind"] in (None, "twist"):
         click.echo(
             f"looking for common cells of up to {request['max_area']:g} Å²; --max-area, --angle or less --max-strain "
             "narrow the search",

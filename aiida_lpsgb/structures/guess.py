@@ -32,6 +32,8 @@ CHARGE_TOLERANCE = 0.005
 COMPRESSION = 0.7
 #: Occupancies that differ by more than this say which sites the atoms prefer.
 PREFERENCE = 0.2
+#: Cells in which partial occupancies are looked for as whole atoms, at most.
+LARGEST_MULTIPLE = 13
 #: Where neighbours end if no shell says so, in Å.
 NEIGHBOUR_CUTOFF = 5.0
 
@@ -276,12 +278,17 @@ def _log_frequency(element: str, state: int) -> float:
 
 def _average_states(composition: Composition) -> dict[str, float] | None:
     """Average oxidation states by pymatgen, where whole ones do not do."""
-    whole = Composition({element: round(amount) for element, amount in composition.items()})
+    multiple = next((n for n in range(1, LARGEST_MULTIPLE) if _is_whole(composition * n)), 1)
+    whole = Composition({element: round(amount) for element, amount in (composition * multiple).items()})
     try:
         found = whole.oxi_state_guesses(max_sites=-1)
     except ValueError:
         return None
     return found[0] if found else None
+
+
+def _is_whole(composition: Composition) -> bool:
+    return all(abs(amount - round(amount)) < 0.02 and round(amount) for amount in composition.values())
 
 
 def _guess_mobile(
