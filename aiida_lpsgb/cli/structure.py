@@ -36,7 +36,7 @@ def _numbers(_ctx: click.Context, parameter: click.Parameter, values: tuple[str,
     return numbers or None
 
 
-def _plain_errors(command: Callable) -> Callable:
+def plain_errors(command: Callable) -> Callable:
     """Show what was wrong with the input as one line."""
 
     @wraps(command)
@@ -145,7 +145,7 @@ def structure() -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling of large cells.")
 @POTENTIAL
 @SPECIES
-@_plain_errors
+@plain_errors
 def order(
     crystal: Path,
     output: Path,
@@ -224,7 +224,7 @@ def _describe_filling(info: dict[str, Any]) -> None:
 @click.option("--rattle", "amplitudes", type=float, multiple=True, help="Amplitude in Å, 0 for none; repeat.")
 @click.option("--n-rattles", type=int, default=1, show_default=True, help="Rattled copies for each amplitude.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the rattling.")
-@_plain_errors
+@plain_errors
 def strain(
     crystal: Path,
     output: Path,
@@ -291,7 +291,7 @@ def strain(
 @click.option("--list", "list_only", is_flag=True, help="List the coincidences found and build nothing.")
 @PICTURE
 @JSON
-@_plain_errors
+@plain_errors
 def boundary(
     crystal: Path,
     output: Path | None,
@@ -386,7 +386,7 @@ def _numbered(path: Path, i: int, count: int) -> Path:
 @CUTOFFS
 @PICTURE
 @JSON
-@_plain_errors
+@plain_errors
 def interface(
     crystal: Path,
     glass: Path,
@@ -423,7 +423,7 @@ def interface(
 @click.option("--mobile", help="The element that moves, such as Li.")
 @CUTOFFS
 @click.option("--ignore-formula", is_flag=True, help="Read a CIF whose atoms are not those of its own formula.")
-@_plain_errors
+@plain_errors
 def guess(
     crystal: Path,
     charges: dict[str, float] | None,
@@ -443,7 +443,7 @@ def guess(
 @structure.command()
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @CUTOFFS
-@_plain_errors
+@plain_errors
 def check(path: Path, cutoffs: dict[str, float] | None) -> None:
     """Say what molecular units the structure in PATH is made of, and how close its atoms come."""
     from aiida_lpsgb.structures.files import read_atoms
@@ -463,7 +463,7 @@ def check(path: Path, cutoffs: dict[str, float] | None) -> None:
 @click.option("--title", default="", help="Heading.")
 @click.option("--depth", type=float, help="Show only what is within this of the front, Å.")
 @CUTOFFS
-@_plain_errors
+@plain_errors
 def draw(path: Path, picture: Path, title: str, depth: float | None, cutoffs: dict[str, float] | None) -> None:
     """Draw the structure in PATH along x and y to the file PICTURE."""
     from aiida_lpsgb.structures.files import read_atoms

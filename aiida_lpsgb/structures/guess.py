@@ -101,7 +101,7 @@ class Material:
         lines = [f"formula: {self.formula}"]
         for name, label in LABELS.items():
             item: Guess = getattr(self, name)
-            lines.append(f"{label}: {_written(item.value)} ({item.reason})")
+            lines.append(f"{label}: {written(item.value)} ({item.reason})")
         return [*lines, *(f"question: {question}" for question in self.questions)]
 
 
@@ -312,6 +312,9 @@ def _guess_mobile(
 
 def _likely_atoms(structure: Structure, charges: Mapping[str, float] | None) -> Atoms:
     """Atoms as they are somewhere in the crystal: the fullest sites first, none too close to one before it."""
+    if structure.is_ordered:
+        symbols = [site.specie.symbol for site in structure]
+        return Atoms(symbols, positions=structure.cart_coords, cell=structure.lattice.matrix, pbc=True)
     limits = closest_approach((e.symbol for e in structure.composition.element_composition), charges)
     majority = [max(site.species.element_composition.items(), key=lambda item: item[1]) for site in structure]
     order = sorted(range(len(structure)), key=lambda i: (-round(majority[i][1], 3), i))
@@ -454,12 +457,12 @@ def _guess_ordering(structure: Structure, charges: Mapping[str, float] | None) -
     return Guess({"charges": None if charges is None else dict(charges), "rank_by": rank_by}, reason)
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """Write a value for a person."""
     if value is None:
         return "none"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_written(item)}" for key, item in value.items()) or "none"
+        return ", ".join(f"{key} {written(item)}" for key, item in value.items()) or "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -413,14 +413,26 @@ def guessed_overrides(material: Material) -> dict[str, Any]:
     unknown = material.mobile.value is None or (material.charges.value is None and material.ordering.value is not None)
     if unknown:
         raise ValueError("; ".join(material.questions))
-    mobile = material.mobile.value
-    charges = material.charges.value or {mobile: float(Element(mobile).common_oxidation_states[0])}
     return {
-        "mobile": {"species": mobile, "charge": charges[mobile]},
+        "mobile": mobile_of(material),
         "ordering": dict(material.ordering.value or {}),
         "potential": {"species": sorted(material.species.value), "min_distance_angstrom": material.min_distance.value},
-        "transport": {"analyse": {"speciation": material.speciation.value, "disorder": material.disorder.value}},
+        "transport": {"analyse": guessed_observables(material)},
     }
+
+
+def mobile_of(material: Material) -> dict[str, Any]:
+    """Species and charge of what moves; without charges that of its commonest oxidation state."""
+    mobile = material.mobile.value
+    if mobile is None:
+        raise ValueError("; ".join(material.questions))
+    charges = material.charges.value or {mobile: float(Element(mobile).common_oxidation_states[0])}
+    return {"species": mobile, "charge": charges[mobile]}
+
+
+def guessed_observables(material: Material) -> dict[str, Any]:
+    """Overrides of the protocol of `lpsgb.analyse` that say what was guessed, beside what moves."""
+    return {"speciation": material.speciation.value, "disorder": material.disorder.value}
 
 
 # --- labels ---------------------------------------------------------------------------------------------------------
