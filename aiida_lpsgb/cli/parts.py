@@ -235,7 +235,7 @@ def added(work_chain: Any, structure: str | None, sweep: str, given: dict[str, A
     if getattr(node, "process_type", None) != work_chain.build_process_type():
         raise click.UsageError(f"--add {sweep}: it is no sweep (lpsgb.transport); of a study take one of its systems'")
     if not get_use_cache(identifier=CACHED):
-        click.echo("Caching is off in this profile, so all runs are computed again; aiida-lpsgb quicksetup sets it.")
+        click.echo("Caching is off in this profile: all runs are computed again. aiida-lpsgb quicksetup sets it.", err=True)
     return work_chain.get_builder_adding(
         node,
         temperatures_K=given["temperatures"],
