@@ -51,7 +51,10 @@ COMMANDS = {
         "Make a profile and register the programs of this machine.",
     ),
     "study": ("aiida_lpsgb.cli.study:study", "Study a crystal: guess what it needs, show it, and submit it."),
-    "launch": ("aiida_lpsgb.cli.parts:launch", "Submit a part of a study: learn, sweep, boundary, glass, analyse, label."),
+    "launch": (
+        "aiida_lpsgb.cli.parts:launch",
+        "Submit a part of a study: learn, sweep, boundary, glass, analyse, label.",
+    ),
     "watch": ("aiida_lpsgb.cli.watch:watch", "Follow a running study until it ends."),
     "results": ("aiida_lpsgb.cli.results:results", "Print what a study, a sweep or a learning has found."),
     "structure": (

@@ -50,7 +50,9 @@ class Run:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--run", "run_name", metavar="NAME", help="Which run, as the report calls it: crystal t600k_p1_1.")
 @click.option("--temperature", type=float, metavar="K", default=300.0, show_default=True, help="For a structure.")
-@click.option("--seed", type=click.IntRange(min=1), default=1, show_default=True, help="Of velocities, for a structure.")
+@click.option(
+    "--seed", type=click.IntRange(min=1), default=1, show_default=True, help="Of velocities, for a structure."
+)
 @protocol_option()
 @species_option("What the types of a potential in a file stand for, such as Li,P,S.")
 @click.option("-f", "--force", is_flag=True, help="Write into a folder that is not empty.")
@@ -114,9 +116,7 @@ def _made_up(
 
     template = WorkflowFactory("lpsgb.transport").get_protocol_inputs(protocol)["parameters"]
     found = nodes.potentials([potential], species)
-    return Run(
-        nodes.structure(structure), next(iter(found.values())), at_temperature(template, temperature_K), seed
-    )
+    return Run(nodes.structure(structure), next(iter(found.values())), at_temperature(template, temperature_K), seed)
 
 
 def _run_of(node: orm.Node, name: str | None) -> Run:
@@ -124,7 +124,9 @@ def _run_of(node: orm.Node, name: str | None) -> Run:
     from aiida import orm
 
     if not isinstance(node, orm.ProcessNode):
-        raise click.ClickException(f"{node.pk} is {type(node).__name__}: give a structure and a potential, or a process")
+        raise click.ClickException(
+            f"{node.pk} is {type(node).__name__}: give a structure and a potential, or a process"
+        )
     if node.process_type == MD:
         return _inputs_of(node.inputs)
     if node.process_type in RUNS:

@@ -57,7 +57,9 @@ def launch(
     try:
         follow(node)
     except KeyboardInterrupt:
-        raise SystemExit(f"\nStopped watching; the process goes on. To look again: aiida-lpsgb watch {node.pk}") from None
+        raise SystemExit(
+            f"\nStopped watching; the process goes on. To look again: aiida-lpsgb watch {node.pk}"
+        ) from None
     text = summary(node, published)
     print(f"\n{text}\n")
     if folder is not None:

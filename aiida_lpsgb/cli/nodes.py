@@ -95,9 +95,7 @@ def _potentials_of(text: str, node: orm.ProcessNode) -> list[orm.Data]:
 
 def training_sets(texts: Iterable[str], level_of_theory: str | None = None) -> dict[str, orm.Data]:
     """Labelled configurations from files or nodes, by names that their order makes."""
-    return {
-        f"given_{number}": configurations(text, level_of_theory) for number, text in enumerate(texts, start=1)
-    }
+    return {f"given_{number}": configurations(text, level_of_theory) for number, text in enumerate(texts, start=1)}
 
 
 def configurations(text: str, level_of_theory: str | None = None, labelled: bool = True) -> orm.Data:
@@ -143,7 +141,9 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not path:
-            raise click.ClickException(f"--set {assignment}: give path=value, such as transport.temperatures_K=[700,500]")
+            raise click.ClickException(
+                f"--set {assignment}: give path=value, such as transport.temperatures_K=[700,500]"
+            )
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:

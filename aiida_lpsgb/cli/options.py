@@ -32,10 +32,14 @@ def submission_options(command: Callable) -> Callable:
     """What is asked of every command that submits a process."""
     for option in (
         click.option("-p", "--profile", help="AiiDA profile; the default profile if not given."),
-        click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where to write what is found."),
+        click.option(
+            "--folder", type=click.Path(file_okay=False, path_type=Path), help="Where to write what is found."
+        ),
         click.option("--no-follow", is_flag=True, help="Submit it and do not wait for its end."),
         click.option("--dry-run", is_flag=True, help="Build and check everything, show it, and submit nothing."),
-        click.option("--seed", type=click.IntRange(min=1), help="The seed that all others derive from; drawn if not given."),
+        click.option(
+            "--seed", type=click.IntRange(min=1), help="The seed that all others derive from; drawn if not given."
+        ),
         click.option(
             "--set",
             "assignments",

@@ -1,4 +1,4 @@
-"""``aiida-lpsgb launch``: each part of a study by itself. A part is a few options and a function that makes its builder."""
+"""``aiida-lpsgb launch``: each part of a study by itself, as a few options and a function that makes its builder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 import yaml
 
 from aiida_lpsgb.cli import nodes
-from aiida_lpsgb.cli.options import protocol_option, species_option, submission_options, use_profile
+from aiida_lpsgb.cli.options import profile_option, protocol_option, species_option, submission_options, use_profile
 from aiida_lpsgb.cli.structure import CHARGES, CUTOFFS, plain_errors
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ POTENTIALS = click.option(
 SPECIES = species_option("What the types of potentials in files stand for, such as Li,P,S.")
 MOBILE = click.option("--mobile", metavar="ELEMENT", help="What moves; guessed if not given.")
 REGIONS = click.option(
-    "--regions", callback=mapping, help="Regions of the cell: '{boundary: {axis: 2, centres: [0, 0.5], thickness_A: 10}}'."
+    "--regions",
+    callback=mapping,
+    help="Regions of the cell: '{boundary: {axis: 2, centres: [0, 0.5], thickness_A: 10}}'.",
 )
 LABEL = click.option("--label", metavar="LEVEL", help="What labels: sevennet, sevennet+d3, chgnet, vasp:optB88-vdW, …")
 LABEL_CODE = click.option("--label-code", metavar="CODE", help="Code that labels, where there are several.")
@@ -235,7 +237,9 @@ def added(work_chain: Any, structure: str | None, sweep: str, given: dict[str, A
     if getattr(node, "process_type", None) != work_chain.build_process_type():
         raise click.UsageError(f"--add {sweep}: it is no sweep (lpsgb.transport); of a study take one of its systems'")
     if not get_use_cache(identifier=CACHED):
-        click.echo("Caching is off in this profile: all runs are computed again. aiida-lpsgb quicksetup sets it.", err=True)
+        click.echo(
+            "Caching is off in this profile: all runs are computed again. aiida-lpsgb quicksetup sets it.", err=True
+        )
     return work_chain.get_builder_adding(
         node,
         temperatures_K=given["temperatures"],
@@ -246,7 +250,9 @@ def added(work_chain: Any, structure: str | None, sweep: str, given: dict[str, A
 
 @part(
     STRUCTURE,
-    click.option("--boundary", "boundaries", metavar="AXIS/PLANE", multiple=True, help="Tilt boundary, such as 001/120."),
+    click.option(
+        "--boundary", "boundaries", metavar="AXIS/PLANE", multiple=True, help="Tilt boundary, such as 001/120."
+    ),
     click.option("--twist", "twists", metavar="PLANE[@ANGLE]", multiple=True, help="Twist, such as 001 or 001@36.9."),
     click.option("--pseudo-cubic", is_flag=True, help="Read indices as labels of a cube; a twist is then 001@5."),
     *(POTENTIALS, SPECIES, CHARGES, CUTOFFS),
@@ -330,4 +336,35 @@ def label(frames: str, **given: Any) -> ProcessBuilder:
     overrides = labelling(given, codes)
     return WorkflowFactory("lpsgb.label").get_builder_from_protocol(
         codes, nodes.configurations(frames, labelled=False), **common(given, **overrides)
+    )
+
+
+@launch.command()
+@STRUCTURE
+@click.argument("glass_structure", metavar="GLASS")
+@click.argument("plane")
+@CHARGES
+@CUTOFFS
+@click.option("--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Another parameter of lpsgb.interface.")
+@profile_option()
+@plain_errors
+def interface(
+    structure: str, glass_structure: str, plane: str, assignments: Sequence[str], profile: str | None, **given: Any
+) -> None:
+    """Join the GLASS to a PLANE of the ordered crystal STRUCTURE, here and now (lpsgb.interface)."""
+    from aiida import orm
+    from aiida.plugins import CalculationFactory
+
+    from aiida_lpsgb.structures.crystal import read_indices
+    from aiida_lpsgb.workflows.outputs import made_by
+
+    use_profile(profile)
+    crystal, glass_node = nodes.structure(structure), nodes.structure(glass_structure)
+    parameters = {"plane": read_indices(plane), "cutoffs": guessed(crystal, given).cutoffs.value}
+    parameters |= nodes.overrides(assignments)
+    found = made_by(CalculationFactory("lpsgb.interface"), crystal, glass_node, orm.Dict(parameters))
+    for name, node in found.items():
+        click.echo(f"{name}: {type(node).__name__}<{node.pk}>")
+    click.echo(
+        f"{found['structure'].get_formula()}; run it: aiida-lpsgb launch sweep {found['structure'].pk} --potential PK"
     )

@@ -143,7 +143,10 @@ def _told(output: Node) -> str:
     if not isinstance(output, Dict):
         return ""
     numbers = {key: value for key, value in output.get_dict().items() if isinstance(value, (int, float, str))}
-    return "".join(f"\n    {key}: {value:g}" if isinstance(value, float) else f"\n    {key}: {value}" for key, value in numbers.items())
+    return "".join(
+        f"\n    {key}: {value:g}" if isinstance(value, float) else f"\n    {key}: {value}"
+        for key, value in numbers.items()
+    )
 
 
 def _results_of(node: ProcessNode) -> Results:

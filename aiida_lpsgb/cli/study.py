@@ -44,16 +44,24 @@ CHANGES = {
 @click.option(
     "--twist", "twists", metavar="PLANE[@ANGLE]", multiple=True, help="Twist boundary: 001, or 001@36.9; repeat."
 )
-@click.option("--pseudo-cubic", is_flag=True, help="Read indices as labels of a cube; a twist is then 001@5, with its Σ.")
+@click.option(
+    "--pseudo-cubic", is_flag=True, help="Read indices as labels of a cube; a twist is then 001@5, with its Σ."
+)
 @click.option("--glass", is_flag=True, help="Make the glass, too.")
 @click.option(
-    "--interface", "interfaces", metavar="PLANE", multiple=True, help="Interface of the glass with a plane: 001; repeat."
+    "--interface",
+    "interfaces",
+    metavar="PLANE",
+    multiple=True,
+    help="Interface of the glass with a plane: 001; repeat.",
 )
 @click.option("--label", metavar="LEVEL", help="What labels: sevennet, sevennet+d3, chgnet, vasp:optB88-vdW, …")
 @click.option("--label-code", metavar="CODE", help="Code that labels, where there are several.")
 @click.option("--potential", "potentials", metavar="PK|FILE", multiple=True, help="Run with this; nothing is learned.")
 @species_option("What the types of potentials in files stand for, such as Li,P,S.")
-@click.option("--from", "frames", metavar="FILE", multiple=True, help="Learn from these labelled frames, not a start set.")
+@click.option(
+    "--from", "frames", metavar="FILE", multiple=True, help="Learn from these labelled frames, not a start set."
+)
 @click.option("-l", "--level-of-theory", help="Of the labels of those frames, if the files do not say.")
 @click.option("--start-set", is_flag=True, help="Label a start set beside those frames.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="YAML to keep the study in.")

@@ -96,9 +96,7 @@ def estimate(builder: ProcessBuilder, structure: Structure) -> list[Cost]:
 # --- learning -------------------------------------------------------------------------------------------------------
 
 
-def _learning(
-    builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any], level: int
-) -> list[Cost]:
+def _learning(builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any], level: int) -> list[Cost]:
     learning = builder.active_learning
     settings = learning.settings.get_dict()
     cells = _small_cells(builder, structure, systems)
@@ -128,7 +126,9 @@ def _learning(
     )
     configurations = known + settings["max_labels"]
     trained = (iterations + settings["n_potentials"]) * learning.train.mlp.parameters["max_iter"]
-    hours = trained * configurations * size * _micro(TRAINING_US, level) / 2  # the set grows from iteration to iteration
+    hours = (
+        trained * configurations * size * _micro(TRAINING_US, level) / 2
+    )  # the set grows from iteration to iteration
     costs.append(Cost("training", f"{iterations + settings['n_potentials']} trainings at level {level}", 0, hours))
     return costs
 
@@ -181,9 +181,7 @@ def _validating(builder: ProcessBuilder, structure: Structure, systems: Mapping[
 # --- systems --------------------------------------------------------------------------------------------------------
 
 
-def _making(
-    builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any], level: int
-) -> list[Cost]:
+def _making(builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any], level: int) -> list[Cost]:
     costs = []
     boundaries = [recipe for recipe in systems.values() if recipe["kind"] == "boundary"]
     if boundaries:

@@ -306,7 +306,9 @@ def structure_of(crystal: Any) -> Structure:
     if isinstance(crystal, Structure):
         return crystal
     if isinstance(crystal, Atoms):
-        return Structure(crystal.cell.array, crystal.get_chemical_symbols(), crystal.positions, coords_are_cartesian=True)
+        return Structure(
+            crystal.cell.array, crystal.get_chemical_symbols(), crystal.positions, coords_are_cartesian=True
+        )
     if isinstance(crystal, orm.StructureData):
         return crystal.get_pymatgen_structure()
     if isinstance(crystal, orm.CifData):

@@ -543,7 +543,9 @@ def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
     structure = crystal if isinstance(crystal, orm.StructureData) else None
     if structure is not None:
         return sorted(structure.get_symbols_set())
-    return sorted({str(e) for e in read_cif(crystal.get_content(), check_formula=False).composition.element_composition})
+    return sorted(
+        {str(e) for e in read_cif(crystal.get_content(), check_formula=False).composition.element_composition}
+    )
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

@@ -30,11 +30,11 @@ def structure(aiida_profile):
 
 
 @pytest.fixture
-def job(generate_calc_job, structure, potential):
+def job(generate_calc_job_node, structure, potential):
     """Return a job that has run molecular dynamics of 50 steps."""
     parameters = {"timestep_fs": 1.0, "stages": [HOLD | {"dump_interval_ps": 0.01}]}
     inputs = {"structure": structure, "potential": potential, "parameters": orm.Dict(parameters), "seed": orm.Int(3)}
-    return generate_calc_job("lpsgb.md", inputs)
+    return generate_calc_job_node("lpsgb.md", inputs)
 
 
 def run(*arguments, code=0):
@@ -111,7 +111,9 @@ def segments(aiida_profile):
     parts = [slice(0, 4), slice(3, 6)]
     return [
         DataFactory("lpsgb.trajectory")(
-            Trajectory(["Li", "S"], positions[part], 9 * np.eye(3), times[part], steps=(1000 * times[part]).astype(int)),
+            Trajectory(
+                ["Li", "S"], positions[part], 9 * np.eye(3), times[part], steps=(1000 * times[part]).astype(int)
+            ),
             "nvt",
             300.0,
         ).store()

@@ -15,22 +15,6 @@ from aiida_lpsgb.cli import main
 POTENTIAL = "mtp/li3ps4_level8.mtp"
 
 
-@pytest.fixture(scope="module")
-def computer(aiida_profile):
-    """Return the label of a computer with the codes that quicksetup makes; none of them is run."""
-    machine = orm.Computer("parts", "localhost", "", "core.local", "core.direct", "/tmp").store()
-    machine.set_default_mpiprocs_per_machine(1)
-    plugins = {
-        "lpsgb-mlp": "lpsgb.mlp.train",
-        "lmp": "lpsgb.md",
-        "lpsgb-label": "lpsgb.label.ase",
-        "lpsgb-analyse": "lpsgb.analyse",
-    }
-    for label, plugin in plugins.items():
-        orm.InstalledCode(machine, "/bin/true", label=label, default_calc_job_plugin=plugin).store()
-    return "parts"
-
-
 @pytest.fixture
 def crystal(tmp_path):
     """Return a file of a made-up crystal of Li, P and S: PS4 tetrahedra and lithium."""
@@ -96,7 +80,9 @@ def finished(computer, launch, crystal, data_path):
     from ase.io import read
 
     work_chain = WorkflowFactory("lpsgb.transport")
-    codes = {role: orm.load_code(f"{label}@parts") for role, label in {"md": "lmp", "analyse": "lpsgb-analyse"}.items()}
+    codes = {
+        role: orm.load_code(f"{label}@{computer}") for role, label in {"md": "lmp", "analyse": "lpsgb-analyse"}.items()
+    }
     potential = DataFactory("lpsgb.potential")(data_path / POTENTIAL, ["Li", "P", "S"])
     builder = work_chain.get_builder_from_protocol(
         codes,

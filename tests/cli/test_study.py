@@ -12,22 +12,6 @@ from aiida_lpsgb.cli import main
 CRYSTALS = Path(__file__).parents[2] / "examples" / "data"
 
 
-@pytest.fixture(scope="module")
-def computer(aiida_profile):
-    """Return the label of a computer with the codes that quicksetup makes; none of them is run."""
-    machine = orm.Computer("dry", "localhost", "", "core.local", "core.direct", "/tmp").store()
-    machine.set_default_mpiprocs_per_machine(1)
-    plugins = {
-        "lpsgb-mlp": "lpsgb.mlp.train",
-        "lmp": "lpsgb.md",
-        "lpsgb-label": "lpsgb.label.ase",
-        "lpsgb-analyse": "lpsgb.analyse",
-    }
-    for label, plugin in plugins.items():
-        orm.InstalledCode(machine, "/bin/true", label=label, default_calc_job_plugin=plugin).store()
-    return "dry"
-
-
 @pytest.fixture
 def study(computer):
     """Return a function that runs the command dry."""

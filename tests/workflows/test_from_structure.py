@@ -82,7 +82,9 @@ def test_any_kind_of_crystal(codes, tmp_path, kind):
     atoms.write(tmp_path / "POSCAR")
     crystal = {
         "atoms": atoms,
-        "structure": Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.13), ["Li", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
+        "structure": Structure.from_spacegroup(
+            "Fm-3m", Lattice.cubic(5.13), ["Li", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+        ),
         "poscar": tmp_path / "POSCAR",
         "node": orm.StructureData(ase=atoms),
     }[kind]
@@ -92,7 +94,9 @@ def test_any_kind_of_crystal(codes, tmp_path, kind):
 
 
 def test_a_disordered_structure_without_a_file_keeps_its_occupancies(codes):
-    structure = Structure(Lattice.cubic(5.0), [{"Li+": 0.5}, {"Li+": 0.5}, "Cl-"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0, 0]])
+    structure = Structure(
+        Lattice.cubic(5.0), [{"Li+": 0.5}, {"Li+": 0.5}, "Cl-"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0, 0]]
+    )
     node = crystal_node(structure)
     assert isinstance(node, orm.StructureData)
     assert node.has_vacancies
@@ -100,7 +104,7 @@ def test_a_disordered_structure_without_a_file_keeps_its_occupancies(codes):
 
 def test_mixed_valence_is_asked():
     half = Structure(Lattice.cubic(6.0), [{"Li": 0.5}, "Fe", "P", *4 * "O"], PLACES)
-    with pytest.raises(ValueError, match="mixed valence: Fe .* give one charge for each element"):
+    with pytest.raises(ValueError, match=r"mixed valence: Fe .* give one charge for each element"):
         StudyPlan.of("half.cif", guess(half))
     charges = {"Li": 1, "Fe": 2.5, "P": 5, "O": -2}
     assert StudyPlan.of("half.cif", guess(half, charges=charges)).overrides["ordering"]["charges"] == charges

@@ -425,7 +425,9 @@ def rattle_request_error(options: dict[str, Any]) -> str | None:
 
 def start_set_request_error(options: dict[str, Any]) -> str | None:
     """Say what is wrong with the parameters of `lpsgb.start_set`, or None."""
-    return _keys_error("start_set", options, set(inspect.signature(strain.start_set).parameters) - {"structures", "seed"})
+    return _keys_error(
+        "start_set", options, set(inspect.signature(strain.start_set).parameters) - {"structures", "seed"}
+    )
 
 
 def supercell_keys_error(options: dict[str, Any]) -> str | None:
@@ -447,7 +449,9 @@ def amorphous_keys_error(options: dict[str, Any]) -> str | None:
     return _keys_error("amorphous", options, AMORPHOUS_KEYS, AMORPHOUS_REQUIRED)
 
 
-def _keys_error(name: str, options: dict[str, Any], known: Collection[str], required: Collection[str] = ()) -> str | None:
+def _keys_error(
+    name: str, options: dict[str, Any], known: Collection[str], required: Collection[str] = ()
+) -> str | None:
     try:
         _require_known(options, known, required)
     except ValueError as error:
