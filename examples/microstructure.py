@@ -26,7 +26,7 @@ SIGMA_5 = {"kind": "boundary", "axis": [0, 0, 1], "convention": "pseudo-cubic", 
 SYSTEMS = {
     "crystal": {"kind": "crystal"},
     "tilt_120": SIGMA_5 | {"plane": [1, 2, 0]},
-    "twist_001": SIGMA_5 | {"sort": "twist", "plane": [0, 0, 1]},
+    "twist_001": SIGMA_5 | {"plane": [0, 0, 1]},
     "glass": {"kind": "glass", "amorphous": {"centre": "P", "unit": "PS4"}},
     "amorphous_001": {"kind": "interface", "glass": "glass", "plane": [0, 0, 1]},
 }

@@ -34,6 +34,8 @@ from aiida_lpsgb.structures.validation import StructureWarning
 __all__ = ["Boundary", "Grain", "as_indices", "boundaries", "check_request", "require_boundary"]
 
 KINDS = ("symmetric", "asymmetric", "twist", "mixed")
+#: Cosine above which an axis is the normal of a plane.
+COLLINEAR = math.cos(math.radians(0.5))
 #: Grains whose orientations differ by less are one crystal, in degrees.
 SMALLEST_ANGLE = 1.0
 #: A twist's label keeps to the orientation that it has in the parent's cell within this, in degrees.
@@ -154,7 +156,7 @@ def boundaries(
     crystal: Crystal,
     axis: Sequence[int] | None,
     plane: Sequence[int],
-    kind: str = "symmetric",
+    kind: str | None = None,
     *,
     convention: str = "lattice",
     sigma: int | None = None,
@@ -181,9 +183,11 @@ def boundaries(
         about the normal of a plane that no lattice direction is normal to.
     plane : three integers
         Miller indices of the boundary in grain 1.
-    kind : {"symmetric", "asymmetric", "twist", "mixed"}
+    kind : {"symmetric", "asymmetric", "twist", "mixed"}, optional
         ``symmetric``: tilt with the same plane on both sides. ``asymmetric``: tilt with `plane_2` on the other side.
         ``twist``: rotation about the normal. ``mixed``: `plane` and `plane_2`, `direction` and `direction_2` parallel.
+        By default what the indices say: mixed with directions, asymmetric with a second plane, a twist where the axis
+        is the normal or left out, else symmetric.
     convention : {"lattice", "pseudo-cubic"}
         ``lattice``: angles and coincidences are those of the true lattice. ``pseudo-cubic``: the literature's labels,
         which read the indices as if the cell were a cube. Then Σ and nominal angle are reported beside the true angle,
@@ -216,8 +220,10 @@ def boundaries(
     NoCoincidence
         If no common cell is within the limits; the message names the nearest.
     """
-    _check_options(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
     first = crystal.plane(plane)
+    if kind is None:
+        kind = _kind_of(crystal, axis, first, plane_2, direction)
+    _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
     second = crystal.plane(plane_2) if plane_2 is not None else first
     nominal = convention == "pseudo-cubic"
     if kind == "twist":
@@ -329,35 +335,78 @@ class _Orientation:
 
 
 def check_request(
+    plane: Sequence[int],
     axis: Sequence[int] | None = None,
-    plane: Sequence[int] | None = None,
-    kind: str = "symmetric",
+    kind: str | None = None,
     *,
     convention: str = "lattice",
     sigma: int | None = None,
     angle: float | None = None,
+    angle_tolerance: float = 1.0,
     plane_2: Sequence[int] | None = None,
     direction: Sequence[int] | None = None,
     direction_2: Sequence[int] | None = None,
     max_strain: float = 0.01,
     max_area: float = 1500.0,
 ) -> None:
-    """Refuse a request of :func:`boundaries` that no crystal can fulfil.
+    """Refuse what is no boundary in any crystal.
+
+    Parameters
+    ----------
+    plane, axis, kind, ...
+        As for :func:`boundaries`.
 
     Raises
     ------
     ValueError
-        If the indices do not fit the kind of boundary.
+        If the indices are none, or do not fit each other or the kind.
     """
-    _check_options(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
-    for name, indices in (("plane", plane), ("plane_2", plane_2)):
-        if indices is not None:
-            miller = primitive_indices(indices, name)
-            if kind in ("symmetric", "asymmetric"):
-                _check_tilt_axis(None, axis, miller, name)
+    given = {"plane": plane, "axis": axis, "plane_2": plane_2, "direction": direction, "direction_2": direction_2}
+    indices = {name: primitive_indices(value, name) for name, value in given.items() if value is not None}
+    if kind is None:
+        kind = "mixed" if direction is not None else "asymmetric" if plane_2 is not None else None
+    if kind is not None:
+        _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
+    if kind in ("symmetric", "asymmetric"):
+        if axis is None:
+            raise ValueError("axis must be given: a tilt is about a direction within the plane")
+        for name in ("plane", "plane_2"):
+            if name in indices and (product := int(indices["axis"] @ indices[name])):
+                raise ValueError(
+                    f"{name} {indices[name].tolist()} does not contain the tilt axis {indices['axis'].tolist()} "
+                    f"(hu + kv + lw = {product}, not 0)"
+                )
 
 
-def _check_options(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area) -> None:
+def _kind_of(
+    crystal: Crystal,
+    axis: Sequence[int] | None,
+    plane: Plane,
+    plane_2: Sequence[int] | None,
+    direction: Sequence[int] | None,
+) -> str:
+    """The kind of boundary that a request means without naming it."""
+    if direction is not None:
+        return "mixed"
+    if plane_2 is not None:
+        return "asymmetric"
+    if axis is None or _is_normal(crystal, primitive_indices(axis, "axis"), plane):
+        return "twist"
+    return "symmetric"
+
+
+def _is_normal(crystal: Crystal, axis: np.ndarray, plane: Plane) -> bool:
+    """Whether an axis is normal to a plane, or has the plane's own indices, as labels of a cube mean it."""
+    return np.array_equal(np.abs(axis), np.abs(plane.miller)) or _cosine(crystal, axis, plane) > COLLINEAR
+
+
+def _cosine(crystal: Crystal, axis: np.ndarray, plane: Plane) -> float:
+    """Cosine of the angle between an axis and a plane's normal."""
+    direction = crystal.direction(axis)
+    return abs(float(direction @ plane.normal)) / float(np.linalg.norm(direction))
+
+
+def _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area) -> None:
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
     if convention not in ("lattice", "pseudo-cubic"):
@@ -403,11 +452,10 @@ def _check_twist_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane
     if axis is None:
         return
     indices = primitive_indices(axis, "axis")
-    direction = crystal.direction(indices)
-    cosine = abs(float(direction @ plane.normal)) / float(np.linalg.norm(direction))
     if convention == "pseudo-cubic" and np.array_equal(np.abs(indices), np.abs(plane.miller)):
         return
-    if cosine < math.cos(math.radians(0.5)):
+    cosine = _cosine(crystal, indices, plane)
+    if cosine < COLLINEAR:
         raise ValueError(
             f"plane {plane.miller.tolist()} is not normal to the twist axis {indices.tolist()}: the axis is "
             f"{math.degrees(math.acos(min(1.0, cosine))):.2f}° off its normal; leave the axis out to turn about that"

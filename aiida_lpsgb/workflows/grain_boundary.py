@@ -127,7 +127,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         builder.md.md.code = code_of(codes, "md")
         builder.md.md.metadata.options = values["options"]["md"]
-        return builder
+        return cls.checked(builder)
 
     def rattle_bulk(self) -> None:
         """Queue relaxations of the crystal off its symmetry.

@@ -103,7 +103,7 @@ class MeltQuenchWorkChain(ProtocolMixin):
         builder.seed = seed or cls.draw_seed()
         builder.md.md.code = code_of(codes, "md")
         builder.md.md.metadata.options = values["options"]["md"]
-        return builder
+        return cls.checked(builder)
 
     def run_dynamics(self) -> ExitCode | ToContext:
         """Repeat the crystal and run all stages in one job."""

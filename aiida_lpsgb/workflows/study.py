@@ -10,11 +10,15 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
+from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
-from aiida_lpsgb.calculations.functions.structures import order_request_error
-from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
+from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, known_species, potential_error
+from aiida_lpsgb.calculations.validation import level_error, structure_error
 from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.workflows.active_learning import own_exploration_error
+from aiida_lpsgb.workflows.label.label import level_of
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, namespace_of
 from aiida_lpsgb.workflows.properties import can_relax
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
@@ -129,7 +133,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             valid_type=orm.Dict,
             help=f"A recipe by the name of its system: `kind` ({', '.join(KINDS)}), `learn` and `run` (what the small "
             "cell that is learned and the large one that is run have of their own; no `learn`: not learned from), and "
-            "the parameters of what makes such a structure; `sort` is the kind of a boundary, such as twist.",
+            "the parameters of what makes such a structure.",
         )
         spec.input_namespace(
             "structures",
@@ -309,7 +313,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         cls._fill_examination(builder, codes, values)
         if potentials:
             builder.potentials = dict(potentials)
-            return builder
+            return cls.checked(builder)
         if values["start_set"]:
             builder.start_set = orm.Dict(values["start_set"])
         builder.potential = orm.Dict({"species": elements(crystal), **values["potential"]})
@@ -323,7 +327,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         engine = builder.label._inputs(prune=True).get("engine", {}).get("ase")
         if engine and "thresholds" in builder._inputs(prune=True):
             builder.reference = engine["parameters"]
-        return builder
+        return cls.checked(builder)
 
     @classmethod
     def get_builder_adding(
@@ -369,7 +373,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             if RECIPE_CHILDREN.get(recipe["kind"]) not in study.inputs
         }
         cls._fill_recipes(builder, codes, values, missing)
-        return builder
+        return cls.checked(builder)
 
     @classmethod
     def _recipes(cls, values: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -750,7 +754,9 @@ def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
     structure = crystal if isinstance(crystal, orm.StructureData) else None
     if structure is not None:
         return sorted(structure.get_symbols_set())
-    return sorted({str(e) for e in read_cif(crystal.get_content()).composition.element_composition})
+    return sorted(
+        {str(e) for e in read_cif(crystal.get_content(), check_formula=False).composition.element_composition}
+    )
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
@@ -765,8 +771,32 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     for name in systems:
         if message := recipe_error(name, systems, inputs.get("structures", {})):
             return message
-    if inputs.get("potentials"):
-        return None
+    if message := crystal_error(inputs):
+        return message
+    return None if inputs.get("potentials") else learning_error(inputs, systems)
+
+
+def crystal_error(inputs: Mapping[str, Any]) -> str | None:
+    """The crystal must be one that can be ordered as it is asked, of elements that the potentials know."""
+    if "crystal" not in inputs:
+        return None  # the port itself complains
+    ordering = inputs["ordering"].get_dict() if "ordering" in inputs else {}
+    if message := order_request_error(ordering, inputs["crystal"]):
+        return message
+    wanted = elements(inputs["crystal"])
+    for name, potential in inputs.get("potentials", {}).items():
+        if missing := sorted(set(wanted) - set(known_species(potential))):
+            return f"potentials.{name}: it knows {known_species(potential)} and not {missing} of the crystal"
+        if message := potential_error(potential):
+            return f"potentials.{name}: {message}"
+    for name, structure in inputs.get("structures", {}).items():
+        if message := structure_error(structure, f"structures.{name}"):
+            return message
+    return None
+
+
+def learning_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """There must be something to learn from, of one level of theory, and a potential that can learn it."""
     for port in ("potential", "label", "active_learning"):
         if not inputs.get(port):
             return f"{port}: missing; give it, or `potentials` that are trained"
@@ -774,4 +804,29 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         return "start_set: give `start_set`, `training_sets` or both to learn from"
     if not any(recipe.get("learn") for recipe in systems.values()):
         return "systems: no recipe has a `learn`, so there is nothing to explore"
-    return None
+    potential = inputs["potential"].get_dict()
+    if message := untrained_error(potential):
+        return f"potential: {message}"
+    if "crystal" in inputs and (missing := sorted(set(elements(inputs["crystal"])) - set(potential["species"]))):
+        return f"potential: `species` lacks {', '.join(missing)} of the crystal"
+    if "start_set" in inputs and (message := start_set_request_error(inputs["start_set"].get_dict())):
+        return message
+    common = inputs["active_learning"]["exploration"].get_dict() if "exploration" in inputs["active_learning"] else None
+    for name, recipe in systems.items():
+        if recipe.get("explore") and (message := own_exploration_error(recipe["explore"], common)):
+            return f"systems.{name}.explore: {message}"
+    return levels_error(inputs)
+
+
+def levels_error(inputs: Mapping[str, Any]) -> str | None:
+    """All labels, those that are given and those that are computed, must be of one level of theory."""
+    engines = {"label": inputs["label"].get("engine")}
+    for port in ("active_learning", "validate"):
+        if inputs.get(port):
+            engines[f"{port}.label"] = inputs[port].get("label", {}).get("engine")
+    levels = {port: level for port, engine in engines.items() if (level := level_of(engine)) is not None}
+    if len(set(levels.values())) > 1:
+        listed = ", ".join(f"{port} {level}" for port, level in levels.items())
+        return f"label: the engines compute labels of different levels of theory, which cannot be mixed: {listed}"
+    given = [(f"training_sets.{name}", node) for name, node in inputs.get("training_sets", {}).items()]
+    return level_error(given, next(iter(levels.values()), None))

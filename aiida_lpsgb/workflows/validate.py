@@ -105,7 +105,7 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
             codes, protocol=protocol, overrides=values["label"], options=values["options"], path=f"{path}label."
         )
         builder.label = child_inputs(label)
-        return builder
+        return cls.checked(builder)
 
     def queue_runs(self) -> None:
         """Queue a run of every structure at every temperature."""

@@ -120,7 +120,7 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         builder.engine[name] = child_inputs(inner)
-        return builder
+        return cls.checked(builder)
 
     def queue(self) -> None:
         """Queue a run at each temperature."""

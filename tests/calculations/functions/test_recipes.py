@@ -71,8 +71,6 @@ def test_structure_is_looked_at_in_the_region_and_diffusion_by_it():
             "systems.x: unknown widht; known are",
         ),
         ({"x": {"kind": "crystal", "run": {"n_atom": 9}}}, "x", "unknown n_atom; known are"),
-        ({"x": TILT | {"plane": [0, 0, 1]}}, "x", "(hu + kv + lw = 1, not 0); `sort` says which kind"),
-        ({"x": TILT | {"sort": "twisted"}}, "x", "kind must be one of"),
         ({"x": TILT | {"run": {"widht": 9.0}}}, "x", "unknown widht"),
         ({"x": {"kind": "structure"}}, "x", "give its structure as `structures.x`"),
     ],
@@ -82,12 +80,6 @@ def test_recipes_that_make_no_sense(systems, name, message):
 
 
 def test_recipes_that_do():
-    twist = {"kind": "boundary", "sort": "twist", "plane": [0, 0, 1]}
+    twist = {"kind": "boundary", "plane": [0, 0, 1]}
     systems = {"tilt": TILT, "twist": twist, "glass": GLASS, "both": INTERFACE, "mine": {"kind": "structure"}}
     assert [recipe_error(name, systems, {"mine"}) for name in systems] == [None] * 5
-
-
-@pytest.mark.usefixtures("aiida_profile_clean")
-def test_sort_of_a_boundary_is_the_kind_of_its_bicrystal():
-    found = read_recipe(orm.Dict({"kind": "boundary", "sort": "twist", "plane": [0, 0, 1], "run": {"width": 9.0}}))
-    assert found["run"].get_dict() == {"kind": "twist", "plane": [0, 0, 1], "width": 9.0}
