@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from aiida import orm
@@ -20,7 +20,7 @@ from ase.io.lammpsdata import write_lammps_data
 from aiida_lpsgb.calculations import lammps_script, validation
 from aiida_lpsgb.calculations.lammps_script import PairStyle, render_mlip_ini, render_script
 from aiida_lpsgb.calculations.md_parameters import extension_error, parameters_error, resolve
-from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, interaction, is_mtp, potential_error
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, Interaction, interaction, is_mtp, potential_error
 from aiida_lpsgb.mtp.als_header import grade_mode
 
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -103,6 +103,15 @@ class MdCalculation(CalcJob):
                 "minimum, `max_grade`, `n_extrapolated` and how many of these were left out."
             ),
         )
+        spec.output(
+            "timing",
+            valid_type=orm.Dict,
+            required=False,
+            help=(
+                "What the steps took: `time_us_atom_step` of a processor, in the stage that was least disturbed, and "
+                "the wall time of each stage. A node of its own, since it differs between equal runs."
+            ),
+        )
         spec.output("thermo", valid_type=orm.ArrayData, required=False, help="Thermodynamic output, an array a column.")
         spec.output(
             "structure",
@@ -167,23 +176,17 @@ class MdCalculation(CalcJob):
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write data file, script and potential; name what is to be brought back."""
-        parameters = resolve(self.inputs.parameters.get_dict())
-        potential = interaction(self.inputs.potential, parameters)
         restart_file = self._restart_file() if "parent_folder" in self.inputs else None
-
-        write_data_file(folder.get_abs_path(lammps_script.DATA_FILE), self.inputs.structure, potential.pair_style)
-        script = render_script(
-            parameters,
-            potential.pair_style,
+        potential = write_input(
+            Path(folder.abspath),
+            self.INPUT_FILE,
+            self.inputs.structure,
+            self.inputs.potential,
+            self.inputs.parameters.get_dict(),
             self.inputs.seed.value,
             restart_file=restart_file,
             walltime_s=self.inputs.metadata.options.get("max_wallclock_seconds"),
         )
-        folder.create_file_from_filelike(io.StringIO(script), self.INPUT_FILE, mode="w", encoding="utf-8")
-        if is_mtp(self.inputs.potential) and parameters["pair_style"] == "mlip":
-            folder.create_file_from_filelike(
-                io.StringIO(render_mlip_ini(parameters)), lammps_script.MLIP_FILE, mode="w", encoding="utf-8"
-            )
 
         codeinfo = CodeInfo()
         codeinfo.code_uuid = self.inputs.code.uuid
@@ -211,6 +214,43 @@ class MdCalculation(CalcJob):
         """Name of the restart file to continue from; where there is none, LAMMPS says so."""
         found = newest_restart(self.inputs.parent_folder)
         return found[0] if found else RESTART_MISSING
+
+
+def write_input(
+    folder: Path,
+    name: str,
+    structure: orm.StructureData,
+    potential: orm.Data,
+    parameters: Mapping[str, Any],
+    seed: int,
+    *,
+    restart_file: str | None = None,
+    walltime_s: float | None = None,
+) -> Interaction:
+    """Write data file and script of a run; the files of the potential are still to be copied.
+
+    Parameters
+    ----------
+    folder, name
+        Where to, and what the script is called.
+    structure, potential, parameters, seed
+        Inputs of `lpsgb.md`.
+    restart_file, walltime_s
+        As of :func:`~aiida_lpsgb.calculations.lammps_script.render_script`.
+
+    Returns
+    -------
+    Interaction
+        The potential as LAMMPS is told it, with its files.
+    """
+    resolved = resolve(parameters)
+    told = interaction(potential, resolved)
+    write_data_file(str(folder / lammps_script.DATA_FILE), structure, told.pair_style)
+    script = render_script(resolved, told.pair_style, seed, restart_file=restart_file, walltime_s=walltime_s)
+    (folder / name).write_text(script, encoding="utf-8")
+    if is_mtp(potential) and resolved["pair_style"] == "mlip":
+        (folder / lammps_script.MLIP_FILE).write_text(render_mlip_ini(resolved), encoding="utf-8")
+    return told
 
 
 def write_data_file(path: str, structure: orm.StructureData, pair_style: PairStyle) -> None:

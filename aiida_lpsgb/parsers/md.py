@@ -30,7 +30,7 @@ from aiida_lpsgb.calculations.potentials import known_species
 from aiida_lpsgb.parsers import lammps_log
 from aiida_lpsgb.parsers.extrapolated import read_extrapolated
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, parse_log
-from aiida_lpsgb.parsers.md_summary import summarise, thermo_arrays
+from aiida_lpsgb.parsers.md_summary import summarise, thermo_arrays, time_taken
 
 MdCalculation = CalculationFactory("lpsgb.md")
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -55,6 +55,8 @@ class MdParser(Parser):
         if log.finite_rows().any():
             self.out("thermo", thermo_node(log))
         results |= self._parse_extrapolated(folder / lammps_script.EXTRAPOLATED_FILE, log)
+        if (taken := time_taken(log)) is not None:
+            self.out("timing", orm.Dict(taken))
         problem = self._parse_trajectory(folder, log)
         self._parse_final(folder / lammps_script.FINAL_FILE)
         self.out("results", orm.Dict(results))

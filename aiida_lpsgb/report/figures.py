@@ -17,6 +17,7 @@ import numpy as np
 
 from aiida_lpsgb.analysis.arrhenius import ArrheniusFit
 from aiida_lpsgb.analysis.topology import heatmap
+from aiida_lpsgb.mtp.comparison import uncertainty_key
 from aiida_lpsgb.report.text import with_error
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 _DEEPEST = 1e-4
 """How far below all that was measured the axis of an Arrhenius plot follows a line."""
+
+_FEW_POINTS = 500
+"""Points above which they are drawn small and as pixels."""
 
 _STYLE = {
     "axes.grid": True,
@@ -98,6 +102,10 @@ def _figure(width: float = 4.4, height: float = 3.3, **kwargs: Any) -> tuple[Fig
     return figure, figure.subplots(**kwargs)
 
 
+_DASHES = ((5, 3), (1, 2), (6, 2, 1, 2))
+"""Of the lines of regions, by their number."""
+
+
 @dataclass(frozen=True)
 class Series:
     """Diffusivities of one place at several temperatures, and the lines fitted to them.
@@ -117,8 +125,8 @@ class Series:
         What the legend says of the fit.
     group
         Number of the colour: a cell and its regions share one.
-    is_region
-        Whether it is a region of a cell: drawn hollow and dashed.
+    region
+        Number of the region of a cell, from 1: drawn hollow and dashed, each in its own way. 0 is the cell.
     """
 
     name: str
@@ -130,7 +138,7 @@ class Series:
     extrapolated: np.ndarray | None = None
     energy: str = ""
     group: int = 0
-    is_region: bool = False
+    region: int = 0
 
 
 @styled
@@ -232,13 +240,13 @@ def _draw_series(axes: Axes, series: Series) -> None:
     )
     seen, hidden = np.isfinite(d) & (d > 0), np.isfinite(top)
     label = series.name
-    style = {"mfc": "none", "ls": ""} if series.is_region else {"ls": ""}
+    style = {"mfc": "none", "ls": ""} if series.region else {"ls": ""}
     drawn: list[Any] = []
     if series.curve is not None:
         text = ", ".join(part for part in (label, series.energy) if part)
-        drawn += _draw_curve(axes, series.curve, colour, text, series.is_region)
+        drawn += _draw_curve(axes, series.curve, colour, text, series.region)
     if series.extrapolated is not None:
-        drawn += _draw_curve(axes, series.extrapolated, colour, None, series.is_region, thin=True)
+        drawn += _draw_curve(axes, series.extrapolated, colour, None, series.region, thin=True)
     if seen.any():
         bars = _log_bars(d[seen], s[seen])
         name = None if series.curve is not None else label or None
@@ -251,7 +259,7 @@ def _draw_series(axes: Axes, series: Series) -> None:
             1000 / t[hidden], top[hidden], yerr=0.45 * top[hidden], uplims=True, fmt="_", color=colour
         )
         drawn += arrows.get_children()
-    kind = f"{'region' if series.is_region else 'cell'}-{series.group}"
+    kind = f"{'region' if series.region else 'cell'}-{series.group}"
     for number, artist in enumerate(drawn):
         artist.set_gid(f"{kind}-{re.sub(r'[^A-Za-z0-9]+', '_', series.name)}-{number}")
 
@@ -289,12 +297,12 @@ def _log_bars(d: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def _draw_curve(
-    axes: Axes, curve: np.ndarray, colour: str, label: str | None, dashed: bool, thin: bool = False
+    axes: Axes, curve: np.ndarray, colour: str, label: str | None, region: int, thin: bool = False
 ) -> list[Any]:
     temperatures, value, low, high = curve.T
-    style = {"ls": (0, (5, 3)) if dashed else "-", "lw": 0.7 if thin else 1.4}
+    style = {"ls": (0, _DASHES[(region - 1) % len(_DASHES)]) if region else "-", "lw": 0.7 if thin else 1.4}
     (line,) = axes.plot(1000 / temperatures, value, color=colour, label=label, **style)
-    band = axes.fill_between(1000 / temperatures, low, high, color=colour, alpha=0.07 if dashed else 0.13, lw=0)
+    band = axes.fill_between(1000 / temperatures, low, high, color=colour, alpha=0.07 if region else 0.13, lw=0)
     return [line, band]
 
 
@@ -492,6 +500,86 @@ def learning_curve(iterations: Sequence[Mapping[str, Any]], *, gamma_select: flo
     for axes in (grades, counts):
         axes.set_xlabel("iteration")
         axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+@styled
+def grid(points: Sequence[Mapping[str, Any]], error: str, label: str) -> Figure:
+    """Error against cost of potentials of several levels and cut-offs, with the front and the choice.
+
+    Parameters
+    ----------
+    points
+        Of each: ``level``, ``cutoff_angstrom``, ``time_us_atom_step``, the error and, perhaps, its standard error
+        (`aiida_lpsgb.mtp.comparison.uncertainty_key`), ``on_front`` and ``chosen``.
+    error
+        Key of the error.
+    label
+        What the axis says of it, with the unit that it has after a factor of a thousand.
+    """
+    figure, axes = _figure(5.4, 3.8)
+    for k, cutoff in enumerate(sorted({point["cutoff_angstrom"] for point in points})):
+        own = sorted((p for p in points if p["cutoff_angstrom"] == cutoff), key=lambda p: p["level"])
+        cost, value = ([p[key] for p in own] for key in ("time_us_atom_step", error))
+        bars = [p.get(uncertainty_key(error)) or 0.0 for p in own]
+        colour = COLOURS[k % len(COLOURS)]
+        axes.errorbar(
+            cost, np.multiply(1e3, value), np.multiply(1e3, bars), fmt="osD^vP*"[k % 7], ms=4.5, capsize=2, lw=0.8,
+            color=colour, label=f"cut-off {cutoff:g} Å",
+        )  # fmt: skip
+        for point in own:
+            axes.annotate(
+                str(point["level"]), (point["time_us_atom_step"], 1e3 * point[error]), xytext=(4, 4),
+                textcoords="offset points", fontsize=7, color=colour,
+            )  # fmt: skip
+    front = sorted((p["time_us_atom_step"], 1e3 * p[error]) for p in points if p["on_front"])
+    axes.plot(*zip(*front, strict=True), color=COLOURS[6], lw=0.8, ls="--", zorder=0, label="front")
+    for point in points:
+        if point["chosen"]:
+            axes.plot(
+                point["time_us_atom_step"], 1e3 * point[error], "o", ms=12, mfc="none", color=COLOURS[6], label="chosen"
+            )
+    axes.set_xscale("log")
+    axes.set_xlabel("cost  (µs of a processor for an atom and step)")
+    axes.set_ylabel(label)
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside right upper", title="numbers: level")
+    return figure
+
+
+@styled
+def parity(
+    energies_ev_atom: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    forces_ev_angstrom: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> Figure:
+    """Predictions against labels: energies, about their mean, and components of forces.
+
+    Parameters
+    ----------
+    energies_ev_atom, forces_ev_angstrom
+        By potential: labels and predictions, of the same shape.
+    """
+    figure, (left, right) = _figure(7.2, 3.5, ncols=2)
+    mean = np.mean(next(iter(energies_ev_atom.values()))[0])
+    meV = {name: (1e3 * (x - mean), 1e3 * (y - mean)) for name, (x, y) in energies_ev_atom.items()}
+    for axes, pairs, quantity in (
+        (left, meV, "energy about the mean  (meV/atom)"),
+        (right, forces_ev_angstrom, "component of a force  (eV/Å)"),
+    ):
+        ends = np.array([(np.min(pair), np.max(pair)) for pair in pairs.values()])
+        low, high = ends[:, 0].min(), ends[:, 1].max()
+        axes.plot([low, high], [low, high], color=COLOURS[6], lw=0.8)
+        for k, (name, (x, y)) in enumerate(pairs.items()):
+            few = x.size <= _FEW_POINTS
+            axes.plot(
+                np.ravel(x), np.ravel(y), "o" if few else ".", ms=3 if few else 1.5, mew=0, alpha=0.7 if few else 0.4,
+                color=COLOURS[k % len(COLOURS)], rasterized=not few, label=name,
+            )  # fmt: skip
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_title(quantity, loc="left")
+        axes.set_xlabel("label")
+        axes.set_ylabel("prediction")
+    left.legend(markerscale=2)
     return figure
 
 

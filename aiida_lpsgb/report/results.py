@@ -19,13 +19,15 @@ from aiida_lpsgb.report.processes import Process, ProcessTree, chunks, inputs_of
 if TYPE_CHECKING:
     from aiida.orm import Node, ProcessNode
 
-STUDY, TRANSPORT, LEARNING = ROOTS = tuple(
-    f"aiida.workflows:lpsgb.{name}" for name in ("study", "transport", "active_learning")
+STUDY, TRANSPORT, LEARNING, PASSIVE = ROOTS = tuple(
+    f"aiida.workflows:lpsgb.{name}" for name in ("study", "transport", "active_learning", "passive_learning")
 )
 RUN, VALIDATION, LABELLING = (f"aiida.workflows:lpsgb.{name}" for name in ("transport_run", "validate", "label"))
 MD_BASE, PROPERTIES = (f"aiida.workflows:lpsgb.{name}" for name in ("md.base", "properties"))
 ANALYSIS, MD = (f"aiida.calculations:lpsgb.{name}" for name in ("analyse", "md"))
-ADVANCE, JUDGE = (f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "judge"))
+ADVANCE, CHOOSE, JUDGE = (
+    f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "passive.choose", "judge")
+)
 RECIPE = "recipe_"
 """What begins the name of the process that makes the structure of a system."""
 REGIONS = "regions__"
@@ -206,8 +208,13 @@ class Results:
         In the order of the study.
     learning
         None if nothing was learned.
+    grid
+        What the passive stage has found (`grid` of `lpsgb.passive_learning`), None if there was none.
     test_errors
         Errors of each potential on configurations that were never trained on.
+    test_set_pk, prediction_pks
+        Primary keys of these configurations and, by potential, of what it predicts for them; None and empty if there
+        are none.
     potentials
         Primary key and attributes by name.
     cards
@@ -241,7 +248,10 @@ class Results:
     material: str | None = None
     systems: tuple[System, ...] = ()
     learning: Learning | None = None
+    grid: Mapping[str, Any] | None = None
     test_errors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    test_set_pk: int | None = None
+    prediction_pks: Mapping[str, int] = field(default_factory=dict)
     potentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -284,7 +294,8 @@ def study_results(node: ProcessNode) -> Results:
     Parameters
     ----------
     node
-        An `lpsgb.study`, `lpsgb.transport` or `lpsgb.active_learning` process; it may still run.
+        An `lpsgb.study`, `lpsgb.transport`, `lpsgb.active_learning` or `lpsgb.passive_learning` process; it may still
+        run.
 
     Raises
     ------
@@ -313,7 +324,10 @@ def study_results(node: ProcessNode) -> Results:
         material=_material(tree, node),
         systems=systems,
         learning=learning,
+        grid=_grid(tree),
         test_errors=_test_errors(tree),
+        test_set_pk=_test_set_pk(tree),
+        prediction_pks=_prediction_pks(tree),
         potentials=_potentials(tree),
         cards=_cards(node),
         properties=_properties(tree),
@@ -331,7 +345,7 @@ def study_results(node: ProcessNode) -> Results:
 
 def _systems(tree: ProcessTree, node: ProcessNode, hours: Mapping[int, float]) -> tuple[System, ...]:
     """A system for every recipe of a study, or the only one of a sweep."""
-    if node.process_type == LEARNING:
+    if node.process_type in (LEARNING, PASSIVE):
         return ()
     if node.process_type == TRANSPORT:
         sweeps, recipes, own = {_name_of_sweep(node): tree.root}, {}, {}
@@ -525,15 +539,44 @@ def _last_of(processes: Sequence[Process]) -> Process | None:
 
 def _test_errors(tree: ProcessTree) -> dict[str, dict[str, Any]]:
     """Errors of each potential on the test set of a study."""
-    tests = [
+    return {name: node.get_dict() for name, node in _of_validation(tree, "errors_", "result").items()}
+
+
+def _prediction_pks(tree: ProcessTree) -> dict[str, int]:
+    """What each potential predicts for the test set of a study."""
+    return {name: node.pk for name, node in _of_validation(tree, "predict_", "configurations").items()}
+
+
+def _of_validation(tree: ProcessTree, prefix: str, output: str) -> dict[str, Node]:
+    """An output of every process of the validation whose name begins so, by the rest of its name."""
+    called = [
         process
         for validation in tree.children(tree.pk, VALIDATION)
         for process in tree.children(validation.pk)
-        if process.name.startswith("errors_")
+        if process.name.startswith(prefix)
     ]
-    found = outputs_of([process.pk for process in tests], ["results"])
-    named = {process.name.removeprefix("errors_"): found[process.pk] for process in tests if process.pk in found}
-    return {name: nodes["results"].get_dict() for name, nodes in sorted(named.items())}
+    found = outputs_of([process.pk for process in called], [output])
+    named = {process.name.removeprefix(prefix): found[process.pk] for process in called if process.pk in found}
+    return {name: nodes[output] for name, nodes in sorted(named.items())}
+
+
+def _test_set_pk(tree: ProcessTree) -> int | None:
+    """The labelled frames that a study tests its potentials on."""
+    labelled = [
+        process.pk
+        for validation in tree.children(tree.pk, VALIDATION)
+        for process in tree.children(validation.pk, LABELLING)
+    ]
+    found = outputs_of(labelled, ["configurations"])
+    return next((found[pk]["configurations"].pk for pk in labelled if pk in found), None)
+
+
+def _grid(tree: ProcessTree) -> dict[str, Any] | None:
+    """What the passive stage at the top or right below it has found."""
+    root = tree.root
+    stage = root if root.process_type == PASSIVE else _last_of(tree.children(root.pk, PASSIVE))
+    chosen = _last(tree.children(stage.pk, CHOOSE)) if stage else None
+    return outputs_of([chosen.pk], ["grid"])[chosen.pk]["grid"].get_dict() if chosen else None
 
 
 def _potentials(tree: ProcessTree) -> dict[str, dict[str, Any]]:
@@ -575,7 +618,7 @@ def _material(tree: ProcessTree, node: ProcessNode) -> str | None:
     if node.process_type == LEARNING:
         structures = _below("structures__", inputs_of([node.pk], ["structures__*"]).get(node.pk, {}))
         structure = next((structures[name] for name in sorted(structures)), None)
-    elif node.process_type == TRANSPORT:
+    elif node.process_type in (TRANSPORT, PASSIVE):
         structure = node.inputs.structure
     else:
         structure = outputs_of([node.pk], ["structure"]).get(node.pk, {}).get("structure")

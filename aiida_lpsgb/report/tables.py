@@ -555,6 +555,45 @@ def learning_table(results: Results) -> Table | None:
     return Table("learning", f"Active learning ({stands})", tuple(Column(*t) for t in titles.items()), tuple(rows))
 
 
+def grid_table(results: Results) -> Table | None:
+    """Every point of the grid of the passive stage: errors on what was held back, and cost."""
+    if results.grid is None:
+        return None
+    titles = {
+        "name": "point",
+        "level": "level",
+        "cutoff_A": "cut-off (Å)",
+        "time_us_atom_step": "µs/atom/step",
+        "energy_mae_mev_atom": "energy MAE (meV/atom)",
+        "energy_rmse_mev_atom": "energy RMSE (meV/atom)",
+        "forces_mae_mev_A": "force error, mean length (meV/Å)",
+        "forces_rmse_mev_A": "force RMSE (meV/Å)",
+        "stress_rmse_gpa": "stress RMSE (GPa)",
+        "standing": "standing",
+    }
+    rows = []
+    for point in results.grid["points"]:
+        standing = "chosen" if point["chosen"] else "on the front" if point["on_front"] else ""
+        lacks = f"lacks {', '.join(point['missing'])}" if point["missing"] else ""
+        rows.append(
+            (
+                point["name"],
+                point["level"],
+                point["cutoff_angstrom"],
+                Number(point.get("time_us_atom_step"), form=".3g"),
+                *(
+                    _in_mev(point.get(f"{quantity}_{statistic}_{unit}"), form)
+                    for quantity, unit, form in (("energy", "ev_atom", ".2f"), ("forces", "ev_angstrom", ".0f"))
+                    for statistic in ("mae", "rmse")
+                ),
+                Number(point.get("stress_rmse_gpa"), form=".3f"),
+                standing or lacks,
+            )
+        )
+    columns = tuple(Column(*entry) for entry in titles.items())
+    return Table("grid", "Choice of level and cut-off", columns, tuple(rows), results.grid["reason"])
+
+
 def training_errors(iteration: Mapping[str, Any]) -> Mapping[str, Any]:
     """Errors on the training set in an entry of the learning curve, empty if they were not reported."""
     return iteration["training"].get("training") or {}
@@ -741,6 +780,7 @@ def all_tables(results: Results, published: Mapping[str, Any] | None = None) -> 
         runs_table(results),
         fits_table(results),
         regions_table(results),
+        grid_table(results),
         potentials_table(results),
         cards_table(results),
         properties_table(results),
@@ -765,6 +805,7 @@ def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
     from aiida_lpsgb.report.comparison import both_tables
 
     printed = [
+        grid_table(results),
         learning_table(results),
         potentials_table(results),
         cards_table(results),

@@ -10,11 +10,15 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
+from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
-from aiida_lpsgb.calculations.functions.structures import order_request_error
-from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
+from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, known_species, potential_error
+from aiida_lpsgb.calculations.validation import level_error, structure_error
 from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.workflows.active_learning import own_exploration_error
+from aiida_lpsgb.workflows.label.label import level_of
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, namespace_of
 from aiida_lpsgb.workflows.properties import can_relax
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
@@ -23,6 +27,7 @@ from aiida_lpsgb.workflows.queue import QueueMixin
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
+PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
 MeltQuenchWorkChain = WorkflowFactory("lpsgb.melt_quench")
 PropertiesWorkChain = WorkflowFactory("lpsgb.properties")
 TransportWorkChain = WorkflowFactory("lpsgb.transport")
@@ -45,6 +50,11 @@ untrained_potential = CalculationFactory("lpsgb.potential.untrained")
 # The children that not every study has: the ports of each that the study fills in, and what it is for.
 OPTIONAL_CHILDREN = {
     "label": (LabelWorkChain, ("configurations",), "Labels the start set."),
+    "passive_learning": (
+        PassiveLearningWorkChain,
+        ("training_sets", "structure", "potential", "seed"),
+        "Chooses level and cut-off of the potentials; left out: they are those of `potential`.",
+    ),
     "active_learning": (
         ActiveLearningWorkChain,
         ("potential", "training_sets", "structures", "explorations", "seed", "test_set"),
@@ -74,12 +84,12 @@ OPTIONAL_CHILDREN = {
 }
 # What a study that is added to has done already.
 ADDED_WITHOUT = (
-    *("start_set", "potential", "training_sets", "label", "active_learning", "validate"),
+    *("start_set", "potential", "training_sets", "label", "passive_learning", "active_learning", "validate"),
     *("properties", "reference", "thresholds"),
 )
 # The work chains that make structures of a kind.
 RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
-SEEDED = ("ordering", "start_set", "potential", "exploration", "properties", "validation")
+SEEDED = ("ordering", "start_set", "passive_learning", "potential", "exploration", "properties", "validation")
 CRYSTAL = "crystal"
 PROPERTIES = "properties_"
 REFERENCE = "reference"
@@ -95,7 +105,10 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     structure that is given. One that fails leaves the results of the others.
     """
 
-    CHILDREN = ("label", "active_learning", "grain_boundary", "melt_quench", "properties", "transport", "validate")
+    CHILDREN = (
+        *("label", "passive_learning", "active_learning"),
+        *("grain_boundary", "melt_quench", "properties", "transport", "validate"),
+    )
     OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
 
     @classmethod
@@ -137,7 +150,12 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             help="Potentials by name to run all systems with; given, nothing is learned.",
         )
         spec.input("start_set", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.start_set`.")
-        spec.input("potential", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.potential.untrained`.")
+        spec.input(
+            "potential",
+            valid_type=orm.Dict,
+            required=False,
+            help="Parameters of `lpsgb.potential.untrained`; with `passive_learning`, but for level and cut-off.",
+        )
         spec.input_namespace(
             "training_sets",
             dynamic=True,
@@ -180,7 +198,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
         spec.outline(
             cls.build_structures,
-            if_(cls.has_to_learn)(cls.label_start_set, cls.learn, cls.inspect_learning).else_(cls.take_potentials),
+            if_(cls.has_to_learn)(
+                cls.label_start_set,
+                cls.inspect_labels,
+                if_(cls.has_grid)(cls.try_grid, cls.inspect_grid),
+                cls.learn,
+                cls.inspect_learning,
+            ).else_(cls.take_potentials),
             if_(cls.has_to_examine)(cls.examine, while_(cls.queue_waits)(cls.run_queue), cls.deal_cards),
             cls.queue_systems,
             while_(cls.queue_waits)(cls.run_queue),
@@ -188,6 +212,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         )
 
         spec.output("structure", valid_type=orm.StructureData, help="The ordered crystal.")
+        spec.expose_outputs(
+            PassiveLearningWorkChain, namespace="passive_learning", namespace_options={"required": False}
+        )
         spec.expose_outputs(ActiveLearningWorkChain, namespace_options={"required": False})
         spec.output_namespace(
             "systems",
@@ -225,6 +252,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             "ERROR_POTENTIAL_UNFIT",
             message="Not fit for production: {detail}. Learn more, or set `go_on_anyway` to run all the same.",
         )
+        spec.exit_code(408, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -277,6 +305,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         builder.ordering = orm.Dict(values["ordering"])
         recipes = cls._recipes(values, systems or {CRYSTAL: {"kind": CRYSTAL}})
         builder.systems = {label: orm.Dict(recipe) for label, recipe in recipes.items()}
+        builder.metadata.description = f"{', '.join(recipes)} by protocol {values['protocol']}"
         if structures:
             builder.structures = dict(structures)
         builder.transport = cls._child(codes, values, "transport", mobile=values["mobile"])
@@ -284,7 +313,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         cls._fill_examination(builder, codes, values)
         if potentials:
             builder.potentials = dict(potentials)
-            return builder
+            return cls.checked(builder)
         if values["start_set"]:
             builder.start_set = orm.Dict(values["start_set"])
         builder.potential = orm.Dict({"species": elements(crystal), **values["potential"]})
@@ -292,13 +321,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             builder.training_sets = dict(training_sets)
         for entry in ("active_learning", "validate"):
             values[entry] = None if values[entry] is None else cls._merge({"label": values["label"]}, values[entry])
-        for entry in ("label", "active_learning", "validate"):
+        for entry in ("label", "passive_learning", "active_learning", "validate"):
             if values[entry] is not None:
                 builder[entry] = cls._child(codes, values, entry)
         engine = builder.label._inputs(prune=True).get("engine", {}).get("ase")
         if engine and "thresholds" in builder._inputs(prune=True):
             builder.reference = engine["parameters"]
-        return builder
+        return cls.checked(builder)
 
     @classmethod
     def get_builder_adding(
@@ -344,7 +373,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             if RECIPE_CHILDREN.get(recipe["kind"]) not in study.inputs
         }
         cls._fill_recipes(builder, codes, values, missing)
-        return builder
+        return cls.checked(builder)
 
     @classmethod
     def _recipes(cls, values: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -449,16 +478,45 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         inputs.configurations = configurations
         return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
 
-    def learn(self) -> ExitCode | ToContext:
-        """Learn the potentials actively."""
-        training_sets = dict(self.inputs.get("training_sets", {}))
+    def inspect_labels(self) -> ExitCode | None:
+        """Take what there is to learn from."""
+        self.ctx.training_sets = dict(self.inputs.get("training_sets", {}))
+        self.ctx.potential = self.inputs.potential
         if "labelling" in self.ctx:
             if "configurations" not in self.ctx.labelling.outputs:
                 return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(self.ctx.labelling))
-            training_sets["start"] = self.ctx.labelling.outputs.configurations
+            self.ctx.training_sets["start"] = self.ctx.labelling.outputs.configurations
+        return None
+
+    def has_grid(self) -> bool:
+        """Whether level and cut-off are to be chosen."""
+        return bool(self.inputs.get("passive_learning"))
+
+    def try_grid(self) -> ToContext:
+        """Try potentials of several levels and cut-offs on what is labelled."""
+        inputs = AttributeDict(self.exposed_inputs(PassiveLearningWorkChain, namespace="passive_learning"))
+        inputs.training_sets = self.ctx.training_sets
+        inputs.structure = self.ctx.crystal
+        inputs.potential = self.inputs.potential
+        inputs.seed = self.ctx.seeds["passive_learning"]
+        return ToContext(grid=self.submit(PassiveLearningWorkChain, **inputs))
+
+    def inspect_grid(self) -> ExitCode | None:
+        """Take the level and cut-off that were chosen; of points that failed the choice is among the others."""
+        grid = self.ctx.grid
+        self.out_many(self.exposed_outputs(grid, PassiveLearningWorkChain, namespace="passive_learning"))
+        if "parameters" not in grid.outputs:
+            return self.exit_codes.ERROR_CHOICE_FAILED.format(detail=how_it_ended(grid))
+        if not grid.is_finished_ok:
+            self.report(f"some points of the grid failed, going on with the others: {grid.exit_message}")
+        self.ctx.potential = grid.outputs.parameters
+        return None
+
+    def learn(self) -> ToContext:
+        """Learn the potentials actively."""
         inputs = AttributeDict(self.exposed_inputs(ActiveLearningWorkChain, namespace="active_learning"))
-        inputs.potential = untrained_potential(self.inputs.potential, self.ctx.seeds["potential"])
-        inputs.training_sets = training_sets
+        inputs.potential = untrained_potential(self.ctx.potential, self.ctx.seeds["potential"])
+        inputs.training_sets = self.ctx.training_sets
         inputs.structures = self.ctx.small
         inputs.explorations = {
             name: recipe["explore"] for name, recipe in self.ctx.recipes.items() if "explore" in recipe
@@ -696,7 +754,9 @@ def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
     structure = crystal if isinstance(crystal, orm.StructureData) else None
     if structure is not None:
         return sorted(structure.get_symbols_set())
-    return sorted({str(e) for e in read_cif(crystal.get_content()).composition.element_composition})
+    return sorted(
+        {str(e) for e in read_cif(crystal.get_content(), check_formula=False).composition.element_composition}
+    )
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
@@ -711,8 +771,32 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     for name in systems:
         if message := recipe_error(name, systems, inputs.get("structures", {})):
             return message
-    if inputs.get("potentials"):
-        return None
+    if message := crystal_error(inputs):
+        return message
+    return None if inputs.get("potentials") else learning_error(inputs, systems)
+
+
+def crystal_error(inputs: Mapping[str, Any]) -> str | None:
+    """The crystal must be one that can be ordered as it is asked, of elements that the potentials know."""
+    if "crystal" not in inputs:
+        return None  # the port itself complains
+    ordering = inputs["ordering"].get_dict() if "ordering" in inputs else {}
+    if message := order_request_error(ordering, inputs["crystal"]):
+        return message
+    wanted = elements(inputs["crystal"])
+    for name, potential in inputs.get("potentials", {}).items():
+        if missing := sorted(set(wanted) - set(known_species(potential))):
+            return f"potentials.{name}: it knows {known_species(potential)} and not {missing} of the crystal"
+        if message := potential_error(potential):
+            return f"potentials.{name}: {message}"
+    for name, structure in inputs.get("structures", {}).items():
+        if message := structure_error(structure, f"structures.{name}"):
+            return message
+    return None
+
+
+def learning_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """There must be something to learn from, of one level of theory, and a potential that can learn it."""
     for port in ("potential", "label", "active_learning"):
         if not inputs.get(port):
             return f"{port}: missing; give it, or `potentials` that are trained"
@@ -720,4 +804,29 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         return "start_set: give `start_set`, `training_sets` or both to learn from"
     if not any(recipe.get("learn") for recipe in systems.values()):
         return "systems: no recipe has a `learn`, so there is nothing to explore"
-    return None
+    potential = inputs["potential"].get_dict()
+    if message := untrained_error(potential):
+        return f"potential: {message}"
+    if "crystal" in inputs and (missing := sorted(set(elements(inputs["crystal"])) - set(potential["species"]))):
+        return f"potential: `species` lacks {', '.join(missing)} of the crystal"
+    if "start_set" in inputs and (message := start_set_request_error(inputs["start_set"].get_dict())):
+        return message
+    common = inputs["active_learning"]["exploration"].get_dict() if "exploration" in inputs["active_learning"] else None
+    for name, recipe in systems.items():
+        if recipe.get("explore") and (message := own_exploration_error(recipe["explore"], common)):
+            return f"systems.{name}.explore: {message}"
+    return levels_error(inputs)
+
+
+def levels_error(inputs: Mapping[str, Any]) -> str | None:
+    """All labels, those that are given and those that are computed, must be of one level of theory."""
+    engines = {"label": inputs["label"].get("engine")}
+    for port in ("active_learning", "validate"):
+        if inputs.get(port):
+            engines[f"{port}.label"] = inputs[port].get("label", {}).get("engine")
+    levels = {port: level for port, engine in engines.items() if (level := level_of(engine)) is not None}
+    if len(set(levels.values())) > 1:
+        listed = ", ".join(f"{port} {level}" for port, level in levels.items())
+        return f"label: the engines compute labels of different levels of theory, which cannot be mixed: {listed}"
+    given = [(f"training_sets.{name}", node) for name, node in inputs.get("training_sets", {}).items()]
+    return level_error(given, next(iter(levels.values()), None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiida import orm
@@ -16,7 +16,7 @@ from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_labe
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.calculations.md_parameters import extrapolation_error
 from aiida_lpsgb.workflows.outputs import flattened, how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
 
@@ -153,23 +153,15 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             `species` and `charge` of the ion that moves; those of the protocol of `lpsgb.analyse` if left out.
         regions
             Regions of the structure by name, as `lpsgb.analyse` takes them; diffusion is resolved by them.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol; `analyse` takes those of the protocol of `lpsgb.analyse`.
-        options
-            `metadata.options` by role: `md`, `analyse`.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override `analyse` takes entries of the protocol of `lpsgb.analyse`, the
+            roles of `options` are `md` and `analyse`.
         seed
             Seed of the runs; drawn once and stored where not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        if structure is not None:
-            builder.structure = structure
-        if potentials is not None:
-            builder.potentials = dict(potentials)
+        fill_in(builder, structure=structure, potentials=potentials)
         builder.seed = seed or cls.draw_seed()
         builder.n_replicas = orm.Int(values["n_replicas"])
         builder.temperatures = orm.List(values["temperatures_K"])
@@ -191,10 +183,64 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         if regions:
             builder.regions = orm.Dict(dict(regions))
         builder.motion = orm.Dict({name: wanted[name] for name in values["motion"]})
-        if temperatures := values["structural_temperatures_K"]:
+        if temperatures := cls._structural_temperatures(values, overrides or {}):
             builder.structural = orm.Dict(wanted)
             builder.structural_temperatures = orm.List(temperatures)
-        return builder
+        return cls.checked(builder)
+
+    @staticmethod
+    def _structural_temperatures(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[float]:
+        """Where structure is looked at: as asked, else those of the protocol that are run, else the coldest."""
+        wanted, there = values["structural_temperatures_K"], values["temperatures_K"]
+        if "structural_temperatures_K" in overrides or not wanted:
+            return wanted
+        return [t for t in wanted if t in there] or [min(there)]
+
+    @classmethod
+    def get_builder_adding(
+        cls,
+        sweep: orm.WorkChainNode,
+        *,
+        temperatures_K: Sequence[float] = (),
+        n_replicas: int | None = None,
+        max_production_ps: float | None = None,
+    ) -> Any:
+        """Builder of a sweep that has more runs than a finished one, or longer ones, and fits all of them.
+
+        With caching on (as `aiida-lpsgb quicksetup` sets it) only what is new is computed.
+
+        Parameters
+        ----------
+        sweep
+            A sweep, finished or not.
+        temperatures_K
+            Further temperatures in K.
+        n_replicas
+            Runs of each temperature and potential, in all.
+        max_production_ps
+            Budget of a run, in ps; one that is known well enough stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If it would be the same sweep, or a smaller one.
+        """
+        builder = sweep.get_builder_restart()
+        before = sweep.inputs.temperatures.get_list()
+        more = [t for t in temperatures_K if t not in before]
+        builder.temperatures = orm.List([*before, *more])
+        if n_replicas is not None:
+            if n_replicas < sweep.inputs.n_replicas.value:
+                raise ValueError(f"n_replicas: is {n_replicas}, the sweep has {sweep.inputs.n_replicas.value} already")
+            builder.n_replicas = orm.Int(n_replicas)
+        if max_production_ps is not None:
+            if "budget" not in sweep.inputs:
+                raise ValueError("max_production_ps: the sweep has no budget; its runs are as long as their stages")
+            builder.budget = orm.Dict({**sweep.inputs.budget.get_dict(), "max_production_ps": max_production_ps})
+        if not more and n_replicas in (None, sweep.inputs.n_replicas.value) and max_production_ps is None:
+            listed = ", ".join(f"{t:g}" for t in before)
+            raise ValueError(f"nothing to add: give temperatures beside {listed} K, more replicas or a larger budget")
+        return cls.checked(builder)
 
     def queue_runs(self) -> None:
         """Queue a run for every temperature, potential and replica, the hottest first."""

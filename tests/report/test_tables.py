@@ -165,6 +165,16 @@ def test_errors_of_every_potential(results):
     assert [str(rows[name][7]) for name in ("p1", "p2")] == ["3.1", "4.1"]
 
 
+def test_grid(results):
+    found = tables.grid_table(results)
+    rows = {row[0]: row for row in found.rows}
+    assert [rows[name][-1] for name in rows] == ["on the front", "chosen", "lacks a measured cost"]
+    assert [str(cell) for cell in rows["l14_r5"][3:]] == ["2.4", "1.92", "2.48", "49", "70", "0.168", "chosen"]
+    assert str(rows["l20_r5"][3]) == "–"
+    assert "within one standard error" in found.note
+    assert "Choice of level and cut-off" in table(results)
+
+
 def test_regions_by_estimator(results):
     found = tables.regions_table(results)
     assert {(row[3], row[4]) for row in found.rows} == {

@@ -226,8 +226,8 @@ def test_bad_options(crystal):
         ({"angle": 30}, "angle is for twists"),
         ({"max_strain": 0}, "max_strain"),
         ({"max_area": -1}, "max_area"),
-        ({"plane_2": (1, 0, 0)}, "leave plane_2 out"),
-        ({"direction": (1, 0, 0)}, "for mixed boundaries"),
+        ({"kind": "symmetric", "plane_2": (1, 0, 0)}, "leave plane_2 out"),
+        ({"kind": "symmetric", "direction": (1, 0, 0)}, "for mixed boundaries"),
     ):
         with pytest.raises(ValueError, match=message):
             boundaries(crystal, (0, 0, 1), (1, 2, 0), **options)
@@ -235,6 +235,19 @@ def test_bad_options(crystal):
         boundaries(crystal, None, (1, 2, 0), "mixed", plane_2=(1, 0, 0))
     with pytest.raises(ValueError, match="given by its nominal sigma"):
         boundaries(crystal, (0, 0, 1), (0, 0, 1), "twist", convention="pseudo-cubic")
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind"),
+    [
+        ({"axis": (0, 0, 1), "plane": (1, 2, 0)}, "symmetric"),
+        ({"axis": (0, 0, 1), "plane": (0, 0, 1), "convention": "pseudo-cubic", "sigma": 5}, "twist"),
+        ({"axis": None, "plane": (0, 0, 1), "smallest": True}, "twist"),
+        ({"axis": (0, 0, 1), "plane": (1, 0, 0), "plane_2": (1, 2, 0), "max_strain": 0.03}, "asymmetric"),
+    ],
+)
+def test_the_indices_say_what_kind_is_meant(crystal, request_, kind):
+    assert boundaries(crystal, **request_)[0].kind == kind
 
 
 def test_no_coincidence_names_the_nearest(crystal):

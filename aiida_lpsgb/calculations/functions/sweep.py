@@ -11,10 +11,13 @@ from aiida.engine import calcfunction
 from aiida.plugins import DataFactory
 
 from aiida_lpsgb.calculations.functions.seeds import derive_seed
+from aiida_lpsgb.calculations.md_parameters import parameters_error
 
 ConfigurationsData = DataFactory("lpsgb.configurations")
 
 TARGET = "target"
+ANY_K = 300.0
+"""Stands for any temperature where a template is checked."""
 
 
 def at_temperature(template: Mapping[str, Any], temperature_K: float) -> dict[str, Any]:
@@ -38,6 +41,22 @@ def at_temperature(template: Mapping[str, Any], temperature_K: float) -> dict[st
         for stage in template["stages"]
     ]
     return {**template, "stages": stages}
+
+
+def template_error(template: Mapping[str, Any], extrapolation: Mapping[str, Any] | None = None) -> str | None:
+    """What is wrong with parameters of `lpsgb.md` that have the word `target` for the temperature, or None.
+
+    Parameters
+    ----------
+    template
+        As of `at_temperature`.
+    extrapolation
+        Extrapolation control that the runs are given.
+    """
+    stages = template.get("stages")
+    if isinstance(stages, (list, tuple)) and all(isinstance(stage, Mapping) for stage in stages):
+        template = at_temperature(template, ANY_K)
+    return parameters_error(template if extrapolation is None else {**template, "extrapolation": extrapolation})
 
 
 def temperature_label(temperature_K: float) -> str:

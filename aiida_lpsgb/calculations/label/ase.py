@@ -14,7 +14,7 @@ from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
 
 from aiida_lpsgb.calculations.label.engine import LabelEngine
 from aiida_lpsgb.labelling import levels
-from aiida_lpsgb.labelling.calculators import PRETRAINED
+from aiida_lpsgb.labelling.calculators import PRETRAINED, level_of_theory
 from aiida_lpsgb.labelling.cli import check_parameters
 from aiida_lpsgb.labelling.labels import MAX_FORCE
 
@@ -97,6 +97,11 @@ class AseLabelCalculation(LabelEngine, CalcJob):
             message="The wall time ended; {labelled} of {total} configurations are labelled.",
             invalidates_cache=True,
         )
+
+    @classmethod
+    def level_of(cls, inputs: Mapping[str, Any]) -> str | None:
+        """What the program will call its labels."""
+        return level_of_theory(inputs["parameters"].get_dict()) if "parameters" in inputs else None
 
     @classmethod
     def fill_builder(

@@ -65,6 +65,13 @@ def test_structure_is_looked_at_in_the_region_and_diffusion_by_it():
         ({"x": INTERFACE}, "x", "systems.x: `glass` is 'glass', which is no system of kind glass"),
         ({"x": INTERFACE, "glass": {"kind": "crystal"}}, "x", "systems.x: `glass` is 'glass'"),
         ({"x": INTERFACE | {"learn": {"n_atoms": 3}}, "glass": GLASS}, "x", "has no `learn`"),
+        (
+            {"x": INTERFACE | {"widht": 9.0}, "glass": GLASS},
+            "x",
+            "systems.x: unknown widht; known are",
+        ),
+        ({"x": {"kind": "crystal", "run": {"n_atom": 9}}}, "x", "unknown n_atom; known are"),
+        ({"x": TILT | {"run": {"widht": 9.0}}}, "x", "unknown widht"),
         ({"x": {"kind": "structure"}}, "x", "give its structure as `structures.x`"),
     ],
 )
@@ -73,5 +80,6 @@ def test_recipes_that_make_no_sense(systems, name, message):
 
 
 def test_recipes_that_do():
-    systems = {"tilt": TILT, "glass": GLASS, "both": INTERFACE, "mine": {"kind": "structure"}}
-    assert [recipe_error(name, systems, {"mine"}) for name in systems] == [None] * 4
+    twist = {"kind": "boundary", "plane": [0, 0, 1]}
+    systems = {"tilt": TILT, "twist": twist, "glass": GLASS, "both": INTERFACE, "mine": {"kind": "structure"}}
+    assert [recipe_error(name, systems, {"mine"}) for name in systems] == [None] * 5
