@@ -210,7 +210,7 @@ def add_run(
         inputs["md__md__parameters"] = orm.Dict({"extrapolation": {"gamma_select": 2.0}})
     run = work("transport_run", "TransportRunWorkChain", inputs, sweep, call=label)
     base = work("md.base", "MdBaseWorkChain", {}, run, call="part_0")
-    hot = temperature > 650 and name == "tilt_120"
+    hot = temperature > 550 and name == "tilt_120"
     grades = {"max_grade": 4.25 if hot else 1.5, "n_extrapolated": 3 if hot else 0}
     give(base, create(function("md.join", {}, base), orm.Dict(grades), "result"), "results")
     md = process(orm.CalcJobNode, "aiida.calculations:lpsgb.md", "MdCalculation", {"code": code}, base, "iteration_01")
