@@ -368,11 +368,15 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         )
         row = self.ctx.history["iterations"][-1]
         self.report(
-            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs exceeded gamma_break "
-            f"{row['gamma_break']:g}, {row['n_extrapolated']} configurations extrapolate"
+            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs ended early (gamma_break "
+            f"{row['gamma_break']:g}), {row['n_extrapolated']} configurations extrapolate"
             + (f", {row['n_missing']} runs gave nothing" if row["n_missing"] else "")
             + (", converged" if self.ctx.history["converged"] else "")
         )
+        if row["n_broken"] and not row["n_extrapolated"]:
+            # Nothing to learn from: another iteration would end as this one.
+            broken = next(run for run in self.ctx.children.values() if not run.is_finished_ok)
+            return self._fail("EXPLORATION", broken)
         return None
 
     # --- select and label -----------------------------------------------------------------------------------------

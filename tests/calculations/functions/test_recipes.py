@@ -9,7 +9,7 @@ TILT = {
     "kind": "boundary",
     "axis": [0, 0, 1],
     "plane": [1, 2, 0],
-    "learn": {"width": 10},
+    "learn": {"width": 10, "region": 5},
     "run": {"width": 20, "n_atoms": 750},
 }
 GLASS = {"kind": "glass", "amorphous": {"centre": "P", "unit": "PS4"}, "run": {"n_atoms": 100}}
@@ -20,7 +20,7 @@ INTERFACE = {"kind": "interface", "glass": "glass", "plane": [0, 0, 1]}
 def test_the_small_and_the_large_cell_share_what_the_recipe_says():
     parts = read_recipe(orm.Dict(TILT))
     assert set(parts) == {"learn", "run"}
-    assert parts["learn"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0], "width": 10}
+    assert parts["learn"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0], "width": 10, "region": 5}
     assert parts["run"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0], "width": 20, "n_atoms": 750}
 
 
@@ -68,7 +68,7 @@ def test_structure_is_looked_at_in_the_region_and_diffusion_by_it():
         (
             {"x": INTERFACE | {"widht": 9.0}, "glass": GLASS},
             "x",
-            "systems.x: unknown widht; known are",
+            "systems.x.run: interface: parameters: unknown widht",
         ),
         ({"x": {"kind": "crystal", "run": {"n_atom": 9}}}, "x", "unknown n_atom; known are"),
         ({"x": TILT | {"run": {"widht": 9.0}}}, "x", "unknown widht"),
