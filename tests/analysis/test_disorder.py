@@ -71,3 +71,19 @@ def test_region_and_site_means():
     assert np.isnan(result.site_means[~inside]).all()
     with pytest.raises(ValueError, match="cutoff_A > 0"):
         disorder(trajectory, "Cu", cutoff_A=0)
+
+
+def test_published_sites_at_rest():
+    """Li on 8d and 4b of β-Li3PS4, with P within 5 Å: bimodal, and 1.14 in the mean."""
+    from ase.spacegroup import crystal
+
+    sites = {"Li": [(0.333, 0.030, 0.387), (0.0, 0.0, 0.5)], "P": [(0.088, 0.25, 0.165)]}
+    symbols = [symbol for symbol, places in sites.items() for _ in places]
+    places = [place for group in sites.values() for place in group]
+    atoms = crystal(symbols, places, spacegroup=62, cellpar=[13.07, 8.13, 6.26, 90, 90, 90]) * (2, 2, 2)
+    run = Trajectory.from_ase([atoms], 1.0)
+    found = disorder(run, "Li", neighbours=["P"], cutoff_A=5.0).values[0]
+    kinds = atoms.arrays["spacegroup_kinds"][atoms.numbers == 3]
+    assert found.mean() == pytest.approx(1.142, abs=1e-3)
+    assert found[kinds == 0].mean() == pytest.approx(1.019, abs=1e-3)
+    assert found[kinds == 1].mean() == pytest.approx(1.388, abs=1e-3)
