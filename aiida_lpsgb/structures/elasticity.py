@@ -19,7 +19,7 @@ from pymatgen.analysis.eos import EOS, EOSError
 
 from aiida_lpsgb.structures.strain import apply_strain, isotropic
 
-__all__ = ["Elasticity", "EquationOfState", "elastic_tensor", "equation_of_state", "strained_cells"]
+__all__ = ["Elasticity", "EquationOfState", "elastic_tensor", "equation_of_state", "lattice", "strained_cells"]
 
 STRAIN, VOLUME = "strain", "volume_strain"
 COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
