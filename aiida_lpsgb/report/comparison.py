@@ -38,8 +38,9 @@ def kind_of(system: System) -> str:
     """`tilt` or `twist` for a boundary, by whether its axis lies in its plane; else the kind of the recipe."""
     if system.kind != "boundary":
         return system.kind
+    axis = system.recipe.get("axis")
     # The zone law: of a direction [uvw] and a plane (hkl) of any lattice.
-    return "twist" if np.dot(system.recipe["axis"], system.recipe["plane"]) else "tilt"
+    return "tilt" if axis and not np.dot(axis, system.recipe["plane"]) else "twist"
 
 
 def structures_of(results: Results, topology: str = TOPOLOGY) -> dict[str, Structure]:

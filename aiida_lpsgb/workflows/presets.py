@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from aiida_lpsgb.calculations.label.engine import merged
 
 KEYS = {"crystal", "published", "seed", "systems", "overrides", "protocol", "scales"}
 SCALE_KEYS = {"description", "only", "seed", "systems", "overrides", "protocol"}
@@ -64,15 +64,6 @@ def read_preset(path: str | Path, scale: str | None = None) -> dict[str, Any]:
         "seed": chosen.get("seed", content.get("seed")),
         "published": str(folder / content["published"]) if "published" in content else None,
     }
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A dictionary with the entries of another over it, and those of dictionaries inside over theirs."""
-    result = deepcopy(dict(base))
-    for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else deepcopy(value)
-    return result
 
 
 def _read(path: Path) -> dict[str, Any]:
