@@ -153,14 +153,18 @@ def learn(structures: Sequence[str], frames: Sequence[str], level: int, **given:
     """Learn a potential actively on STRUCTURES, from labelled configurations (lpsgb.active_learning)."""
     from aiida.plugins import WorkflowFactory
 
+    from aiida_lpsgb.workflows.from_structure import label_of
+
     codes = nodes.codes(given["computer"], ("mlp", "md", "label"))
+    sets = nodes.training_sets(frames, given["level_of_theory"])
+    given["label"] = given["label"] or label_of(sets.values())
     explored = {f"s{number}": nodes.structure(text) for number, text in enumerate(structures, start=1)}
     given_potentials = nodes.potentials(given["potentials"], given["species"])
     potential = next(iter(given_potentials.values()), None) or untrained(explored, level, given)
     return WorkflowFactory("lpsgb.active_learning").get_builder_from_protocol(
         codes,
         potential,
-        nodes.training_sets(frames, given["level_of_theory"]),
+        sets,
         explored,
         **common(given, label=labelling(given, codes)),
         **seed(given),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,8 @@ def study(crystal: str, save: Path | None, **given: Any) -> None:
     )
     _show_study(plan, builder)
     if save is not None:
-        replace(plan, seed=builder.seed.value).write(save)
+        kept = {"potentials": _portable(plan.potentials), "frames": _portable(plan.frames)}
+        replace(plan, seed=builder.seed.value, **kept).write(save)
         click.echo(f"\nsaved: {save}; again: aiida-lpsgb study {save}")
     if given["dry_run"]:
         click.echo("\nDry run: everything fits, and nothing was submitted.")
@@ -101,6 +103,13 @@ def study(crystal: str, save: Path | None, **given: Any) -> None:
     if not given["yes"]:
         click.confirm("\nSubmit it?", abort=True)
     _launch(builder, given)
+
+
+def _portable(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names that mean the same in every profile that has the nodes: files, and UUIDs in place of PKs."""
+    from aiida_lpsgb.cli import nodes
+
+    return tuple(text if Path(text).exists() else nodes.load_node(text).uuid for text in texts)
 
 
 def _launch(builder: ProcessBuilder, given: dict[str, Any]) -> None:

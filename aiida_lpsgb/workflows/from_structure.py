@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -21,6 +21,7 @@ from pymatgen.core import Element, Structure
 
 from aiida_lpsgb.calculations.label import engine as engines
 from aiida_lpsgb.calculations.label.engine import merged
+from aiida_lpsgb.labelling.calculators import level_of_theory
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import read_indices
 from aiida_lpsgb.structures.files import is_cif, read_structure
@@ -192,8 +193,9 @@ class StudyPlan:
         """
         overrides = dict(self.overrides)
         codes = dict(codes)
-        if self.label is not None and not potentials:
-            engine, by_label = label_overrides(self.label)
+        label = self.label or label_of((training_sets or {}).values())
+        if label is not None and not potentials:
+            engine, by_label = label_overrides(label)
             overrides = merged(by_label, overrides)
             codes["label"] = find_label_code(engine, self.label_code, codes.get("label"))
         return WorkflowFactory("lpsgb.study").get_builder_from_protocol(
@@ -248,7 +250,8 @@ def study_from_structure(
     pseudo_cubic
         Whether indices are read as labels of a cube; a twist then has a nominal Σ in place of an angle (``"001@5"``).
     label
-        What computes the labels, such as ``sevennet``, ``sevennet+d3``, ``chgnet`` or ``vasp:optB88-vdW``.
+        What computes the labels, such as ``sevennet``, ``sevennet+d3``, ``chgnet`` or ``vasp:optB88-vdW``; by default
+        what gave those of the training sets, else that of the protocol.
     label_code
         Label of its code.
     potentials
@@ -469,6 +472,13 @@ def label_overrides(label: str) -> tuple[str, dict[str, Any]]:
         known.get(level)
     # The protocol's own level is one of another engine.
     return engine, {"label": {"engine": {"level": level} if level else {"level": None}}}
+
+
+def label_of(sets: Iterable[orm.Data]) -> str | None:
+    """The level of theory of labels that are there, where an engine without further settings can go on with it."""
+    known = {level_of_theory(level): name for name, level in engines.load("ase").LEVELS.levels.items()}
+    found = {node.level_of_theory for node in sets}
+    return known.get(found.pop()) if len(found) == 1 else None
 
 
 def _spelt(level: str) -> str:

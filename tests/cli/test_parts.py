@@ -142,7 +142,9 @@ def test_learning_from_frames(launch, crystal, generate_images, tmp_path):
     inputs = launch("learn", crystal, *frames, "--label", "chgnet", "--protocol", "fast", "--seed", 3)
     assert inputs["label"]["engine"]["ase"]["parameters"] == {"calculator": "chgnet"}
     assert inputs["seed"] == 3
-    assert "CHGNet, those that the label engine computes SevenNet-0" in launch("learn", crystal, *frames, code=1)
+    assert launch("learn", crystal, *frames)["label"] == inputs["label"]
+    wrong = launch("learn", crystal, *frames, "--label", "sevennet", code=1)
+    assert "CHGNet, those that the label engine computes SevenNet-0" in wrong
 
 
 def test_a_boundary(launch, crystal):

@@ -72,6 +72,12 @@ def test_given_potentials(study, data_path):
     )
 
 
+def test_a_saved_study_names_nodes_by_uuid(study, generate_potential, tmp_path):
+    node = generate_potential(species=("Li", "N")).store()
+    study("li3n", "--potential", node.pk, "--save", tmp_path / "study.yaml")
+    assert yaml.safe_load((tmp_path / "study.yaml").read_text(encoding="utf-8"))["potentials"] == [node.uuid]
+
+
 def test_own_frames_take_the_place_of_the_start_set(study, generate_images, tmp_path):
     from ase.io import write
 

@@ -9,7 +9,13 @@ from pymatgen.core import Lattice, Structure
 
 from aiida_lpsgb.structures.files import read_structure
 from aiida_lpsgb.structures.guess import guess
-from aiida_lpsgb.workflows.from_structure import StudyPlan, crystal_node, label_overrides, study_from_structure
+from aiida_lpsgb.workflows.from_structure import (
+    StudyPlan,
+    crystal_node,
+    label_of,
+    label_overrides,
+    study_from_structure,
+)
 
 CRYSTALS = Path(__file__).parents[2] / "examples" / "data"
 PLACES = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
@@ -130,6 +136,19 @@ def test_overrides_come_over_what_was_guessed(codes):
 )
 def test_labels(label, level):
     assert label_overrides(label) == ("ase", {"label": {"engine": {"level": level}}})
+
+
+@pytest.mark.parametrize(
+    ("levels", "label"),
+    [
+        (["CHGNet"], "CHGNet"),
+        (["SevenNet-0 + d3zero(PBE)"], "SevenNet-0 + D3"),
+        (["PBE"], None),
+        (["CHGNet", "PBE"], None),
+    ],
+)
+def test_labels_go_on_with_the_level_of_those_that_are_there(generate_configurations, levels, label):
+    assert label_of([generate_configurations(level_of_theory=level) for level in levels]) == label
 
 
 @pytest.mark.parametrize("label", ["mace", "ase:mace"])
