@@ -447,3 +447,30 @@ class MlpErrorsCalculation(MlpCalculation):
     def _write_files(self, folder: Folder) -> list[str]:
         self._write(folder, self.CONFIGURATIONS_FILE, self.inputs.configurations)
         return [self.POTENTIAL_FILE, self.CONFIGURATIONS_FILE]
+
+
+class MlpPredictCalculation(MlpCalculation):
+    """Predict energies, forces and stresses of configurations (``mlp calc-efs``)."""
+
+    COMMAND = "calc-efs"
+    OPTIONS = {}
+    PREDICTED_FILE = "predicted.cfg"
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare ports and outputs."""
+        super().define(spec)
+        spec.input("configurations", valid_type=ConfigurationsData, help="Configurations, labelled or not.")
+        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.mlp.predict"
+        spec.output(
+            "configurations",
+            valid_type=ConfigurationsData,
+            help="The configurations in their order, with the potential's energy, forces and stress as labels.",
+        )
+
+    def _write_files(self, folder: Folder) -> list[str]:
+        self._write(folder, self.CONFIGURATIONS_FILE, self.inputs.configurations)
+        return [self.POTENTIAL_FILE, self.CONFIGURATIONS_FILE, self.PREDICTED_FILE]
+
+    def _name_outputs(self, calcinfo: CalcInfo) -> None:
+        calcinfo.retrieve_temporary_list += [self.PREDICTED_FILE]

@@ -13,6 +13,7 @@ from aiida_lpsgb.cli.results import summary
 from aiida_lpsgb.cli.watch import daemon_hint, follow
 from aiida_lpsgb.report import draw, study_results
 from aiida_lpsgb.report.results import ROOTS
+from aiida_lpsgb.workflows.label.cost import preview
 
 FIGURE_DPI = 200
 
@@ -47,6 +48,8 @@ def launch(
     """
     if hint := daemon_hint():
         raise SystemExit(f"Nothing was submitted. {hint}")
+    for line in preview(builder):
+        print(line)
     node = submit(builder)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

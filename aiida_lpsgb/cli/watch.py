@@ -200,8 +200,12 @@ def job_progress(pk: int, tails: Tails) -> str:
         return ""  # the folder, the file or the connection has just gone: the next look will tell
 
 
-PLANS = ("plan_exploration", "plan_sweep")
-"""Calcfunctions that give every run that is to come a seed."""
+PLANS = {
+    "plan_exploration": (("MdBase",), "runs"),
+    "plan_sweep": (("MdBase", "TransportRun"), "runs"),
+    "plan_grid": (("MlpTrainBase",), "trainings"),
+}
+"""Calcfunctions that plan what is to come, the processes that do it, and what these are called."""
 
 
 def short(label: str) -> str:
@@ -210,7 +214,7 @@ def short(label: str) -> str:
 
 
 def runs_done(tree: ProcessTree, planned: Callable[[int], int]) -> list[str]:
-    """How many runs of each exploration, sweep or test that goes on have ended, of how many, and how many are going.
+    """How many runs of each exploration, sweep, test or grid that goes on have ended, of how many, and how many go on.
 
     Parameters
     ----------
@@ -222,33 +226,63 @@ def runs_done(tree: ProcessTree, planned: Callable[[int], int]) -> list[str]:
     phrases = []
     for parent in tree.active():
         children = tree.children(parent.pk)
-        plans = [child.pk for child in children if child.label in PLANS and child.succeeded]
+        plans = [child for child in children if child.label in PLANS and child.succeeded]
         if not plans:
             continue
-        runs = [
-            child for child in children if child.pk > plans[-1] and short(child.label) in ("MdBase", "TransportRun")
-        ]
+        labels, called = PLANS[plans[-1].label]
+        runs = [child for child in children if child.pk > plans[-1].pk and short(child.label) in labels]
         going = sum(not run.ended for run in runs)
         if going:
             name = " ".join(names_of(tree, parent.pk))
             where = f"{name}: " if name else ""
-            phrases.append(f"{where}{len(runs) - going} of {planned(plans[-1])} runs done, {going} going")
+            phrases.append(f"{where}{len(runs) - going} of {planned(plans[-1].pk)} {called} done, {going} going")
+    return phrases
+
+
+def labels_done(tree: ProcessTree, planned: Callable[[int], int]) -> list[str]:
+    """How many labels of each engine that runs a process a label are done, and how long the others will take.
+
+    Parameters
+    ----------
+    tree
+        The processes.
+    planned
+        Number of configurations that a calcfunction has made a structure of, by its primary key.
+    """
+    from aiida_lpsgb.workflows.outputs import in_words
+
+    phrases = []
+    for parent in tree.active():
+        children = tree.children(parent.pk)
+        made = [child for child in children if child.label == "structures" and child.succeeded]
+        runs = [child for child in children if child.name.startswith("image_")]
+        if not made or not runs:
+            continue
+        total, ended = planned(made[-1].pk), [run for run in runs if run.ended]
+        phrase = f"{len(ended)} of {total} labels done"
+        if ended:
+            each = sum((run.mtime - run.ctime).total_seconds() for run in ended) / len(ended)
+            left = each * (total - len(ended)) / max(len(runs) - len(ended), 1)
+            phrase += f", {in_words(each)} each, about {in_words(left)} to go"
+        name = " ".join(names_of(tree, parent.pk))
+        phrases.append(f"{name}: {phrase}" if name else phrase)
     return phrases
 
 
 def n_planned(pk: int) -> int:
-    """Number of runs that a calcfunction has planned: it has given each a seed."""
+    """Number of what a calcfunction has planned: seeds of runs, parameters of trainings, or structures to label."""
     from aiida.orm import CalcFunctionNode, Data, QueryBuilder
 
     query = QueryBuilder().append(CalcFunctionNode, filters={"id": pk}, tag="plan")
-    return query.append(Data, with_incoming="plan", edge_filters={"label": {"like": "seed\\_%"}}).count()
+    named = {"or": [{"like": f"{name}\\_%"} for name in ("seed", "training", "image")]}
+    return query.append(Data, with_incoming="plan", edge_filters={"label": named}).count()
 
 
 def status_line(tree: ProcessTree, tails: Tails, planned: Callable[[int], int] = n_planned) -> str:
     """What is going on now, in one line: the jobs that run and how far they are, the others counted."""
     active = tree.active()
     running = [process for process in active if process.is_job]
-    phrases, counts = runs_done(tree, planned), Counter()
+    phrases, counts = runs_done(tree, planned) + labels_done(tree, planned), Counter()
     for process in running:
         at_work = process.job_state == "withscheduler"
         progress = job_progress(process.pk, tails) if at_work else ""

@@ -17,6 +17,7 @@ CRITERION = re.compile(r"^\s*Stopping criterion = (.+?)\s*$")
 FORCE_NORM = re.compile(r"^\s*Force two-norm initial, final = \S+ (\S+)")
 FORCE_MAX = re.compile(r"^\s*Force max component initial, final = \S+ (\S+)")
 ITERATIONS = re.compile(r"^\s*Iterations, force evaluations = (\d+) (\d+)")
+LOOP = re.compile(r"^Loop time of (\S+) on (\d+) procs for (\d+) steps with (\d+) atoms")
 ENERGIES = re.compile(r"^\s*Energy initial, next-to-last, final =")
 
 # Why a minimisation ends that has reached what it was asked for; "linesearch alpha is zero" is no such reason, but no
@@ -70,6 +71,24 @@ class Phase:
 
 
 @dataclass
+class Loop:
+    """What steps of dynamics took, by LAMMPS's own clock.
+
+    Attributes
+    ----------
+    seconds
+        Wall time.
+    n_steps, n_atoms, n_processes
+        Of how many; processes times threads.
+    """
+
+    seconds: float
+    n_steps: int
+    n_atoms: int
+    n_processes: int
+
+
+@dataclass
 class LammpsLog:
     """What a log says.
 
@@ -93,6 +112,8 @@ class LammpsLog:
         Whether the script came to its end.
     timed_out
         Whether LAMMPS ended by its own timer.
+    loops
+        Index of a stage of dynamics to what its steps took.
     """
 
     thermo: dict[str, np.ndarray] = field(default_factory=dict)
@@ -104,6 +125,7 @@ class LammpsLog:
     break_grade: float | None = None
     finished: bool = False
     timed_out: bool = False
+    loops: dict[int, Loop] = field(default_factory=dict)
     version: str | None = None
 
     @property
@@ -218,12 +240,20 @@ class _Reader:
             self.columns = line.split()
         elif line.startswith("Loop time"):
             self.columns = None
+            if self.phase is None and (match := LOOP.match(line)):
+                self._loop(float(match[1]), *(int(number) for number in match.groups()[1:]))
         elif self.columns and (row := _row(line, len(self.columns))) is not None:
             if self.phase is not None:
                 self.phase.row = dict(zip(self.columns, row, strict=True))
             else:
                 self.names = self.columns
                 self.rows[self.stage, row[0]] = row
+
+    def _loop(self, seconds: float, n_processes: int, n_steps: int, n_atoms: int) -> None:
+        """Add up the parts that a stage is run in."""
+        loop = self.log.loops.setdefault(self.stage, Loop(0.0, 0, n_atoms, n_processes))
+        loop.seconds += seconds
+        loop.n_steps += n_steps
 
 
 def _number(word: str) -> float | None:

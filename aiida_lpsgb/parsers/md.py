@@ -30,7 +30,7 @@ from aiida_lpsgb.calculations.potentials import known_species
 from aiida_lpsgb.parsers import lammps_log
 from aiida_lpsgb.parsers.extrapolated import read_extrapolated
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, parse_log
-from aiida_lpsgb.parsers.md_summary import summarise, thermo_arrays
+from aiida_lpsgb.parsers.md_summary import summarise, thermo_arrays, time_taken
 
 MdCalculation = CalculationFactory("lpsgb.md")
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -55,6 +55,8 @@ class MdParser(Parser):
         if log.finite_rows().any():
             self.out("thermo", thermo_node(log))
         results |= self._parse_extrapolated(folder / lammps_script.EXTRAPOLATED_FILE, log)
+        if (taken := time_taken(log)) is not None:
+            self.out("timing", orm.Dict(taken))
         problem = self._parse_trajectory(folder, log)
         self._parse_final(folder / lammps_script.FINAL_FILE)
         self.out("results", orm.Dict(results))
@@ -121,7 +123,9 @@ class MdParser(Parser):
         found = read_extrapolated(path, self.species, spacing, control["max_configurations"])
         if found.images:
             self.out("extrapolated", ConfigurationsData(images=found.images, species=self.species))
-        grades = [grade for grade in (found.max_grade, log.break_grade) if grade is not None and math.isfinite(grade)]
+        seen = log.thermo.get(lammps_script.GRADE_COLUMN, np.empty(0))
+        every = [found.max_grade, log.break_grade, *seen[np.isfinite(seen)].tolist()]
+        grades = [grade for grade in every if grade is not None and math.isfinite(grade)]
         return {
             "n_extrapolated": found.n_found,
             "n_extrapolated_left_out": found.n_found - len(found.images),

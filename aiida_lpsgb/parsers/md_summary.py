@@ -201,6 +201,32 @@ def finite(value: float | None) -> float | None:
 # --- segments -------------------------------------------------------------------------------------------------------
 
 
+def time_taken(log: LammpsLog) -> dict[str, Any] | None:
+    """What the steps of dynamics took, stage by stage; None if there was none.
+
+    Returns
+    -------
+    dict
+        ``stages`` (name, ``n_steps``, ``wall_time_s``), ``n_atoms``, ``n_processes`` (times threads), and
+        ``time_us_atom_step``: time of a processor for a step of an atom, in the stage that was least disturbed.
+    """
+    loops = {index: loop for index, loop in sorted(log.loops.items()) if loop.n_steps}
+    if not loops:
+        return None
+    each = [1e6 * loop.seconds * loop.n_processes / (loop.n_steps * loop.n_atoms) for loop in loops.values()]
+    stages = [
+        {"name": log.stage_names.get(index, ""), "n_steps": loop.n_steps, "wall_time_s": loop.seconds}
+        for index, loop in loops.items()
+    ]
+    one = next(iter(loops.values()))
+    return {
+        "stages": stages,
+        "n_atoms": one.n_atoms,
+        "n_processes": one.n_processes,
+        "time_us_atom_step": min(each),
+    }
+
+
 def join_results(
     parameters: Mapping[str, Any], results: Sequence[Mapping[str, Any]], thermo: Sequence[Mapping[str, np.ndarray]]
 ) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Parsers of ``mlp train``, ``calc-grade``, ``select-add`` and ``calc-errors``."""
+"""Parsers of ``mlp train``, ``calc-grade``, ``select-add``, ``calc-errors`` and ``calc-efs``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from ase import Atoms
 from aiida_lpsgb.calculations.mlp import (
     INDEX_FEATURE,
     MlpGradeCalculation,
+    MlpPredictCalculation,
     MlpSelectCalculation,
     MlpTrainCalculation,
 )
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.data.potential import PotentialData
+from aiida_lpsgb.labelling.container import with_labels
+from aiida_lpsgb.mtp.configurations import labels as labels_of
 from aiida_lpsgb.mtp.configurations import read_cfg
 from aiida_lpsgb.parsers import mlp_output
 
@@ -28,6 +31,8 @@ from aiida_lpsgb.parsers import mlp_output
 _SCHEDULER_OUT_OF_WALLTIME = 120
 # `mlp` writes configurations with few decimals.
 _POSITION_TOLERANCE = 1e-4
+# What predictions have for a level of theory, so that nobody mixes them with labels.
+PREDICTED = "moment tensor potential"
 
 
 class MlpParser(Parser):
@@ -71,6 +76,20 @@ class MlpParser(Parser):
 
     def _cfg(self, name: str) -> list[Atoms]:
         return read_cfg(self._folder / name, self.node.inputs.potential.species)
+
+    def _answers(self, name: str, configurations: ConfigurationsData) -> list[Atoms] | ExitCode:
+        """Return what the program wrote of each configuration it was sent, or say what is wrong with it."""
+        if not (self._folder / name).exists():
+            return self._missing(name)
+        try:
+            answers = self._cfg(name)
+        except ValueError as error:
+            return self._incomplete(str(error))
+        if len(answers) != len(configurations):
+            return self._incomplete(f"{name} holds {len(answers)} of {len(configurations)} configurations")
+        if not all(_same(*pair) for pair in zip(configurations, answers, strict=True)):
+            return self._incomplete(f"{name} holds other configurations than were sent, or another order")
+        return answers
 
 
 class MlpTrainParser(MlpParser):
@@ -162,19 +181,12 @@ class MlpGradeParser(MlpParser):
 
     def _parse_grades(self, configurations: ConfigurationsData) -> ExitCode | None:
         name = MlpGradeCalculation.GRADED_FILE
-        if not (self._folder / name).exists():
-            return self._missing(name)
-        try:
-            graded = self._cfg(name)
-        except ValueError as error:
-            return self._incomplete(str(error))
-        if len(graded) != len(configurations):
-            return self._incomplete(f"{name} holds {len(graded)} of {len(configurations)} configurations")
+        graded = self._answers(name, configurations)
+        if isinstance(graded, ExitCode):
+            return graded
         grades = [atoms.info.get("mv_grade") for atoms in graded]
         if None in grades or not np.isfinite(grades).all():
             return self._incomplete(f"{name} has configurations without a finite grade")
-        if not all(_same(*pair) for pair in zip(configurations, graded, strict=True)):
-            return self._incomplete(f"{name} holds other configurations than were sent, or another order")
         self.out(
             "configurations",
             ConfigurationsData(
@@ -210,6 +222,30 @@ def _with_grades(configurations: ConfigurationsData, graded: list[Atoms]) -> Ite
         if "nbh_grades" in copy.arrays:
             atoms.set_array("nbh_grades", copy.arrays["nbh_grades"])
         yield atoms
+
+
+class MlpPredictParser(MlpParser):
+    """Parser of ``mlp calc-efs``."""
+
+    def _parse_files(self, stdout: str) -> ExitCode | None:
+        name, sent = MlpPredictCalculation.PREDICTED_FILE, self.node.inputs.configurations
+        answers = self._answers(name, sent)
+        if isinstance(answers, ExitCode):
+            return answers
+        labels = [labels_of(atoms) for atoms in answers]
+        if not all({"energy", "forces"} <= set(found) for found in labels):
+            return self._incomplete(f"{name} has configurations without energy or forces")
+        try:
+            predicted = ConfigurationsData(
+                (with_labels(atoms, **found) for atoms, found in zip(sent, labels, strict=True)),
+                sent.species,
+                PREDICTED,
+            )
+        except ValueError as error:
+            return self._incomplete(str(error))
+        self.out("configurations", predicted)
+        self.out("results", orm.Dict({"n_configurations": len(labels)}))
+        return None
 
 
 class MlpSelectParser(MlpParser):

@@ -10,8 +10,10 @@ import numpy as np
 from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, nernst_einstein
 from aiida_lpsgb.analysis.observables import registry
 from aiida_lpsgb.analysis.transport import RECOMMENDED
+from aiida_lpsgb.mtp.configurations import labels
 from aiida_lpsgb.report import figures
 from aiida_lpsgb.report.characterisation import characterisation_figures
+from aiida_lpsgb.report.comparison import relations_figure
 from aiida_lpsgb.report.fits import Fit, measured
 from aiida_lpsgb.report.results import Results, System
 from aiida_lpsgb.report.tables import region_words
@@ -36,11 +38,11 @@ def arrhenius_figure(results: Results) -> Figure | None:
         runs = {t: [run.motion for run in system.at(t)] for t in system.temperatures_K}
         name = system.name if several else (system.species if not system.regional_fits else "cell")
         series.append(_series(name, runs, system.fit, group))
-        for label in recommended_regions(system):
+        for number, label in enumerate(recommended_regions(system), start=1):
             inside = {t: [r.regions[label] for r in system.at(t) if label in r.regions] for t in system.temperatures_K}
             where = region_words(label).partition(",")[0]
             name = f"{system.name}: {where}" if several else where
-            series.append(_series(name, inside, system.regional_fits.get(label), group, is_region=True))
+            series.append(_series(name, inside, system.regional_fits.get(label), group, region=number))
     siemens, of = _siemens(shown)
     return figures.arrhenius_comparison(series, siemens=siemens, siemens_of=of)
 
@@ -52,7 +54,7 @@ def recommended_regions(system: System) -> list[str]:
 
 
 def _series(
-    name: str, runs: Mapping[float, list[Mapping[str, Any]]], fit: Fit | None, group: int, is_region: bool = False
+    name: str, runs: Mapping[float, list[Mapping[str, Any]]], fit: Fit | None, group: int, region: int = 0
 ) -> figures.Series:
     """What was measured at each temperature, with the fit."""
     points = {t: here for t, found in runs.items() if (here := measured(found)) is not None}
@@ -60,7 +62,7 @@ def _series(
         [np.nan if value is None else value for value in (getattr(here, name) for here in points.values())]
         for name in ("value", "error", "limit")
     )
-    return figures.Series(name, list(points), *columns, **_curves(fit), group=group, is_region=is_region)
+    return figures.Series(name, list(points), *columns, **_curves(fit), group=group, region=region)
 
 
 def _curves(fit: Fit | None) -> dict[str, Any]:
@@ -137,10 +139,15 @@ def draw(results: Results) -> dict[str, Figure]:
     Returns
     -------
     figures
-        ``arrhenius``, ``learning_curve`` and, of each system, ``<system>_msd`` and those of its observables,
-        ``<system>_<name>``.
+        ``arrhenius``, ``relations``, ``grid``, ``learning_curve``, ``parity`` and, of each system, ``<system>_msd`` and
+        those of its observables, ``<system>_<name>``.
     """
-    drawn = {"arrhenius": arrhenius_figure(results)}
+    drawn = {
+        "arrhenius": arrhenius_figure(results),
+        "relations": relations_figure(results),
+        "grid": grid_figure(results),
+        "parity": parity_figure(results),
+    }
     if results.learning and results.learning.iterations:
         drawn["learning_curve"] = learning_figure(results)
     for system in results.systems:
@@ -152,3 +159,37 @@ def draw(results: Results) -> dict[str, Figure]:
 def learning_figure(results: Results) -> Figure:
     """The learning curve."""
     return figures.learning_curve(results.learning.iterations, gamma_select=results.learning.gamma_select)
+
+
+def grid_figure(results: Results) -> Figure | None:
+    """Error and cost of the potentials that the passive stage has tried; None if there was none."""
+    if results.grid is None:
+        return None
+    error = results.grid["error"]
+    quantity, statistic, unit = error.split("_", 2)
+    names = {"energy": "energy", "forces": "force", "stress": "stress"}
+    units = {"ev_atom": "meV/atom", "ev_angstrom": "meV/Å", "gpa": "MPa"}
+    label = f"{names[quantity]} {statistic.upper()} on what was held back  ({units[unit]})"
+    return figures.grid([point for point in results.grid["points"] if not point["missing"]], error, label)
+
+
+def parity_figure(results: Results) -> Figure | None:
+    """Predictions of all potentials against the labels of the test set; None if there are none."""
+    from aiida.orm import load_node
+
+    if results.test_set_pk is None or not results.prediction_pks:
+        return None
+
+    def read(pk: int) -> tuple[np.ndarray, np.ndarray]:
+        found = [(labels(atoms), len(atoms)) for atoms in load_node(pk)]
+        return (
+            np.array([known["energy"] / n_atoms for known, n_atoms in found]),
+            np.concatenate([known["forces"] for known, _ in found]),
+        )
+
+    energies, forces = read(results.test_set_pk)
+    predicted = {name: read(pk) for name, pk in results.prediction_pks.items()}
+    return figures.parity(
+        {name: (energies, own) for name, (own, _) in predicted.items()},
+        {name: (forces, own) for name, (_, own) in predicted.items()},
+    )

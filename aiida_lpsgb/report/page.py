@@ -7,7 +7,6 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from matplotlib.collections import PathCollection, PolyCollection
 
 from aiida_lpsgb.report import drawing, tables
 from aiida_lpsgb.report.characterisation import caption
+from aiida_lpsgb.report.comparison import relations_figure
 from aiida_lpsgb.report.figures import COLOURS
 from aiida_lpsgb.report.published import published_of
 from aiida_lpsgb.report.results import Results, System
@@ -112,7 +112,10 @@ def page(results: Results, published: Mapping[str, Any] | None = None) -> str:
         n_hidden=max(0, len(results.systems) - MOST_CARDS),
         arrhenius=inline(drawing.arrhenius_figure(results), "arrhenius"),
         n_drawn=drawing.MOST_SERIES,
+        relations=inline(relations_figure(results), "relations"),
         learning=inline(drawing.learning_figure(results), "learning") if has_curve(results) else "",
+        grid=inline(drawing.grid_figure(results), "grid"),
+        parity=inline(drawing.parity_figure(results), "parity"),
         tables={table.name: table for table in own},
         origin=origin,
         details=details(results, published),
@@ -138,6 +141,8 @@ def title(results: Results) -> str:
 
 def facts(results: Results) -> list[tuple[str, str]]:
     """What was done by what, and what it took."""
+    from aiida_lpsgb.workflows.outputs import in_words
+
     found = []
     if results.description:
         found.append(("study", results.description))
@@ -147,21 +152,14 @@ def facts(results: Results) -> list[tuple[str, str]]:
         kinds = {_potential_words(known) for known in results.potentials.values()}
         found.append(("potentials", f"{len(results.potentials)}: {'; '.join(sorted(kinds))}"))
     hours = sum(results.core_hours.values())
-    found.append(("took", f"{_time(results.duration)}, {decimal(hours, 2)} core-hours in {_jobs(results)}"))
+    found.append(
+        ("took", f"{in_words(results.duration.total_seconds())}, {decimal(hours, 2)} core-hours in {_jobs(results)}")
+    )
     versions = {"plugin": "aiida-lpsgb", "core": "aiida-core"}
     text = ", ".join(f"{name} {results.versions[key]}" for key, name in versions.items() if key in results.versions)
     found.append(("versions", text or MISSING))
     found.append(("node", f"{results.process_label}<{results.pk}>, {results.ctime:%Y-%m-%d %H:%M}, {results.uuid}"))
     return found
-
-
-def _time(duration: timedelta) -> str:
-    """A time in the unit that fits it."""
-    seconds = duration.total_seconds()
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{decimal(seconds / length, 2)} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _jobs(results: Results) -> str:

@@ -19,12 +19,15 @@ from aiida_lpsgb.report.processes import Process, ProcessTree, chunks, inputs_of
 if TYPE_CHECKING:
     from aiida.orm import Node, ProcessNode
 
-STUDY, TRANSPORT, LEARNING = ROOTS = tuple(
-    f"aiida.workflows:lpsgb.{name}" for name in ("study", "transport", "active_learning")
+STUDY, TRANSPORT, LEARNING, PASSIVE = ROOTS = tuple(
+    f"aiida.workflows:lpsgb.{name}" for name in ("study", "transport", "active_learning", "passive_learning")
 )
 RUN, VALIDATION, LABELLING = (f"aiida.workflows:lpsgb.{name}" for name in ("transport_run", "validate", "label"))
+MD_BASE, PROPERTIES = (f"aiida.workflows:lpsgb.{name}" for name in ("md.base", "properties"))
 ANALYSIS, MD = (f"aiida.calculations:lpsgb.{name}" for name in ("analyse", "md"))
-ADVANCE, JUDGE = (f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "judge"))
+ADVANCE, CHOOSE, JUDGE = (
+    f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "passive.choose", "judge")
+)
 RECIPE = "recipe_"
 """What begins the name of the process that makes the structure of a system."""
 REGIONS = "regions__"
@@ -52,6 +55,10 @@ class Run:
         Headline numbers of `lpsgb.analyse`, by observable.
     judgement
         Whether the diffusivity is known well enough, and why; None without a budget.
+    watched_above
+        Grade above which a frame was counted as one that extrapolates; None where the run was not watched.
+    max_grade, n_extrapolated
+        Highest grade (None where the program says none) and number of such frames.
     core_hours
         What its jobs took, from creation to the end.
     pk, analysis_pk, diffusivity_pk, potential_pk, md_pks, seed
@@ -69,6 +76,9 @@ class Run:
     regions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
     judgement: Mapping[str, Any] | None = None
+    watched_above: float | None = None
+    max_grade: float | None = None
+    n_extrapolated: int | None = None
     core_hours: float = 0.0
     pk: int | None = None
     analysis_pk: int | None = None
@@ -198,10 +208,19 @@ class Results:
         In the order of the study.
     learning
         None if nothing was learned.
+    grid
+        What the passive stage has found (`grid` of `lpsgb.passive_learning`), None if there was none.
     test_errors
         Errors of each potential on configurations that were never trained on.
+    test_set_pk, prediction_pks
+        Primary keys of these configurations and, by potential, of what it predicts for them; None and empty if there
+        are none.
     potentials
         Primary key and attributes by name.
+    cards
+        What each potential was checked for before anything was run; empty without cards.
+    properties
+        Results of `lpsgb.properties` by potential, and of the label engine under ``reference``.
     failures
         What failed, in words.
     processes
@@ -229,8 +248,13 @@ class Results:
     material: str | None = None
     systems: tuple[System, ...] = ()
     learning: Learning | None = None
+    grid: Mapping[str, Any] | None = None
     test_errors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    test_set_pk: int | None = None
+    prediction_pks: Mapping[str, int] = field(default_factory=dict)
     potentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
     processes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     core_hours: Mapping[str, float] = field(default_factory=dict)
@@ -270,7 +294,8 @@ def study_results(node: ProcessNode) -> Results:
     Parameters
     ----------
     node
-        An `lpsgb.study`, `lpsgb.transport` or `lpsgb.active_learning` process; it may still run.
+        An `lpsgb.study`, `lpsgb.transport`, `lpsgb.active_learning` or `lpsgb.passive_learning` process; it may still
+        run.
 
     Raises
     ------
@@ -299,8 +324,13 @@ def study_results(node: ProcessNode) -> Results:
         material=_material(tree, node),
         systems=systems,
         learning=learning,
+        grid=_grid(tree),
         test_errors=_test_errors(tree),
+        test_set_pk=_test_set_pk(tree),
+        prediction_pks=_prediction_pks(tree),
         potentials=_potentials(tree),
+        cards=_cards(node),
+        properties=_properties(tree),
         failures=_failures(systems, learning),
         processes=_counts(tree, cached),
         core_hours={label: sum(jobs[pk] for pk in pks) for label, pks in _by_label(tree, jobs).items()},
@@ -315,7 +345,7 @@ def study_results(node: ProcessNode) -> Results:
 
 def _systems(tree: ProcessTree, node: ProcessNode, hours: Mapping[int, float]) -> tuple[System, ...]:
     """A system for every recipe of a study, or the only one of a sweep."""
-    if node.process_type == LEARNING:
+    if node.process_type in (LEARNING, PASSIVE):
         return ()
     if node.process_type == TRANSPORT:
         sweeps, recipes, own = {_name_of_sweep(node): tree.root}, {}, {}
@@ -400,7 +430,10 @@ def _runs(tree: ProcessTree, sweeps: Mapping[str, int], hours: Mapping[int, floa
     wanted = ["diffusivity", f"{REGIONS}*", "summary"]
     found = outputs_of([process.pk for process in analyses.values() if process], wanted)
     judged = outputs_of([process.pk for process in judges.values() if process], ["judgement"])
-    given = inputs_of([process.pk for process in every], ["md__md__potential", "md__md__seed"])
+    wanted = [f"md__md__{port}" for port in ("potential", "seed", "parameters", "active_set")]
+    given = inputs_of([process.pk for process in every], wanted)
+    parts = {process.pk: [part.pk for part in tree.children(process.pk, MD_BASE)] for process in every}
+    dynamics = outputs_of([pk for pks in parts.values() for pk in pks], ["results"])
     runs: dict[str, tuple[Run, ...]] = {}
     for name, group in processes.items():
         own = []
@@ -411,6 +444,9 @@ def _runs(tree: ProcessTree, sweeps: Mapping[str, int], hours: Mapping[int, floa
             below = [job for job in tree.below(process.pk) if job.is_job]
             own.append(
                 _run(name, process, nodes, given.get(process.pk, {}), judgement)
+                | _grades(
+                    given.get(process.pk, {}), [dynamics[pk]["results"] for pk in parts[process.pk] if pk in dynamics]
+                )
                 | {
                     "core_hours": sum(hours.get(job.pk, 0.0) for job in below),
                     "analysis_pk": analysis.pk if analysis else None,
@@ -449,6 +485,16 @@ def _run(
         "potential_pk": given["md__md__potential"].pk if "md__md__potential" in given else None,
         "seed": seed.value if seed is not None else None,
     }
+
+
+def _grades(given: Mapping[str, Node], parts: Sequence[Node]) -> dict[str, Any]:
+    """What was seen of a run that was watched."""
+    if "md__md__active_set" not in given:
+        return {}
+    from aiida_lpsgb.calculations.functions.transport import extrapolation_of
+
+    control = given["md__md__parameters"].get_dict().get("extrapolation") or {}
+    return {"watched_above": control.get("gamma_select"), **extrapolation_of(node.get_dict() for node in parts)}
 
 
 def read_label(label: str) -> tuple[float, str, int]:
@@ -493,15 +539,44 @@ def _last_of(processes: Sequence[Process]) -> Process | None:
 
 def _test_errors(tree: ProcessTree) -> dict[str, dict[str, Any]]:
     """Errors of each potential on the test set of a study."""
-    tests = [
+    return {name: node.get_dict() for name, node in _of_validation(tree, "errors_", "result").items()}
+
+
+def _prediction_pks(tree: ProcessTree) -> dict[str, int]:
+    """What each potential predicts for the test set of a study."""
+    return {name: node.pk for name, node in _of_validation(tree, "predict_", "configurations").items()}
+
+
+def _of_validation(tree: ProcessTree, prefix: str, output: str) -> dict[str, Node]:
+    """An output of every process of the validation whose name begins so, by the rest of its name."""
+    called = [
         process
         for validation in tree.children(tree.pk, VALIDATION)
         for process in tree.children(validation.pk)
-        if process.name.startswith("errors_")
+        if process.name.startswith(prefix)
     ]
-    found = outputs_of([process.pk for process in tests], ["results"])
-    named = {process.name.removeprefix("errors_"): found[process.pk] for process in tests if process.pk in found}
-    return {name: nodes["results"].get_dict() for name, nodes in sorted(named.items())}
+    found = outputs_of([process.pk for process in called], [output])
+    named = {process.name.removeprefix(prefix): found[process.pk] for process in called if process.pk in found}
+    return {name: nodes[output] for name, nodes in sorted(named.items())}
+
+
+def _test_set_pk(tree: ProcessTree) -> int | None:
+    """The labelled frames that a study tests its potentials on."""
+    labelled = [
+        process.pk
+        for validation in tree.children(tree.pk, VALIDATION)
+        for process in tree.children(validation.pk, LABELLING)
+    ]
+    found = outputs_of(labelled, ["configurations"])
+    return next((found[pk]["configurations"].pk for pk in labelled if pk in found), None)
+
+
+def _grid(tree: ProcessTree) -> dict[str, Any] | None:
+    """What the passive stage at the top or right below it has found."""
+    root = tree.root
+    stage = root if root.process_type == PASSIVE else _last_of(tree.children(root.pk, PASSIVE))
+    chosen = _last(tree.children(stage.pk, CHOOSE)) if stage else None
+    return outputs_of([chosen.pk], ["grid"])[chosen.pk]["grid"].get_dict() if chosen else None
 
 
 def _potentials(tree: ProcessTree) -> dict[str, dict[str, Any]]:
@@ -520,12 +595,30 @@ def _potentials(tree: ProcessTree) -> dict[str, dict[str, Any]]:
     }
 
 
+def _cards(node: ProcessNode) -> dict[str, dict[str, Any]]:
+    """The cards of a study."""
+    dealt = _below("cards__", outputs_of([node.pk], ["cards__*"]).get(node.pk, {}))
+    return {name: card.get_dict() for name, card in sorted(dealt.items())}
+
+
+def _properties(tree: ProcessTree) -> dict[str, dict[str, Any]]:
+    """What was found of the crystal by each potential and by the label engine, with the drift of the energy."""
+    processes = {process.name.removeprefix("properties_"): process.pk for process in tree.children(tree.pk, PROPERTIES)}
+    outputs = outputs_of(processes.values(), ["results", "drift"])
+    found = {name: outputs.get(pk, {}) for name, pk in sorted(processes.items())}
+    return {
+        name: {**nodes["results"].get_dict(), "drift": nodes["drift"].get_dict() if "drift" in nodes else None}
+        for name, nodes in found.items()
+        if "results" in nodes
+    }
+
+
 def _material(tree: ProcessTree, node: ProcessNode) -> str | None:
     """Reduced formula of what was studied."""
     if node.process_type == LEARNING:
         structures = _below("structures__", inputs_of([node.pk], ["structures__*"]).get(node.pk, {}))
         structure = next((structures[name] for name in sorted(structures)), None)
-    elif node.process_type == TRANSPORT:
+    elif node.process_type in (TRANSPORT, PASSIVE):
         structure = node.inputs.structure
     else:
         structure = outputs_of([node.pk], ["structure"]).get(node.pk, {}).get("structure")

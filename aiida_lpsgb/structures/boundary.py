@@ -236,8 +236,8 @@ def boundaries(
     if kind == "mixed":
         orientations = [_parallel(crystal, (first, second), (direction, direction_2), nominal)]
     else:
-        _check_tilt_axis(crystal, axis, first, "plane")
-        _check_tilt_axis(crystal, axis, second, "plane_2")
+        _check_tilt_axis(crystal, axis, first.miller, "plane")
+        _check_tilt_axis(crystal, axis, second.miller, "plane_2")
         opposite = [-int(index) for index in axis]
         orientations = [
             _parallel(crystal, (first, second), (axis, other), nominal, about_x=True) for other in (opposite, axis)
@@ -295,14 +295,15 @@ def _with_notes(crystal: Crystal, item: Boundary, axis: Sequence[int] | None) ->
     if axis is None or item.angle_deg <= SMALLEST_ANGLE:
         return item
     asked, found = crystal.direction(axis), np.asarray(item.axis) @ crystal.cell
+    axis = [int(x) for x in axis]
     cosine = abs(float(asked @ found)) / float(np.linalg.norm(asked) * np.linalg.norm(found))
     if cosine > math.cos(math.radians(1.0)):
         return item
     if item.kind == "twist":
-        note = f"{list(axis)} is not normal to the plane: the grains are turned about the plane's normal"
+        note = f"{axis} is not normal to the plane: the grains are turned about the plane's normal"
     else:
         note = (
-            f"no rotation about the axis asked for, {list(axis)}, turns grain 1 into grain 2: the smallest is "
+            f"no rotation about the axis asked for, {axis}, turns grain 1 into grain 2: the smallest is "
             f"{item.angle_deg:.2f}° about {as_indices(item.axis)}; if the crystal has lost symmetry by ordering or "
             "relaxation, give its parent"
         )
@@ -430,18 +431,19 @@ def _check_request(kind, convention, sigma, angle, plane_2, direction, direction
         raise ValueError("angle is for twists; a tilt's follows from its planes")
 
 
-def _check_tilt_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane, name: str) -> None:
-    """Refuse an axis that is not within the plane."""
+def _check_tilt_axis(crystal: Crystal | None, axis: Sequence[int] | None, miller: np.ndarray, name: str) -> None:
+    """Refuse an axis that is not within the plane; with the crystal, name an equivalent one that is."""
     if axis is None:
         raise ValueError("axis must be given")
     indices = primitive_indices(axis, "axis")
-    if int(indices @ plane.miller) == 0:
+    if int(indices @ miller) == 0:
         return
-    lying = [alternative for alternative in _equivalent(crystal, indices) if int(alternative @ plane.miller) == 0]
+    others = [] if crystal is None else _equivalent(crystal, indices)
+    lying = [alternative for alternative in others if int(alternative @ miller) == 0]
     hint = f"; the equivalent direction {lying[0].tolist()} does" if lying else ""
     raise ValueError(
-        f"{name} {plane.miller.tolist()} does not contain the tilt axis {indices.tolist()} "
-        f"(hu + kv + lw = {int(indices @ plane.miller)}, not 0){hint}"
+        f"{name} {miller.tolist()} does not contain the tilt axis {indices.tolist()} "
+        f"(hu + kv + lw = {int(indices @ miller)}, not 0){hint}"
     )
 
 

@@ -21,7 +21,7 @@ from aiida_lpsgb.calculations.functions.sweep import template_error
 from aiida_lpsgb.workflows.label.label import level_of
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MlpTrainBaseWorkChain = WorkflowFactory("lpsgb.mlp.train.base")
@@ -137,7 +137,9 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 ),
             ),
             if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-            if_(cls.has_committee)(cls.train_committee, cls.inspect_committee),
+            if_(cls.has_committee)(
+                cls.train_committee, cls.inspect_committee, cls.grade_committee, cls.inspect_committee_grades
+            ),
             cls.finish,
         )
 
@@ -147,7 +149,10 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             help="`p1`, the potential that explored, of the last training, and the other members of the committee.",
         )
         spec.output_namespace(
-            "active_sets", valid_type=orm.SinglefileData, required=False, help="The active set (`.als`) of `p1`."
+            "active_sets",
+            valid_type=orm.SinglefileData,
+            required=False,
+            help="Active set (`.als`) of each potential.",
         )
         spec.output(
             "learning_curve",
@@ -197,22 +202,15 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             By role: `mlp` (`lpsgb-mlp` or MLIP-2's `mlp`), `md` (LAMMPS), `label`; see `load_codes`.
         potential, training_sets, structures
             What to start from, and the structures to explore; left out where a parent fills them in.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol; `label` takes those of the protocol of `lpsgb.label`.
-        options
-            `metadata.options` by role: `train`, `select` (grading, too), `md`, `label`.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override `label` takes entries of the protocol of `lpsgb.label`, the roles
+            of `options` are `train`, `select` (grading, too), `md` and `label`.
         seed
             Seed of exploration and committee; drawn once and stored where not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        for name, value in {"potential": potential, "training_sets": training_sets, "structures": structures}.items():
-            if value is not None:
-                builder[name] = dict(value) if isinstance(value, Mapping) else value
+        fill_in(builder, potential=potential, training_sets=training_sets, structures=structures)
         builder.settings = orm.Dict(values["settings"])
         builder.exploration = orm.Dict(values["exploration"])
         builder.seed = seed or cls.draw_seed()
@@ -370,11 +368,15 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         )
         row = self.ctx.history["iterations"][-1]
         self.report(
-            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs exceeded gamma_break "
-            f"{row['gamma_break']:g}, {row['n_extrapolated']} configurations extrapolate"
+            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs ended early (gamma_break "
+            f"{row['gamma_break']:g}), {row['n_extrapolated']} configurations extrapolate"
             + (f", {row['n_missing']} runs gave nothing" if row["n_missing"] else "")
             + (", converged" if self.ctx.history["converged"] else "")
         )
+        if row["n_broken"] and not row["n_extrapolated"]:
+            # Nothing to learn from: another iteration would end as this one.
+            broken = next(run for run in self.ctx.children.values() if not run.is_finished_ok)
+            return self._fail("EXPLORATION", broken)
         return None
 
     # --- select and label -----------------------------------------------------------------------------------------
@@ -448,6 +450,27 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             self.ctx.committee[name] = training.outputs.potential
         return None
 
+    def grade_committee(self) -> ToContext:
+        """Active sets of the other members, so that runs with them can be watched."""
+        jobs = {}
+        for name, potential in self.ctx.committee.items():
+            inputs = AttributeDict(self.exposed_inputs(MlpGradeBaseWorkChain, namespace="grade"))
+            inputs.mlp.potential = potential
+            inputs.mlp.training_sets = self.ctx.training_sets
+            inputs.setdefault("metadata", {})["call_link_label"] = f"grade_{name}"
+            jobs[f"grading_{name}"] = self.submit(MlpGradeBaseWorkChain, **inputs)
+        return ToContext(**jobs)
+
+    def inspect_committee_grades(self) -> ExitCode | None:
+        """Take the active sets."""
+        self.ctx.active_sets = {}
+        for name in self.ctx.committee:
+            grading = self.ctx[f"grading_{name}"]
+            if not grading.is_finished_ok:
+                return self._fail("GRADE", grading)
+            self.ctx.active_sets[name] = grading.outputs.active_set
+        return None
+
     # --- end ------------------------------------------------------------------------------------------------------
 
     def finish(self) -> ExitCode | None:
@@ -459,7 +482,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if self.ctx.potential.uuid != self.inputs.potential.uuid:
             self.out("potentials", {FIRST: self.ctx.potential, **self.ctx.get("committee", {})})
         if "active_set" in self.ctx:
-            self.out(f"active_sets.{FIRST}", self.ctx.active_set)
+            self.out("active_sets", {FIRST: self.ctx.active_set, **self.ctx.get("active_sets", {})})
         if self.ctx.history:
             self.out("learning_curve", self.ctx.history)
         self.out("training_sets", self.ctx.training_sets)

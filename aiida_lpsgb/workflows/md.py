@@ -62,7 +62,7 @@ class MdBaseWorkChain(BaseRestartWorkChain):
             default=lambda: orm.Int(5),
             help="Most jobs of a minimisation that ends at its `max_steps`; each goes on from the last structure.",
         )
-        spec.expose_outputs(MdCalculation, include=("results", "structure", "remote_folder"))
+        spec.expose_outputs(MdCalculation, include=("results", "structure", "timing", "remote_folder"))
         spec.outputs["results"].help = (
             "Results of the run, joined over its segments: averages of each stage over all rows, the number and the "
             "highest grade of all extrapolated configurations, all minimisations, `steps`, `n_segments`."
@@ -237,7 +237,7 @@ class MdBaseWorkChain(BaseRestartWorkChain):
             for output, namespace in SEGMENTED.items():
                 if output in node.outputs:
                     self.out(f"{namespace}.{label}", node.outputs[output])
-        for output in ("structure", "remote_folder"):
+        for output in ("structure", "timing", "remote_folder"):
             if output in node.outputs:
                 self.out(output, node.outputs[output])
         self.out("results", node.outputs.results if len(segments) == 1 else self._joined(segments))

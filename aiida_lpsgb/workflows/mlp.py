@@ -130,6 +130,12 @@ class MlpErrorsBaseWorkChain(MlpBaseWorkChain):
     _process_class = CalculationFactory("lpsgb.mlp.errors")
 
 
+class MlpPredictBaseWorkChain(MlpBaseWorkChain):
+    """Run `lpsgb.mlp.predict`, repeating what was interrupted."""
+
+    _process_class = CalculationFactory("lpsgb.mlp.predict")
+
+
 def validate_continuations(node: orm.Int, _: Any) -> str | None:
     """A count cannot be negative."""
     if node.value < 0:

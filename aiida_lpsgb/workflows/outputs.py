@@ -56,3 +56,11 @@ def leaves(outputs: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, orm.N
             yield path, outputs[name]
         else:
             yield from leaves(outputs[name], path)
+
+
+def in_words(seconds: float) -> str:
+    """A time in the unit that fits it, such as `4.2 min`."""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.{int(seconds < 10 * length)}f} {unit}"
+    return f"{seconds:.{int(seconds < 10)}f} s"

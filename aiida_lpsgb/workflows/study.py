@@ -11,6 +11,7 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations.functions.potential import untrained_error
+from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
 from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, known_species, potential_error
@@ -19,13 +20,16 @@ from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.workflows.active_learning import own_exploration_error
 from aiida_lpsgb.workflows.label.label import level_of
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, namespace_of
+from aiida_lpsgb.workflows.properties import can_relax
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
+PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
 MeltQuenchWorkChain = WorkflowFactory("lpsgb.melt_quench")
+PropertiesWorkChain = WorkflowFactory("lpsgb.properties")
 TransportWorkChain = WorkflowFactory("lpsgb.transport")
 ValidateWorkChain = WorkflowFactory("lpsgb.validate")
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -36,6 +40,7 @@ interface = CalculationFactory("lpsgb.interface")
 make_start_set = CalculationFactory("lpsgb.start_set")
 make_supercell = CalculationFactory("lpsgb.supercell")
 name_regions = CalculationFactory("lpsgb.name_regions")
+make_card = CalculationFactory("lpsgb.properties.card")
 observe_region = CalculationFactory("lpsgb.observe_region")
 order = CalculationFactory("lpsgb.order")
 read_recipe = CalculationFactory("lpsgb.read_recipe")
@@ -45,6 +50,11 @@ untrained_potential = CalculationFactory("lpsgb.potential.untrained")
 # The children that not every study has: the ports of each that the study fills in, and what it is for.
 OPTIONAL_CHILDREN = {
     "label": (LabelWorkChain, ("configurations",), "Labels the start set."),
+    "passive_learning": (
+        PassiveLearningWorkChain,
+        ("training_sets", "structure", "potential", "seed"),
+        "Chooses level and cut-off of the potentials; left out: they are those of `potential`.",
+    ),
     "active_learning": (
         ActiveLearningWorkChain,
         ("potential", "training_sets", "structures", "explorations", "seed", "test_set"),
@@ -60,16 +70,29 @@ OPTIONAL_CHILDREN = {
         ("structure", "potential", "seed", "supercell", "amorphous"),
         "Makes glasses.",
     ),
+    "properties": (
+        PropertiesWorkChain,
+        ("structure", "seed", "relax.potential", "relax.parameters"),
+        "Examines the crystal by every potential and by the label engine before anything is run, for the potentials' "
+        "cards; left out: there are no cards.",
+    ),
     "validate": (
         ValidateWorkChain,
         ("structures", "potentials", "seed"),
         "Tests the potentials on the small cells; left out: they are not tested.",
     ),
 }
+# What a study that is added to has done already.
+ADDED_WITHOUT = (
+    *("start_set", "potential", "training_sets", "label", "passive_learning", "active_learning", "validate"),
+    *("properties", "reference", "thresholds"),
+)
 # The work chains that make structures of a kind.
 RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
-SEEDED = ("ordering", "start_set", "potential", "exploration", "validation")
+SEEDED = ("ordering", "start_set", "passive_learning", "potential", "exploration", "properties", "validation")
 CRYSTAL = "crystal"
+PROPERTIES = "properties_"
+REFERENCE = "reference"
 VALIDATION = "validation"
 RECIPE = "recipe_"
 FIRST = "p1"
@@ -82,7 +105,10 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     structure that is given. One that fails leaves the results of the others.
     """
 
-    CHILDREN = ("label", "active_learning", "grain_boundary", "melt_quench", "transport", "validate")
+    CHILDREN = (
+        *("label", "passive_learning", "active_learning"),
+        *("grain_boundary", "melt_quench", "properties", "transport", "validate"),
+    )
     OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
 
     @classmethod
@@ -124,7 +150,12 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             help="Potentials by name to run all systems with; given, nothing is learned.",
         )
         spec.input("start_set", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.start_set`.")
-        spec.input("potential", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.potential.untrained`.")
+        spec.input(
+            "potential",
+            valid_type=orm.Dict,
+            required=False,
+            help="Parameters of `lpsgb.potential.untrained`; with `passive_learning`, but for level and cut-off.",
+        )
         spec.input_namespace(
             "training_sets",
             dynamic=True,
@@ -138,6 +169,28 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         for namespace, (child, filled_in, text) in OPTIONAL_CHILDREN.items():
             options = {"required": False, "populate_defaults": False, "help": text}
             spec.expose_inputs(child, namespace=namespace, exclude=filled_in, namespace_options=options)
+        spec.input(
+            "reference",
+            valid_type=orm.Dict,
+            required=False,
+            help="Parameters of `lpsgb.label.ase`: what the potentials' properties are held against. Left out: they "
+            "are not compared.",
+        )
+        spec.input(
+            "thresholds",
+            valid_type=orm.Dict,
+            required=False,
+            validator=lambda node, _: thresholds_error(node.get_dict()),
+            help="Largest values with which a potential passes; goes with `properties`. "
+            + "; ".join(f"`{name}`: {text}" for name, text in CHECKS.items())
+            + ".",
+        )
+        spec.input(
+            "go_on_anyway",
+            valid_type=orm.Bool,
+            default=lambda: orm.Bool(False),
+            help="Whether to run with potentials that do not pass.",
+        )
         spec.expose_inputs(
             TransportWorkChain, namespace="transport", exclude=("structure", "potentials", "seed", "regions")
         )
@@ -145,19 +198,43 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
         spec.outline(
             cls.build_structures,
-            if_(cls.has_to_learn)(cls.label_start_set, cls.learn, cls.inspect_learning).else_(cls.take_potentials),
+            if_(cls.has_to_learn)(
+                cls.label_start_set,
+                cls.inspect_labels,
+                if_(cls.has_grid)(cls.try_grid, cls.inspect_grid),
+                cls.learn,
+                cls.inspect_learning,
+            ).else_(cls.take_potentials),
+            if_(cls.has_to_examine)(cls.examine, while_(cls.queue_waits)(cls.run_queue), cls.deal_cards),
             cls.queue_systems,
             while_(cls.queue_waits)(cls.run_queue),
             cls.finish,
         )
 
         spec.output("structure", valid_type=orm.StructureData, help="The ordered crystal.")
+        spec.expose_outputs(
+            PassiveLearningWorkChain, namespace="passive_learning", namespace_options={"required": False}
+        )
         spec.expose_outputs(ActiveLearningWorkChain, namespace_options={"required": False})
         spec.output_namespace(
             "systems",
             dynamic=True,
             help="For every system: `structure` that is run, `recipe` (what its recipe has found, such as the energy "
             "of a boundary), and the outputs of `lpsgb.transport`.",
+        )
+        spec.output_namespace(
+            "properties",
+            dynamic=True,
+            valid_type=orm.Data,
+            required=False,
+            help="Outputs of `lpsgb.properties` by potential, and of the label engine under `reference`.",
+        )
+        spec.output_namespace(
+            "cards",
+            dynamic=True,
+            valid_type=orm.Dict,
+            required=False,
+            help="Whether each potential is fit for production, check by check.",
         )
         spec.output("test_set", valid_type=orm.Data, required=False, help="Labelled frames that were never trained on.")
         spec.output_namespace(
@@ -169,6 +246,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {detail}")
         spec.exit_code(404, "ERROR_VALIDATION_FAILED", message="The potentials could not be tested: {detail}")
         spec.exit_code(405, "ERROR_STRUCTURES_FAILED", message="The structures could not be built: {detail}")
+        spec.exit_code(406, "ERROR_PROPERTIES_FAILED", message="The potentials could not be examined: {detail}")
+        spec.exit_code(
+            407,
+            "ERROR_POTENTIAL_UNFIT",
+            message="Not fit for production: {detail}. Learn more, or set `go_on_anyway` to run all the same.",
+        )
+        spec.exit_code(408, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -190,7 +274,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         Parameters
         ----------
         codes
-            By role: `mlp`, `md`, `label`, `analyse`; see `load_codes`. Without learning, `md` and `analyse` are enough.
+            By role: `mlp`, `md`, `label`, `analyse`; see `load_codes`. Without learning, `md` and `analyse` are enough;
+            cards need `lpsgb-label`, as `label` or, where the labels are another program's, as `relax`.
         crystal
             The crystal, partial occupancies allowed.
         systems
@@ -220,10 +305,12 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         builder.ordering = orm.Dict(values["ordering"])
         recipes = cls._recipes(values, systems or {CRYSTAL: {"kind": CRYSTAL}})
         builder.systems = {label: orm.Dict(recipe) for label, recipe in recipes.items()}
+        builder.metadata.description = f"{', '.join(recipes)} by protocol {values['protocol']}"
         if structures:
             builder.structures = dict(structures)
         builder.transport = cls._child(codes, values, "transport", mobile=values["mobile"])
         cls._fill_recipes(builder, codes, values, recipes)
+        cls._fill_examination(builder, codes, values)
         if potentials:
             builder.potentials = dict(potentials)
             return cls.checked(builder)
@@ -234,9 +321,12 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             builder.training_sets = dict(training_sets)
         for entry in ("active_learning", "validate"):
             values[entry] = None if values[entry] is None else cls._merge({"label": values["label"]}, values[entry])
-        for entry in ("label", "active_learning", "validate"):
+        for entry in ("label", "passive_learning", "active_learning", "validate"):
             if values[entry] is not None:
                 builder[entry] = cls._child(codes, values, entry)
+        engine = builder.label._inputs(prune=True).get("engine", {}).get("ase")
+        if engine and "thresholds" in builder._inputs(prune=True):
+            builder.reference = engine["parameters"]
         return cls.checked(builder)
 
     @classmethod
@@ -268,7 +358,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         recipes = cls._recipes(values, systems)
         builder = study.get_builder_restart()
         builder.potentials = dict(study.inputs.potentials if "potentials" in study.inputs else study.outputs.potentials)
-        for port in ("start_set", "potential", "training_sets", "label", "active_learning", "validate"):
+        if "active_sets" in study.outputs:
+            builder.transport.active_sets = dict(study.outputs.active_sets)
+        for port in ADDED_WITHOUT:
             if port in study.inputs:
                 delattr(builder, port)
         builder.systems = {**study.inputs.systems, **{label: orm.Dict(recipe) for label, recipe in recipes.items()}}
@@ -312,6 +404,18 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
                 builder[port] = cls._child(codes, values, port, **own)
 
     @classmethod
+    def _fill_examination(cls, builder: Any, codes: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        """Put the inputs of what the cards show into a builder, where they are wanted.
+
+        By default they are where there is a code for them.
+        """
+        if values["properties"] is None or (not values["properties"] and not can_relax(codes)):
+            return
+        builder.properties = cls._child(codes, values, "properties")
+        builder.thresholds = orm.Dict(values["thresholds"])
+        builder.go_on_anyway = orm.Bool(values["go_on_anyway"])
+
+    @classmethod
     def _child(cls, codes: Mapping[str, Any], values: Mapping[str, Any], entry: str, **more: Any) -> dict[str, Any]:
         """What the builder of a child holds, but for what the study fills in."""
         child, filled_in = (TransportWorkChain, ("seed",)) if entry == "transport" else OPTIONAL_CHILDREN[entry][:2]
@@ -331,6 +435,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.seeds = derive_seeds(self.inputs.seed, orm.List(names))
         self.ctx.recipes = {name: dict(read_recipe(recipe)) for name, recipe in self.inputs.systems.items()}
         self.ctx.small, self.ctx.starts, self.ctx.tested = {}, {}, []
+        self.ctx.examining, self.ctx.validation = False, None
         try:
             ordered = made_by(order, self.inputs.crystal, self.inputs.ordering, self.ctx.seeds["ordering"])
             self.ctx.crystal = ordered["structure"]
@@ -373,16 +478,45 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         inputs.configurations = configurations
         return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
 
-    def learn(self) -> ExitCode | ToContext:
-        """Learn the potentials actively."""
-        training_sets = dict(self.inputs.get("training_sets", {}))
+    def inspect_labels(self) -> ExitCode | None:
+        """Take what there is to learn from."""
+        self.ctx.training_sets = dict(self.inputs.get("training_sets", {}))
+        self.ctx.potential = self.inputs.potential
         if "labelling" in self.ctx:
             if "configurations" not in self.ctx.labelling.outputs:
                 return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(self.ctx.labelling))
-            training_sets["start"] = self.ctx.labelling.outputs.configurations
+            self.ctx.training_sets["start"] = self.ctx.labelling.outputs.configurations
+        return None
+
+    def has_grid(self) -> bool:
+        """Whether level and cut-off are to be chosen."""
+        return bool(self.inputs.get("passive_learning"))
+
+    def try_grid(self) -> ToContext:
+        """Try potentials of several levels and cut-offs on what is labelled."""
+        inputs = AttributeDict(self.exposed_inputs(PassiveLearningWorkChain, namespace="passive_learning"))
+        inputs.training_sets = self.ctx.training_sets
+        inputs.structure = self.ctx.crystal
+        inputs.potential = self.inputs.potential
+        inputs.seed = self.ctx.seeds["passive_learning"]
+        return ToContext(grid=self.submit(PassiveLearningWorkChain, **inputs))
+
+    def inspect_grid(self) -> ExitCode | None:
+        """Take the level and cut-off that were chosen; of points that failed the choice is among the others."""
+        grid = self.ctx.grid
+        self.out_many(self.exposed_outputs(grid, PassiveLearningWorkChain, namespace="passive_learning"))
+        if "parameters" not in grid.outputs:
+            return self.exit_codes.ERROR_CHOICE_FAILED.format(detail=how_it_ended(grid))
+        if not grid.is_finished_ok:
+            self.report(f"some points of the grid failed, going on with the others: {grid.exit_message}")
+        self.ctx.potential = grid.outputs.parameters
+        return None
+
+    def learn(self) -> ToContext:
+        """Learn the potentials actively."""
         inputs = AttributeDict(self.exposed_inputs(ActiveLearningWorkChain, namespace="active_learning"))
-        inputs.potential = untrained_potential(self.inputs.potential, self.ctx.seeds["potential"])
-        inputs.training_sets = training_sets
+        inputs.potential = untrained_potential(self.ctx.potential, self.ctx.seeds["potential"])
+        inputs.training_sets = self.ctx.training_sets
         inputs.structures = self.ctx.small
         inputs.explorations = {
             name: recipe["explore"] for name, recipe in self.ctx.recipes.items() if "explore" in recipe
@@ -396,11 +530,78 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         if not self.ctx.learning.is_finished_ok:
             return self.exit_codes.ERROR_LEARNING_FAILED.format(detail=how_it_ended(self.ctx.learning))
         self.ctx.potentials = dict(self.ctx.learning.outputs.potentials)
+        self.ctx.active_sets = namespace_of(self.ctx.learning, "active_sets")
         return None
 
     def take_potentials(self) -> None:
         """Take the potentials that were given."""
         self.ctx.potentials = dict(self.inputs.potentials)
+        self.ctx.active_sets = {}
+
+    # --- cards ----------------------------------------------------------------------------------------------------
+
+    def has_to_examine(self) -> bool:
+        """Whether the potentials are examined before anything is run."""
+        return bool(self.inputs.get("properties"))
+
+    def examine(self) -> None:
+        """Queue the properties of the crystal by every potential and by the reference, and the test."""
+        self.ctx.examining = True
+        self.open_queue(self.inputs.max_concurrent.value)
+        for name, potential in sorted(self.ctx.potentials.items()):
+            self._queue_properties(name, potential=potential)
+        if "reference" in self.inputs:
+            self._queue_properties(REFERENCE, parameters=self.inputs.reference)
+        if self._is_tested():
+            self._queue_validation()
+
+    def _queue_properties(self, name: str, **examined: orm.Data) -> None:
+        inputs = AttributeDict(self.exposed_inputs(PropertiesWorkChain, namespace="properties"))
+        inputs.structure = self.ctx.crystal
+        inputs.seed = self.ctx.seeds["properties"]
+        inputs.relax.update(examined)
+        if "potential" not in examined:
+            inputs.pop("drift", None)
+        self.enqueue(PROPERTIES + name, PropertiesWorkChain, inputs)
+
+    def deal_cards(self) -> ExitCode | None:
+        """Give every potential its card; one that does not pass ends the study unless it is told to go on."""
+        self.ctx.examining = False
+        self.ctx.validation = self.ctx.children.get(VALIDATION)
+        self._hand_on_test()
+        examined = {
+            label.removeprefix(PROPERTIES): node
+            for label, node in self.ctx.children.items()
+            if label.startswith(PROPERTIES)
+        }
+        for name, node in examined.items():
+            for path, output in leaves(node.outputs, f"properties.{name}"):
+                self.out(path, output)
+        if failed := [how_it_ended(node) for node in examined.values() if not node.is_finished_ok]:
+            return self.exit_codes.ERROR_PROPERTIES_FAILED.format(detail="; ".join(failed))
+        unfit = []
+        for name in sorted(self.ctx.potentials):
+            card = make_card(self.inputs.thresholds, **self._known_of(name, examined))
+            self.out(f"cards.{name}", card)
+            self.report(f"{name}: {'passes' if card['passed'] else '; '.join(card['reasons'])}")
+            if not card["passed"]:
+                unfit.append(f"{name}: {'; '.join(card['reasons'])}")
+        if unfit and not self.inputs.go_on_anyway.value:
+            return self.exit_codes.ERROR_POTENTIAL_UNFIT.format(detail=" | ".join(unfit))
+        return None
+
+    def _known_of(self, name: str, examined: Mapping[str, orm.ProcessNode]) -> dict[str, orm.Dict]:
+        """What there is to hold against the thresholds."""
+        known = {"properties": examined[name].outputs.results}
+        if "drift" in examined[name].outputs:
+            known["drift"] = examined[name].outputs.drift
+        if REFERENCE in examined and "reference" in self.inputs:
+            known["reference"] = examined[REFERENCE].outputs.results
+        if "learning" in self.ctx and name == FIRST and "learning_curve" in self.ctx.learning.outputs:
+            known["learning_curve"] = self.ctx.learning.outputs.learning_curve
+        if self.ctx.validation is not None and name in namespace_of(self.ctx.validation, "errors"):
+            known["test"] = self.ctx.validation.outputs.errors[name]
+        return known
 
     # --- systems --------------------------------------------------------------------------------------------------
 
@@ -408,14 +609,14 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         """Begin with every system that needs nothing of another, and with the test of the potentials."""
         self.ctx.structures, self.ctx.regions, self.ctx.results, self.ctx.failed = {}, {}, {}, {}
         self.open_queue(self.inputs.max_concurrent.value)
-        if self.inputs.get("validate") and self.ctx.tested:
+        if self._is_tested() and not self.has_to_examine():
             self._queue_validation()
         for name in self.inputs.systems:
             getattr(self, f"_make_{self._kind(name)}")(name)
 
     def child_ended(self, label: str, node: orm.ProcessNode) -> None:
         """Run a structure that is made; what waits for it is made, too."""
-        if label == VALIDATION:
+        if label == VALIDATION or self.ctx.examining:
             return
         name = label.removeprefix(RECIPE)
         if not node.is_finished_ok:
@@ -479,6 +680,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         inputs = AttributeDict(self.exposed_inputs(TransportWorkChain, namespace="transport"))
         inputs.structure = structure
         inputs.potentials = self.ctx.potentials
+        if "watch" in inputs and self.ctx.active_sets:
+            inputs.active_sets = self.ctx.active_sets
         inputs.seed = self.ctx.seeds[f"system_{name}"]
         if results is not None:
             self.out(f"systems.{name}.recipe", results)
@@ -506,6 +709,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     def _kind(self, name: str) -> str:
         return self.inputs.systems[name]["kind"]
 
+    def _is_tested(self) -> bool:
+        return bool(self.inputs.get("validate") and self.ctx.tested)
+
     def _queue_validation(self) -> None:
         inputs = AttributeDict(self.exposed_inputs(ValidateWorkChain, namespace="validate"))
         inputs.structures = {name: self.ctx.small[name] for name in self.ctx.tested}
@@ -517,12 +723,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def finish(self) -> ExitCode | None:
         """Put all systems into one table, and name those that failed."""
-        validation_run = self.ctx.children.get(VALIDATION)
-        if validation_run is not None:
-            if "test_set" in validation_run.outputs:
-                self.out("test_set", validation_run.outputs.test_set)
-            for path, errors in leaves(namespace_of(validation_run, "errors"), "test_errors"):
-                self.out(path, errors)
+        if not self.has_to_examine():
+            self.ctx.validation = self.ctx.children.get(VALIDATION)
+            self._hand_on_test()
         summaries = {
             name: self.ctx.children[name].outputs.summary
             for name in self.inputs.systems
@@ -533,9 +736,17 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         if self.ctx.failed:
             detail = "; ".join(f"{name}: {end}" for name, end in self.ctx.failed.items())
             return self.exit_codes.ERROR_SYSTEMS_FAILED.format(detail=detail)
-        if validation_run is not None and not validation_run.is_finished_ok:
-            return self.exit_codes.ERROR_VALIDATION_FAILED.format(detail=how_it_ended(validation_run))
+        if self.ctx.validation is not None and not self.ctx.validation.is_finished_ok:
+            return self.exit_codes.ERROR_VALIDATION_FAILED.format(detail=how_it_ended(self.ctx.validation))
         return None
+
+    def _hand_on_test(self) -> None:
+        if self.ctx.validation is None:
+            return
+        if "test_set" in self.ctx.validation.outputs:
+            self.out("test_set", self.ctx.validation.outputs.test_set)
+        for path, errors in leaves(namespace_of(self.ctx.validation, "errors"), "test_errors"):
+            self.out(path, errors)
 
 
 def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
@@ -552,6 +763,10 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Every recipe must make sense among the others, and there must be something to learn from."""
     if not inputs.get("systems"):
         return "systems: give at least one recipe"
+    if bool(inputs.get("properties")) != ("thresholds" in inputs):
+        return "thresholds: `properties` and `thresholds` go together"
+    if REFERENCE in (inputs.get("potentials") or {}) and inputs.get("properties"):
+        return f"potentials: {REFERENCE!r} is what the label engine's properties are called; give it another name"
     systems = {name: recipe.get_dict() for name, recipe in inputs["systems"].items()}
     for name in systems:
         if message := recipe_error(name, systems, inputs.get("structures", {})):

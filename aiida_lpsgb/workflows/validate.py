@@ -13,13 +13,14 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
 
-MlpErrorsBaseWorkChain = WorkflowFactory("lpsgb.mlp.errors.base")
+MlpPredictBaseWorkChain = WorkflowFactory("lpsgb.mlp.predict.base")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
 ConfigurationsData = DataFactory("lpsgb.configurations")
+compare = CalculationFactory("lpsgb.configurations.compare")
 plan_sweep = CalculationFactory("lpsgb.plan_sweep")
 sample_frames = CalculationFactory("lpsgb.md.frames")
 
@@ -39,21 +40,26 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
         expose_sweep(spec)
         spec.input("settings", valid_type=orm.Dict, help="`n_frames`: number of frames labelled a run.")
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
-        spec.expose_inputs(MlpErrorsBaseWorkChain, namespace="errors", exclude=("mlp.potential", "mlp.configurations"))
+        spec.expose_inputs(
+            MlpPredictBaseWorkChain, namespace="predict", exclude=("mlp.potential", "mlp.configurations")
+        )
         spec.inputs.validator = validate_inputs
 
         spec.outline(
             cls.queue_runs,
             while_(cls.queue_waits)(cls.run_queue),
             cls.label,
-            cls.test,
+            cls.predict,
             cls.finish,
         )
         spec.output("test_set", valid_type=ConfigurationsData, help="The labelled frames.")
         spec.output_namespace("errors", valid_type=orm.Dict, help="Errors of each potential on them.")
+        spec.output_namespace(
+            "predictions", valid_type=ConfigurationsData, help="The frames as each potential would label them."
+        )
         spec.exit_code(401, "ERROR_RUNS_FAILED", message="Not all runs reached their end: {detail}")
         spec.exit_code(402, "ERROR_LABELLING_FAILED", message="No frame could be labelled: {detail}")
-        spec.exit_code(403, "ERROR_ERRORS_FAILED", message="The errors could not be computed: {detail}")
+        spec.exit_code(403, "ERROR_PREDICTIONS_FAILED", message="Predictions are missing: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -76,14 +82,15 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
             By role: `mlp`, `md`, `label`; see `load_codes`.
         structures, potentials
             By name; left out where a parent fills them in.
-        protocol, overrides, options, seed, path
-            As of `lpsgb.transport`; the roles of `options` are `md`, `label` and `select` (the errors).
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override `label` takes entries of the protocol of `lpsgb.label`, the roles
+            of `options` are `md`, `label` and `select` (the predictions).
+        seed
+            Seed of the runs; drawn once and stored where not given.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        for name, nodes in {"structures": structures, "potentials": potentials}.items():
-            if nodes is not None:
-                builder[name] = dict(nodes)
+        fill_in(builder, structures=structures, potentials=potentials)
         builder.temperatures = orm.List(values["temperatures_K"])
         builder.n_replicas = orm.Int(values["n_replicas"])
         builder.seed = seed or cls.draw_seed()
@@ -92,8 +99,8 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         builder.md.md.code = code_of(codes, "md")
         builder.md.md.metadata.options = values["options"]["md"]
-        builder.errors.mlp.code = code_of(codes, "mlp")
-        builder.errors.mlp.metadata.options = values["options"]["select"]
+        builder.predict.mlp.code = code_of(codes, "mlp")
+        builder.predict.mlp.metadata.options = values["options"]["select"]
         label = LabelWorkChain.get_builder_from_protocol(
             codes, protocol=protocol, overrides=values["label"], options=values["options"], path=f"{path}label."
         )
@@ -134,34 +141,36 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
         self.report(f"labelling {len(inputs.configurations)} test configurations")
         return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
 
-    def test(self) -> ExitCode | ToContext:
-        """Compute the errors on the labels that came back."""
+    def predict(self) -> ExitCode | ToContext:
+        """Let every potential predict the labels that came back."""
         labelling = self.ctx.labelling
         if "configurations" not in labelling.outputs:
             return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(labelling))
         if not labelling.is_finished_ok:
             self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         self.out("test_set", labelling.outputs.configurations)
-        tests = {}
+        jobs = {}
         for name, potential in self.inputs.potentials.items():
-            inputs = AttributeDict(self.exposed_inputs(MlpErrorsBaseWorkChain, namespace="errors"))
+            inputs = AttributeDict(self.exposed_inputs(MlpPredictBaseWorkChain, namespace="predict"))
             inputs.mlp.potential = potential
             inputs.mlp.configurations = labelling.outputs.configurations
-            inputs.metadata = {"call_link_label": f"errors_{name}"}
-            tests[f"test_{name}"] = self.submit(MlpErrorsBaseWorkChain, **inputs)
-        return ToContext(**tests)
+            inputs.metadata = {"call_link_label": f"predict_{name}"}
+            jobs[f"predicting_{name}"] = self.submit(MlpPredictBaseWorkChain, **inputs)
+        return ToContext(**jobs)
 
     def finish(self) -> ExitCode | None:
-        """Hand out the errors."""
-        failed = []
+        """Compare, and hand out errors and predictions."""
+        failed, test_set = [], self.ctx.labelling.outputs.configurations
         for name in self.inputs.potentials:
-            testing = self.ctx[f"test_{name}"]
-            if testing.is_finished_ok:
-                self.out(f"errors.{name}", testing.outputs.results)
-            else:
-                failed.append(how_it_ended(testing))
+            job = self.ctx[f"predicting_{name}"]
+            if not job.is_finished_ok:
+                failed.append(how_it_ended(job))
+                continue
+            predicted = job.outputs.configurations
+            self.out(f"predictions.{name}", predicted)
+            self.out(f"errors.{name}", compare(test_set, predicted, metadata={"call_link_label": f"errors_{name}"}))
         if failed:
-            return self.exit_codes.ERROR_ERRORS_FAILED.format(detail="; ".join(failed))
+            return self.exit_codes.ERROR_PREDICTIONS_FAILED.format(detail="; ".join(failed))
         return None
 
 

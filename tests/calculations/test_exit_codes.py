@@ -44,6 +44,7 @@ DECISIONS = {
     "lpsgb.mlp.grade": OF_MLP,
     "lpsgb.mlp.select": OF_MLP,
     "lpsgb.mlp.errors": OF_MLP,
+    "lpsgb.mlp.predict": OF_MLP,
     "lpsgb.label.ase": {
         "ERROR_OUTPUT_MISSING": True,
         "ERROR_INTERRUPTED": True,

@@ -13,6 +13,7 @@ from ase.calculators.lj import LennardJones
 from aiida_lpsgb.calculations.mlp import INDEX_FEATURE
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.container import with_labels
+from aiida_lpsgb.mtp.comparison import compare
 from aiida_lpsgb.mtp.configurations import labels as labels_of
 from aiida_lpsgb.mtp.configurations import read_cfg
 
@@ -30,7 +31,7 @@ def inputs(generate_potential, generate_configurations, aiida_code_installed, me
             "potential": generate_potential(),
         }
         sets = {"b": generate_configurations(2, seed=1), "a": generate_configurations(1, seed=2)}
-        if command == "errors":
+        if command in ("errors", "predict"):
             return common | {"configurations": sets["b"]}
         extra = {
             "train": {},
@@ -142,6 +143,13 @@ def test_select_numbers_the_candidates(inputs, generate_calc_job):
         assert back.info["features"][INDEX_FEATURE] == str(number)
 
 
+def test_predict_writes_its_files(inputs, generate_calc_job):
+    calcinfo, folder = generate_calc_job("lpsgb.mlp.predict", store(inputs("predict")))
+    assert calcinfo.codes_info[0].cmdline_params == ["calc-efs", "potential.mtp", "in.cfg", "predicted.cfg"]
+    assert calcinfo.retrieve_temporary_list == ["predicted.cfg"]
+    assert len(read_cfg(folder.get_abs_path("in.cfg"), SPECIES)) == 2
+
+
 def test_errors_writes_its_files(inputs, generate_calc_job):
     calcinfo, _ = generate_calc_job("lpsgb.mlp.errors", store(inputs("errors")))
     assert calcinfo.codes_info[0].cmdline_params == ["calc-errors", "potential.mtp", "in.cfg"]
@@ -179,14 +187,14 @@ def test_bad_selections_are_refused(inputs, command, parameters, message):
     assert_refused(f"lpsgb.mlp.{command}", inputs(command) | {"parameters": orm.Dict(parameters)}, message)
 
 
-@pytest.mark.parametrize("command", ["train", "grade", "select", "errors"])
+@pytest.mark.parametrize("command", ["train", "grade", "select", "errors", "predict"])
 def test_unknown_species_are_refused(inputs, generate_potential, command):
     given = inputs(command) | {"potential": generate_potential(["Li", "S"])}
     port = "configurations" if command == "errors" else r"(training_sets\.[ab]|candidates\.[xy]|configurations)"
     assert_refused(f"lpsgb.mlp.{command}", given, rf"{port}: contains \['P'\], which the potential")
 
 
-@pytest.mark.parametrize("command", ["grade", "select", "errors"])
+@pytest.mark.parametrize("command", ["grade", "select", "errors", "predict"])
 def test_untrained_potentials_are_refused(inputs, generate_potential, command):
     given = inputs(command) | {"potential": generate_potential(trained=False)}
     assert_refused(f"lpsgb.mlp.{command}", given, "potential: it is not trained")
@@ -213,7 +221,7 @@ def test_empty_namespaces_are_refused(inputs, command, port):
     assert_refused(f"lpsgb.mlp.{command}", inputs(command) | {port: {}}, f"{port}: there is none")
 
 
-@pytest.mark.parametrize("command", ["train", "grade", "select", "errors"])
+@pytest.mark.parametrize("command", ["train", "grade", "select", "errors", "predict"])
 def test_exit_codes_that_invalidate_the_cache(command):
     exit_codes = CalculationFactory(f"lpsgb.mlp.{command}").exit_codes
     for label in ("ERROR_OUTPUT_MISSING", "ERROR_OUTPUT_INCOMPLETE", "ERROR_MLP", "ERROR_OUT_OF_WALLTIME"):
@@ -289,6 +297,13 @@ def test_the_whole_chain_on_a_real_program(program, generate_potential, metadata
     assert outputs["results"]["forces_max_ev_angstrom"] == pytest.approx(lengths.max(), rel=1e-4)
     component = np.sqrt(np.mean(np.square(differences)))
     assert outputs["results"]["forces_rmse_ev_angstrom"] == pytest.approx(component, rel=1e-4)
+
+    errors = outputs["results"].get_dict()
+    outputs, node = run_get_node(CalculationFactory("lpsgb.mlp.predict"), **common, configurations=far)
+    assert node.is_finished_ok, node.exit_message
+    compared = compare(far, outputs["configurations"])
+    for key, value in errors.items():
+        assert compared[key] == pytest.approx(value, rel=1e-4), key
 
     outputs, node = run_get_node(CalculationFactory("lpsgb.mlp.grade"), **common, **sets, configurations=far)
     assert node.is_finished_ok, node.exit_message

@@ -2,8 +2,9 @@
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.common.datastructures import CalcJobState
@@ -118,7 +119,7 @@ def test_reports_of_a_process_found_late_are_not_lost(aiida_profile_clean):
         ("completed in 3 jobs, 3 segments", True),
         ("output parser returned exit code<320>: LAMMPS lost atoms: the dynamics is unstable.", True),
         ("MdCalculation<81> was unstable; starting again with half the time step", True),
-        ("iteration 1: 2 of 2 runs exceeded gamma_break 10, 2 configurations extrapolate", True),
+        ("iteration 1: 2 of 2 runs ended early (gamma_break 10), 2 configurations extrapolate", True),
     ],
 )
 def test_routine_lines_are_left_out(aiida_profile_clean, text, shown):
@@ -127,12 +128,12 @@ def test_routine_lines_are_left_out(aiida_profile_clean, text, shown):
     assert bool(watch.Reports().new([node.pk])) is shown
 
 
-def plan(caller, label, n_runs):
+def plan(caller, label, n_runs, name="seed_run"):
     """Store a calcfunction that gave so many runs a seed."""
     node = process(orm.CalcFunctionNode, caller=caller, label=label)
     for number in range(n_runs):
         seed = orm.Int(number)
-        seed.base.links.add_incoming(node, LinkType.CREATE, f"seed_run_{number}")
+        seed.base.links.add_incoming(node, LinkType.CREATE, f"{name}_{number}")
         seed.store()
     parameters = orm.Dict()
     parameters.base.links.add_incoming(node, LinkType.CREATE, "parameters_t500k")
@@ -170,6 +171,36 @@ def test_runs_of_the_last_exploration_are_counted(aiida_profile_clean):
     tree = ProcessTree(loop.pk)
     tree.refresh()
     assert watch.runs_done(tree, watch.n_planned) == ["0 of 4 runs done, 1 going"]
+
+
+def test_trainings_of_a_grid_are_counted(aiida_profile_clean):
+    stage = process(label="PassiveLearningWorkChain")
+    plan(stage, "plan_grid", 6, "training_l08_r5")
+    runs = [process(caller=stage, label="MlpTrainBaseWorkChain", name=f"train_l08_r5_{k}") for k in range(2)]
+    end(runs[0])
+    tree = ProcessTree(stage.pk)
+    tree.refresh()
+    assert watch.runs_done(tree, watch.n_planned) == ["1 of 6 trainings done, 1 going"]
+
+
+def test_labels_that_are_done_are_counted_and_timed(aiida_profile_clean):
+    engine = process(label="VaspLabelWorkChain", name="attempt_1_batch_000")
+    made = process(orm.CalcFunctionNode, caller=engine, label="structures")
+    for number in range(6):
+        structure = orm.StructureData(cell=np.eye(3))
+        structure.base.links.add_incoming(made, LinkType.CREATE, f"image_{number:05d}")
+        structure.store()
+    end(made)
+    runs = [process(caller=engine, label="VaspWorkChain", name=f"image_{number:05d}") for number in range(2)]
+    tree = ProcessTree(engine.pk)
+    tree.refresh()
+    assert watch.labels_done(tree, watch.n_planned) == ["0 of 6 labels done"]
+    end(runs[0])
+    tree.refresh()
+    ended = tree.processes[runs[0].pk]
+    ended.mtime = ended.ctime + timedelta(seconds=90)
+    # Five are left, and one is going.
+    assert watch.labels_done(tree, watch.n_planned) == ["1 of 6 labels done, 90 s each, about 7.5 min to go"]
 
 
 def test_a_job_is_named_by_system_and_run(job):

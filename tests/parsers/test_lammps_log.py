@@ -39,6 +39,19 @@ def test_minimisation_is_no_dynamics(read):
     assert abs(again.row["Pxx"]) < 1
 
 
+def test_what_the_steps_took(read):
+    log = parse_log(read("staged"))
+    # The minimisation is no part of it.
+    assert {stage: (loop.n_steps, loop.n_atoms, loop.n_processes) for stage, loop in log.loops.items()} == {
+        1: (500, 108, 1),
+        2: (500, 108, 1),
+    }
+    assert log.loops[1].seconds == pytest.approx(0.0397063)
+    # Parts of a stage are added up.
+    assert sum(loop.n_steps for loop in parse_log(read("walltime")).loops.values()) == 500 + 4500 + 2400
+    assert parse_log(read("minimised")).loops == {}
+
+
 def test_rows_of_a_run_cut_for_its_restart_files_count_once(read):
     log = parse_log(read("walltime"))
     pairs = list(zip(log.stage, log.thermo["Step"], strict=True))

@@ -7,6 +7,7 @@ import pytest
 from aiida import orm
 
 from aiida_lpsgb.data.potential import PotentialData
+from aiida_lpsgb.labelling.container import with_labels
 from aiida_lpsgb.mtp.configurations import read_cfg, write_cfg
 from aiida_lpsgb.parsers import mlp_output
 
@@ -303,6 +304,59 @@ class TestGrade:
         _, node = parse("grade", inputs, "")
         assert node.exit_status == 301
         assert "holds 2 of 3 configurations" in node.exit_message
+
+
+class TestPredict:
+    @pytest.fixture
+    def inputs(self, generate_potential, generate_configurations):
+        return {"potential": generate_potential(), "configurations": generate_configurations(3, source="md")}
+
+    @pytest.fixture
+    def predicted(self, inputs, tmp_path):
+        """Return a factory that writes what the program would, positions rounded as mlp does, and returns it."""
+
+        def factory(order=(0, 1, 2), labelled=True):
+            images = []
+            for k, atoms in enumerate(inputs["configurations"][index] for index in order):
+                given = {"energy": float(k), "forces": np.full((len(atoms), 3), 0.5)} if labelled else {}
+                images.append(with_labels(atoms, **given))
+                images[-1].positions = np.round(atoms.positions, 6)
+                if labelled:
+                    images[-1].calc.atoms = images[-1].copy()
+            write_cfg(tmp_path / "predicted.cfg", images, SPECIES)
+
+        return factory
+
+    def test_success(self, parse, inputs, predicted):
+        predicted()
+        results, node = parse("predict", inputs, "")
+        assert node.exit_status == 0, node.exit_message
+        answers = list(results["configurations"])
+        assert [atoms.get_potential_energy() for atoms in answers] == [0.0, 1.0, 2.0]
+        for atoms, sent in zip(answers, inputs["configurations"], strict=True):
+            assert np.array_equal(atoms.positions, sent.positions)
+            assert (atoms.get_forces() == 0.5).all()
+            assert atoms.info["source"] == "md"
+        # Nobody takes them for labels.
+        assert results["configurations"].level_of_theory == "moment tensor potential"
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"order": (0, 2, 1)}, "other configurations than were sent, or another order"),
+            ({"order": (0, 1)}, "holds 2 of 3 configurations"),
+            ({"labelled": False}, "configurations without energy or forces"),
+        ],
+    )
+    def test_incomplete(self, parse, inputs, predicted, arguments, message):
+        predicted(**arguments)
+        _, node = parse("predict", inputs, "")
+        assert node.exit_status == 301
+        assert message in node.exit_message
+
+    def test_nothing_written(self, parse, inputs):
+        _, node = parse("predict", inputs, "")
+        assert node.exit_status == 300
 
 
 class TestSelect:

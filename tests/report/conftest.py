@@ -205,8 +205,14 @@ def add_run(
     """Add a run to a sweep: dynamics, an analysis and a judgement."""
     label = f"t{temperature:g}k_p{index}_1"
     inputs = {"md__md__potential": potential, "md__md__seed": orm.Int(100 + index + int(temperature))}
+    if index == 1:  # the others are not watched
+        inputs["md__md__active_set"] = orm.SinglefileData.from_string("", filename="p1.als")
+        inputs["md__md__parameters"] = orm.Dict({"extrapolation": {"gamma_select": 2.0}})
     run = work("transport_run", "TransportRunWorkChain", inputs, sweep, call=label)
     base = work("md.base", "MdBaseWorkChain", {}, run, call="part_0")
+    hot = temperature > 550 and name == "tilt_120"
+    grades = {"max_grade": 4.25 if hot else 1.5, "n_extrapolated": 3 if hot else 0}
+    give(base, create(function("md.join", {}, base), orm.Dict(grades), "result"), "results")
     md = process(orm.CalcJobNode, "aiida.calculations:lpsgb.md", "MdCalculation", {"code": code}, base, "iteration_01")
     analysis = process(orm.CalcJobNode, "aiida.calculations:lpsgb.analyse", "AnalyseCalculation", {}, run, "look_1")
     value = D0_CM2_S[name] * np.exp(-ENERGIES_EV[name] / (K_B * temperature)) * (1 + 0.05 * index) * factor
@@ -302,6 +308,38 @@ def add_learning(study, potentials, **more):
     return loop
 
 
+def add_grid(study, **more):
+    """Add a passive stage of three points, one of which has failed."""
+    structure = orm.StructureData(ase=Atoms("LiPS", [[0, 0, 0], [2.5, 0, 0], [0, 2.5, 0]], cell=[6, 6, 6], pbc=True))
+    stage = work("passive_learning", "PassiveLearningWorkChain", {"structure": structure}, study, **more)
+    points = []
+    for name, level, cost, factor in (("l08_r5", 8, 0.7, 1.0), ("l14_r5", 14, 2.4, 0.8), ("l20_r5", 20, None, 0.7)):
+        point = {"name": name, "level": level, "cutoff_angstrom": 5.0, "on_front": cost is not None, "missing": []}
+        point |= {key: factor * value for key, value in ERRORS.items()} | {"chosen": level == 14}
+        point["forces_rmse_uncertainty_ev_angstrom"] = 0.005
+        point |= {"missing": ["a measured cost"]} if cost is None else {"time_us_atom_step": cost}
+        points.append(point)
+    reason = "l14_r5 is the cheapest with an error within one standard error (0.005) of the smallest, 0.0696: 0.0696"
+    content = {"points": points, "error": "forces_rmse_ev_angstrom", "target": None, "reason": reason}
+    give(stage, create(function("passive.choose", {}, stage), orm.Dict(content), "grid"), "grid")
+    return stage
+
+
+def add_predictions(check, potentials):
+    """Add what potentials predict for a test set to a validation."""
+    from aiida_lpsgb.data.configurations import ConfigurationsData
+    from aiida_lpsgb.labelling.container import with_labels
+
+    test_set = configurations(count=6, seed=9)
+    label = work("label", "LabelWorkChain", {}, check, call="labelling")
+    give(label, create(function("x", {}, label), test_set, "c"), "configurations")
+    for index, name in enumerate(potentials):
+        images = [with_labels(a, energy=-1.0 + 0.01 * index, forces=a.get_forces() + 0.1) for a in test_set]
+        job = work("mlp.predict.base", "MlpPredictBaseWorkChain", {}, check, call=f"predict_{name}")
+        node = ConfigurationsData(images, test_set.species, "a potential")
+        give(job, create(function("x", {}, job), node, "c"), "configurations")
+
+
 def configurations(count=2, seed=0):
     """Return a node of labelled configurations."""
     from ase.calculators.singlepoint import SinglePointCalculator
@@ -343,9 +381,12 @@ def build_study(
         add_learning(study, potentials)
         check = work("validate", "ValidateWorkChain", {}, study, call="validation")
         for index, name in enumerate(potentials):
-            test = work("mlp.errors.base", "MlpErrorsBaseWorkChain", {}, check, call=f"errors_{name}")
+            entry_point = "aiida.calculations:lpsgb.configurations.compare"
+            test = process(orm.CalcFunctionNode, entry_point, "compare", {}, check, f"errors_{name}")
             errors = ERRORS | {"energy_rmse_ev_atom": 0.0031 + 0.001 * index}
-            give(test, create(function("x", {}, test), orm.Dict(errors), "r"), "results")
+            create(test, orm.Dict(errors), "result")
+        add_grid(study)
+        add_predictions(check, potentials)
     for name in systems:
         if temperatures:
             atoms = (structures or {}).get(name)

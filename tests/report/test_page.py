@@ -16,7 +16,7 @@ import pytest
 from aiida_lpsgb.report import arrhenius_figure, draw, html, study_results, tables
 from aiida_lpsgb.report.fits import Fit
 from aiida_lpsgb.report.page import inline, page, picture_of
-from tests.report.conftest import add_learning, small_potential
+from tests.report.conftest import add_grid, add_learning, small_potential
 
 VOID = {"meta", "img", "br", "link", "input", "use", "path", "image", "rect", "stop"}
 PUBLISHED = {"source": "J. Some 1", "systems": {"crystal": {"activation_energy_ev": {"values": 0.29}}}}
@@ -151,6 +151,23 @@ def test_page_of_a_learning(aiida_profile):
     text = " ".join(check(page(study_results(loop))).text)
     assert "Active learning (converged)" in text
     assert "extrapolation grade γ" in text
+
+
+def test_page_of_a_grid(aiida_profile):
+    results = study_results(add_grid(None))
+    text = " ".join(check(page(results)).text)
+    assert "Choice of level and cut-off" in text
+    assert "of a processor for an atom and step" in text
+    assert set(draw(results)) == {"grid"}
+
+
+def test_predictions_stand_against_labels(results):
+    left, right = draw(results)["parity"].axes
+    assert [line.get_label() for line in left.lines[1:]] == ["p1", "p2"]
+    assert [len(line.get_xdata()) for line in left.lines[1:]] == [6, 6]
+    shifts = [np.mean(line.get_ydata() - line.get_xdata()) for line in left.lines[1:]]
+    assert np.diff(shifts) == pytest.approx(1e3 * 0.01 / 3)
+    assert [np.mean(line.get_ydata() - line.get_xdata()) for line in right.lines[1:]] == pytest.approx([0.1, 0.1])
 
 
 @pytest.mark.slow

@@ -48,6 +48,18 @@ def test_text(rich, results):
     assert all(len(line) <= 120 for line in text.splitlines() if line.startswith(("±", "!")))
 
 
+def test_runs_that_are_watched_tell_their_grades(results):
+    rows = list(csv.DictReader(io.StringIO(tables.runs_table(results).csv())))
+    watched = [row for row in rows if row["potential"] == "p1"]
+    assert {row["n_extrapolated"] for row in watched if row["system"] == "crystal"} == {"0"}
+    assert {row["max_grade"] for row in watched if row["system"] == "crystal"} == {"1.5"}
+    assert {row["n_extrapolated"] for row in rows if row["potential"] == "p2"} == {""}
+    hot = [row["run"] for row in watched if row["n_extrapolated"] == "3"]
+    assert hot
+    assert all(row["system"] == "tilt_120" for row in watched if row["run"] in hot and row["max_grade"] == "4.25")
+    assert any("extrapolate; the highest grade is 4.2" in sentence for sentence in tables.warnings(results))
+
+
 def test_where_motion_is_not_diffusive_there_is_a_limit_and_no_number(results):
     cold = {row[0]: row for row in tables.temperatures_table(results).rows if row[1] == 300.0}
     for row in cold.values():
@@ -151,6 +163,16 @@ def test_costs_by_temperature(results):
 def test_errors_of_every_potential(results):
     rows = {row[0]: row for row in tables.potentials_table(results).rows}
     assert [str(rows[name][7]) for name in ("p1", "p2")] == ["3.1", "4.1"]
+
+
+def test_grid(results):
+    found = tables.grid_table(results)
+    rows = {row[0]: row for row in found.rows}
+    assert [rows[name][-1] for name in rows] == ["on the front", "chosen", "lacks a measured cost"]
+    assert [str(cell) for cell in rows["l14_r5"][3:]] == ["2.4", "1.92", "2.48", "49", "70", "0.168", "chosen"]
+    assert str(rows["l20_r5"][3]) == "–"
+    assert "within one standard error" in found.note
+    assert "Choice of level and cut-off" in table(results)
 
 
 def test_regions_by_estimator(results):

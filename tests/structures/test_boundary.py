@@ -136,6 +136,14 @@ def test_pseudo_cubic_twist_lays_equal_index_vectors_on_each_other(crystal):
     assert found[0].nominal_angle_deg == pytest.approx(53.13, abs=0.01)
 
 
+@pytest.mark.parametrize("max_strain", [0.01, 0.02])
+def test_common_cells_are_compact(crystal, max_strain):
+    """Molecular dynamics cannot run in a cell that leans far."""
+    found = boundaries(crystal, (0, 0, 1), (0, 0, 1), convention="pseudo-cubic", sigma=5, max_strain=max_strain)
+    for a, b in (item.cell for item in found):
+        assert abs(a @ b) <= 0.5001 * min(a @ a, b @ b)
+
+
 def test_true_angle_chooses_among_the_twists_of_a_label(crystal):
     request = {"kind": "twist", "convention": "pseudo-cubic", "sigma": 5, "max_strain": 0.02}
     every = boundaries(crystal, (0, 0, 1), (0, 0, 1), **request)

@@ -36,7 +36,14 @@ MINIATURE = {
     },
     "ordering": {"charges": {"Li": 1, "Cl": -0.5}, "n_candidates": 1},
     "start_set": {"strains": [0.0], "amplitudes": [0.1, 0.2], "n_rattles": 8},
-    "potential": {"level": 4, "radial_basis_size": 4},
+    # The passive stage puts its own level there. It has one point: measured times might not choose the same twice.
+    "potential": {"level": 2, "radial_basis_size": 4},
+    "passive_learning": {
+        "settings": {"levels": [4], "cutoffs_angstrom": [5.0]},
+        "training": {"max_iter": 40},
+        "cell": {"n_atoms": 60},
+        "cost": {"stages": [{"name": "steps", "ensemble": "nve", "duration_ps": 0.05, "temperature_K": 300}]},
+    },
     "recipes": {
         "crystal": {"learn": {"n_atoms": 12}, "run": {"n_atoms": 96}},
         "boundary": {"learn": {"width": 6.0, "region": 3.0}, "run": {"width": 8.0, "region": 4.0, "n_atoms": 1}},

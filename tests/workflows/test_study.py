@@ -170,6 +170,13 @@ class TestFinished:
             assert "summary" in system
         assert set(study.outputs.table.get_dict()) == {"crystal", "boundary"}
 
+    def test_the_level_that_was_chosen_is_learned(self, study):
+        (point,) = study.outputs.passive_learning.grid["points"]
+        assert point["chosen"]
+        assert point["time_us_atom_step"] > 0
+        assert study.inputs.potential["level"] == 2
+        assert {potential.level for potential in study.outputs.potentials.values()} == {4}
+
     def test_structure_is_looked_at_where_it_is_asked_for(self, study):
         observables = study.outputs.systems["crystal"]["observables"]
         assert {"rdf", "disorder", "density", "topology"} <= set(observables["t300k_p1_1"])

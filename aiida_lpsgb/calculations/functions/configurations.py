@@ -13,10 +13,11 @@ from ase import Atoms
 from aiida_lpsgb.calculations.validation import levels_error
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.container import with_labels
+from aiida_lpsgb.mtp import comparison
 from aiida_lpsgb.mtp.configurations import labels as labels_of
 
 # A batch of fewer configurations than this is not worth a job of its own: loading a calculator takes as long.
-WORTH_A_JOB = 10
+WORTH_A_JOB = 4
 
 
 def n_batches(count: int, batch_size: int, max_concurrent: int = 1) -> int:
@@ -195,6 +196,26 @@ def collect_labels(configurations: ConfigurationsData, **labelled: Configuration
         with configurations.open_reader() as reader:
             outputs["unlabelled"] = _like(configurations, (reader[place] for place in places))
     return outputs
+
+
+@calcfunction
+def compare(reference: ConfigurationsData, predicted: ConfigurationsData) -> orm.Dict:
+    """Errors of predictions.
+
+    Parameters
+    ----------
+    reference : ConfigurationsData
+        Labelled configurations.
+    predicted : ConfigurationsData
+        The same configurations in the same order, as `lpsgb.mlp.predict` labels them.
+
+    Returns
+    -------
+    Dict
+        What `aiida_lpsgb.mtp.comparison.compare` gives: mean absolute (``mae``), root mean square (``rmse``) and
+        largest (``max``) errors, the unit in each key, with standard errors.
+    """
+    return orm.Dict(comparison.compare(reference, predicted))
 
 
 def _key(atoms: Atoms) -> bytes:

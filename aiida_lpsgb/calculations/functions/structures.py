@@ -35,6 +35,7 @@ REFUSED = 410
 CRYSTAL_KEYS = ("cutoffs", "charges")
 SIZE_KEYS = ("width", "region", "n_atoms")
 BOUNDARY_REQUIRED = ("plane",)
+CHECKED_KEYS = set(inspect.signature(check_request).parameters)
 REQUEST_KEYS = set(inspect.signature(boundaries).parameters) - {"crystal", "smallest"}
 BUILD_KEYS = set(bicrystals.BUILD_OPTIONS) - {"calculator", "vacuum"}
 BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
@@ -42,6 +43,7 @@ AMORPHOUS_REQUIRED = ("centre", "unit")
 AMORPHOUS_KEYS = set(inspect.signature(amorphous.characterise).parameters) - {"atoms"}
 RATTLE_REQUIRED = ("amplitude", "n")
 ORDER_KEYS = set(inspect.signature(ordering.order).parameters) - {"structure", "seed"} | {"check_formula"}
+SUPERCELL_KEYS = set(inspect.signature(supercells.at_least).parameters) - {"atoms"} | {"matrix"}
 INTERFACE_KEYS = set(inspect.signature(interfaces.interface).parameters) - {"crystal", "glass"}
 
 

@@ -13,6 +13,7 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida_lpsgb.calculations.functions.configurations import collect_labels, n_batches, split, split_compositions
 from aiida_lpsgb.calculations.label import engine as engines
 from aiida_lpsgb.data.configurations import ConfigurationsData
+from aiida_lpsgb.workflows.label.cost import cost_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
 from aiida_lpsgb.workflows.queue import QueueMixin
 
@@ -123,14 +124,9 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             Configurations to label; left open if not given, for a work chain that fills them in.
         engine
             Name of the engine; the one that the code is for if not given.
-        protocol
-            Name of the protocol; the default one if not given.
-        overrides
-            Entries that replace those of the protocol; those of the engine are under ``engine``.
-        options
-            ``metadata.options`` by role: ``label``.
-        path
-            Where the overrides stand in those of a parent, for messages.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override ``engine`` takes entries of the engine, the role of ``options`` is
+            ``label``.
 
         Returns
         -------
@@ -165,6 +161,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.labelled = {}
         self.ctx.detail = "nothing was tried"
         self.ctx.collected = {}
+        self.report(f"{cost_of(self.inputs)}")
 
     @property
     def engine(self) -> type[engines.LabelEngine]:

@@ -43,6 +43,7 @@ class VaspLabelWorkChain(SinglePointsWorkChain):
         "vdw_kernel": None,
         "settings": {},
         "max_iterations": 5,
+        "level_of_theory": None,
     }
     PROCESS = WorkflowFactory("vasp.v2.vasp")
     NAMESPACE = "vasp"
@@ -84,7 +85,8 @@ class VaspLabelWorkChain(SinglePointsWorkChain):
 
         Overrides: `incar`, tags over those of the level; `kpoints`, a mesh or a spacing in 2π/Å; `potential_family` and
         `potential_mapping`, which have no default, since a level of theory is not known without them; `vdw_kernel`, a
-        SinglefileData; `settings` over `SETTINGS`; `max_iterations`, how often aiida-vasp tries to mend one.
+        SinglefileData; `settings` over `SETTINGS`; `max_iterations`, how often aiida-vasp tries to mend one;
+        `level_of_theory`, a name for the labels in place of the one that is made of all these.
 
         Raises
         ------
@@ -102,7 +104,8 @@ class VaspLabelWorkChain(SinglePointsWorkChain):
             changed["kpoints"] = values["kpoints"]
         family, mapping = values["potential_family"], values["potential_mapping"]
 
-        builder.level_of_theory = orm.Str(vasp.level_of_theory(level["name"], changed, family, mapping))
+        name = values["level_of_theory"] or vasp.level_of_theory(level["name"], changed, family, mapping)
+        builder.level_of_theory = orm.Str(name)
         builder.vasp.code = code
         builder.vasp.parameters = orm.Dict({"incar": incar | changes})
         builder.vasp.potential_family = orm.Str(family)

@@ -13,8 +13,15 @@ from aiida import orm
 from aiida.engine import ProcessBuilder, WorkChain
 from aiida.engine.processes.ports import PortNamespace
 
-CODE_ROLES = {"mlp": ("lpsgb.mlp",), "md": ("lpsgb.md", "lammps."), "label": (), "analyse": ("lpsgb.analyse",)}
-"""The codes that work chains take, with how the name of the plugin that each is registered for begins."""
+CODE_ROLES = {
+    "mlp": ("lpsgb.mlp",),
+    "md": ("lpsgb.md", "lammps."),
+    "label": (),
+    "relax": ("lpsgb.label.ase",),
+    "analyse": ("lpsgb.analyse",),
+}
+"""The codes that work chains take, with how the name of the plugin that each is registered for begins. `relax` is
+`lpsgb-label` where `label` is another program."""
 OPTION_ROLES = ("label", "train", "select", "md", "analyse")
 """The jobs that ``options`` tell apart; ``select`` is grading, selecting and computing errors."""
 
@@ -130,6 +137,13 @@ class ProtocolMixin(WorkChain):
     def draw_seed() -> orm.Int:
         """A seed drawn once; it is stored with the process it is given to."""
         return orm.Int(secrets.randbelow(2**31 - 1) + 1)
+
+
+def fill_in(builder: Any, **inputs: orm.Data | Mapping[str, orm.Data] | None) -> None:
+    """Put those inputs into a builder that are not None; namespaces are dictionaries."""
+    for port, value in inputs.items():
+        if value is not None:
+            builder[port] = dict(value) if isinstance(value, Mapping) else value
 
 
 def inputs_error(namespace: PortNamespace, values: Mapping[str, Any]) -> str | None:

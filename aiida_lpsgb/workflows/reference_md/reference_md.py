@@ -96,16 +96,11 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
             Where all runs begin.
         engine
             Name of the engine; the one that the code is for if not given.
-        protocol
-            Name of the protocol; the default one if not given.
-        overrides
-            Entries that replace those of the protocol; those of the engine are under ``engine``.
-        options
-            ``metadata.options`` by role: ``label``.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override ``engine`` takes entries of the engine, the role of ``options`` is
+            ``label``.
         seed
             Seed; drawn once if not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
 
         Raises
         ------

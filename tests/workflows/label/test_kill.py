@@ -18,7 +18,7 @@ from aiida_lpsgb.data.configurations import ConfigurationsData
 pytest.importorskip("aiida_vasp")
 pytestmark = [pytest.mark.daemon, pytest.mark.slow]
 
-N_LABELS = 8
+N_LABELS = 40
 TIMEOUT_S = 900.0
 
 
@@ -51,7 +51,7 @@ def test_all_are_labelled_once(daemon_profile, vasp_code, potcar_family, tmp_pat
         atoms.rattle(0.1, seed=seed)
         images.append(atoms)
     builder = WorkflowFactory("lpsgb.label").get_builder_from_protocol(
-        {"label": vasp_code(seconds=3.0)},
+        {"label": vasp_code(seconds=2.0)},
         ConfigurationsData(images),
         overrides={
             "max_concurrent": 2,

@@ -11,7 +11,7 @@ PROTOCOLS = ("fast", "moderate", "paper")
 SYSTEMS = {
     "crystal": {"kind": "crystal"},
     "tilt": {"kind": "boundary", "axis": [0, 0, 1], "plane": [2, 1, 0]},
-    "twist": {"kind": "boundary", "axis": [0, 0, 1], "plane": [0, 0, 1], "sigma": 5},
+    "twist": {"kind": "boundary", "axis": [0, 0, 1], "plane": [0, 0, 1]},
     "glass": {"kind": "glass", "amorphous": {"centre": "Cl", "unit": "Cl"}},
     "amorphous_001": {"kind": "interface", "glass": "glass", "plane": [0, 0, 1]},
 }
@@ -82,6 +82,14 @@ def test_active_learning(codes, protocol, data_regression):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_passive_learning(codes, protocol, data_regression):
+    builder = WorkflowFactory("lpsgb.passive_learning").get_builder_from_protocol(
+        codes, protocol=protocol, seed=orm.Int(1)
+    )
+    data_regression.check(snapshot(builder))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_transport(codes, protocol, data_regression):
     builder = WorkflowFactory("lpsgb.transport").get_builder_from_protocol(
         codes,
@@ -139,6 +147,7 @@ def build(codes, crystal, **arguments):
             "active_learning.label.max_attempts",
             5,
         ),
+        ({"passive_learning": {"settings": {"levels": [8]}}}, "passive_learning.settings.levels", [8]),
         ({"validate": {"label": {"batch_size": 3}}}, "validate.label.batch_size", 3),
         ({"validate": {"n_replicas": 4}}, "validate.n_replicas", 4),
         ({"transport": {"n_replicas": 2}}, "transport.n_replicas", 2),
@@ -170,6 +179,7 @@ def test_an_override_is_used(codes, crystal, override, path, value):
     [
         ({"active_learning": {"label": {"calculator": "chgnet"}}}, "active_learning.label.calculator"),
         ({"validate": {"n_replica": 4}}, "validate.n_replica"),
+        ({"passive_learning": {"settings": {"level": 8}}}, "passive_learning.settings.level"),
         ({"transport": {"analyse": {"rfd": {}}}}, "transport.analyse.rfd"),
         ({"transport": {"parameters": {"timestep": 1}}}, "transport.parameters.timestep"),
         ({"grain_boundary": {"max_conc": 1}}, "grain_boundary.max_conc"),
@@ -201,7 +211,7 @@ def test_options_reach_every_job_by_role(codes, crystal):
     for parent in ("active_learning", "transport", "grain_boundary", "melt_quench", "validate"):
         assert queue(parent, "md", "md") == "md"
     assert queue("transport", "analyse") == "analyse"
-    assert queue("validate", "errors", "mlp") == "select"
+    assert queue("validate", "predict", "mlp") == "select"
 
 
 def test_a_cell_by_matrix_takes_the_place_of_one_by_size(codes, crystal):

@@ -201,7 +201,6 @@ def vasp_builder(vasp_code, potcar_family):
     return factory
 
 
-@pytest.mark.slow
 def test_vasp_in_segments_is_vasp_in_one(vasp_builder):
     """Velocities are carried on in CONTCAR: three segments give the frames of one."""
     outputs, node = run_get_node(vasp_builder())
