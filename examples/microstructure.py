@@ -22,19 +22,21 @@ from aiida_lpsgb.workflows.protocols import load_codes
 DATA = Path(sys.argv[0]).resolve().parent / "data"
 CIF, PUBLISHED = DATA / "beta-li3ps4.cif", DATA / "beta-li3ps4-published.yaml"
 SEED = 2023
-TILT = {"kind": "boundary", "axis": [0, 0, 1], "convention": "pseudo-cubic", "sigma": 5}
+SIGMA_5 = {"kind": "boundary", "axis": [0, 0, 1], "convention": "pseudo-cubic", "sigma": 5}
 SYSTEMS = {
     "crystal": {"kind": "crystal"},
-    "tilt_120": TILT | {"plane": [1, 2, 0]},
-    "twist_001": {"kind": "boundary", "axis": [0, 0, 1], "plane": [0, 0, 1], "convention": "pseudo-cubic", "sigma": 5},
+    "tilt_120": SIGMA_5 | {"plane": [1, 2, 0]},
+    "twist_001": SIGMA_5 | {"plane": [0, 0, 1]},
     "glass": {"kind": "glass", "amorphous": {"centre": "P", "unit": "PS4"}},
     "amorphous_001": {"kind": "interface", "glass": "glass", "plane": [0, 0, 1]},
 }
-ANOTHER = {"tilt_130": TILT | {"plane": [1, 3, 0], "learn": None}}
+ANOTHER = {"tilt_130": SIGMA_5 | {"plane": [1, 3, 0], "learn": None}}
 OVERRIDES = {
     "ordering": {"charges": {"Li": 1, "P": 5, "S": -2}},
     "label": {"engine": {"level": "SevenNet-0 + D3"}},
 }
+# Nothing else runs while a potential is trained.
+TWO_CORES = {"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 2}}
 
 
 def main() -> None:
@@ -58,6 +60,7 @@ def main() -> None:
         SYSTEMS,
         protocol=arguments.protocol,
         overrides=OVERRIDES,
+        options={"train": TWO_CORES},
         seed=orm.Int(arguments.seed),
     )
     launch(builder, arguments.folder, published)

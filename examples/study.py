@@ -34,6 +34,8 @@ OVERRIDES = {
     # SevenNet-0 learned from PBE. The paper's functional holds the crystal together by dispersion, too.
     "label": {"engine": {"level": "SevenNet-0 + D3"}},
 }
+# Nothing else runs while a potential is trained.
+TWO_CORES = {"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 2}}
 
 
 def main() -> None:
@@ -50,6 +52,7 @@ def main() -> None:
         SYSTEMS,
         protocol=arguments.protocol,
         overrides=OVERRIDES,
+        options={"train": TWO_CORES},
         seed=orm.Int(arguments.seed),
     )
     launch(builder, arguments.folder, yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")))

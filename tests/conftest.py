@@ -221,6 +221,22 @@ def generate_workchain():
     return factory
 
 
+@pytest.fixture
+def computer(aiida_profile):
+    """Return the label of a computer with the codes that quicksetup makes; none of them is run."""
+    from aiida import orm
+
+    from aiida_lpsgb.cli.quicksetup import PROGRAMS
+
+    if orm.QueryBuilder().append(orm.Computer, filters={"label": "dry"}).count():
+        return "dry"
+    machine = orm.Computer("dry", "localhost", "", "core.local", "core.direct", "/tmp").store()
+    machine.set_default_mpiprocs_per_machine(1)
+    for program in PROGRAMS:
+        orm.InstalledCode(machine, "/bin/true", label=program.label, default_calc_job_plugin=program.plugin).store()
+    return machine.label
+
+
 @pytest.fixture(scope="module")
 def daemon_profile(aiida_config, aiida_profile_factory):
     """Load a profile with a broker, start its daemon, and go back to the session's profile at the end of the module."""

@@ -18,6 +18,7 @@ from aiida_lpsgb.analysis.observables import (
     POSITIVE,
     REGION,
     SPECIES,
+    SPECIES_LIST,
     Context,
     Observable,
     Outcome,
@@ -248,7 +249,8 @@ def grid_axes(density: DensityMap, axis: int) -> tuple[np.ndarray, np.ndarray, S
 def observe(trajectory: Trajectory, options: Mapping[str, Any], context: Context) -> Outcome:
     """Arrays ``density_A3`` (on a grid), ``cell_A``, ``numbers`` and ``positions_A`` (the first frame in the mean cell,
     to show beside the map) and, for the cell vectors k = 0, 1, 2, ``profile_position_A_<k>``, ``profile_A3_<k>``,
-    ``profile_error_A3_<k>``, ``profile_smooth_A3_<k>``; the enrichment of the region.
+    ``profile_error_A3_<k>``, ``profile_smooth_A3_<k>``, for every species of ``beside`` its density projected along the
+    second cell vector, ``projection_A2_<species>``; the enrichment of the region.
     """
     species, region = options["species"], context.region(options["region"])
     grid = density_map(trajectory, species, voxel_A=options["voxel_A"], every=options["every"])
@@ -258,6 +260,9 @@ def observe(trajectory: Trajectory, options: Mapping[str, Any], context: Context
         line = profile(trajectory, species, k)
         arrays |= {f"profile_position_A_{k}": line.position_A, f"profile_A3_{k}": line.density_A3}
         arrays |= {f"profile_error_A3_{k}": line.error_A3, f"profile_smooth_A3_{k}": line.smooth_A3}
+    for other in options["beside"]:
+        beside = density_map(trajectory, other, voxel_A=options["voxel_A"], every=options["every"])
+        arrays[f"projection_A2_{other}"] = beside.projection(1)
     gain = None if region is None else enrichment(trajectory, species, region)
     return Outcome(
         {
@@ -281,9 +286,16 @@ OBSERVABLE = Observable(
     order=30,
     summary="Mean number density of a species on a grid, and its profile along each normal.",
     parameters=parameters_of(density_map, species=SPECIES, voxel_A=POSITIVE, every=COUNT)
-    | {"region": Parameter(REGION, None, "Whose enrichment against the rest of the cell is told.")},
+    | {
+        "region": Parameter(REGION, None, "Whose enrichment against the rest of the cell is told."),
+        "beside": Parameter(SPECIES_LIST, (), "Further species whose maps are shown beside, such as the framework's."),
+    },
     compute=observe,
     headline=("species", "region", "enrichment", "enrichment_uncertainty"),
     rows=rows,
-    captions={"": "Number density, projected.", "profile": "Concentration along the third cell vector."},
+    captions={
+        "": "Number density, projected.",
+        "profile": "Concentration along the third cell vector.",
+        "species": "Number densities of several species, projected.",
+    },
 )

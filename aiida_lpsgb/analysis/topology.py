@@ -46,13 +46,11 @@ from aiida_lpsgb.analysis.observables import (
 )
 from aiida_lpsgb.analysis.parallel import map_frames
 from aiida_lpsgb.analysis.regions import Region
+from aiida_lpsgb.analysis.rings import LONGEST_RING, Ring, longest_lived, rings_of, to_arrays
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
 FILTRATIONS = {"rips": "diameter", "alpha": "radius"}
 """Filtrations and their native scales."""
-
-LONGEST_RING = 12
-"""Rings of more ions than this have size 0."""
 
 _LONGEST_A = 8.0
 _JITTER_A = 1e-5
@@ -273,6 +271,11 @@ def _sparse_distances(scaled: np.ndarray, cell: np.ndarray, pbc: np.ndarray, lon
     return matrix
 
 
+def _factor(scale: str, other: str) -> float:
+    """What turns lengths of one scale into those of another."""
+    return 1.0 if scale == other else 2.0 if other == "diameter" else 0.5
+
+
 @dataclass(frozen=True)
 class PersistenceDiagram:
     """Loops of many frames, pooled.
@@ -313,8 +316,9 @@ class PersistenceDiagram:
         """The same diagram by radius or by diameter: a factor of two on every length."""
         if scale not in FILTRATIONS.values():
             raise ValueError(f"scale must be radius or diameter, found {scale!r}")
-        factor = 1.0 if scale == self.scale else 2.0 if scale == "diameter" else 0.5
-        lengths = {name: getattr(self, name) * factor for name in ("birth_A", "death_A", "periodic_A")}
+        lengths = {
+            name: getattr(self, name) * _factor(self.scale, scale) for name in ("birth_A", "death_A", "periodic_A")
+        }
         return replace(self, scale=scale, **lengths)
 
     def persistent_fraction(self, threshold_A: float = 1.0, seed: int = 0) -> Estimate:
@@ -428,12 +432,7 @@ def persistence(
         (trajectory.scaled(None, i, i + 1, indices=indices)[0], trajectory.cells[i], tuple(trajectory.pbc))
         for i in frames
     )
-    if longest_A is None:
-        longest_A = _LONGEST_A
-        if filtration == "rips":
-            height = min(heights(c)[trajectory.pbc].min(initial=np.inf) for c in trajectory.cells[::every])
-            longest_A = min(longest_A, 0.4999 * height)
-    job = _Job(filtration, longest_A, rings, region)
+    job = _Job(filtration, _reach(trajectory, filtration, every, longest_A), rings, region)
     # The alpha route spends its time without Python's lock; ripser holds it.
     found = list(map_frames(job, items, workers, processes=filtration == "rips"))
     periodic = np.full((len(found), 3), np.nan)
@@ -452,6 +451,14 @@ def persistence(
         scale=FILTRATIONS[filtration],
         species=species,
     )
+
+
+def _reach(trajectory: Trajectory, filtration: str, every: int, longest_A: float | None) -> float:
+    """Where the filtration ends: as told, else 8 Å or as far as the cell lets Rips go."""
+    if longest_A is not None or filtration != "rips":
+        return longest_A or _LONGEST_A
+    height = min(heights(c)[trajectory.pbc].min(initial=np.inf) for c in trajectory.cells[::every])
+    return min(_LONGEST_A, 0.4999 * height)
 
 
 @dataclass(frozen=True)
@@ -479,11 +486,15 @@ class _Job:
 
 
 def observe(trajectory: Trajectory, options: Mapping[str, Any], context: Context) -> Outcome:
-    """Arrays ``birth_A``, ``death_A``, ``ring_size``, ``frame``, ``periodic_A``; f_PD and rings by size."""
+    """Arrays ``birth_A``, ``death_A``, ``ring_size``, ``frame``, ``periodic_A``, and the ions of some rings of the last
+    frame with that frame, as `aiida_lpsgb.analysis.rings.to_arrays` names them; f_PD and rings by size.
+    """
     arguments = {**options, "region": context.region(options["region"])}
-    threshold, scale = arguments.pop("threshold_A"), arguments.pop("scale")
+    threshold, scale, n_rings = (arguments.pop(name) for name in ("threshold_A", "scale", "n_rings"))
     diagram = persistence(trajectory, **arguments, workers=context.threads)
+    members = last_rings(trajectory, n_rings, **arguments)
     if scale is not None:
+        members |= {k: members[k] * _factor(diagram.scale, scale) for k in ("ring_birth_A", "ring_death_A")}
         diagram = diagram.in_scale(scale)
     share = diagram.persistent_fraction(threshold)
     rings = {str(k): {"per_frame": n, "mean_lifetime_A": t} for k, (n, t) in diagram.ring_statistics().items()}
@@ -497,8 +508,40 @@ def observe(trajectory: Trajectory, options: Mapping[str, Any], context: Context
             "loops_per_frame": len(diagram.birth_A) / diagram.n_frames,
             "ring_statistics": rings,
         },
-        {name: getattr(diagram, name) for name in ("birth_A", "death_A", "ring_size", "frame", "periodic_A")},
+        {name: getattr(diagram, name) for name in ("birth_A", "death_A", "ring_size", "frame", "periodic_A")} | members,
     )
+
+
+def last_rings(
+    trajectory: Trajectory,
+    n_rings: int,
+    species: str,
+    *,
+    filtration: str,
+    every: int,
+    region: Region | None,
+    longest_A: float | None,
+    rings: bool,
+) -> dict[str, np.ndarray]:
+    """The longest-lived rings of the last frame that `persistence` looks at, with their ions, as arrays.
+
+    Parameters
+    ----------
+    trajectory, species, filtration, every, region, longest_A, rings
+        As of `persistence`.
+    n_rings
+        How many rings.
+    """
+    index = range(0, trajectory.n_frames, every)[-1]
+    indices = trajectory.indices(species)
+    scaled = trajectory.scaled(None, index, index + 1, indices=indices)[0]
+    cell, pbc = trajectory.cells[index], tuple(trajectory.pbc)
+    found, _ = _Job(filtration, _reach(trajectory, filtration, every, longest_A), rings, region)((scaled, cell, pbc))
+    # Some loops have longer rings than are looked for.
+    members: list[Ring] = rings_of(scaled % 1.0, cell, found, longest_lived(found, 10 * n_rings), pbc)[:n_rings]
+    frame = trajectory.frame(index)
+    frame.wrap()
+    return to_arrays(members, frame, indices)
 
 
 def rows(headline: Mapping[str, Any], label: str) -> list[Row]:
@@ -525,10 +568,13 @@ OBSERVABLE = Observable(
     | {
         "threshold_A": Parameter(POSITIVE, 1.0, "Lifetime above which a loop counts as persistent, in the scale, Å."),
         "scale": Parameter(one_of(*FILTRATIONS.values()), None, "Of all lengths; that of the filtration if None."),
+        "n_rings": Parameter(
+            COUNT, 6, "How many of the longest-lived rings of the last frame to keep with their ions."
+        ),
     },
     compute=observe,
     headline=("f_pd", "f_pd_uncertainty", "threshold_A", "filtration", "scale", "loops_per_frame", "region"),
     rows=rows,
-    captions={"": "Persistence diagram of the loops."},
+    captions={"": "Persistence diagram of the loops.", "rings": "The longest-lived rings of the last frame."},
     variants=True,
 )

@@ -38,6 +38,8 @@ RESTART_PATTERN = "md.*.restart"
 WALLTIME_FRACTION = 0.95
 AS_IF_READ = "write_restart as_if_read.restart"
 THERMO_COLUMNS = "step temp press pe ke etotal vol lx ly lz xy xz yz pxx pyy pzz pxy pxz pyz"
+# The highest grade since the pair style was set, which `pair_style mtp/extrapolation` keeps.
+GRADE_COLUMN = "c_grade[2]"
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def render_script(
         Wall time of the job.
     """
     timestep_fs = parameters["timestep_fs"]
+    graded = parameters["pair_style"] == "mtp/extrapolation"
     lines = ["units metal", f"atom_style {pair_style.atom_style}", "boundary p p p"]
     if walltime_s:
         seconds = max(1, int(walltime_s * WALLTIME_FRACTION))
@@ -140,7 +143,8 @@ def render_script(
         "neigh_modify every 1 delay 0 check yes",
         f"timestep {timestep_fs / FS_PER_PS:.12g}",
         f"thermo {to_steps(parameters['thermo_interval_ps'], timestep_fs)}",
-        f"thermo_style custom {THERMO_COLUMNS}",
+        *(["compute grade all pair mtp/extrapolation"] if graded else []),
+        f"thermo_style custom {THERMO_COLUMNS}" + (f" {GRADE_COLUMN}" if graded else ""),
         "thermo_modify format float %.10g flush yes",
     ]
     start, has_velocities = 0, restart_file is not None

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.common.links import LinkType
 from aiida.engine import CalcJob, CalcJobProcessSpec
 from aiida.plugins import DataFactory
+from ase.calculators.lammps import Prism
 from ase.data import atomic_masses, atomic_numbers
 from ase.io.lammpsdata import write_lammps_data
 
 from aiida_lpsgb.calculations import lammps_script, validation
 from aiida_lpsgb.calculations.lammps_script import PairStyle, render_mlip_ini, render_script
 from aiida_lpsgb.calculations.md_parameters import extension_error, parameters_error, resolve
-from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, interaction, is_mtp, potential_error
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, Interaction, interaction, is_mtp, potential_error
 from aiida_lpsgb.mtp.als_header import grade_mode
 
 ConfigurationsData = DataFactory("lpsgb.configurations")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 
 ENTRY_POINT = "lpsgb.md"
+MOST_TILT = 0.6
+"""Share of a length by which LAMMPS lets its cells lean before it takes other vectors."""
 # LAMMPS ends a whole restart file with the mark that it begins with.
 RESTART_END = b"LammpS RestartT"
 RESTART_MISSING = "no.restart"
@@ -176,23 +180,17 @@ class MdCalculation(CalcJob):
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write data file, script and potential; name what is to be brought back."""
-        parameters = resolve(self.inputs.parameters.get_dict())
-        potential = interaction(self.inputs.potential, parameters)
         restart_file = self._restart_file() if "parent_folder" in self.inputs else None
-
-        write_data_file(folder.get_abs_path(lammps_script.DATA_FILE), self.inputs.structure, potential.pair_style)
-        script = render_script(
-            parameters,
-            potential.pair_style,
+        potential = write_input(
+            Path(folder.abspath),
+            self.INPUT_FILE,
+            self.inputs.structure,
+            self.inputs.potential,
+            self.inputs.parameters.get_dict(),
             self.inputs.seed.value,
             restart_file=restart_file,
             walltime_s=self.inputs.metadata.options.get("max_wallclock_seconds"),
         )
-        folder.create_file_from_filelike(io.StringIO(script), self.INPUT_FILE, mode="w", encoding="utf-8")
-        if is_mtp(self.inputs.potential) and parameters["pair_style"] == "mlip":
-            folder.create_file_from_filelike(
-                io.StringIO(render_mlip_ini(parameters)), lammps_script.MLIP_FILE, mode="w", encoding="utf-8"
-            )
 
         codeinfo = CodeInfo()
         codeinfo.code_uuid = self.inputs.code.uuid
@@ -222,8 +220,48 @@ class MdCalculation(CalcJob):
         return found[0] if found else RESTART_MISSING
 
 
+def write_input(
+    folder: Path,
+    name: str,
+    structure: orm.StructureData,
+    potential: orm.Data,
+    parameters: Mapping[str, Any],
+    seed: int,
+    *,
+    restart_file: str | None = None,
+    walltime_s: float | None = None,
+) -> Interaction:
+    """Write data file and script of a run; the files of the potential are still to be copied.
+
+    Parameters
+    ----------
+    folder, name
+        Where to, and what the script is called.
+    structure, potential, parameters, seed
+        Inputs of `lpsgb.md`.
+    restart_file, walltime_s
+        As of :func:`~aiida_lpsgb.calculations.lammps_script.render_script`.
+
+    Returns
+    -------
+    Interaction
+        The potential as LAMMPS is told it, with its files.
+    """
+    resolved = resolve(parameters)
+    told = interaction(potential, resolved)
+    write_data_file(str(folder / lammps_script.DATA_FILE), structure, told.pair_style)
+    script = render_script(resolved, told.pair_style, seed, restart_file=restart_file, walltime_s=walltime_s)
+    (folder / name).write_text(script, encoding="utf-8")
+    if is_mtp(potential) and resolved["pair_style"] == "mlip":
+        (folder / lammps_script.MLIP_FILE).write_text(render_mlip_ini(resolved), encoding="utf-8")
+    return told
+
+
 def write_data_file(path: str, structure: orm.StructureData, pair_style: PairStyle) -> None:
-    """Write a LAMMPS data file whose types follow the species of the potential."""
+    """Write a LAMMPS data file whose types follow the species of the potential.
+
+    A cell that is too skewed for LAMMPS is written by shorter vectors of the same lattice.
+    """
     atoms = structure.get_ase()
     atoms.pbc = True
     with open(path, "w", encoding="utf-8") as handle:
@@ -235,10 +273,17 @@ def write_data_file(path: str, structure: orm.StructureData, pair_style: PairSty
             units="metal",
             atom_style=pair_style.atom_style,
             force_skew=False,
+            reduce_cell=is_skewed(atoms.cell.array),
         )
         handle.write("\nMasses\n\n")
         for index, symbol in enumerate(pair_style.species, start=1):
             handle.write(f"{index} {atomic_masses[atomic_numbers[symbol]]:.6f}  # {symbol}\n")
+
+
+def is_skewed(cell: np.ndarray) -> bool:
+    """Whether a cell, shape (3, 3), leans by more than LAMMPS lets its own cells lean."""
+    (lx, _, _), (xy, ly, _), (xz, yz, _) = Prism(cell).lammps_tilt
+    return max(abs(xy) / lx, abs(xz) / lx, abs(yz) / ly) > MOST_TILT
 
 
 def newest_restart(remote: orm.RemoteData) -> tuple[str, int] | None:

@@ -64,6 +64,20 @@ def levels_error(sets: Iterable[tuple[str, orm.Data]]) -> str | None:
     )
 
 
+def level_error(sets: Iterable[tuple[str, orm.Data]], level: str | None) -> str | None:
+    """Labels that are there and labels that are to come must be of one level of theory, and of a known one."""
+    sets = list(sets)
+    if message := levels_error(sets):
+        return message
+    for port, node in sets:
+        if not node.base.attributes.get("n_labelled"):
+            return f"{port}: has no labels; label it first (lpsgb.label)"
+        if level is not None and node.level_of_theory != level:
+            found = node.level_of_theory or "of no known level of theory"
+            return f"{port}: its labels are {found}, those that the label engine computes {level}: they cannot be mixed"
+    return None
+
+
 def md_inputs_error(structure: orm.StructureData, potential: orm.Data) -> str | None:
     """All that can be wrong with running a structure with a potential of any kind."""
     return structure_error(structure, "structure") or species_error(structure, potential) or potential_error(potential)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,6 +26,47 @@ def profile_option() -> Callable:
 def process_argument(required: bool = True) -> Callable:
     """The argument that names a process by PK, UUID or label."""
     return click.argument("process", metavar="PK" if required else "[PK]", required=required)
+
+
+def submission_options(command: Callable) -> Callable:
+    """What is asked of every command that submits a process."""
+    for option in (
+        click.option("-p", "--profile", help="AiiDA profile; the default profile if not given."),
+        click.option(
+            "--folder", type=click.Path(file_okay=False, path_type=Path), help="Where to write what is found."
+        ),
+        click.option("--no-follow", is_flag=True, help="Submit it and do not wait for its end."),
+        click.option("--dry-run", is_flag=True, help="Build and check everything, show it, and submit nothing."),
+        click.option(
+            "--seed", type=click.IntRange(min=1), help="The seed that all others derive from; drawn if not given."
+        ),
+        click.option(
+            "--set",
+            "assignments",
+            metavar="PATH=VALUE",
+            multiple=True,
+            help="Replace an entry of the protocol, the value as YAML: transport.temperatures_K=[700,500]; repeat.",
+        ),
+        click.option("--computer", default="localhost", show_default=True, help="Computer whose codes are used."),
+    ):
+        command = option(command)
+    return command
+
+
+def protocol_option(default: str | None = None) -> Callable:
+    """The option ``--protocol``."""
+    choice = click.Choice(["fast", "moderate", "paper"])
+    return click.option("--protocol", type=choice, default=default, show_default=default or "moderate")
+
+
+def species_option(help_text: str) -> Callable:
+    """The option ``-s/--species``: a list of chemical symbols."""
+    return click.option(
+        *("-s", "--species"),
+        default="",
+        callback=lambda _context, _parameter, value: value.replace(",", " ").split(),
+        help=help_text,
+    )
 
 
 def use_profile(profile: str | None) -> None:

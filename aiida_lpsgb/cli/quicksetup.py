@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sysconfig
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
     from aiida.orm import AbstractCode, Computer
 
 DEFAULT_PROFILE = "lpsgb"
-DAEMON_TIMEOUT_S = 30
 # Labels by VASP are dearer than all else; the pattern does no harm where aiida-vasp is not installed.
 CACHED = ["aiida.calculations:lpsgb.*", "aiida.calculations:vasp.vasp"]
+DAEMON_TIMEOUT_S = 30
 """AiiDA's own 2 s are not enough for a daemon on a loaded machine to answer."""
 BROKER_TIMEOUT_S = 90
 """AiiDA's own 10 s are not enough for a broker on a loaded machine to start."""
-POLL_INTERVAL_S = 0.2
-"""Seconds between looks at the job list; local jobs cost nothing to list."""
+POLL_INTERVAL_S = 0.5
+"""Seconds between looks at the job list. Each look is written to the database, for every job that runs."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ def setup_profile(name: str) -> list[Step]:
         verdi("presto", "--use-zeromq", "--non-interactive", "-p", name)
         reset_config()
         config = get_config()
+        _let_readers_in(Path(config.get_profile(name).storage_config["filepath"]) / "database.sqlite")
         if default is not None:  # `verdi presto` makes its profile the default one
             config.set_default_profile(default, overwrite=True)
             config.store()
@@ -185,6 +188,12 @@ def setup_profile(name: str) -> list[Step]:
     load_profile(name)
     steps += [_setup_daemon_timeout(name), _setup_caching(name)]
     return steps
+
+
+def _let_readers_in(database: Path) -> None:
+    """Keep a write-ahead log, with which `watch` and queries do not lock the workers out, nor they each other."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _setup_daemon_timeout(profile: str) -> Step:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,11 @@ import click
 from aiida_lpsgb.cli.options import load_process, process_argument, profile_option
 
 if TYPE_CHECKING:
+    from aiida.orm import Node, ProcessNode
+
     from aiida_lpsgb.report import Results
 
+ANALYSIS = "aiida.calculations:lpsgb.analyse"
 PLOT_DPI = 200
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -44,13 +47,19 @@ def results(
 ) -> None:
     """Print what the process PK has found: a study, a sweep (lpsgb.transport) or a learning (lpsgb.active_learning).
 
-    It may still run, and may have failed or been imported. Without PK, the newest of the profile.
+    It may still run, and may have failed or been imported. Without PK, the newest of the profile. Of any other process
+    its outputs are listed, and what they say in numbers; tables, JSON and plot are of the three.
     """
     from aiida_lpsgb.report import arrhenius_figure, table
     from aiida_lpsgb.report.files import json_text, write_csv, write_json
+    from aiida_lpsgb.report.results import ROOTS
 
     numbers = _read_published(published)
-    found = _load_results(process, profile)
+    node = load_process(process, profile)
+    if node.process_type not in ROOTS and not (folder or json_file or plot):
+        click.echo(summary(node, numbers))
+        return
+    found = _results_of(node)
     if json_file == Path("-"):
         click.echo(json_text(found))
         return
@@ -82,7 +91,7 @@ def report(process: str | None, profile: str | None, published: Path | None, out
     from aiida_lpsgb.report import html
 
     numbers = _read_published(published)
-    found = _load_results(process, profile)
+    found = _results_of(load_process(process, profile))
     path = output or Path(f"report-{found.pk}.html")
     _write(path, lambda: html(found, path, numbers))
     click.echo(f"Report: {path}")
@@ -100,11 +109,50 @@ def _read_published(path: Path | None) -> dict[str, Any] | None:
         raise click.ClickException(str(exception)) from exception
 
 
-def _load_results(process: str | None, profile: str | None) -> Results:
+def summary(node: ProcessNode, published: Mapping[str, Any] | None = None) -> str:
+    """What a process has found, as text: the tables of a study, sweep or learning; of any other its outputs.
+
+    Parameters
+    ----------
+    node
+        The process; it may still run.
+    published
+        Published numbers to stand beside those of a study.
+    """
+    from aiida_lpsgb.report import study_results, table
+    from aiida_lpsgb.report.characterisation import characterisation_table
+    from aiida_lpsgb.report.results import ROOTS
+    from aiida_lpsgb.workflows.outputs import leaves
+
+    if node.process_type in ROOTS:
+        return table(study_results(node), published)
+    state = node.process_state.value if node.process_state else "created"
+    ended = f" [{node.exit_status}]" if node.exit_status else ""
+    lines = [f"{node.process_label}<{node.pk}> {state}{ended} {node.exit_message or ''}".rstrip()]
+    if node.process_type == ANALYSIS and "summary" in node.outputs:
+        lines.append(characterisation_table(node.outputs.summary.get_dict(), None))
+    for path, output in leaves(node.outputs, ""):
+        lines.append(f"  {path[1:]}: {type(output).__name__}<{output.pk}>{_told(output)}")
+    return "\n".join(lines)
+
+
+def _told(output: Node) -> str:
+    """What a small dictionary of results says, in one line."""
+    from aiida.orm import Dict
+
+    if not isinstance(output, Dict):
+        return ""
+    numbers = {key: value for key, value in output.get_dict().items() if isinstance(value, (int, float, str))}
+    return "".join(
+        f"\n    {key}: {value:g}" if isinstance(value, float) else f"\n    {key}: {value}"
+        for key, value in numbers.items()
+    )
+
+
+def _results_of(node: ProcessNode) -> Results:
     """Results of a process, or an end with a message."""
     from aiida_lpsgb.report import study_results
 
-    node = load_process(process, profile)
     try:
         return study_results(node)
     except ValueError as exception:

@@ -15,26 +15,13 @@ from aiida_lpsgb.structures.validation import StructureWarning
 
 
 def _indices(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Read three integers from ``1,2,0``, ``1 -2 0`` or (single digits) ``1-20``."""
-    if value is None:
-        return None
-    text = value.strip("()[]").replace(",", " ")
-    words = text.split()
-    if len(words) == 1:
-        words, sign = [], ""
-        for character in text:
-            if character == "-":
-                sign = "-"
-            else:
-                words.append(sign + character)
-                sign = ""
+    """Read three integers."""
+    from aiida_lpsgb.structures.crystal import read_indices
+
     try:
-        numbers = tuple(int(word) for word in words)
-    except ValueError:
-        numbers = ()
-    if len(numbers) != 3:
-        raise click.BadParameter(f"{value!r} is not three integers, such as 1,-2,0", param=parameter)
-    return numbers
+        return None if value is None else tuple(read_indices(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
 
 
 def _numbers(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float] | None:
@@ -49,7 +36,7 @@ def _numbers(_ctx: click.Context, parameter: click.Parameter, values: tuple[str,
     return numbers or None
 
 
-def _plain_errors(command: Callable) -> Callable:
+def plain_errors(command: Callable) -> Callable:
     """Show what was wrong with the input as one line."""
 
     @wraps(command)
@@ -158,7 +145,7 @@ def structure() -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling of large cells.")
 @POTENTIAL
 @SPECIES
-@_plain_errors
+@plain_errors
 def order(
     crystal: Path,
     output: Path,
@@ -237,7 +224,7 @@ def _describe_filling(info: dict[str, Any]) -> None:
 @click.option("--rattle", "amplitudes", type=float, multiple=True, help="Amplitude in Å, 0 for none; repeat.")
 @click.option("--n-rattles", type=int, default=1, show_default=True, help="Rattled copies for each amplitude.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the rattling.")
-@_plain_errors
+@plain_errors
 def strain(
     crystal: Path,
     output: Path,
@@ -277,8 +264,7 @@ def strain(
 @click.option(
     "--kind",
     type=click.Choice(["symmetric", "asymmetric", "twist", "mixed"]),
-    default="symmetric",
-    show_default=True,
+    help="By default what the indices say: a twist where the axis is the normal or left out.",
 )
 @click.option("--plane-2", callback=_indices, help="Plane of grain 2 (asymmetric, mixed).")
 @click.option("--direction", callback=_indices, help="Direction of grain 1 (mixed).")
@@ -305,7 +291,7 @@ def strain(
 @click.option("--list", "list_only", is_flag=True, help="List the coincidences found and build nothing.")
 @PICTURE
 @JSON
-@_plain_errors
+@plain_errors
 def boundary(
     crystal: Path,
     output: Path | None,
@@ -337,7 +323,7 @@ def boundary(
     request["convention"] = "pseudo-cubic" if pseudo_cubic else "lattice"
     if output is None and not list_only:
         raise click.UsageError("give the file to write with --output, or --list")
-    if request["max_area"] > LARGE_AREA and request["kind"] == "twist":
+    if request["max_area"] > LARGE_AREA and request["kind"] in (None, "twist"):
         click.echo(
             f"looking for common cells of up to {request['max_area']:g} Å²; --max-area, --angle or less --max-strain "
             "narrow the search",
@@ -400,7 +386,7 @@ def _numbered(path: Path, i: int, count: int) -> Path:
 @CUTOFFS
 @PICTURE
 @JSON
-@_plain_errors
+@plain_errors
 def interface(
     crystal: Path,
     glass: Path,
@@ -437,7 +423,7 @@ def interface(
 @click.option("--mobile", help="The element that moves, such as Li.")
 @CUTOFFS
 @click.option("--ignore-formula", is_flag=True, help="Read a CIF whose atoms are not those of its own formula.")
-@_plain_errors
+@plain_errors
 def guess(
     crystal: Path,
     charges: dict[str, float] | None,
@@ -457,7 +443,7 @@ def guess(
 @structure.command()
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @CUTOFFS
-@_plain_errors
+@plain_errors
 def check(path: Path, cutoffs: dict[str, float] | None) -> None:
     """Say what molecular units the structure in PATH is made of, and how close its atoms come."""
     from aiida_lpsgb.structures.files import read_atoms
@@ -477,7 +463,7 @@ def check(path: Path, cutoffs: dict[str, float] | None) -> None:
 @click.option("--title", default="", help="Heading.")
 @click.option("--depth", type=float, help="Show only what is within this of the front, Å.")
 @CUTOFFS
-@_plain_errors
+@plain_errors
 def draw(path: Path, picture: Path, title: str, depth: float | None, cutoffs: dict[str, float] | None) -> None:
     """Draw the structure in PATH along x and y to the file PICTURE."""
     from aiida_lpsgb.structures.files import read_atoms

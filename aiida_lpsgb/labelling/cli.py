@@ -15,11 +15,11 @@ import ase.io
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from aiida_lpsgb.labelling import calculators, dynamics, labels
+from aiida_lpsgb.labelling import calculators, dynamics, labels, relaxation
 from aiida_lpsgb.labelling.container import Reader
 from aiida_lpsgb.labelling.extxyz import write_extxyz
 
-KEYS = {"calculator", "dispersion", "dynamics", "keywords", "level_of_theory", "max_force_ev_angstrom"}
+KEYS = {"calculator", "dispersion", "dynamics", "keywords", "level_of_theory", "max_force_ev_angstrom", "relaxation"}
 ALL_LABELLED, BAD_INPUT, SOME_FAILED, OUT_OF_TIME = 0, 1, 2, 3
 
 
@@ -31,8 +31,9 @@ def check_parameters(parameters: Any) -> None:
     parameters
         ``calculator`` (``sevennet``, ``chgnet`` or ``module:Class``), and optionally ``keywords``, arguments of the
         calculator, ``dispersion``, a DFT-D3 correction to add, ``level_of_theory``, the name its labels go by,
-        ``max_force_ev_angstrom``, above which a label counts as failed, and ``dynamics``, a plan of molecular dynamics
-        to run from the configuration (`aiida_lpsgb.labelling.dynamics.Plan`).
+        ``max_force_ev_angstrom``, above which a label counts as failed, and either ``relaxation``, how to relax each
+        configuration before it is labelled (`aiida_lpsgb.labelling.relaxation.Plan`), or ``dynamics``, a plan of
+        molecular dynamics to run from the configuration (`aiida_lpsgb.labelling.dynamics.Plan`).
 
     Raises
     ------
@@ -53,8 +54,12 @@ def check_parameters(parameters: Any) -> None:
     max_force = parameters.get("max_force_ev_angstrom", labels.MAX_FORCE)
     if isinstance(max_force, bool) or not isinstance(max_force, (int, float)) or not max_force > 0:
         raise ValueError(f"max_force_ev_angstrom is {max_force!r}, expected a positive number")
+    if "dynamics" in parameters and "relaxation" in parameters:
+        raise ValueError("dynamics and relaxation exclude each other")
     if "dynamics" in parameters:
         dynamics.Plan.of(parameters["dynamics"])
+    if "relaxation" in parameters:
+        relaxation.Plan.of(parameters["relaxation"])
     calculators.level_of_theory(parameters)
 
 
@@ -113,7 +118,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return _run_dynamics(images[0], calculator, parameters, arguments)
         done = _finished(arguments.labels, fingerprint)
         max_force = parameters.get("max_force_ev_angstrom", labels.MAX_FORCE)
-        found = labels.label(calculator, images, frozenset(done), arguments.max_seconds, max_force)
+        plan = relaxation.Plan.of(parameters["relaxation"]) if "relaxation" in parameters else None
+        found = labels.label(calculator, images, frozenset(done), arguments.max_seconds, max_force, plan)
         tried, failed = _keep(found, arguments.labels, len(images))
         untried = len(images) - len(done) - tried
         if untried:
@@ -177,8 +183,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="lpsgb-label",
         description="Label configurations (energy, forces, stress) with an ASE calculator. Labels are written as they "
-        "come, and a run that was interrupted goes on where it was when it is started again. With dynamics asked for, "
-        "run them from the first configuration and write labelled frames.",
+        "come, and a run that was interrupted goes on where it was when it is started again. With a relaxation asked "
+        "for, relax each one first; with dynamics asked for, run them from the first configuration and write labelled "
+        "frames.",
     )
     parser.add_argument(
         "configurations", type=Path, help="configurations: an .npz of aiida-lpsgb, or any file that ASE reads"
@@ -187,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "parameters",
         type=Path,
         help='JSON file such as {"calculator": "sevennet"}: sevennet, chgnet or module:Class, its "keywords", '
-        'a "dispersion" to add, "dynamics" to run instead',
+        'a "dispersion" to add, a "relaxation" before, "dynamics" to run instead',
     )
     parser.add_argument("labels", type=Path, help="file to add labels to, a JSON line each; frames of dynamics as XYZ")
     parser.add_argument("--max-seconds", type=float, help="begin no configuration that would not be done by then")

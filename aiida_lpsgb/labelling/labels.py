@@ -1,7 +1,8 @@
 """Label images one after the other, and keep each label as soon as it is there.
 
 Labels are kept as JSON lines, one an image: ``index`` (from 0), ``energy`` (eV), ``forces`` (eV/Å) and ``stress``
-(eV/Å³, xx yy zz yz xz xy) where the calculator has one, ``seconds``; or ``index`` and why there is no label: ``error``
+(eV/Å³, xx yy zz yz xz xy) where the calculator has one, ``positions`` and ``cell`` (Å) of an image that was relaxed,
+``seconds``; or ``index`` and why there is no label: ``error``
 if the calculator failed, which it may not do another time, ``refused`` if what it found cannot be a label. Numbers are
 written so that they are read back exactly. Lines that are not labels, such as one cut short, are passed over.
 """
@@ -19,8 +20,12 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from aiida_lpsgb.labelling import relaxation as relaxations
+
 #: eV/Å. Configurations of a run that has exploded have far larger forces; atoms pushed together at 1 Å have smaller.
 MAX_FORCE = 200.0
+KEYS = ("energy", "forces", "stress", "positions", "cell")
+"""What a line may hold of an image that has a label."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class Label:
     index
         Place of the image, from 0.
     values
-        ``energy``, ``forces`` and where there is one ``stress``; empty without a label.
+        ``energy``, ``forces`` and where there is one ``stress``, and ``positions`` and ``cell`` of an image that was
+        relaxed; empty without a label.
     error
         Why there is no label, empty with one.
     seconds
@@ -67,7 +73,7 @@ class Label:
         content = json.loads(line)
         if not isinstance(content, dict) or "index" not in content:
             raise ValueError("not a label")
-        values = {key: np.array(content[key]) for key in ("energy", "forces", "stress") if key in content}
+        values = {key: np.array(content[key]) for key in KEYS if key in content}
         if "energy" in values:
             values["energy"] = float(values["energy"])
         error = content.get("error") or content.get("refused", "")
@@ -141,6 +147,7 @@ def label(
     done: frozenset[int] = frozenset(),
     seconds: float | None = None,
     max_force: float = MAX_FORCE,
+    relaxation: relaxations.Plan | None = None,
 ) -> Iterator[Label]:
     """Label images one after the other; one that fails does not end the rest.
 
@@ -156,6 +163,8 @@ def label(
         Time to spend. No image is begun that, by the longest so far, would not be done by then.
     max_force
         Largest length of a force to accept, eV/Å; a larger one is a failure.
+    relaxation
+        How each image is relaxed before it is labelled; not at all if not given.
 
     Yields
     ------
@@ -171,8 +180,12 @@ def label(
         if seconds is not None and start - begin + longest > seconds:
             return
         try:
-            outcome = Label(index, compute(calculator, atoms, max_force))
-        except Refused as refusal:
+            moved = {}
+            if relaxation is not None:
+                atoms = relaxations.relax(atoms, calculator, relaxation)
+                moved = {"positions": atoms.positions, "cell": atoms.cell.array}
+            outcome = Label(index, compute(calculator, atoms, max_force) | moved)
+        except (Refused, relaxations.NotConverged) as refusal:
             outcome = Label(index, {}, str(refusal), refused=True)
         except Exception as failure:
             # Calculators raise anything at all, and an image that cannot be labelled must not cost the others.

@@ -123,7 +123,9 @@ class MdParser(Parser):
         found = read_extrapolated(path, self.species, spacing, control["max_configurations"])
         if found.images:
             self.out("extrapolated", ConfigurationsData(images=found.images, species=self.species))
-        grades = [grade for grade in (found.max_grade, log.break_grade) if grade is not None and math.isfinite(grade)]
+        seen = log.thermo.get(lammps_script.GRADE_COLUMN, np.empty(0))
+        every = [found.max_grade, log.break_grade, *seen[np.isfinite(seen)].tolist()]
+        grades = [grade for grade in every if grade is not None and math.isfinite(grade)]
         return {
             "n_extrapolated": found.n_found,
             "n_extrapolated_left_out": found.n_found - len(found.images),

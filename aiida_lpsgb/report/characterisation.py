@@ -11,6 +11,7 @@ from ase import Atoms
 from aiida_lpsgb.analysis.density import DensityMap, grid_axes
 from aiida_lpsgb.analysis.neighbours import heights
 from aiida_lpsgb.analysis.observables import Outcome, Row, registry
+from aiida_lpsgb.analysis.rings import Ring, from_arrays
 from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.report import figures
 from aiida_lpsgb.report.text import Number, columns, decimal
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _SAME_CELL = 0.06
 # The total mean-squared displacement grows by six D; one Å²/ps is 1e-4 cm²/s.
 _SLOPE_A2_PS = 6e4
+
+# What begins the names of the projected densities of further species.
+BESIDE = "projection_A2_"
 
 HEADER = ("quantity", "here", "published")
 
@@ -143,6 +147,9 @@ def caption(name: str) -> str:
     captions = registry()[observable].captions if observable in registry() else {}
     if label in captions or not captions:
         return captions.get(label, name)
+    for part in filter(None, captions):
+        if label.endswith(f"_{part}"):
+            return f"{captions[part].rstrip('.')} ({label.removesuffix(f'_{part}').replace('_', ', ')})."
     return f"{captions[''].rstrip('.')} ({label.replace('_', ', ')})."
 
 
@@ -202,7 +209,12 @@ def _draw_density(found: Outcome, references: Mapping[str, Any]) -> dict[str, Fi
         species=density.species,
         regions_A=_ranges(slab, density.cell, heights(density.cell)[2]),
     )
-    return {"": projected, "profile": profile}
+    drawn = {"": projected, "profile": profile}
+    beside = {name.removeprefix(BESIDE): values for name, values in found.arrays.items() if name.startswith(BESIDE)}
+    if beside:
+        maps = {density.species: density.projection(1), **beside}
+        drawn["species"] = figures.density_maps(maps, (first, third), regions_A=_ranges(slab, density.cell, third[-1]))
+    return drawn
 
 
 def _ranges(slab: Mapping[str, Any] | None, cell: np.ndarray, length: float) -> list[tuple[float, float]]:
@@ -226,7 +238,21 @@ def _draw_disorder(found: Outcome, references: Mapping[str, Any]) -> dict[str, F
 
 def _draw_topology(found: Outcome, references: Mapping[str, Any]) -> dict[str, Figure]:
     options = {key: found.scalars[key] for key in ("filtration", "scale", "n_frames", "threshold_A")}
-    return {"": figures.persistence_diagram(found.arrays["birth_A"], found.arrays["death_A"], **options)}
+    drawn = {"": figures.persistence_diagram(found.arrays["birth_A"], found.arrays["death_A"], **options)}
+    members = rings_of_node(found.arrays)
+    if members:
+        drawn["rings"] = figures.rings(members, scale=found.scalars["scale"])
+    return drawn
+
+
+def rings_of_node(arrays: Mapping[str, np.ndarray]) -> list[Ring]:
+    """Representative rings of an output of `topology`; empty where it has none."""
+    return from_arrays(arrays)[0] if "ring_ions" in arrays else []
+
+
+def _draw_elements(found: Outcome, references: Mapping[str, Any]) -> dict[str, Figure]:
+    curves = {name.removeprefix("msd_A2_"): v for name, v in found.arrays.items() if name.startswith("msd_A2_")}
+    return {"": figures.element_msd(found.arrays["lags_ps"], curves)}
 
 
 def draw_motion(found: Outcome, references: Mapping[str, Any] | None = None) -> dict[str, Figure]:
@@ -253,6 +279,7 @@ DRAWINGS: dict[str, Callable[[Outcome, Mapping[str, Any]], dict[str, Figure]]] =
     "rdf": _draw_rdf,
     "speciation": _draw_speciation,
     "density": _draw_density,
+    "elements": _draw_elements,
     "disorder": _draw_disorder,
     "topology": _draw_topology,
     "diffusivity": draw_motion,

@@ -13,6 +13,7 @@ from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.mtp.configurations import labels
 from aiida_lpsgb.report import figures
 from aiida_lpsgb.report.characterisation import characterisation_figures
+from aiida_lpsgb.report.comparison import relations_figure
 from aiida_lpsgb.report.fits import Fit, measured
 from aiida_lpsgb.report.results import Results, System
 from aiida_lpsgb.report.tables import region_words
@@ -37,11 +38,11 @@ def arrhenius_figure(results: Results) -> Figure | None:
         runs = {t: [run.motion for run in system.at(t)] for t in system.temperatures_K}
         name = system.name if several else (system.species if not system.regional_fits else "cell")
         series.append(_series(name, runs, system.fit, group))
-        for label in recommended_regions(system):
+        for number, label in enumerate(recommended_regions(system), start=1):
             inside = {t: [r.regions[label] for r in system.at(t) if label in r.regions] for t in system.temperatures_K}
             where = region_words(label).partition(",")[0]
             name = f"{system.name}: {where}" if several else where
-            series.append(_series(name, inside, system.regional_fits.get(label), group, is_region=True))
+            series.append(_series(name, inside, system.regional_fits.get(label), group, region=number))
     siemens, of = _siemens(shown)
     return figures.arrhenius_comparison(series, siemens=siemens, siemens_of=of)
 
@@ -53,7 +54,7 @@ def recommended_regions(system: System) -> list[str]:
 
 
 def _series(
-    name: str, runs: Mapping[float, list[Mapping[str, Any]]], fit: Fit | None, group: int, is_region: bool = False
+    name: str, runs: Mapping[float, list[Mapping[str, Any]]], fit: Fit | None, group: int, region: int = 0
 ) -> figures.Series:
     """What was measured at each temperature, with the fit."""
     points = {t: here for t, found in runs.items() if (here := measured(found)) is not None}
@@ -61,7 +62,7 @@ def _series(
         [np.nan if value is None else value for value in (getattr(here, name) for here in points.values())]
         for name in ("value", "error", "limit")
     )
-    return figures.Series(name, list(points), *columns, **_curves(fit), group=group, is_region=is_region)
+    return figures.Series(name, list(points), *columns, **_curves(fit), group=group, region=region)
 
 
 def _curves(fit: Fit | None) -> dict[str, Any]:
@@ -138,11 +139,12 @@ def draw(results: Results) -> dict[str, Figure]:
     Returns
     -------
     figures
-        ``arrhenius``, ``grid``, ``learning_curve``, ``parity`` and, of each system, ``<system>_msd`` and those of its
-        observables, ``<system>_<name>``.
+        ``arrhenius``, ``relations``, ``grid``, ``learning_curve``, ``parity`` and, of each system, ``<system>_msd`` and
+        those of its observables, ``<system>_<name>``.
     """
     drawn = {
         "arrhenius": arrhenius_figure(results),
+        "relations": relations_figure(results),
         "grid": grid_figure(results),
         "parity": parity_figure(results),
     }

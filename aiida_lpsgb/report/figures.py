@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from aiida_lpsgb.analysis.comparison import Known, Structure
+    from aiida_lpsgb.analysis.rings import Ring
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
 
@@ -99,6 +102,10 @@ def _figure(width: float = 4.4, height: float = 3.3, **kwargs: Any) -> tuple[Fig
     return figure, figure.subplots(**kwargs)
 
 
+_DASHES = ((5, 3), (1, 2), (6, 2, 1, 2))
+"""Of the lines of regions, by their number."""
+
+
 @dataclass(frozen=True)
 class Series:
     """Diffusivities of one place at several temperatures, and the lines fitted to them.
@@ -118,8 +125,8 @@ class Series:
         What the legend says of the fit.
     group
         Number of the colour: a cell and its regions share one.
-    is_region
-        Whether it is a region of a cell: drawn hollow and dashed.
+    region
+        Number of the region of a cell, from 1: drawn hollow and dashed, each in its own way. 0 is the cell.
     """
 
     name: str
@@ -131,7 +138,7 @@ class Series:
     extrapolated: np.ndarray | None = None
     energy: str = ""
     group: int = 0
-    is_region: bool = False
+    region: int = 0
 
 
 @styled
@@ -233,13 +240,13 @@ def _draw_series(axes: Axes, series: Series) -> None:
     )
     seen, hidden = np.isfinite(d) & (d > 0), np.isfinite(top)
     label = series.name
-    style = {"mfc": "none", "ls": ""} if series.is_region else {"ls": ""}
+    style = {"mfc": "none", "ls": ""} if series.region else {"ls": ""}
     drawn: list[Any] = []
     if series.curve is not None:
         text = ", ".join(part for part in (label, series.energy) if part)
-        drawn += _draw_curve(axes, series.curve, colour, text, series.is_region)
+        drawn += _draw_curve(axes, series.curve, colour, text, series.region)
     if series.extrapolated is not None:
-        drawn += _draw_curve(axes, series.extrapolated, colour, None, series.is_region, thin=True)
+        drawn += _draw_curve(axes, series.extrapolated, colour, None, series.region, thin=True)
     if seen.any():
         bars = _log_bars(d[seen], s[seen])
         name = None if series.curve is not None else label or None
@@ -252,7 +259,7 @@ def _draw_series(axes: Axes, series: Series) -> None:
             1000 / t[hidden], top[hidden], yerr=0.45 * top[hidden], uplims=True, fmt="_", color=colour
         )
         drawn += arrows.get_children()
-    kind = f"{'region' if series.is_region else 'cell'}-{series.group}"
+    kind = f"{'region' if series.region else 'cell'}-{series.group}"
     for number, artist in enumerate(drawn):
         artist.set_gid(f"{kind}-{re.sub(r'[^A-Za-z0-9]+', '_', series.name)}-{number}")
 
@@ -290,12 +297,12 @@ def _log_bars(d: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def _draw_curve(
-    axes: Axes, curve: np.ndarray, colour: str, label: str | None, dashed: bool, thin: bool = False
+    axes: Axes, curve: np.ndarray, colour: str, label: str | None, region: int, thin: bool = False
 ) -> list[Any]:
     temperatures, value, low, high = curve.T
-    style = {"ls": (0, (5, 3)) if dashed else "-", "lw": 0.7 if thin else 1.4}
+    style = {"ls": (0, _DASHES[(region - 1) % len(_DASHES)]) if region else "-", "lw": 0.7 if thin else 1.4}
     (line,) = axes.plot(1000 / temperatures, value, color=colour, label=label, **style)
-    band = axes.fill_between(1000 / temperatures, low, high, color=colour, alpha=0.07 if dashed else 0.13, lw=0)
+    band = axes.fill_between(1000 / temperatures, low, high, color=colour, alpha=0.07 if region else 0.13, lw=0)
     return [line, band]
 
 
@@ -652,6 +659,115 @@ def density_map(
 
 
 @styled
+def density_maps(
+    projections: Mapping[str, np.ndarray],
+    edges_A: tuple[np.ndarray, np.ndarray],
+    *,
+    labels: tuple[str, str] = ("a", "c"),
+    regions_A: Sequence[tuple[float, float]] = (),
+) -> Figure:
+    """Projected densities of several species side by side, each on a scale of its own.
+
+    Parameters
+    ----------
+    projections
+        By species: ions per Å², shape ``(n_first, n_second)``.
+    edges_A, labels, regions_A
+        As of `density_map`.
+    """
+    first, second = edges_A
+    width, height = first[-1] - first[0], second[-1] - second[0]
+    tall = float(np.clip(2.2 * height / width, 1.6, 7.5))
+    figure, row = _figure(2.5 * len(projections) + 0.4, tall + 0.7, ncols=len(projections), sharey=True, squeeze=False)
+    for axes, (species, projection) in zip(row[0], projections.items(), strict=True):
+        top = np.quantile(projection, 0.995) or 1.0
+        image = axes.pcolormesh(first, second, projection.T, cmap="magma_r", vmin=0, vmax=top, rasterized=True)
+        axes.set_aspect("equal")
+        axes.grid(False)
+        for end in sorted({end for ends in regions_A for end in ends if second[0] < end < second[-1]}):
+            axes.axhline(end, color=COLOURS[0], ls="--", lw=1.2)
+        axes.set_title(species, loc="left")
+        axes.set_xlabel(f"{labels[0]}  (Å)")
+        figure.colorbar(image, ax=axes, location="bottom", shrink=0.9, label="per Å²")
+    row[0, 0].set_ylabel(f"{labels[1]}  (Å)")
+    return figure
+
+
+@styled
+def element_msd(lags_ps: np.ndarray, msd_A2: Mapping[str, np.ndarray]) -> Figure:
+    """Mean-squared displacement of every species, doubly logarithmic.
+
+    Parameters
+    ----------
+    lags_ps
+        Lags, ps.
+    msd_A2
+        By species: total displacement at each lag, Å².
+    """
+    figure, axes = _figure()
+    for k, (species, values) in enumerate(msd_A2.items()):
+        axes.loglog(lags_ps, values, color=COLOURS[k % len(COLOURS)], label=species)
+    _label_lags(axes, lags_ps)
+    axes.set_xlabel("lag  (ps)")
+    axes.set_ylabel("mean-squared displacement  (Å²)")
+    axes.legend()
+    return figure
+
+
+@styled
+def rings(members: Sequence[Ring], *, scale: str = "radius", columns: int = 3) -> Figure:
+    """Rings of ions, each seen along the normal of its best plane, to one scale.
+
+    Parameters
+    ----------
+    members
+        The rings.
+    scale
+        ``radius`` or ``diameter``, in which birth and death are told.
+    columns
+        Rings beside each other.
+    """
+    flat = [_in_plane(ring.positions_A) for ring in members]
+    reach = 1.25 * max((np.abs(places).max() for places, _ in flat), default=1.0)
+    n_rows = -(-len(members) // columns)
+    figure, panels = _figure(2.1 * columns, 2.4 * n_rows, nrows=n_rows, ncols=columns, squeeze=False)
+    for axes in panels.ravel():
+        axes.set_axis_off()
+        axes.set_aspect("equal")
+        axes.set_xlim(-reach, reach)
+        axes.set_ylim(-reach, reach)
+    for number, (axes, ring, (places, heights_A)) in enumerate(
+        zip(panels.ravel(), members, flat, strict=False), start=1
+    ):
+        closed = np.vstack([places, places[:1]])
+        axes.fill(*places.T, color=COLOURS[0], alpha=0.12, lw=0)
+        axes.plot(*closed.T, color=COLOURS[0], lw=1.2)
+        # Ions above the plane are large, below it small.
+        sizes = 70 * np.clip(1 + 0.25 * heights_A, 0.4, 1.8)
+        axes.scatter(*places.T, s=sizes, color=COLOURS[4], edgecolors="black", linewidths=0.6, zorder=3)
+        for start, end, length in zip(closed[:-1], closed[1:], ring.edges_A, strict=True):
+            middle = 0.5 * (start + end)
+            axes.annotate(
+                f"{length:.1f}",
+                middle * (1 + 0.16 * reach / (np.hypot(*middle) + 1e-9)),
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                color="0.35",
+            )
+        axes.set_title(f"{number}: {len(ring.ions)} ions\nb {ring.birth_A:.2f}, d {ring.death_A:.2f} Å", fontsize=8)
+    figure.suptitle(f"birth and death by {scale}; distances in Å", fontsize=8)
+    return figure
+
+
+def _in_plane(positions_A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in the plane that fits best, about their middle, and heights above it, Å."""
+    centred = positions_A - positions_A.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred)
+    return centred @ axes[:2].T, centred @ axes[2]
+
+
+@styled
 def profile(
     position_A: np.ndarray,
     density_A3: np.ndarray,
@@ -848,6 +964,63 @@ def scatter(
     # Points may be anywhere, so the names stand outside.
     figure.legend(loc="outside upper center", ncols=min(4, len(points)))
     return figure
+
+
+@styled
+def relations(
+    structures: Mapping[str, Structure],
+    pairs: Sequence[tuple[str, str]],
+    labels: Mapping[str, str],
+    notes: Mapping[tuple[str, str], str] | None = None,
+    kinds: Sequence[str] = (),
+) -> Figure:
+    """Quantities of many structures against each other, a panel a pair, with 95 % bars; limits are arrows.
+
+    Parameters
+    ----------
+    structures
+        By name.
+    pairs
+        Names of the quantities on the horizontal and the vertical axis.
+    labels
+        What the axes say, by quantity.
+    notes
+        A remark by pair, such as a correlation.
+    kinds
+        Kinds in the order of the legend; others follow.
+    """
+    names = list(dict.fromkeys([*kinds, *(s.kind for s in structures.values())]))
+    names = [kind for kind in names if any(s.kind == kind for s in structures.values())]
+    figure, row = _figure(3.2 * len(pairs), 3.2, ncols=len(pairs), squeeze=False)
+    for axes, (x, y) in zip(row[0], pairs, strict=True):
+        for k, kind in enumerate(names):
+            style = {"color": COLOURS[k % 7], "fmt": "osD^vP*"[k % 7], "ms": 4.5, "lw": 0.8, "capsize": 2}
+            of_kind = [s.known for s in structures.values() if s.kind == kind and {x, y} <= set(s.known)]
+            for first, known in enumerate(of_kind):
+                (at_x, low_x, high_x), (at_y, low_y, high_y) = _bar(known[x]), _bar(known[y])
+                limits = {"xuplims": known[x].value is None, "uplims": known[y].value is None}
+                bars = [[[at_y - low_y], [high_y - at_y]], [[at_x - low_x], [high_x - at_x]]]
+                axes.errorbar(at_x, at_y, *bars, **limits, **style, label=kind if not first else None)
+        for name, scale in ((x, axes.set_xscale), (y, axes.set_yscale)):
+            if name in ("diffusivity", "conductivity"):
+                scale("log")
+        axes.set_xlabel(labels[x])
+        axes.set_ylabel(labels[y])
+        axes.set_title((notes or {}).get((x, y), ""), loc="left", fontsize=8)
+    handles = {}
+    for axes in row[0]:
+        handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    ordered = [kind for kind in names if kind in handles]
+    figure.legend([handles[kind] for kind in ordered], ordered, loc="outside upper center", ncols=max(1, len(ordered)))
+    return figure
+
+
+def _bar(known: Known) -> tuple[float, float, float]:
+    """Place and ends of what is known; of a limit an arrow down to a third of it."""
+    if known.value is None:
+        return known.limit, known.limit / 3, known.limit
+    low = known.value if known.low is None else known.low
+    return known.value, min(low, known.value), max(known.value if known.high is None else known.high, known.value)
 
 
 def _error(results: Mapping[str, Any] | None, field: str) -> float | None:

@@ -108,7 +108,7 @@ class Fit:
         share = self._share(temperature_K)
         if share:
             # What limits say of the target, beside the line itself, is reached in proportion to the distance.
-            told = np.array([self.results["ln_diffusivity"], *self.results["ln_diffusivity_interval95"]])
+            told = np.log([self.results["diffusivity_cm2_s"], *self.results["diffusivity_interval95_cm2_s"]])
             value, low, high = np.array([value, low, high]) + share * (told - self._mean(self.target_K))
         return float(np.exp(value)), float(np.exp(low)), float(np.exp(high))
 

@@ -16,6 +16,7 @@ from matplotlib.collections import PathCollection, PolyCollection
 
 from aiida_lpsgb.report import drawing, tables
 from aiida_lpsgb.report.characterisation import caption
+from aiida_lpsgb.report.comparison import relations_figure
 from aiida_lpsgb.report.figures import COLOURS
 from aiida_lpsgb.report.published import published_of
 from aiida_lpsgb.report.results import Results, System
@@ -111,6 +112,7 @@ def page(results: Results, published: Mapping[str, Any] | None = None) -> str:
         n_hidden=max(0, len(results.systems) - MOST_CARDS),
         arrhenius=inline(drawing.arrhenius_figure(results), "arrhenius"),
         n_drawn=drawing.MOST_SERIES,
+        relations=inline(relations_figure(results), "relations"),
         learning=inline(drawing.learning_figure(results), "learning") if has_curve(results) else "",
         grid=inline(drawing.grid_figure(results), "grid"),
         parity=inline(drawing.parity_figure(results), "parity"),

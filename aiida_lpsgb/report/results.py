@@ -23,6 +23,7 @@ STUDY, TRANSPORT, LEARNING, PASSIVE = ROOTS = tuple(
     f"aiida.workflows:lpsgb.{name}" for name in ("study", "transport", "active_learning", "passive_learning")
 )
 RUN, VALIDATION, LABELLING = (f"aiida.workflows:lpsgb.{name}" for name in ("transport_run", "validate", "label"))
+MD_BASE, PROPERTIES = (f"aiida.workflows:lpsgb.{name}" for name in ("md.base", "properties"))
 ANALYSIS, MD = (f"aiida.calculations:lpsgb.{name}" for name in ("analyse", "md"))
 ADVANCE, CHOOSE, JUDGE = (
     f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "passive.choose", "judge")
@@ -54,6 +55,10 @@ class Run:
         Headline numbers of `lpsgb.analyse`, by observable.
     judgement
         Whether the diffusivity is known well enough, and why; None without a budget.
+    watched_above
+        Grade above which a frame was counted as one that extrapolates; None where the run was not watched.
+    max_grade, n_extrapolated
+        Highest grade (None where the program says none) and number of such frames.
     core_hours
         What its jobs took, from creation to the end.
     pk, analysis_pk, diffusivity_pk, potential_pk, md_pks, seed
@@ -71,6 +76,9 @@ class Run:
     regions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
     judgement: Mapping[str, Any] | None = None
+    watched_above: float | None = None
+    max_grade: float | None = None
+    n_extrapolated: int | None = None
     core_hours: float = 0.0
     pk: int | None = None
     analysis_pk: int | None = None
@@ -209,6 +217,10 @@ class Results:
         are none.
     potentials
         Primary key and attributes by name.
+    cards
+        What each potential was checked for before anything was run; empty without cards.
+    properties
+        Results of `lpsgb.properties` by potential, and of the label engine under ``reference``.
     failures
         What failed, in words.
     processes
@@ -241,6 +253,8 @@ class Results:
     test_set_pk: int | None = None
     prediction_pks: Mapping[str, int] = field(default_factory=dict)
     potentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
     processes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     core_hours: Mapping[str, float] = field(default_factory=dict)
@@ -315,6 +329,8 @@ def study_results(node: ProcessNode) -> Results:
         test_set_pk=_test_set_pk(tree),
         prediction_pks=_prediction_pks(tree),
         potentials=_potentials(tree),
+        cards=_cards(node),
+        properties=_properties(tree),
         failures=_failures(systems, learning),
         processes=_counts(tree, cached),
         core_hours={label: sum(jobs[pk] for pk in pks) for label, pks in _by_label(tree, jobs).items()},
@@ -414,7 +430,10 @@ def _runs(tree: ProcessTree, sweeps: Mapping[str, int], hours: Mapping[int, floa
     wanted = ["diffusivity", f"{REGIONS}*", "summary"]
     found = outputs_of([process.pk for process in analyses.values() if process], wanted)
     judged = outputs_of([process.pk for process in judges.values() if process], ["judgement"])
-    given = inputs_of([process.pk for process in every], ["md__md__potential", "md__md__seed"])
+    wanted = [f"md__md__{port}" for port in ("potential", "seed", "parameters", "active_set")]
+    given = inputs_of([process.pk for process in every], wanted)
+    parts = {process.pk: [part.pk for part in tree.children(process.pk, MD_BASE)] for process in every}
+    dynamics = outputs_of([pk for pks in parts.values() for pk in pks], ["results"])
     runs: dict[str, tuple[Run, ...]] = {}
     for name, group in processes.items():
         own = []
@@ -425,6 +444,9 @@ def _runs(tree: ProcessTree, sweeps: Mapping[str, int], hours: Mapping[int, floa
             below = [job for job in tree.below(process.pk) if job.is_job]
             own.append(
                 _run(name, process, nodes, given.get(process.pk, {}), judgement)
+                | _grades(
+                    given.get(process.pk, {}), [dynamics[pk]["results"] for pk in parts[process.pk] if pk in dynamics]
+                )
                 | {
                     "core_hours": sum(hours.get(job.pk, 0.0) for job in below),
                     "analysis_pk": analysis.pk if analysis else None,
@@ -463,6 +485,16 @@ def _run(
         "potential_pk": given["md__md__potential"].pk if "md__md__potential" in given else None,
         "seed": seed.value if seed is not None else None,
     }
+
+
+def _grades(given: Mapping[str, Node], parts: Sequence[Node]) -> dict[str, Any]:
+    """What was seen of a run that was watched."""
+    if "md__md__active_set" not in given:
+        return {}
+    from aiida_lpsgb.calculations.functions.transport import extrapolation_of
+
+    control = given["md__md__parameters"].get_dict().get("extrapolation") or {}
+    return {"watched_above": control.get("gamma_select"), **extrapolation_of(node.get_dict() for node in parts)}
 
 
 def read_label(label: str) -> tuple[float, str, int]:
@@ -560,6 +592,24 @@ def _potentials(tree: ProcessTree) -> dict[str, dict[str, Any]]:
     return {
         name: {"pk": node.pk, "class": type(node).__name__, **node.base.attributes.all}
         for name, node in sorted(nodes.items())
+    }
+
+
+def _cards(node: ProcessNode) -> dict[str, dict[str, Any]]:
+    """The cards of a study."""
+    dealt = _below("cards__", outputs_of([node.pk], ["cards__*"]).get(node.pk, {}))
+    return {name: card.get_dict() for name, card in sorted(dealt.items())}
+
+
+def _properties(tree: ProcessTree) -> dict[str, dict[str, Any]]:
+    """What was found of the crystal by each potential and by the label engine, with the drift of the energy."""
+    processes = {process.name.removeprefix("properties_"): process.pk for process in tree.children(tree.pk, PROPERTIES)}
+    outputs = outputs_of(processes.values(), ["results", "drift"])
+    found = {name: outputs.get(pk, {}) for name, pk in sorted(processes.items())}
+    return {
+        name: {**nodes["results"].get_dict(), "drift": nodes["drift"].get_dict() if "drift" in nodes else None}
+        for name, nodes in found.items()
+        if "results" in nodes
     }
 
 

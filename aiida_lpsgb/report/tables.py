@@ -147,13 +147,13 @@ def _motion_numbers(system: System, target: float, references: Mapping[str, Any]
             number = Number(here.value, here.error, limit=here.limit)
             numbers[column] = Entry(number, reference(references, column.key), told=False)
     for name, title in (("isotropy", "isotropy ξ"), ("haven_ratio", "Haven ratio")):
-        number = _coldest(system, name, target)
+        number = coldest_ratio(system, name, target)
         if number:
             numbers[Column(name, title)] = Entry(number, reference(references, name))
     return numbers
 
 
-def _coldest(system: System, name: str, target: float) -> Number | None:
+def coldest_ratio(system: System, name: str, target: float) -> Number | None:
     """A ratio at the coldest temperature at which all runs know it; ξ of a boundary is that of its region."""
     for temperature in system.temperatures_K:
         runs = [_recommended(run) if name == "isotropy" else run.motion for run in system.at(temperature)]
@@ -273,7 +273,21 @@ def warnings(results: Results) -> list[str]:
         if system.fit and system.fit.disagreeing:
             named = ", ".join(system.fit.disagreeing)
             found.append(f"{system.name}: {named} disagrees grossly with the other potentials")
+        found += [f"{system.name}: {sentence}" for sentence in extrapolation_sentences(system)]
+    for name, card in results.cards.items():
+        found += [f"{name} is not fit for production: {reason}" for reason in card["reasons"]]
     return found + list(results.failures)
+
+
+def extrapolation_sentences(system: System) -> list[str]:
+    """Which runs of a system left what their potential has learned."""
+    found = [run for run in system.runs if run.n_extrapolated]
+    if not found:
+        return []
+    worst = max(found, key=lambda run: run.max_grade or 0.0)
+    named = ", ".join(run.label for run in found)
+    highest = "" if worst.max_grade is None else f"; the highest grade is {worst.max_grade:.1f}, in {worst.label}"
+    return [f"frames of {named} extrapolate{highest}: learn from them (`extrapolated`) and run again"]
 
 
 def contradicted(system: System) -> list[tuple[float, Measured, tuple[float, float]]]:
@@ -310,6 +324,8 @@ def runs_table(results: Results) -> Table:
         "isotropy": "isotropy ξ",
         "haven_ratio": "Haven ratio",
         "production_ps": "produced (ps)",
+        "max_grade": "highest γ",
+        "n_extrapolated": "extrapolating frames",
         "verdict": "verdict",
         "judgement": "long enough",
         "state": "state",
@@ -330,10 +346,19 @@ def _run_row(run: Run) -> tuple[Any, ...]:
         _ratio(motion, "isotropy"),
         _ratio(motion, "haven_ratio"),
         run.production_ps,
+        grade_number(run),
+        run.n_extrapolated,
         motion.get("verdict"),
         (run.judgement or {}).get("reason"),
         run.outcome,
     )
+
+
+def grade_number(run: Run) -> Number:
+    """The highest grade of a run that was watched."""
+    if run.max_grade is None and run.n_extrapolated == 0:
+        return Number(limit=run.watched_above, form=".1f")
+    return Number(run.max_grade, form=".1f")
 
 
 def motion_number(motion: Mapping[str, Any], quantity: str) -> Number:
@@ -622,6 +647,67 @@ def potentials_table(results: Results) -> Table | None:
     return Table("potentials", "Potentials", tuple(Column(*entry) for entry in titles.items()), tuple(rows))
 
 
+PROPERTIES = {
+    ("lattice", "density_g_cm3"): ("density (g/cm³)", ".3f"),
+    ("elasticity", "bulk_modulus_GPa"): ("B (GPa)", ".1f"),
+    ("elasticity", "shear_modulus_GPa"): ("G (GPa)", ".1f"),
+    ("equation_of_state", "bulk_modulus_GPa"): ("B, equation of state (GPa)", ".1f"),
+    ("equation_of_state", "volume_A3_per_atom"): ("V₀ (Å³/atom)", ".2f"),
+    ("elasticity", "poisson_ratio"): ("Poisson's ratio", ".2f"),
+    ("elasticity", "universal_anisotropy"): ("universal anisotropy", ".2f"),
+    ("drift", "energy_drift_mev_atom_ps"): ("drift (meV/atom/ps)", ".4f"),
+}
+"""Numbers of `lpsgb.properties` that are shown, with their titles and forms."""
+
+
+def properties_table(results: Results) -> Table | None:
+    """What each potential, and the label engine, makes of the crystal."""
+    if not results.properties:
+        return None
+    header = [Column("by", "by"), *(Column(f"{e}_A", f"{e} (Å)") for e in "abc")]
+    header += [Column(key_of(title), title) for title, _ in PROPERTIES.values()]
+    rows = []
+    for name, found in results.properties.items():
+        edges = [Number(length, form=".3f") for length in found["lattice"]["lengths_A"]]
+        numbers = [Number((found.get(part) or {}).get(key), form=form) for (part, key), (_, form) in PROPERTIES.items()]
+        level = f"{name} ({found['level_of_theory']})" if name == "reference" else name
+        rows.append((level, *edges, *numbers, "stable" if found["elasticity"]["stable"] else "unstable"))
+    return Table(
+        "properties",
+        "The crystal at rest",
+        (*header, Column("stable", "to small strains")),
+        tuple(rows),
+        "Of relaxed ions at 0 K. B and G are averages of Hill; the equation of state keeps the shape of the cell.",
+    )
+
+
+def cards_table(results: Results) -> Table | None:
+    """Whether each potential is fit for production: a line a check, a column a potential."""
+    if not results.cards:
+        return None
+    checks: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, card in results.cards.items():
+        for check in card["checks"]:
+            checks.setdefault(check["check"], {})[name] = check
+    rows = []
+    for check, found in checks.items():
+        limit = next(iter(found.values()))["limit"]
+        cells = [_check_text(found.get(name)) for name in results.cards]
+        rows.append((check, "" if isinstance(limit, bool) else Number(limit), *cells))
+    outcome = ["passes" if card["passed"] else "fails" for card in results.cards.values()]
+    rows.append(("all", "", *outcome))
+    header = (Column("check", "check"), Column("limit", "at most"), *(Column(name, name) for name in results.cards))
+    return Table("cards", "Are the potentials fit for production?", header, tuple(rows))
+
+
+def _check_text(check: Mapping[str, Any] | None) -> str:
+    if check is None or check["passed"] is None:
+        return "not known"
+    value = check["value"]
+    text = ("yes" if value else "no") if isinstance(value, bool) else decimal(value)
+    return text if check["passed"] else f"{text}, fails"
+
+
 def labels_table(results: Results) -> Table | None:
     """How many labelled configurations each set has."""
     if results.learning is None or not results.learning.labels:
@@ -686,13 +772,18 @@ def _columns(*names: str) -> tuple[Column, ...]:
 
 def all_tables(results: Results, published: Mapping[str, Any] | None = None) -> list[Table]:
     """Every table that has something in it."""
+    from aiida_lpsgb.report.comparison import both_tables
+
     found = [
         comparison(results, published),
+        *both_tables(results),
         runs_table(results),
         fits_table(results),
         regions_table(results),
         grid_table(results),
         potentials_table(results),
+        cards_table(results),
+        properties_table(results),
         learning_table(results),
         labels_table(results),
         costs_table(results),
@@ -711,13 +802,18 @@ def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
     published
         Published numbers to stand beside them.
     """
+    from aiida_lpsgb.report.comparison import both_tables
+
     printed = [
         grid_table(results),
         learning_table(results),
         potentials_table(results),
+        cards_table(results),
+        properties_table(results),
         temperatures_table(results),
         _short(fits_table(results)),
         *side_by_side(results, published),
+        *both_tables(results),
         costs_table(results),
     ]
     parts = [results.standing + (f", {results.material}" if results.material else "")]

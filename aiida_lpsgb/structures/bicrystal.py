@@ -372,7 +372,7 @@ def _planar_repeats(cell: np.ndarray, count: int, n_atoms: int) -> tuple[int, in
 
 
 def grain_boundary(
-    crystal: Crystal, axis: Sequence[int] | None, plane: Sequence[int], kind: str = "symmetric", **options: Any
+    crystal: Crystal, axis: Sequence[int] | None, plane: Sequence[int], kind: str | None = None, **options: Any
 ) -> list[Atoms]:
     """Build the first boundary that :func:`boundaries` finds with the best of its :func:`candidates`.
 

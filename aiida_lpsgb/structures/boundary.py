@@ -31,9 +31,11 @@ from aiida_lpsgb.structures.crystal import Crystal, Plane, primitive_indices
 from aiida_lpsgb.structures.orientation import about_z, laboratory_frame, misorientation
 from aiida_lpsgb.structures.validation import StructureWarning
 
-__all__ = ["Boundary", "Grain", "as_indices", "boundaries", "require_boundary"]
+__all__ = ["Boundary", "Grain", "as_indices", "boundaries", "check_request", "require_boundary"]
 
 KINDS = ("symmetric", "asymmetric", "twist", "mixed")
+#: Cosine above which an axis is the normal of a plane.
+COLLINEAR = math.cos(math.radians(0.5))
 #: Grains whose orientations differ by less are one crystal, in degrees.
 SMALLEST_ANGLE = 1.0
 #: A twist's label keeps to the orientation that it has in the parent's cell within this, in degrees.
@@ -154,7 +156,7 @@ def boundaries(
     crystal: Crystal,
     axis: Sequence[int] | None,
     plane: Sequence[int],
-    kind: str = "symmetric",
+    kind: str | None = None,
     *,
     convention: str = "lattice",
     sigma: int | None = None,
@@ -181,9 +183,11 @@ def boundaries(
         about the normal of a plane that no lattice direction is normal to.
     plane : three integers
         Miller indices of the boundary in grain 1.
-    kind : {"symmetric", "asymmetric", "twist", "mixed"}
+    kind : {"symmetric", "asymmetric", "twist", "mixed"}, optional
         ``symmetric``: tilt with the same plane on both sides. ``asymmetric``: tilt with `plane_2` on the other side.
         ``twist``: rotation about the normal. ``mixed``: `plane` and `plane_2`, `direction` and `direction_2` parallel.
+        By default what the indices say: mixed with directions, asymmetric with a second plane, a twist where the axis
+        is the normal or left out, else symmetric.
     convention : {"lattice", "pseudo-cubic"}
         ``lattice``: angles and coincidences are those of the true lattice. ``pseudo-cubic``: the literature's labels,
         which read the indices as if the cell were a cube. Then Σ and nominal angle are reported beside the true angle,
@@ -216,8 +220,10 @@ def boundaries(
     NoCoincidence
         If no common cell is within the limits; the message names the nearest.
     """
-    _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
     first = crystal.plane(plane)
+    if kind is None:
+        kind = _kind_of(crystal, axis, first, plane_2, direction)
+    _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
     second = crystal.plane(plane_2) if plane_2 is not None else first
     nominal = convention == "pseudo-cubic"
     if kind == "twist":
@@ -230,8 +236,8 @@ def boundaries(
     if kind == "mixed":
         orientations = [_parallel(crystal, (first, second), (direction, direction_2), nominal)]
     else:
-        _check_tilt_axis(crystal, axis, first, "plane")
-        _check_tilt_axis(crystal, axis, second, "plane_2")
+        _check_tilt_axis(crystal, axis, first.miller, "plane")
+        _check_tilt_axis(crystal, axis, second.miller, "plane_2")
         opposite = [-int(index) for index in axis]
         orientations = [
             _parallel(crystal, (first, second), (axis, other), nominal, about_x=True) for other in (opposite, axis)
@@ -289,14 +295,15 @@ def _with_notes(crystal: Crystal, item: Boundary, axis: Sequence[int] | None) ->
     if axis is None or item.angle_deg <= SMALLEST_ANGLE:
         return item
     asked, found = crystal.direction(axis), np.asarray(item.axis) @ crystal.cell
+    axis = [int(x) for x in axis]
     cosine = abs(float(asked @ found)) / float(np.linalg.norm(asked) * np.linalg.norm(found))
     if cosine > math.cos(math.radians(1.0)):
         return item
     if item.kind == "twist":
-        note = f"{list(axis)} is not normal to the plane: the grains are turned about the plane's normal"
+        note = f"{axis} is not normal to the plane: the grains are turned about the plane's normal"
     else:
         note = (
-            f"no rotation about the axis asked for, {list(axis)}, turns grain 1 into grain 2: the smallest is "
+            f"no rotation about the axis asked for, {axis}, turns grain 1 into grain 2: the smallest is "
             f"{item.angle_deg:.2f}° about {as_indices(item.axis)}; if the crystal has lost symmetry by ordering or "
             "relaxation, give its parent"
         )
@@ -327,6 +334,78 @@ class _Orientation:
         return first, second
 
 
+def check_request(
+    plane: Sequence[int],
+    axis: Sequence[int] | None = None,
+    kind: str | None = None,
+    *,
+    convention: str = "lattice",
+    sigma: int | None = None,
+    angle: float | None = None,
+    angle_tolerance: float = 1.0,
+    plane_2: Sequence[int] | None = None,
+    direction: Sequence[int] | None = None,
+    direction_2: Sequence[int] | None = None,
+    max_strain: float = 0.01,
+    max_area: float = 1500.0,
+) -> None:
+    """Refuse what is no boundary in any crystal.
+
+    Parameters
+    ----------
+    plane, axis, kind, ...
+        As for :func:`boundaries`.
+
+    Raises
+    ------
+    ValueError
+        If the indices are none, or do not fit each other or the kind.
+    """
+    given = {"plane": plane, "axis": axis, "plane_2": plane_2, "direction": direction, "direction_2": direction_2}
+    indices = {name: primitive_indices(value, name) for name, value in given.items() if value is not None}
+    if kind is None:
+        kind = "mixed" if direction is not None else "asymmetric" if plane_2 is not None else None
+    if kind is not None:
+        _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
+    if kind in ("symmetric", "asymmetric"):
+        if axis is None:
+            raise ValueError("axis must be given: a tilt is about a direction within the plane")
+        for name in ("plane", "plane_2"):
+            if name in indices and (product := int(indices["axis"] @ indices[name])):
+                raise ValueError(
+                    f"{name} {indices[name].tolist()} does not contain the tilt axis {indices['axis'].tolist()} "
+                    f"(hu + kv + lw = {product}, not 0)"
+                )
+
+
+def _kind_of(
+    crystal: Crystal,
+    axis: Sequence[int] | None,
+    plane: Plane,
+    plane_2: Sequence[int] | None,
+    direction: Sequence[int] | None,
+) -> str:
+    """The kind of boundary that a request means without naming it."""
+    if direction is not None:
+        return "mixed"
+    if plane_2 is not None:
+        return "asymmetric"
+    if axis is None or _is_normal(crystal, primitive_indices(axis, "axis"), plane):
+        return "twist"
+    return "symmetric"
+
+
+def _is_normal(crystal: Crystal, axis: np.ndarray, plane: Plane) -> bool:
+    """Whether an axis is normal to a plane, or has the plane's own indices, as labels of a cube mean it."""
+    return np.array_equal(np.abs(axis), np.abs(plane.miller)) or _cosine(crystal, axis, plane) > COLLINEAR
+
+
+def _cosine(crystal: Crystal, axis: np.ndarray, plane: Plane) -> float:
+    """Cosine of the angle between an axis and a plane's normal."""
+    direction = crystal.direction(axis)
+    return abs(float(direction @ plane.normal)) / float(np.linalg.norm(direction))
+
+
 def _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area) -> None:
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
@@ -352,18 +431,19 @@ def _check_request(kind, convention, sigma, angle, plane_2, direction, direction
         raise ValueError("angle is for twists; a tilt's follows from its planes")
 
 
-def _check_tilt_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane, name: str) -> None:
-    """Refuse an axis that is not within the plane."""
+def _check_tilt_axis(crystal: Crystal | None, axis: Sequence[int] | None, miller: np.ndarray, name: str) -> None:
+    """Refuse an axis that is not within the plane; with the crystal, name an equivalent one that is."""
     if axis is None:
         raise ValueError("axis must be given")
     indices = primitive_indices(axis, "axis")
-    if int(indices @ plane.miller) == 0:
+    if int(indices @ miller) == 0:
         return
-    lying = [alternative for alternative in _equivalent(crystal, indices) if int(alternative @ plane.miller) == 0]
+    others = [] if crystal is None else _equivalent(crystal, indices)
+    lying = [alternative for alternative in others if int(alternative @ miller) == 0]
     hint = f"; the equivalent direction {lying[0].tolist()} does" if lying else ""
     raise ValueError(
-        f"{name} {plane.miller.tolist()} does not contain the tilt axis {indices.tolist()} "
-        f"(hu + kv + lw = {int(indices @ plane.miller)}, not 0){hint}"
+        f"{name} {miller.tolist()} does not contain the tilt axis {indices.tolist()} "
+        f"(hu + kv + lw = {int(indices @ miller)}, not 0){hint}"
     )
 
 
@@ -372,11 +452,10 @@ def _check_twist_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane
     if axis is None:
         return
     indices = primitive_indices(axis, "axis")
-    direction = crystal.direction(indices)
-    cosine = abs(float(direction @ plane.normal)) / float(np.linalg.norm(direction))
     if convention == "pseudo-cubic" and np.array_equal(np.abs(indices), np.abs(plane.miller)):
         return
-    if cosine < math.cos(math.radians(0.5)):
+    cosine = _cosine(crystal, indices, plane)
+    if cosine < COLLINEAR:
         raise ValueError(
             f"plane {plane.miller.tolist()} is not normal to the twist axis {indices.tolist()}: the axis is "
             f"{math.degrees(math.acos(min(1.0, cosine))):.2f}° off its normal; leave the axis out to turn about that"

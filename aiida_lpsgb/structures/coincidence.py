@@ -416,7 +416,11 @@ def _stretch(vectors: np.ndarray, common: np.ndarray) -> np.ndarray:
 
 
 def _as_match(first: np.ndarray, second: np.ndarray, n_a: np.ndarray, n_b: np.ndarray) -> Match:
-    """Order the vectors right-handed and share the mismatch."""
+    """Take short vectors, order them right-handed, and share the mismatch."""
+    cell = (n_a @ first + n_b @ second) / 2
+    if abs(cell[0] @ cell[1]) > (0.5 + 1e-6) * min(cell[0] @ cell[0], cell[1] @ cell[1]):
+        shorter = np.round(reduced_basis(cell) @ np.linalg.inv(cell)).astype(int)
+        n_a, n_b = shorter @ n_a, shorter @ n_b
     if np.linalg.det(n_a @ first) < 0:
         n_a, n_b = n_a[::-1], n_b[::-1]
     vectors_a, vectors_b = n_a @ first, n_b @ second

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -23,7 +24,7 @@ from aiida_lpsgb.structures.coincidence import reduced_basis
 from aiida_lpsgb.structures.units import Unit, as_pairs, bond_cutoffs, find_units, inter_unit_distances
 from aiida_lpsgb.structures.validation import composition, require_ordered, total_charge
 
-__all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices"]
+__all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices", "read_indices"]
 
 #: A relaxed cell differs from its parent's by less than this share.
 MAX_CHANGE = 0.3
@@ -63,6 +64,26 @@ def primitive_indices(indices: Sequence[int], name: str) -> np.ndarray:
             f"{name} {integers.tolist()} has the common divisor {divisor}: give {(integers // divisor).tolist()}"
         )
     return integers
+
+
+def read_indices(text: str) -> list[int]:
+    """Read the three integers of ``1,2,0``, ``1 -2 0``, ``(120)`` or (single digits) ``1-20``.
+
+    Raises
+    ------
+    ValueError
+        If they are not three integers.
+    """
+    words = text.strip("()[] ").replace(",", " ").split()
+    if len(words) == 1:
+        words = re.findall(r"-?\d", words[0]) if re.fullmatch(r"(-?\d)+", words[0]) else words
+    try:
+        numbers = [int(word) for word in words]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 3:
+        raise ValueError(f"{text!r} is not three integers, such as 1,-2,0")
+    return numbers
 
 
 @dataclass(frozen=True)

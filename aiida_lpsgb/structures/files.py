@@ -14,7 +14,7 @@ from pymatgen.core import Structure
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.validation import require_ordered
 
-__all__ = ["read_atoms", "read_structure", "require_writable", "write_atoms"]
+__all__ = ["is_cif", "read_atoms", "read_structure", "require_writable", "write_atoms"]
 
 LAMMPS_SUFFIXES = (".data", ".lmp", ".lammps")
 
@@ -40,7 +40,7 @@ def read_structure(path: str | PathLike, *, check_formula: bool = True, oxidatio
         If the file cannot be read or its structure is not periodic; the message names the file.
     """
     path = Path(path)
-    if _is_cif(path):
+    if is_cif(path):
         try:
             return read_cif(path, check_formula=check_formula, oxidation_states=oxidation_states)
         except ValueError as error:
@@ -73,7 +73,7 @@ def read_atoms(path: str | PathLike) -> Atoms:
     ValueError
         If the file cannot be read or holds a partially occupied structure.
     """
-    found = read_structure(path) if _is_cif(Path(path)) else _read(Path(path))
+    found = read_structure(path) if is_cif(Path(path)) else _read(Path(path))
     if isinstance(found, Structure):
         require_ordered(found, str(path))
         symbols = [site.specie.symbol for site in found]
@@ -133,7 +133,8 @@ def require_writable(path: str | PathLike) -> None:
         )
 
 
-def _is_cif(path: Path) -> bool:
+def is_cif(path: Path) -> bool:
+    """Whether a file is a CIF by its name."""
     return path.suffix.lower() in (".cif", ".mcif")
 
 

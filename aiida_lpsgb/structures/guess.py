@@ -32,6 +32,8 @@ CHARGE_TOLERANCE = 0.005
 COMPRESSION = 0.7
 #: Occupancies that differ by more than this say which sites the atoms prefer.
 PREFERENCE = 0.2
+#: Cells in which partial occupancies are looked for as whole atoms, at most.
+LARGEST_MULTIPLE = 13
 #: Where neighbours end if no shell says so, in Å.
 NEIGHBOUR_CUTOFF = 5.0
 
@@ -99,7 +101,7 @@ class Material:
         lines = [f"formula: {self.formula}"]
         for name, label in LABELS.items():
             item: Guess = getattr(self, name)
-            lines.append(f"{label}: {_written(item.value)} ({item.reason})")
+            lines.append(f"{label}: {written(item.value)} ({item.reason})")
         return [*lines, *(f"question: {question}" for question in self.questions)]
 
 
@@ -276,12 +278,17 @@ def _log_frequency(element: str, state: int) -> float:
 
 def _average_states(composition: Composition) -> dict[str, float] | None:
     """Average oxidation states by pymatgen, where whole ones do not do."""
-    whole = Composition({element: round(amount) for element, amount in composition.items()})
+    multiple = next((n for n in range(1, LARGEST_MULTIPLE) if _is_whole(composition * n)), 1)
+    whole = Composition({element: round(amount) for element, amount in (composition * multiple).items()})
     try:
         found = whole.oxi_state_guesses(max_sites=-1)
     except ValueError:
         return None
     return found[0] if found else None
+
+
+def _is_whole(composition: Composition) -> bool:
+    return all(abs(amount - round(amount)) < 0.02 and round(amount) for amount in composition.values())
 
 
 def _guess_mobile(
@@ -305,6 +312,9 @@ def _guess_mobile(
 
 def _likely_atoms(structure: Structure, charges: Mapping[str, float] | None) -> Atoms:
     """Atoms as they are somewhere in the crystal: the fullest sites first, none too close to one before it."""
+    if structure.is_ordered:
+        symbols = [site.specie.symbol for site in structure]
+        return Atoms(symbols, positions=structure.cart_coords, cell=structure.lattice.matrix, pbc=True)
     limits = closest_approach((e.symbol for e in structure.composition.element_composition), charges)
     majority = [max(site.species.element_composition.items(), key=lambda item: item[1]) for site in structure]
     order = sorted(range(len(structure)), key=lambda i: (-round(majority[i][1], 3), i))
@@ -447,12 +457,12 @@ def _guess_ordering(structure: Structure, charges: Mapping[str, float] | None) -
     return Guess({"charges": None if charges is None else dict(charges), "rank_by": rank_by}, reason)
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """Write a value for a person."""
     if value is None:
         return "none"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_written(item)}" for key, item in value.items()) or "none"
+        return ", ".join(f"{key} {written(item)}" for key, item in value.items()) or "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -11,10 +11,17 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
-from aiida_lpsgb.calculations.functions.active_learning import CRITERIA, exploration_label, exploration_runs
+from aiida_lpsgb.calculations.functions.active_learning import (
+    CRITERIA,
+    exploration_label,
+    exploration_runs,
+    without_loop_keys,
+)
+from aiida_lpsgb.calculations.functions.sweep import template_error
+from aiida_lpsgb.workflows.label.label import level_of
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MlpTrainBaseWorkChain = WorkflowFactory("lpsgb.mlp.train.base")
@@ -83,6 +90,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         spec.input(
             "exploration",
             valid_type=orm.Dict,
+            validator=validate_exploration,
             help="Parameters of `lpsgb.md` for the exploration runs, with the word `target` for the temperature.",
         )
         spec.input_namespace(
@@ -129,7 +137,9 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 ),
             ),
             if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-            if_(cls.has_committee)(cls.train_committee, cls.inspect_committee),
+            if_(cls.has_committee)(
+                cls.train_committee, cls.inspect_committee, cls.grade_committee, cls.inspect_committee_grades
+            ),
             cls.finish,
         )
 
@@ -139,7 +149,10 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             help="`p1`, the potential that explored, of the last training, and the other members of the committee.",
         )
         spec.output_namespace(
-            "active_sets", valid_type=orm.SinglefileData, required=False, help="The active set (`.als`) of `p1`."
+            "active_sets",
+            valid_type=orm.SinglefileData,
+            required=False,
+            help="Active set (`.als`) of each potential.",
         )
         spec.output(
             "learning_curve",
@@ -189,22 +202,15 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             By role: `mlp` (`lpsgb-mlp` or MLIP-2's `mlp`), `md` (LAMMPS), `label`; see `load_codes`.
         potential, training_sets, structures
             What to start from, and the structures to explore; left out where a parent fills them in.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol; `label` takes those of the protocol of `lpsgb.label`.
-        options
-            `metadata.options` by role: `train`, `select` (grading, too), `md`, `label`.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override `label` takes entries of the protocol of `lpsgb.label`, the roles
+            of `options` are `train`, `select` (grading, too), `md` and `label`.
         seed
             Seed of exploration and committee; drawn once and stored where not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        for name, value in {"potential": potential, "training_sets": training_sets, "structures": structures}.items():
-            if value is not None:
-                builder[name] = dict(value) if isinstance(value, Mapping) else value
+        fill_in(builder, potential=potential, training_sets=training_sets, structures=structures)
         builder.settings = orm.Dict(values["settings"])
         builder.exploration = orm.Dict(values["exploration"])
         builder.seed = seed or cls.draw_seed()
@@ -222,7 +228,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             codes, protocol=protocol, overrides=values["label"], options=values["options"], path=f"{path}label."
         )
         builder.label = child_inputs(label)
-        return builder
+        return cls.checked(builder)
 
     def setup(self) -> None:
         """Begin with what was given."""
@@ -362,11 +368,15 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         )
         row = self.ctx.history["iterations"][-1]
         self.report(
-            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs exceeded gamma_break "
-            f"{row['gamma_break']:g}, {row['n_extrapolated']} configurations extrapolate"
+            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs ended early (gamma_break "
+            f"{row['gamma_break']:g}), {row['n_extrapolated']} configurations extrapolate"
             + (f", {row['n_missing']} runs gave nothing" if row["n_missing"] else "")
             + (", converged" if self.ctx.history["converged"] else "")
         )
+        if row["n_broken"] and not row["n_extrapolated"]:
+            # Nothing to learn from: another iteration would end as this one.
+            broken = next(run for run in self.ctx.children.values() if not run.is_finished_ok)
+            return self._fail("EXPLORATION", broken)
         return None
 
     # --- select and label -----------------------------------------------------------------------------------------
@@ -440,6 +450,27 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             self.ctx.committee[name] = training.outputs.potential
         return None
 
+    def grade_committee(self) -> ToContext:
+        """Active sets of the other members, so that runs with them can be watched."""
+        jobs = {}
+        for name, potential in self.ctx.committee.items():
+            inputs = AttributeDict(self.exposed_inputs(MlpGradeBaseWorkChain, namespace="grade"))
+            inputs.mlp.potential = potential
+            inputs.mlp.training_sets = self.ctx.training_sets
+            inputs.setdefault("metadata", {})["call_link_label"] = f"grade_{name}"
+            jobs[f"grading_{name}"] = self.submit(MlpGradeBaseWorkChain, **inputs)
+        return ToContext(**jobs)
+
+    def inspect_committee_grades(self) -> ExitCode | None:
+        """Take the active sets."""
+        self.ctx.active_sets = {}
+        for name in self.ctx.committee:
+            grading = self.ctx[f"grading_{name}"]
+            if not grading.is_finished_ok:
+                return self._fail("GRADE", grading)
+            self.ctx.active_sets[name] = grading.outputs.active_set
+        return None
+
     # --- end ------------------------------------------------------------------------------------------------------
 
     def finish(self) -> ExitCode | None:
@@ -451,7 +482,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if self.ctx.potential.uuid != self.inputs.potential.uuid:
             self.out("potentials", {FIRST: self.ctx.potential, **self.ctx.get("committee", {})})
         if "active_set" in self.ctx:
-            self.out(f"active_sets.{FIRST}", self.ctx.active_set)
+            self.out("active_sets", {FIRST: self.ctx.active_set, **self.ctx.get("active_sets", {})})
         if self.ctx.history:
             self.out("learning_curve", self.ctx.history)
         self.out("training_sets", self.ctx.training_sets)
@@ -490,18 +521,49 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     if "potential" not in inputs:
         return None  # the port itself complains
     potential = inputs["potential"]
-    if message := grade_error(inputs):
+    if message := grade_error(inputs) or explorations_error(inputs):
         return message
     if not inputs.get("structures"):
         return "structures: give at least one structure to explore"
     if not inputs.get("training_sets"):
         return "training_sets: give at least one labelled set to start with"
+    sets = [(f"training_sets.{name}", node) for name, node in inputs["training_sets"].items()]
+    sets += [("test_set", inputs["test_set"])] if "test_set" in inputs else []
+    if message := validation.level_error(sets, level_of(inputs.get("label", {}).get("engine"))):
+        return message
     for name, structure in inputs["structures"].items():
         port = f"structures.{name}"
         message = validation.structure_error(structure, port) or validation.species_error(structure, potential)
         if message:
             return message
     return None
+
+
+def validate_exploration(node: orm.Dict, _: Any) -> str | None:
+    """Stages that LAMMPS can run."""
+    message = exploration_error(node.get_dict())
+    return f"exploration: {message}" if message else None
+
+
+def exploration_error(template: Mapping[str, Any]) -> str | None:
+    """What is wrong with the parameters of exploration runs, without the control that the loop adds, or None."""
+    return template_error(template, {"gamma_select": 2.0, "gamma_break": 10.0})
+
+
+def explorations_error(inputs: Mapping[str, Any]) -> str | None:
+    """What structures have of their own must make runs as well."""
+    common = inputs["exploration"].get_dict() if "exploration" in inputs else None
+    for name, node in inputs.get("explorations", {}).items():
+        if message := own_exploration_error(node.get_dict(), common):
+            return f"explorations.{name}: {message}"
+    return None
+
+
+def own_exploration_error(own: Mapping[str, Any], common: Mapping[str, Any] | None) -> str | None:
+    """What is wrong with the exploration of one structure, over what all have in common, or None."""
+    if "temperatures_K" in own and (message := validation.temperature_error(own["temperatures_K"])):
+        return message
+    return None if common is None else exploration_error({**common, **without_loop_keys(own)})
 
 
 def grade_error(inputs: Mapping[str, Any]) -> str | None:

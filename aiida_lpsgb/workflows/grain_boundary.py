@@ -16,7 +16,7 @@ from aiida_lpsgb.calculations.md import validate_parameters
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, is_mtp
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import how_it_ended
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
@@ -111,23 +111,14 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
             The ordered crystal, and the potential that relaxes it; left out where a parent fills them in.
         boundary
             At least `axis` and `plane`; further parameters of `lpsgb.bicrystal` replace the protocol's.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol; unknown keys are refused.
-        options
-            `metadata.options` by role: `md`.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the role of `options` is `md`.
         seed
             Drawn once and stored where not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        if structure is not None:
-            builder.structure = structure
-        if potential is not None:
-            builder.potential = potential
+        fill_in(builder, structure=structure, potential=potential)
         builder.boundary = orm.Dict({**values["boundary"], **boundary})
         builder.rattle = orm.Dict(values["rattle"])
         builder.seed = seed or cls.draw_seed()
@@ -136,7 +127,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         builder.md.md.code = code_of(codes, "md")
         builder.md.md.metadata.options = values["options"]["md"]
-        return builder
+        return cls.checked(builder)
 
     def rattle_bulk(self) -> None:
         """Queue relaxations of the crystal off its symmetry.

@@ -16,7 +16,7 @@ from aiida_lpsgb.calculations.md import validate_parameters
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, made_by
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 amorphous_report = CalculationFactory("lpsgb.amorphous_report")
@@ -89,30 +89,21 @@ class MeltQuenchWorkChain(ProtocolMixin):
             The ordered crystal, and the potential that runs it; left out where a parent fills them in.
         amorphous
             `centre` and `unit` of the framework, such as P and PS4.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol; unknown keys are refused.
-        options
-            `metadata.options` by role: `md`.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the role of `options` is `md`.
         seed
             Drawn once and stored where not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        if structure is not None:
-            builder.structure = structure
-        if potential is not None:
-            builder.potential = potential
+        fill_in(builder, structure=structure, potential=potential)
         builder.supercell = orm.Dict(values["supercell"])
         builder.parameters = orm.Dict(values["parameters"])
         builder.amorphous = orm.Dict({**values["amorphous"], **amorphous})
         builder.seed = seed or cls.draw_seed()
         builder.md.md.code = code_of(codes, "md")
         builder.md.md.metadata.options = values["options"]["md"]
-        return builder
+        return cls.checked(builder)
 
     def run_dynamics(self) -> ExitCode | ToContext:
         """Repeat the crystal and run all stages in one job."""

@@ -16,7 +16,7 @@ class QueueMixin(WorkChain):
     """A queue of children in the context: fill it, then loop ``while_(queue_waits)(run_queue)``.
 
     AiiDA goes on with a work chain when all children that a step waits for have ended. Here it goes on when the first
-    of them has and there is another to begin; those that still run are waited for again. The children end up in
+    of them has, for its end may bring more of them; those that still run are waited for again. The children end up in
     ``ctx.children``, label to process node, in the order they were queued.
     """
 
@@ -68,7 +68,7 @@ class QueueMixin(WorkChain):
         return [key for key in self.ctx if key.startswith(_RUNNING)]
 
     def _on_awaitable_finished(self, awaitable: Awaitable) -> None:
-        """Go on at the end of one child where another is queued.
+        """Go on at the end of one child of the queue.
 
         A child that was waited for by several steps calls back for each of them, with the awaitable of that step: the
         first call counts, and resolves the one that is waited for now.
@@ -77,5 +77,6 @@ class QueueMixin(WorkChain):
         if current is None:
             return
         super()._on_awaitable_finished(current)
-        if self.state == ProcessState.WAITING and self._awaitables and self.ctx.get("queue"):
+        queued = current.key.startswith(_RUNNING)
+        if self.state == ProcessState.WAITING and self._awaitables and queued:
             self.resume()

@@ -10,11 +10,17 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
+from aiida_lpsgb.calculations.functions.potential import untrained_error
+from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
-from aiida_lpsgb.calculations.functions.structures import order_request_error
-from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
+from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
+from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, known_species, potential_error
+from aiida_lpsgb.calculations.validation import level_error, structure_error
 from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.workflows.active_learning import own_exploration_error
+from aiida_lpsgb.workflows.label.label import level_of
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, namespace_of
+from aiida_lpsgb.workflows.properties import can_relax
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
 from aiida_lpsgb.workflows.queue import QueueMixin
 
@@ -23,6 +29,7 @@ GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
 PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
 MeltQuenchWorkChain = WorkflowFactory("lpsgb.melt_quench")
+PropertiesWorkChain = WorkflowFactory("lpsgb.properties")
 TransportWorkChain = WorkflowFactory("lpsgb.transport")
 ValidateWorkChain = WorkflowFactory("lpsgb.validate")
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -33,6 +40,7 @@ interface = CalculationFactory("lpsgb.interface")
 make_start_set = CalculationFactory("lpsgb.start_set")
 make_supercell = CalculationFactory("lpsgb.supercell")
 name_regions = CalculationFactory("lpsgb.name_regions")
+make_card = CalculationFactory("lpsgb.properties.card")
 observe_region = CalculationFactory("lpsgb.observe_region")
 order = CalculationFactory("lpsgb.order")
 read_recipe = CalculationFactory("lpsgb.read_recipe")
@@ -62,16 +70,29 @@ OPTIONAL_CHILDREN = {
         ("structure", "potential", "seed", "supercell", "amorphous"),
         "Makes glasses.",
     ),
+    "properties": (
+        PropertiesWorkChain,
+        ("structure", "seed", "relax.potential", "relax.parameters"),
+        "Examines the crystal by every potential and by the label engine before anything is run, for the potentials' "
+        "cards; left out: there are no cards.",
+    ),
     "validate": (
         ValidateWorkChain,
         ("structures", "potentials", "seed"),
         "Tests the potentials on the small cells; left out: they are not tested.",
     ),
 }
+# What a study that is added to has done already.
+ADDED_WITHOUT = (
+    *("start_set", "potential", "training_sets", "label", "passive_learning", "active_learning", "validate"),
+    *("properties", "reference", "thresholds"),
+)
 # The work chains that make structures of a kind.
 RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
-SEEDED = ("ordering", "start_set", "passive_learning", "potential", "exploration", "validation")
+SEEDED = ("ordering", "start_set", "passive_learning", "potential", "exploration", "properties", "validation")
 CRYSTAL = "crystal"
+PROPERTIES = "properties_"
+REFERENCE = "reference"
 VALIDATION = "validation"
 RECIPE = "recipe_"
 FIRST = "p1"
@@ -85,13 +106,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     """
 
     CHILDREN = (
-        "label",
-        "passive_learning",
-        "active_learning",
-        "grain_boundary",
-        "melt_quench",
-        "transport",
-        "validate",
+        *("label", "passive_learning", "active_learning"),
+        *("grain_boundary", "melt_quench", "properties", "transport", "validate"),
     )
     OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
 
@@ -153,6 +169,28 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         for namespace, (child, filled_in, text) in OPTIONAL_CHILDREN.items():
             options = {"required": False, "populate_defaults": False, "help": text}
             spec.expose_inputs(child, namespace=namespace, exclude=filled_in, namespace_options=options)
+        spec.input(
+            "reference",
+            valid_type=orm.Dict,
+            required=False,
+            help="Parameters of `lpsgb.label.ase`: what the potentials' properties are held against. Left out: they "
+            "are not compared.",
+        )
+        spec.input(
+            "thresholds",
+            valid_type=orm.Dict,
+            required=False,
+            validator=lambda node, _: thresholds_error(node.get_dict()),
+            help="Largest values with which a potential passes; goes with `properties`. "
+            + "; ".join(f"`{name}`: {text}" for name, text in CHECKS.items())
+            + ".",
+        )
+        spec.input(
+            "go_on_anyway",
+            valid_type=orm.Bool,
+            default=lambda: orm.Bool(False),
+            help="Whether to run with potentials that do not pass.",
+        )
         spec.expose_inputs(
             TransportWorkChain, namespace="transport", exclude=("structure", "potentials", "seed", "regions")
         )
@@ -167,6 +205,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
                 cls.learn,
                 cls.inspect_learning,
             ).else_(cls.take_potentials),
+            if_(cls.has_to_examine)(cls.examine, while_(cls.queue_waits)(cls.run_queue), cls.deal_cards),
             cls.queue_systems,
             while_(cls.queue_waits)(cls.run_queue),
             cls.finish,
@@ -183,6 +222,20 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             help="For every system: `structure` that is run, `recipe` (what its recipe has found, such as the energy "
             "of a boundary), and the outputs of `lpsgb.transport`.",
         )
+        spec.output_namespace(
+            "properties",
+            dynamic=True,
+            valid_type=orm.Data,
+            required=False,
+            help="Outputs of `lpsgb.properties` by potential, and of the label engine under `reference`.",
+        )
+        spec.output_namespace(
+            "cards",
+            dynamic=True,
+            valid_type=orm.Dict,
+            required=False,
+            help="Whether each potential is fit for production, check by check.",
+        )
         spec.output("test_set", valid_type=orm.Data, required=False, help="Labelled frames that were never trained on.")
         spec.output_namespace(
             "test_errors", valid_type=orm.Dict, required=False, help="Errors of each potential on them."
@@ -193,7 +246,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {detail}")
         spec.exit_code(404, "ERROR_VALIDATION_FAILED", message="The potentials could not be tested: {detail}")
         spec.exit_code(405, "ERROR_STRUCTURES_FAILED", message="The structures could not be built: {detail}")
-        spec.exit_code(406, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
+        spec.exit_code(406, "ERROR_PROPERTIES_FAILED", message="The potentials could not be examined: {detail}")
+        spec.exit_code(
+            407,
+            "ERROR_POTENTIAL_UNFIT",
+            message="Not fit for production: {detail}. Learn more, or set `go_on_anyway` to run all the same.",
+        )
+        spec.exit_code(408, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -215,7 +274,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         Parameters
         ----------
         codes
-            By role: `mlp`, `md`, `label`, `analyse`; see `load_codes`. Without learning, `md` and `analyse` are enough.
+            By role: `mlp`, `md`, `label`, `analyse`; see `load_codes`. Without learning, `md` and `analyse` are enough;
+            cards need `lpsgb-label`, as `label` or, where the labels are another program's, as `relax`.
         crystal
             The crystal, partial occupancies allowed.
         systems
@@ -245,13 +305,15 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         builder.ordering = orm.Dict(values["ordering"])
         recipes = cls._recipes(values, systems or {CRYSTAL: {"kind": CRYSTAL}})
         builder.systems = {label: orm.Dict(recipe) for label, recipe in recipes.items()}
+        builder.metadata.description = f"{', '.join(recipes)} by protocol {values['protocol']}"
         if structures:
             builder.structures = dict(structures)
         builder.transport = cls._child(codes, values, "transport", mobile=values["mobile"])
         cls._fill_recipes(builder, codes, values, recipes)
+        cls._fill_examination(builder, codes, values)
         if potentials:
             builder.potentials = dict(potentials)
-            return builder
+            return cls.checked(builder)
         if values["start_set"]:
             builder.start_set = orm.Dict(values["start_set"])
         builder.potential = orm.Dict({"species": elements(crystal), **values["potential"]})
@@ -262,7 +324,10 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         for entry in ("label", "passive_learning", "active_learning", "validate"):
             if values[entry] is not None:
                 builder[entry] = cls._child(codes, values, entry)
-        return builder
+        engine = builder.label._inputs(prune=True).get("engine", {}).get("ase")
+        if engine and "thresholds" in builder._inputs(prune=True):
+            builder.reference = engine["parameters"]
+        return cls.checked(builder)
 
     @classmethod
     def get_builder_adding(
@@ -293,15 +358,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         recipes = cls._recipes(values, systems)
         builder = study.get_builder_restart()
         builder.potentials = dict(study.inputs.potentials if "potentials" in study.inputs else study.outputs.potentials)
-        for port in (
-            "start_set",
-            "potential",
-            "training_sets",
-            "label",
-            "passive_learning",
-            "active_learning",
-            "validate",
-        ):
+        if "active_sets" in study.outputs:
+            builder.transport.active_sets = dict(study.outputs.active_sets)
+        for port in ADDED_WITHOUT:
             if port in study.inputs:
                 delattr(builder, port)
         builder.systems = {**study.inputs.systems, **{label: orm.Dict(recipe) for label, recipe in recipes.items()}}
@@ -314,7 +373,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             if RECIPE_CHILDREN.get(recipe["kind"]) not in study.inputs
         }
         cls._fill_recipes(builder, codes, values, missing)
-        return builder
+        return cls.checked(builder)
 
     @classmethod
     def _recipes(cls, values: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -345,6 +404,18 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
                 builder[port] = cls._child(codes, values, port, **own)
 
     @classmethod
+    def _fill_examination(cls, builder: Any, codes: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        """Put the inputs of what the cards show into a builder, where they are wanted.
+
+        By default they are where there is a code for them.
+        """
+        if values["properties"] is None or (not values["properties"] and not can_relax(codes)):
+            return
+        builder.properties = cls._child(codes, values, "properties")
+        builder.thresholds = orm.Dict(values["thresholds"])
+        builder.go_on_anyway = orm.Bool(values["go_on_anyway"])
+
+    @classmethod
     def _child(cls, codes: Mapping[str, Any], values: Mapping[str, Any], entry: str, **more: Any) -> dict[str, Any]:
         """What the builder of a child holds, but for what the study fills in."""
         child, filled_in = (TransportWorkChain, ("seed",)) if entry == "transport" else OPTIONAL_CHILDREN[entry][:2]
@@ -364,6 +435,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.seeds = derive_seeds(self.inputs.seed, orm.List(names))
         self.ctx.recipes = {name: dict(read_recipe(recipe)) for name, recipe in self.inputs.systems.items()}
         self.ctx.small, self.ctx.starts, self.ctx.tested = {}, {}, []
+        self.ctx.examining, self.ctx.validation = False, None
         try:
             ordered = made_by(order, self.inputs.crystal, self.inputs.ordering, self.ctx.seeds["ordering"])
             self.ctx.crystal = ordered["structure"]
@@ -458,11 +530,78 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         if not self.ctx.learning.is_finished_ok:
             return self.exit_codes.ERROR_LEARNING_FAILED.format(detail=how_it_ended(self.ctx.learning))
         self.ctx.potentials = dict(self.ctx.learning.outputs.potentials)
+        self.ctx.active_sets = namespace_of(self.ctx.learning, "active_sets")
         return None
 
     def take_potentials(self) -> None:
         """Take the potentials that were given."""
         self.ctx.potentials = dict(self.inputs.potentials)
+        self.ctx.active_sets = {}
+
+    # --- cards ----------------------------------------------------------------------------------------------------
+
+    def has_to_examine(self) -> bool:
+        """Whether the potentials are examined before anything is run."""
+        return bool(self.inputs.get("properties"))
+
+    def examine(self) -> None:
+        """Queue the properties of the crystal by every potential and by the reference, and the test."""
+        self.ctx.examining = True
+        self.open_queue(self.inputs.max_concurrent.value)
+        for name, potential in sorted(self.ctx.potentials.items()):
+            self._queue_properties(name, potential=potential)
+        if "reference" in self.inputs:
+            self._queue_properties(REFERENCE, parameters=self.inputs.reference)
+        if self._is_tested():
+            self._queue_validation()
+
+    def _queue_properties(self, name: str, **examined: orm.Data) -> None:
+        inputs = AttributeDict(self.exposed_inputs(PropertiesWorkChain, namespace="properties"))
+        inputs.structure = self.ctx.crystal
+        inputs.seed = self.ctx.seeds["properties"]
+        inputs.relax.update(examined)
+        if "potential" not in examined:
+            inputs.pop("drift", None)
+        self.enqueue(PROPERTIES + name, PropertiesWorkChain, inputs)
+
+    def deal_cards(self) -> ExitCode | None:
+        """Give every potential its card; one that does not pass ends the study unless it is told to go on."""
+        self.ctx.examining = False
+        self.ctx.validation = self.ctx.children.get(VALIDATION)
+        self._hand_on_test()
+        examined = {
+            label.removeprefix(PROPERTIES): node
+            for label, node in self.ctx.children.items()
+            if label.startswith(PROPERTIES)
+        }
+        for name, node in examined.items():
+            for path, output in leaves(node.outputs, f"properties.{name}"):
+                self.out(path, output)
+        if failed := [how_it_ended(node) for node in examined.values() if not node.is_finished_ok]:
+            return self.exit_codes.ERROR_PROPERTIES_FAILED.format(detail="; ".join(failed))
+        unfit = []
+        for name in sorted(self.ctx.potentials):
+            card = make_card(self.inputs.thresholds, **self._known_of(name, examined))
+            self.out(f"cards.{name}", card)
+            self.report(f"{name}: {'passes' if card['passed'] else '; '.join(card['reasons'])}")
+            if not card["passed"]:
+                unfit.append(f"{name}: {'; '.join(card['reasons'])}")
+        if unfit and not self.inputs.go_on_anyway.value:
+            return self.exit_codes.ERROR_POTENTIAL_UNFIT.format(detail=" | ".join(unfit))
+        return None
+
+    def _known_of(self, name: str, examined: Mapping[str, orm.ProcessNode]) -> dict[str, orm.Dict]:
+        """What there is to hold against the thresholds."""
+        known = {"properties": examined[name].outputs.results}
+        if "drift" in examined[name].outputs:
+            known["drift"] = examined[name].outputs.drift
+        if REFERENCE in examined and "reference" in self.inputs:
+            known["reference"] = examined[REFERENCE].outputs.results
+        if "learning" in self.ctx and name == FIRST and "learning_curve" in self.ctx.learning.outputs:
+            known["learning_curve"] = self.ctx.learning.outputs.learning_curve
+        if self.ctx.validation is not None and name in namespace_of(self.ctx.validation, "errors"):
+            known["test"] = self.ctx.validation.outputs.errors[name]
+        return known
 
     # --- systems --------------------------------------------------------------------------------------------------
 
@@ -470,14 +609,14 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         """Begin with every system that needs nothing of another, and with the test of the potentials."""
         self.ctx.structures, self.ctx.regions, self.ctx.results, self.ctx.failed = {}, {}, {}, {}
         self.open_queue(self.inputs.max_concurrent.value)
-        if self.inputs.get("validate") and self.ctx.tested:
+        if self._is_tested() and not self.has_to_examine():
             self._queue_validation()
         for name in self.inputs.systems:
             getattr(self, f"_make_{self._kind(name)}")(name)
 
     def child_ended(self, label: str, node: orm.ProcessNode) -> None:
         """Run a structure that is made; what waits for it is made, too."""
-        if label == VALIDATION:
+        if label == VALIDATION or self.ctx.examining:
             return
         name = label.removeprefix(RECIPE)
         if not node.is_finished_ok:
@@ -541,6 +680,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         inputs = AttributeDict(self.exposed_inputs(TransportWorkChain, namespace="transport"))
         inputs.structure = structure
         inputs.potentials = self.ctx.potentials
+        if "watch" in inputs and self.ctx.active_sets:
+            inputs.active_sets = self.ctx.active_sets
         inputs.seed = self.ctx.seeds[f"system_{name}"]
         if results is not None:
             self.out(f"systems.{name}.recipe", results)
@@ -568,6 +709,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     def _kind(self, name: str) -> str:
         return self.inputs.systems[name]["kind"]
 
+    def _is_tested(self) -> bool:
+        return bool(self.inputs.get("validate") and self.ctx.tested)
+
     def _queue_validation(self) -> None:
         inputs = AttributeDict(self.exposed_inputs(ValidateWorkChain, namespace="validate"))
         inputs.structures = {name: self.ctx.small[name] for name in self.ctx.tested}
@@ -579,12 +723,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def finish(self) -> ExitCode | None:
         """Put all systems into one table, and name those that failed."""
-        validation_run = self.ctx.children.get(VALIDATION)
-        if validation_run is not None:
-            if "test_set" in validation_run.outputs:
-                self.out("test_set", validation_run.outputs.test_set)
-            for path, errors in leaves(namespace_of(validation_run, "errors"), "test_errors"):
-                self.out(path, errors)
+        if not self.has_to_examine():
+            self.ctx.validation = self.ctx.children.get(VALIDATION)
+            self._hand_on_test()
         summaries = {
             name: self.ctx.children[name].outputs.summary
             for name in self.inputs.systems
@@ -595,9 +736,17 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         if self.ctx.failed:
             detail = "; ".join(f"{name}: {end}" for name, end in self.ctx.failed.items())
             return self.exit_codes.ERROR_SYSTEMS_FAILED.format(detail=detail)
-        if validation_run is not None and not validation_run.is_finished_ok:
-            return self.exit_codes.ERROR_VALIDATION_FAILED.format(detail=how_it_ended(validation_run))
+        if self.ctx.validation is not None and not self.ctx.validation.is_finished_ok:
+            return self.exit_codes.ERROR_VALIDATION_FAILED.format(detail=how_it_ended(self.ctx.validation))
         return None
+
+    def _hand_on_test(self) -> None:
+        if self.ctx.validation is None:
+            return
+        if "test_set" in self.ctx.validation.outputs:
+            self.out("test_set", self.ctx.validation.outputs.test_set)
+        for path, errors in leaves(namespace_of(self.ctx.validation, "errors"), "test_errors"):
+            self.out(path, errors)
 
 
 def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
@@ -605,19 +754,49 @@ def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
     structure = crystal if isinstance(crystal, orm.StructureData) else None
     if structure is not None:
         return sorted(structure.get_symbols_set())
-    return sorted({str(e) for e in read_cif(crystal.get_content()).composition.element_composition})
+    return sorted(
+        {str(e) for e in read_cif(crystal.get_content(), check_formula=False).composition.element_composition}
+    )
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Every recipe must make sense among the others, and there must be something to learn from."""
     if not inputs.get("systems"):
         return "systems: give at least one recipe"
+    if bool(inputs.get("properties")) != ("thresholds" in inputs):
+        return "thresholds: `properties` and `thresholds` go together"
+    if REFERENCE in (inputs.get("potentials") or {}) and inputs.get("properties"):
+        return f"potentials: {REFERENCE!r} is what the label engine's properties are called; give it another name"
     systems = {name: recipe.get_dict() for name, recipe in inputs["systems"].items()}
     for name in systems:
         if message := recipe_error(name, systems, inputs.get("structures", {})):
             return message
-    if inputs.get("potentials"):
-        return None
+    if message := crystal_error(inputs):
+        return message
+    return None if inputs.get("potentials") else learning_error(inputs, systems)
+
+
+def crystal_error(inputs: Mapping[str, Any]) -> str | None:
+    """The crystal must be one that can be ordered as it is asked, of elements that the potentials know."""
+    if "crystal" not in inputs:
+        return None  # the port itself complains
+    ordering = inputs["ordering"].get_dict() if "ordering" in inputs else {}
+    if message := order_request_error(ordering, inputs["crystal"]):
+        return message
+    wanted = elements(inputs["crystal"])
+    for name, potential in inputs.get("potentials", {}).items():
+        if missing := sorted(set(wanted) - set(known_species(potential))):
+            return f"potentials.{name}: it knows {known_species(potential)} and not {missing} of the crystal"
+        if message := potential_error(potential):
+            return f"potentials.{name}: {message}"
+    for name, structure in inputs.get("structures", {}).items():
+        if message := structure_error(structure, f"structures.{name}"):
+            return message
+    return None
+
+
+def learning_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """There must be something to learn from, of one level of theory, and a potential that can learn it."""
     for port in ("potential", "label", "active_learning"):
         if not inputs.get(port):
             return f"{port}: missing; give it, or `potentials` that are trained"
@@ -625,4 +804,29 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         return "start_set: give `start_set`, `training_sets` or both to learn from"
     if not any(recipe.get("learn") for recipe in systems.values()):
         return "systems: no recipe has a `learn`, so there is nothing to explore"
-    return None
+    potential = inputs["potential"].get_dict()
+    if message := untrained_error(potential):
+        return f"potential: {message}"
+    if "crystal" in inputs and (missing := sorted(set(elements(inputs["crystal"])) - set(potential["species"]))):
+        return f"potential: `species` lacks {', '.join(missing)} of the crystal"
+    if "start_set" in inputs and (message := start_set_request_error(inputs["start_set"].get_dict())):
+        return message
+    common = inputs["active_learning"]["exploration"].get_dict() if "exploration" in inputs["active_learning"] else None
+    for name, recipe in systems.items():
+        if recipe.get("explore") and (message := own_exploration_error(recipe["explore"], common)):
+            return f"systems.{name}.explore: {message}"
+    return levels_error(inputs)
+
+
+def levels_error(inputs: Mapping[str, Any]) -> str | None:
+    """All labels, those that are given and those that are computed, must be of one level of theory."""
+    engines = {"label": inputs["label"].get("engine")}
+    for port in ("active_learning", "validate"):
+        if inputs.get(port):
+            engines[f"{port}.label"] = inputs[port].get("label", {}).get("engine")
+    levels = {port: level for port, engine in engines.items() if (level := level_of(engine)) is not None}
+    if len(set(levels.values())) > 1:
+        listed = ", ".join(f"{port} {level}" for port, level in levels.items())
+        return f"label: the engines compute labels of different levels of theory, which cannot be mixed: {listed}"
+    given = [(f"training_sets.{name}", node) for name, node in inputs.get("training_sets", {}).items()]
+    return level_error(given, next(iter(levels.values()), None))

@@ -9,6 +9,8 @@ from aiida.engine import ProcessSpec
 from aiida.plugins import WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.functions.sweep import template_error
+from aiida_lpsgb.calculations.md_parameters import trajectory_error
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 
@@ -31,6 +33,7 @@ def expose_sweep(spec: ProcessSpec) -> None:
     spec.input(
         "parameters",
         valid_type=orm.Dict,
+        validator=validate_template,
         help="Parameters of `lpsgb.md`, with the word `target` where a stage is to have the run's temperature.",
     )
     spec.input(
@@ -53,6 +56,12 @@ def validate_temperatures(node: orm.List, _: Any) -> str | None:
     if len(set(temperatures)) < len(temperatures):
         return f"temperatures: {temperatures} holds one twice; use `n_replicas` for more runs of it"
     return None
+
+
+def validate_template(node: orm.Dict, _: Any) -> str | None:
+    """Stages that LAMMPS can run, one of which leaves a trajectory."""
+    message = template_error(node.get_dict()) or trajectory_error(node.get_dict())
+    return f"parameters: {message}" if message else None
 
 
 def validate_count(node: orm.Int, port: Any) -> str | None:

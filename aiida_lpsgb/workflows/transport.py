@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiida import orm
@@ -14,13 +14,15 @@ from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.arrhenius import BY_RUN
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
+from aiida_lpsgb.calculations.md_parameters import extrapolation_error
 from aiida_lpsgb.workflows.outputs import flattened, how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
 
 AnalyseCalculation = CalculationFactory("lpsgb.analyse")
 TransportRunWorkChain = WorkflowFactory("lpsgb.transport_run")
+ConfigurationsData = DataFactory("lpsgb.configurations")
 DiffusivityData = DataFactory("lpsgb.diffusivity")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 arrhenius_fit = CalculationFactory("lpsgb.arrhenius_fit")
@@ -42,6 +44,21 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         super().define(spec)
         spec.input("structure", valid_type=orm.StructureData, help="Fully occupied structure to run.")
         expose_sweep(spec)
+        spec.input_namespace(
+            "active_sets",
+            dynamic=True,
+            valid_type=orm.SinglefileData,
+            required=False,
+            help="Active sets by the names of potentials: runs with these are watched.",
+        )
+        spec.input(
+            "watch",
+            valid_type=orm.Dict,
+            required=False,
+            validator=validate_watch,
+            help="How runs are watched, as `extrapolation` of `lpsgb.md`: `gamma_select`, above which a frame is kept "
+            "as one that extrapolates, `gamma_break`, above which a run is ended, `interval_steps` between grades.",
+        )
         spec.expose_inputs(AnalyseCalculation, namespace="analyse", exclude=("trajectories", "parameters", "regions"))
         spec.input(
             "motion",
@@ -96,6 +113,12 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         spec.output_namespace(
             "observables", valid_type=orm.Data, required=False, help="All other results of `lpsgb.analyse` of each run."
         )
+        spec.output_namespace(
+            "extrapolated",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Frames of each watched run that extrapolate: candidates to learn from.",
+        )
         spec.output("summary", valid_type=orm.Dict, required=False, help="The headline numbers of all runs and fits.")
         spec.exit_code(
             401,
@@ -130,23 +153,15 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             `species` and `charge` of the ion that moves; those of the protocol of `lpsgb.analyse` if left out.
         regions
             Regions of the structure by name, as `lpsgb.analyse` takes them; diffusion is resolved by them.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol; `analyse` takes those of the protocol of `lpsgb.analyse`.
-        options
-            `metadata.options` by role: `md`, `analyse`.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override `analyse` takes entries of the protocol of `lpsgb.analyse`, the
+            roles of `options` are `md` and `analyse`.
         seed
             Seed of the runs; drawn once and stored where not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        if structure is not None:
-            builder.structure = structure
-        if potentials is not None:
-            builder.potentials = dict(potentials)
+        fill_in(builder, structure=structure, potentials=potentials)
         builder.seed = seed or cls.draw_seed()
         builder.n_replicas = orm.Int(values["n_replicas"])
         builder.temperatures = orm.List(values["temperatures_K"])
@@ -155,6 +170,8 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         builder.fit = orm.Dict({"target_temperature_K": values["target_temperature_K"], "potentials": BY_RUN})
         if values["budget"]:
             builder.budget = orm.Dict(values["budget"])
+        if values["watch"]:
+            builder.watch = orm.Dict(values["watch"])
         builder.md.md.code = code_of(codes, "md")
         builder.md.md.metadata.options = values["options"]["md"]
         builder.analyse.code = code_of(codes, "analyse")
@@ -166,10 +183,64 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         if regions:
             builder.regions = orm.Dict(dict(regions))
         builder.motion = orm.Dict({name: wanted[name] for name in values["motion"]})
-        if temperatures := values["structural_temperatures_K"]:
+        if temperatures := cls._structural_temperatures(values, overrides or {}):
             builder.structural = orm.Dict(wanted)
             builder.structural_temperatures = orm.List(temperatures)
-        return builder
+        return cls.checked(builder)
+
+    @staticmethod
+    def _structural_temperatures(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[float]:
+        """Where structure is looked at: as asked, else those of the protocol that are run, else the coldest."""
+        wanted, there = values["structural_temperatures_K"], values["temperatures_K"]
+        if "structural_temperatures_K" in overrides or not wanted:
+            return wanted
+        return [t for t in wanted if t in there] or [min(there)]
+
+    @classmethod
+    def get_builder_adding(
+        cls,
+        sweep: orm.WorkChainNode,
+        *,
+        temperatures_K: Sequence[float] = (),
+        n_replicas: int | None = None,
+        max_production_ps: float | None = None,
+    ) -> Any:
+        """Builder of a sweep that has more runs than a finished one, or longer ones, and fits all of them.
+
+        With caching on (as `aiida-lpsgb quicksetup` sets it) only what is new is computed.
+
+        Parameters
+        ----------
+        sweep
+            A sweep, finished or not.
+        temperatures_K
+            Further temperatures in K.
+        n_replicas
+            Runs of each temperature and potential, in all.
+        max_production_ps
+            Budget of a run, in ps; one that is known well enough stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If it would be the same sweep, or a smaller one.
+        """
+        builder = sweep.get_builder_restart()
+        before = sweep.inputs.temperatures.get_list()
+        more = [t for t in temperatures_K if t not in before]
+        builder.temperatures = orm.List([*before, *more])
+        if n_replicas is not None:
+            if n_replicas < sweep.inputs.n_replicas.value:
+                raise ValueError(f"n_replicas: is {n_replicas}, the sweep has {sweep.inputs.n_replicas.value} already")
+            builder.n_replicas = orm.Int(n_replicas)
+        if max_production_ps is not None:
+            if "budget" not in sweep.inputs:
+                raise ValueError("max_production_ps: the sweep has no budget; its runs are as long as their stages")
+            builder.budget = orm.Dict({**sweep.inputs.budget.get_dict(), "max_production_ps": max_production_ps})
+        if not more and n_replicas in (None, sweep.inputs.n_replicas.value) and max_production_ps is None:
+            listed = ", ".join(f"{t:g}" for t in before)
+            raise ValueError(f"nothing to add: give temperatures beside {listed} K, more replicas or a larger budget")
+        return cls.checked(builder)
 
     def queue_runs(self) -> None:
         """Queue a run for every temperature, potential and replica, the hottest first."""
@@ -177,7 +248,12 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         temperatures = sorted(inputs.temperatures.get_list(), reverse=True)
         potentials = sorted(inputs.potentials)
         plan = plan_sweep(
-            inputs.parameters, orm.List(temperatures), orm.List(potentials), inputs.n_replicas, inputs.seed
+            inputs.parameters,
+            orm.List(temperatures),
+            orm.List(potentials),
+            inputs.n_replicas,
+            inputs.seed,
+            **({"watch": inputs.watch} if self._watched() else {}),
         )
         self.open_queue(inputs.max_concurrent.value)
         self.ctx.temperature_of = {}
@@ -186,7 +262,8 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
                 for name in potentials:
                     label = run_label(temperature, name, replica)
                     self.ctx.temperature_of[label] = temperature
-                    parameters = plan[f"parameters_{temperature_label(temperature)}"]
+                    kind = "watched" if name in self._watched() else "parameters"
+                    parameters = plan[f"{kind}_{temperature_label(temperature)}"]
                     run = self._run_inputs(temperature, name, parameters, plan[f"seed_{label}"])
                     self.enqueue(label, TransportRunWorkChain, run)
         self.report(
@@ -194,12 +271,18 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             f"{', '.join(f'{t:g}' for t in temperatures)} K with {', '.join(potentials)}"
         )
 
+    def _watched(self) -> Mapping[str, orm.SinglefileData]:
+        """Active sets of the potentials whose runs are watched."""
+        return self.inputs.get("active_sets", {}) if "watch" in self.inputs else {}
+
     def _run_inputs(self, temperature_K: float, potential: str, parameters: orm.Dict, seed: orm.Int) -> AttributeDict:
         inputs = AttributeDict({"md": self.exposed_inputs(MdBaseWorkChain, namespace="md")})
         inputs.md.md.structure = self.inputs.structure
         inputs.md.md.potential = self.inputs.potentials[potential]
         inputs.md.md.parameters = parameters
         inputs.md.md.seed = seed
+        if potential in self._watched():
+            inputs.md.md.active_set = self._watched()[potential]
         inputs.analyse = self.exposed_inputs(AnalyseCalculation, namespace="analyse")
         structural = self.inputs.get("structural_temperatures")
         looked_at = structural is not None and temperature_K in structural.get_list()
@@ -241,6 +324,9 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
                 self.ctx.failed[label] = how_it_ended(run)
                 continue
             summaries[f"run_{label}"] = run.outputs.summary
+            if "active_set" in run.inputs.md.md:
+                for part, results in namespace_of(run, "results").items():
+                    summaries[f"dynamics_{label}_{part}"] = results
             diffusivities[label] = run.outputs.diffusivity
             for name, node in flattened(namespace_of(run, "regions")).items():
                 regional.setdefault(name, {})[label] = node
@@ -259,7 +345,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         for name in run.outputs:
             if name in own:
                 self.out(f"{own[name]}.{label}", run.outputs[name])
-            elif name in ("trajectories", "regions"):
+            elif name in ("trajectories", "regions", "extrapolated"):
                 self.out(f"{name}.{label}", dict(run.outputs[name]))
             elif name != "results":
                 node = run.outputs[name]
@@ -278,6 +364,12 @@ def too_short(run: orm.ProcessNode) -> bool:
     return run.is_finished_ok and "judgement" in run.outputs and not run.outputs.judgement["known"]
 
 
+def validate_watch(node: orm.Dict, _: Any) -> str | None:
+    """What is watched must be what `lpsgb.md` understands."""
+    message = extrapolation_error({"pair_style": "mtp/extrapolation", "extrapolation": node.get_dict()})
+    return f"watch: {message}" if message else None
+
+
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Structure, potentials, temperatures and observables must fit each other."""
     if any(key not in inputs for key in ("structure", "potentials", "temperatures", "motion")):
@@ -285,6 +377,11 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     for name, potential in inputs["potentials"].items():
         if message := validation.md_inputs_error(inputs["structure"], potential):
             return f"potentials.{name}: {message}"
+    active_sets = inputs.get("active_sets") or {}
+    if unknown := sorted(set(active_sets) - set(inputs["potentials"])):
+        return f"active_sets: there are no potentials {', '.join(unknown)}"
+    if active_sets and "watch" not in inputs:
+        return "watch: missing; it says how runs with `active_sets` are watched"
     if ("structural" in inputs) != ("structural_temperatures" in inputs):
         return "structural: `structural` and `structural_temperatures` go together"
     if "structural" in inputs:

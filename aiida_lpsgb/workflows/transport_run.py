@@ -15,6 +15,7 @@ from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
 
 AnalyseCalculation = CalculationFactory("lpsgb.analyse")
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+ConfigurationsData = DataFactory("lpsgb.configurations")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 judge = CalculationFactory("lpsgb.judge")
 
@@ -66,6 +67,12 @@ class TransportRunWorkChain(WorkChain):
         spec.output_namespace("trajectories", valid_type=TrajectoryData, help="The run, a segment a job.")
         spec.output("structure", valid_type=orm.StructureData, help="The last configuration.")
         spec.output_namespace("results", valid_type=orm.Dict, help="Results of the dynamics, of each part of the run.")
+        spec.output_namespace(
+            "extrapolated",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Frames that extrapolate, where the run is watched (`md.md.active_set`), a node a segment.",
+        )
         spec.output(
             "judgement",
             valid_type=orm.Dict,
@@ -80,7 +87,7 @@ class TransportRunWorkChain(WorkChain):
     def setup(self) -> None:
         """Begin with the parameters as they are."""
         self.ctx.parameters = self.inputs.md.md.parameters
-        self.ctx.parts, self.ctx.segments = [], {}
+        self.ctx.parts, self.ctx.segments, self.ctx.extrapolated = [], {}, {}
         self.ctx.over = "budget" not in self.inputs
         self.ctx.failure = None
 
@@ -96,8 +103,11 @@ class TransportRunWorkChain(WorkChain):
     def inspect_run(self) -> ExitCode | None:
         """Take the segments; what there is of a run that failed is still analysed."""
         part = self.ctx.dynamics
+        first = len(self.ctx.segments)
         for node in namespace_of(part, "trajectories").values():
             self.ctx.segments[f"segment_{len(self.ctx.segments):03d}"] = node
+        for label, node in namespace_of(part, "extrapolated").items():
+            self.ctx.extrapolated[f"segment_{first + int(label.rpartition('_')[2]):03d}"] = node
         if not part.is_finished_ok:
             self.ctx.failure, self.ctx.over = how_it_ended(part), True
             if not self.ctx.parts:
@@ -152,6 +162,8 @@ class TransportRunWorkChain(WorkChain):
         """Hand out what there is."""
         last = self.ctx.parts[-1].outputs
         self.out("trajectories", self.ctx.segments)
+        if self.ctx.extrapolated:
+            self.out("extrapolated", self.ctx.extrapolated)
         self.out("structure", last.structure)
         for number, part in enumerate(self.ctx.parts):
             self.out(f"results.part_{number}", part.outputs.results)

@@ -13,7 +13,7 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
 
@@ -82,14 +82,15 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
             By role: `mlp`, `md`, `label`; see `load_codes`.
         structures, potentials
             By name; left out where a parent fills them in.
-        protocol, overrides, options, seed, path
-            As of `lpsgb.transport`; the roles of `options` are `md`, `label` and `select` (the predictions).
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override `label` takes entries of the protocol of `lpsgb.label`, the roles
+            of `options` are `md`, `label` and `select` (the predictions).
+        seed
+            Seed of the runs; drawn once and stored where not given.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        for name, nodes in {"structures": structures, "potentials": potentials}.items():
-            if nodes is not None:
-                builder[name] = dict(nodes)
+        fill_in(builder, structures=structures, potentials=potentials)
         builder.temperatures = orm.List(values["temperatures_K"])
         builder.n_replicas = orm.Int(values["n_replicas"])
         builder.seed = seed or cls.draw_seed()
@@ -104,7 +105,7 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
             codes, protocol=protocol, overrides=values["label"], options=values["options"], path=f"{path}label."
         )
         builder.label = child_inputs(label)
-        return builder
+        return cls.checked(builder)
 
     def queue_runs(self) -> None:
         """Queue a run of every structure at every temperature."""

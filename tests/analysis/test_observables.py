@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from aiida_lpsgb.analysis import density, diffusion, disorder, rdf, region_diffusion, speciation, topology
+from aiida_lpsgb.analysis import density, diffusion, disorder, elements, rdf, region_diffusion, speciation, topology
 from aiida_lpsgb.analysis.observables import REQUIRED, Context, Outcome, parameters_error, regions_of, registry
 from aiida_lpsgb.analysis.regions import Box, Slab
 from aiida_lpsgb.report.characterisation import DRAWINGS, caption
@@ -14,6 +14,7 @@ FUNCTIONS = {
     "rdf": rdf.radial_distributions,
     "speciation": speciation.speciation,
     "density": density.density_map,
+    "elements": elements.element_msd,
     "disorder": disorder.disorder,
     "topology": topology.persistence,
     "diffusivity": diffusion.diffusivity,
@@ -23,7 +24,9 @@ SLAB = {"axis": 2, "centres": [0.5], "thickness_A": 9.0}
 
 
 def test_the_registry_knows_the_observables_in_order():
-    assert list(registry()) == ["rdf", "speciation", "density", "disorder", "topology", "diffusivity", "regions"]
+    assert list(registry()) == [
+        *("rdf", "speciation", "density", "elements", "disorder", "topology", "diffusivity", "regions"),
+    ]
     assert set(DRAWINGS) == set(registry())
 
 
@@ -43,7 +46,7 @@ def test_headline_rows_and_captions(name, tetrahedra):
     observable = registry()[name]
     given = {
         "speciation": {"centre": "P", "ligand": "S", "cutoff_A": 2.5},
-        "density": {"species": "Li", "voxel_A": 1.0, "region": "middle"},
+        "density": {"species": "Li", "voxel_A": 1.0, "region": "middle", "beside": ["P", "S"]},
         "rdf": {"pairs": ["P-S", "Li-P"], "region": "middle"},
     }.get(name, {"species": "Li"})
     assert observable.error(given, ["middle"], ["Li", "P", "S"]) is None

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run
@@ -9,7 +10,16 @@ from aiida.plugins import CalculationFactory
 from ase.build import bulk
 from ase.io import read
 
-from aiida_lpsgb.calculations.md import RESTART_END, newest_restart, validate_inputs, validate_parameters, validate_seed
+from aiida_lpsgb.calculations.lammps_script import PairStyle
+from aiida_lpsgb.calculations.md import (
+    RESTART_END,
+    is_skewed,
+    newest_restart,
+    validate_inputs,
+    validate_parameters,
+    validate_seed,
+    write_data_file,
+)
 from aiida_lpsgb.data.pair_style import PairStyleData
 from aiida_lpsgb.mtp.selection import ActiveSet
 
@@ -43,6 +53,20 @@ def inputs(generate_potential, installed_code, metadata):
 def test_parameters_name_the_port():
     assert validate_parameters(parameters(), None) is None
     assert validate_parameters(parameters(timestep=1), None).startswith("parameters: unknown keys ['timestep']")
+
+
+@pytest.mark.usefixtures("aiida_profile")
+@pytest.mark.parametrize("times", [0, 1, 2, -3])
+def test_data_file_of_a_cell_that_leans_is_of_the_same_lattice(tmp_path, times):
+    atoms = bulk("LiS", "rocksalt", a=5.0, cubic=True).repeat((2, 3, 2))
+    atoms.rattle(0.1, seed=1)
+    expected = np.sort(atoms.get_all_distances(mic=True).ravel())
+    atoms.set_cell(np.array([[1, 0, 0], [times, 1, 0], [-times, times, 1]]) @ atoms.cell.array)
+    path = str(tmp_path / "structure.data")
+    write_data_file(path, orm.StructureData(ase=atoms), PairStyle(("Li", "S"), ()))
+    written = read(path, format="lammps-data", atom_style="atomic")
+    assert not is_skewed(written.cell.array)
+    assert np.allclose(np.sort(written.get_all_distances(mic=True).ravel()), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", [0, -1, 2**31])

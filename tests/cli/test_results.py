@@ -89,8 +89,17 @@ def test_no_diffusivities_to_plot(tmp_path, aiida_profile):
     assert "there are no diffusivities to plot" in output.output
 
 
-@pytest.mark.parametrize("command", ["report", "results"])
-def test_another_process(study, command):
-    output = run(command, study.called[0].pk)
+@pytest.mark.parametrize("arguments", [("report",), ("results", "--json", "-")])
+def test_another_process_has_no_tables(study, arguments):
+    command, *options = arguments
+    output = run(command, study.called[0].pk, *options)
     assert output.exit_code == 1
     assert "none of the processes that have results" in output.output
+
+
+def test_another_process_lists_its_outputs(study):
+    node = next(node for node in study.called_descendants if "results" in node.outputs or "summary" in node.outputs)
+    output = run("results", node.pk)
+    assert output.exit_code == 0, output.output
+    assert f"{node.process_label}<{node.pk}>" in output.output
+    assert "Dict<" in output.output

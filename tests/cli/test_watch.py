@@ -119,7 +119,7 @@ def test_reports_of_a_process_found_late_are_not_lost(aiida_profile_clean):
         ("completed in 3 jobs, 3 segments", True),
         ("output parser returned exit code<320>: LAMMPS lost atoms: the dynamics is unstable.", True),
         ("MdCalculation<81> was unstable; starting again with half the time step", True),
-        ("iteration 1: 2 of 2 runs exceeded gamma_break 10, 2 configurations extrapolate", True),
+        ("iteration 1: 2 of 2 runs ended early (gamma_break 10), 2 configurations extrapolate", True),
     ],
 )
 def test_routine_lines_are_left_out(aiida_profile_clean, text, shown):

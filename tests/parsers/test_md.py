@@ -120,6 +120,22 @@ class TestExitCodes:
         assert node.exit_status == 310
         assert outputs["results"]["max_grade"] == (12.5 if grade == "12.5" else None)
 
+    def test_the_highest_grade_of_a_run_that_is_graded(self, parse, data_path):
+        """As `pair_style mtp/extrapolation` keeps it; what is graded is told even where nothing extrapolates."""
+
+        def graded(line):
+            words = line.split()
+            if words[:1] == ["Step"]:
+                return f"{line} c_grade[2]"
+            return f"{line} {1 + int(words[0]) / 2000}" if len(words) == 19 and words[0].isdigit() else line
+
+        text = (data_path / "lammps" / "staged.log").read_text()
+        text = "\n".join(map(graded, text.splitlines())) + "\n"
+        outputs, node = parse(text, [{**RELAX, "relax_cell": "aniso"}, HOLD, PRODUCE])
+        assert node.exit_status == 0, node.exit_message
+        assert outputs["results"]["max_grade"] == pytest.approx(1.5)
+        assert outputs["results"]["n_extrapolated"] == 0
+
 
 FINAL = """ITEM: TIMESTEP
 0

@@ -205,8 +205,14 @@ def add_run(
     """Add a run to a sweep: dynamics, an analysis and a judgement."""
     label = f"t{temperature:g}k_p{index}_1"
     inputs = {"md__md__potential": potential, "md__md__seed": orm.Int(100 + index + int(temperature))}
+    if index == 1:  # the others are not watched
+        inputs["md__md__active_set"] = orm.SinglefileData.from_string("", filename="p1.als")
+        inputs["md__md__parameters"] = orm.Dict({"extrapolation": {"gamma_select": 2.0}})
     run = work("transport_run", "TransportRunWorkChain", inputs, sweep, call=label)
     base = work("md.base", "MdBaseWorkChain", {}, run, call="part_0")
+    hot = temperature > 550 and name == "tilt_120"
+    grades = {"max_grade": 4.25 if hot else 1.5, "n_extrapolated": 3 if hot else 0}
+    give(base, create(function("md.join", {}, base), orm.Dict(grades), "result"), "results")
     md = process(orm.CalcJobNode, "aiida.calculations:lpsgb.md", "MdCalculation", {"code": code}, base, "iteration_01")
     analysis = process(orm.CalcJobNode, "aiida.calculations:lpsgb.analyse", "AnalyseCalculation", {}, run, "look_1")
     value = D0_CM2_S[name] * np.exp(-ENERGIES_EV[name] / (K_B * temperature)) * (1 + 0.05 * index) * factor

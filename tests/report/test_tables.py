@@ -48,6 +48,18 @@ def test_text(rich, results):
     assert all(len(line) <= 120 for line in text.splitlines() if line.startswith(("±", "!")))
 
 
+def test_runs_that_are_watched_tell_their_grades(results):
+    rows = list(csv.DictReader(io.StringIO(tables.runs_table(results).csv())))
+    watched = [row for row in rows if row["potential"] == "p1"]
+    assert {row["n_extrapolated"] for row in watched if row["system"] == "crystal"} == {"0"}
+    assert {row["max_grade"] for row in watched if row["system"] == "crystal"} == {"1.5"}
+    assert {row["n_extrapolated"] for row in rows if row["potential"] == "p2"} == {""}
+    hot = [row["run"] for row in watched if row["n_extrapolated"] == "3"]
+    assert hot
+    assert all(row["system"] == "tilt_120" for row in watched if row["run"] in hot and row["max_grade"] == "4.25")
+    assert any("extrapolate; the highest grade is 4.2" in sentence for sentence in tables.warnings(results))
+
+
 def test_where_motion_is_not_diffusive_there_is_a_limit_and_no_number(results):
     cold = {row[0]: row for row in tables.temperatures_table(results).rows if row[1] == 300.0}
     for row in cold.values():

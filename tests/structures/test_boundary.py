@@ -136,6 +136,14 @@ def test_pseudo_cubic_twist_lays_equal_index_vectors_on_each_other(crystal):
     assert found[0].nominal_angle_deg == pytest.approx(53.13, abs=0.01)
 
 
+@pytest.mark.parametrize("max_strain", [0.01, 0.02])
+def test_common_cells_are_compact(crystal, max_strain):
+    """Molecular dynamics cannot run in a cell that leans far."""
+    found = boundaries(crystal, (0, 0, 1), (0, 0, 1), convention="pseudo-cubic", sigma=5, max_strain=max_strain)
+    for a, b in (item.cell for item in found):
+        assert abs(a @ b) <= 0.5001 * min(a @ a, b @ b)
+
+
 def test_true_angle_chooses_among_the_twists_of_a_label(crystal):
     request = {"kind": "twist", "convention": "pseudo-cubic", "sigma": 5, "max_strain": 0.02}
     every = boundaries(crystal, (0, 0, 1), (0, 0, 1), **request)
@@ -226,8 +234,8 @@ def test_bad_options(crystal):
         ({"angle": 30}, "angle is for twists"),
         ({"max_strain": 0}, "max_strain"),
         ({"max_area": -1}, "max_area"),
-        ({"plane_2": (1, 0, 0)}, "leave plane_2 out"),
-        ({"direction": (1, 0, 0)}, "for mixed boundaries"),
+        ({"kind": "symmetric", "plane_2": (1, 0, 0)}, "leave plane_2 out"),
+        ({"kind": "symmetric", "direction": (1, 0, 0)}, "for mixed boundaries"),
     ):
         with pytest.raises(ValueError, match=message):
             boundaries(crystal, (0, 0, 1), (1, 2, 0), **options)
@@ -235,6 +243,19 @@ def test_bad_options(crystal):
         boundaries(crystal, None, (1, 2, 0), "mixed", plane_2=(1, 0, 0))
     with pytest.raises(ValueError, match="given by its nominal sigma"):
         boundaries(crystal, (0, 0, 1), (0, 0, 1), "twist", convention="pseudo-cubic")
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind"),
+    [
+        ({"axis": (0, 0, 1), "plane": (1, 2, 0)}, "symmetric"),
+        ({"axis": (0, 0, 1), "plane": (0, 0, 1), "convention": "pseudo-cubic", "sigma": 5}, "twist"),
+        ({"axis": None, "plane": (0, 0, 1), "smallest": True}, "twist"),
+        ({"axis": (0, 0, 1), "plane": (1, 0, 0), "plane_2": (1, 2, 0), "max_strain": 0.03}, "asymmetric"),
+    ],
+)
+def test_the_indices_say_what_kind_is_meant(crystal, request_, kind):
+    assert boundaries(crystal, **request_)[0].kind == kind
 
 
 def test_no_coincidence_names_the_nearest(crystal):

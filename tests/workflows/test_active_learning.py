@@ -2,10 +2,17 @@
 
 import pytest
 from aiida import orm
+from aiida.common import AttributeDict, LinkType
+from aiida.engine import ProcessState
 from aiida.plugins import WorkflowFactory
 from ase.build import bulk
 
-from aiida_lpsgb.workflows.active_learning import free_label, validate_inputs, validate_settings
+from aiida_lpsgb.workflows.active_learning import (
+    ActiveLearningWorkChain,
+    free_label,
+    validate_inputs,
+    validate_settings,
+)
 
 SETTINGS = {
     "temperatures_K": [300, 600],
@@ -89,3 +96,56 @@ def test_paper_protocol_is_the_schedule_of_the_paper():
     assert settings["gamma_select"] == 2.0
     assert settings["gamma_break"] == [10, 5, 2]
     assert settings["criterion"] == "no_selection"
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestExplorationThatTeachesNothing:
+    RUN = {"planned_steps": 100, "timestep_fs": 2.0}
+
+    @pytest.fixture
+    def explored(self, generate_workchain, generate_potential, generate_configurations, installed_code):
+        """Return a function that inspects runs, given by what they found and how they ended."""
+
+        def factory(*runs):
+            programs = {"mlp": ("lpsgb-mlp", "lpsgb.mlp.train"), "md": ("lmp", "lpsgb.md")}
+            programs["label"] = ("lpsgb-label", "lpsgb.label.ase")
+            engine = {"calculator": "ase.calculators.emt:EMT", "level_of_theory": "toy"}
+            builder = ActiveLearningWorkChain.get_builder_from_protocol(
+                {role: installed_code(*program) for role, program in programs.items()},
+                generate_potential(),
+                {"start": generate_configurations()},
+                {"li": orm.StructureData(ase=bulk("Li"))},
+                protocol="fast",
+                overrides={"label": {"engine": {"parameters": engine}}},
+            )
+            process = generate_workchain("lpsgb.active_learning", builder._inputs(prune=True))
+            process.setup()
+            process.ctx.training = AttributeDict({"outputs": AttributeDict({"results": orm.Dict({}).store()})})
+            process.ctx.children = {f"run_{i}": self.run(*run) for i, run in enumerate(runs)}
+            return process.inspect_exploration()
+
+        return factory
+
+    def run(self, found, exit_status, message):
+        node = orm.WorkChainNode()
+        node.set_process_label("MdBaseWorkChain")
+        node.set_process_state(ProcessState.FINISHED)
+        node.set_exit_status(exit_status)
+        node.set_exit_message(message)
+        node.store()
+        results = orm.Dict({**self.RUN, **found}).store()
+        results.base.links.add_incoming(node, LinkType.RETURN, "results")
+        return node
+
+    DONE = ({"steps": 100, "n_extrapolated": 0, "max_grade": 1.1}, 0, "")
+    FAILED = ({"steps": 0, "n_extrapolated": 0, "max_grade": None}, 322, "LAMMPS stopped: tilted box too far")
+    BROKE = ({"steps": 40, "n_extrapolated": 3, "max_grade": 12.0}, 310, "The extrapolation grade exceeded gamma_break")
+
+    def test_runs_that_fail_without_extrapolating_end_the_loop(self, explored):
+        code = explored(self.DONE, self.FAILED)
+        assert code.status == ActiveLearningWorkChain.exit_codes.ERROR_EXPLORATION_FAILED.status
+        assert "LAMMPS stopped: tilted box too far" in code.message
+
+    def test_as_long_as_others_extrapolate_it_goes_on(self, explored):
+        assert explored(self.FAILED, self.BROKE) is None
+        assert explored(self.DONE, self.DONE) is None

@@ -2,6 +2,7 @@
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
 
@@ -17,3 +18,23 @@ def test_nothing_is_computed_twice(study, miniature):
     computed = [f"{job.process_label}<{job.pk}>" for job in jobs if not job.base.caching.is_created_from_cache]
     assert computed == []
     assert miniature.essence(again) == miniature.essence(study)
+
+
+def test_a_temperature_joins_a_sweep(study, miniature):
+    sweep = next(node for node in study.called if node.process_label == "TransportWorkChain")
+    builder = sweep.process_class.get_builder_adding(sweep, temperatures_K=[800])
+    with enable_caching(identifier="aiida.calculations:lpsgb.*"):
+        _, longer = run_get_node(builder)
+    assert longer.is_finished_ok, miniature.explain(longer)
+    before = {label: node.value for label, node in sweep.outputs.diffusivities.items()}
+    after = {label: node.value for label, node in longer.outputs.diffusivities.items()}
+    added = {label for label in after if label.startswith("t800k_")}
+    assert added == {f"t800k_{name}_1" for name in sweep.inputs.potentials}
+    assert before.items() <= after.items()
+    for run in longer.called:
+        if run.process_label != "TransportRunWorkChain":
+            continue
+        jobs = [node for node in miniature.descendants(run) if isinstance(node, orm.CalcJobNode)]
+        label = run.base.links.get_incoming(link_type=LinkType.CALL_WORK).one().link_label
+        assert {job.base.caching.is_created_from_cache for job in jobs} == {label not in added}, label
+    assert set(longer.outputs.arrhenius["labels"]) == set(after)

@@ -14,7 +14,7 @@ SLOW_S = 20
 
 
 class QueueTestWorkChain(QueueMixin):
-    """Add numbers, two at a time; the first takes long. When `second` has ended, another one is queued."""
+    """Add numbers, two at a time; the first takes long. When all others have ended, one more is queued."""
 
     @classmethod
     def define(cls, spec):
@@ -37,7 +37,7 @@ class QueueTestWorkChain(QueueMixin):
 
     def child_ended(self, label, node):
         self.ctx.ended.append(label)
-        if label == "second":
+        if label == "fourth":
             self.enqueue("late", AddCalculation, self._add(9))
 
     def finish(self):
@@ -59,6 +59,8 @@ def test_a_slow_child_holds_up_no_other(adding_code):
     assert order.index("third") < order.index("first")
     called = {link.link_label: link.node for link in node.base.links.get_outgoing().all() if link.node in node.called}
     assert called["third"].ctime < called["first"].mtime
+    # Nothing was left in the queue when the fourth ended.
+    assert called["late"].ctime < called["first"].mtime
 
 
 def test_what_is_dropped_never_runs(adding_code):

@@ -37,6 +37,11 @@ def exploration_runs(settings: Mapping[str, Any], own: Mapping[str, Any]) -> lis
     return [(t, replica) for replica in range(1, merged["n_replicas"] + 1) for t in merged["temperatures_K"]]
 
 
+def without_loop_keys(own: Mapping[str, Any]) -> dict[str, Any]:
+    """What a structure has of its own as parameters of `lpsgb.md`."""
+    return {key: own[key] for key in own if key not in LOOP_KEYS}
+
+
 @calcfunction
 def plan_exploration(
     settings: orm.Dict,
@@ -79,7 +84,7 @@ def plan_exploration(
     plan: dict[str, orm.Data] = {}
     for name in structures.get_list():
         own = explorations[name].get_dict() if name in explorations else {}
-        template = {**exploration.get_dict(), **{key: own[key] for key in own if key not in LOOP_KEYS}}
+        template = {**exploration.get_dict(), **without_loop_keys(own)}
         for temperature, replica in exploration_runs(loop, own):
             label = exploration_label(name, temperature, replica)
             choice = (f"iteration {iteration}", name, f"{temperature:g} K", replica)

@@ -17,7 +17,7 @@ from aiida_lpsgb.mtp import comparison
 from aiida_lpsgb.mtp.configurations import labels as labels_of
 
 # A batch of fewer configurations than this is not worth a job of its own: loading a calculator takes as long.
-WORTH_A_JOB = 10
+WORTH_A_JOB = 4
 
 
 def n_batches(count: int, batch_size: int, max_concurrent: int = 1) -> int:

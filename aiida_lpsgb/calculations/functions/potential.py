@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_lpsgb.calculations.md_parameters import not_a_count, not_positive, unknown_keys
 from aiida_lpsgb.data.potential import PotentialData
 from aiida_lpsgb.mtp import basis
 
+REQUIRED = ("level", "species")
 KEYS = {"level", "species", "cutoff_angstrom", "min_distance_angstrom", "radial_basis_size", "radial_basis_type"}
 
 
@@ -30,13 +35,28 @@ def untrained(parameters: orm.Dict, seed: orm.Int | None = None) -> PotentialDat
         The potential.
     """
     given = parameters.get_dict()
-    unknown = sorted(set(given) - KEYS)
-    if unknown:
-        raise ValueError(f"parameters: unknown keys {unknown}; there are {', '.join(sorted(KEYS))}")
-    for key in ("level", "species"):
-        if key not in given:
-            raise ValueError(f"parameters: {key} is missing")
+    if message := untrained_error(given):
+        raise ValueError(f"parameters: {message}")
     species = given.pop("species")
     options = {key.removesuffix("_angstrom"): value for key, value in given.items() if key != "level"}
     mtp = basis.untrained(given["level"], len(species), seed=None if seed is None else seed.value, **options)
     return PotentialData(mtp, species, trained=False)
+
+
+def untrained_error(given: Mapping[str, Any]) -> str | None:
+    """What is wrong with the parameters of an untrained potential, or None."""
+    if message := unknown_keys(given, KEYS):
+        return message
+    if missing := [key for key in REQUIRED if key not in given]:
+        return f"{', '.join(missing)} must be given"
+    if given["level"] not in basis.LEVELS:
+        return f"`level` is {given['level']!r}; it is an even number from {min(basis.LEVELS)} to {max(basis.LEVELS)}"
+    for key in ("cutoff_angstrom", "min_distance_angstrom"):
+        if key in given and (message := not_positive(key, given[key])):
+            return message
+    shortest, cutoff = (given.get(key) for key in ("min_distance_angstrom", "cutoff_angstrom"))
+    if shortest is not None and cutoff is not None and shortest >= cutoff:
+        return f"`min_distance_angstrom` ({shortest:g}) must be below `cutoff_angstrom` ({cutoff:g})"
+    if "radial_basis_size" in given:
+        return not_a_count("radial_basis_size", given["radial_basis_size"])
+    return None

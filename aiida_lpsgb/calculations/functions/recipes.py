@@ -8,14 +8,27 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_lpsgb.analysis.observables import registry
+from aiida_lpsgb.analysis.observables import regions_of, registry
+from aiida_lpsgb.calculations.functions.structures import (
+    amorphous_keys_error,
+    boundary_request_error,
+    interface_keys_error,
+    supercell_keys_error,
+)
 
 KINDS = ("crystal", "boundary", "glass", "interface", "structure")
 FOR_THE_STUDY = ("kind", "learn", "run", "explore", "amorphous", "glass", "regions")
 """Keys that are not handed on to what makes the structure."""
-NEEDED = {"boundary": ("axis", "plane"), "glass": ("amorphous",), "interface": ("glass", "plane")}
+NEEDED = {"boundary": ("plane",), "glass": ("amorphous",), "interface": ("glass", "plane")}
 LEARNED = ("crystal", "boundary", "glass")
 """Kinds that have a small cell to learn from."""
+CELLS = {
+    "crystal": supercell_keys_error,
+    "boundary": boundary_request_error,
+    "glass": supercell_keys_error,
+    "interface": interface_keys_error,
+}
+"""What checks the parameters of a cell of each kind."""
 
 
 @calcfunction
@@ -115,4 +128,22 @@ def recipe_error(name: str, systems: Mapping[str, Mapping[str, Any]], structures
             return f"systems.{name}: `glass` is {glass!r}, which is no system of kind glass"
     if recipe.get("learn") and kind not in LEARNED:
         return f"systems.{name}: a system of kind {kind} has no `learn`; it is learned from {', '.join(LEARNED)}"
+    return _parts_error(f"systems.{name}", recipe)
+
+
+def _parts_error(path: str, recipe: Mapping[str, Any]) -> str | None:
+    """What is wrong with the parameters of a recipe, each part by itself; the crystal is not known here."""
+    check = CELLS.get(recipe["kind"])
+    for cell in ("learn", "run"):
+        own = recipe.get(cell)
+        if own is not None and not isinstance(own, Mapping):
+            return f"{path}.{cell}: must be a dictionary, it is {own!r}"
+        if check and (own or cell == "run") and (message := check({**shared(recipe), **(own or {})})):
+            return f"{path}.{cell}: {message}"
+    if recipe["kind"] == "glass" and (message := amorphous_keys_error(dict(recipe["amorphous"]))):
+        return f"{path}: {message}"
+    try:
+        regions_of(recipe.get("regions"))
+    except ValueError as error:
+        return f"{path}.{error}"
     return None

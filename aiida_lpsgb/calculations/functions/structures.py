@@ -23,11 +23,11 @@ from aiida_lpsgb.structures import amorphous, ordering, strain
 from aiida_lpsgb.structures import bicrystal as bicrystals
 from aiida_lpsgb.structures import interface as interfaces
 from aiida_lpsgb.structures import supercell as supercells
-from aiida_lpsgb.structures.boundary import Boundary, boundaries, require_boundary
+from aiida_lpsgb.structures.boundary import Boundary, boundaries, check_request, require_boundary
 from aiida_lpsgb.structures.cif import read_cif
-from aiida_lpsgb.structures.crystal import Crystal
+from aiida_lpsgb.structures.crystal import Crystal, primitive_indices
 from aiida_lpsgb.structures.units import survey
-from aiida_lpsgb.structures.validation import StructureWarning, require_ordered
+from aiida_lpsgb.structures.validation import StructureWarning, require_charges, require_ordered
 
 #: Exit status of a calcfunction that refuses its input.
 REFUSED = 410
@@ -35,6 +35,7 @@ REFUSED = 410
 CRYSTAL_KEYS = ("cutoffs", "charges")
 SIZE_KEYS = ("width", "region", "n_atoms")
 BOUNDARY_REQUIRED = ("plane",)
+CHECKED_KEYS = set(inspect.signature(check_request).parameters)
 REQUEST_KEYS = set(inspect.signature(boundaries).parameters) - {"crystal", "smallest"}
 BUILD_KEYS = set(bicrystals.BUILD_OPTIONS) - {"calculator", "vacuum"}
 BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
@@ -42,6 +43,7 @@ AMORPHOUS_REQUIRED = ("centre", "unit")
 AMORPHOUS_KEYS = set(inspect.signature(amorphous.characterise).parameters) - {"atoms"}
 RATTLE_REQUIRED = ("amplitude", "n")
 ORDER_KEYS = set(inspect.signature(ordering.order).parameters) - {"structure", "seed"} | {"check_formula"}
+SUPERCELL_KEYS = set(inspect.signature(supercells.at_least).parameters) - {"atoms"} | {"matrix"}
 INTERFACE_KEYS = set(inspect.signature(interfaces.interface).parameters) - {"crystal", "glass"}
 
 
@@ -354,8 +356,8 @@ def amorphous_report(structure: orm.StructureData, reference: orm.StructureData,
     )
 
 
-def order_request_error(options: dict[str, Any]) -> str | None:
-    """Say what is wrong with the parameters of `lpsgb.order`, or None."""
+def order_request_error(options: dict[str, Any], crystal: orm.Data | None = None) -> str | None:
+    """Say what is wrong with the parameters of `lpsgb.order`, for a crystal if it is given, or None."""
     try:
         _require_known(options, ORDER_KEYS)
         for key in ("n_candidates", "n_samples", "max_atoms"):
@@ -366,6 +368,11 @@ def order_request_error(options: dict[str, Any]) -> str | None:
         charges = options.get("charges")
         if charges is not None and not (isinstance(charges, dict) and all(map(_is_number, charges.values()))):
             raise ValueError(f"charges must give a number for each element, not {charges!r}")
+        if crystal is not None:
+            disordered, _ = _partially_occupied(crystal, options.get("check_formula", True))
+            elements = {element.symbol for element in disordered.composition.element_composition}
+            if charges or not disordered.is_ordered:
+                require_charges(elements, charges or {})
     except ValueError as error:
         return f"ordering: {error}"
     return None
@@ -382,9 +389,10 @@ def boundary_request_error(
     try:
         _refuse_vacuum(options)
         _require_known(options, BOUNDARY_KEYS, BOUNDARY_REQUIRED)
+        check_request(**{key: options[key] for key in REQUEST_KEYS if key in options})
+        bicrystals.check_sizes(**{key: options[key] for key in SIZE_KEYS if key in options})
         if structure is not None:
             _boundaries(_crystal(structure, options, parent), options)
-            bicrystals.check_sizes(**{key: options[key] for key in SIZE_KEYS if key in options})
     except (TypeError, ValueError) as error:
         return f"boundary: {error}"
     return None
@@ -415,6 +423,50 @@ def rattle_request_error(options: dict[str, Any]) -> str | None:
     except ValueError as error:
         return f"rattle: {error}"
     return None if options["n"] >= 1 else f"rattle: n must be at least 1, not {options['n']}"
+
+
+def start_set_request_error(options: dict[str, Any]) -> str | None:
+    """Say what is wrong with the parameters of `lpsgb.start_set`, or None."""
+    return _keys_error(
+        "start_set", options, set(inspect.signature(strain.start_set).parameters) - {"structures", "seed"}
+    )
+
+
+def supercell_keys_error(options: dict[str, Any]) -> str | None:
+    """Say which parameters of `lpsgb.supercell` are unknown or exclude each other, or None."""
+    if "matrix" in options:
+        return None if set(options) == {"matrix"} else "supercell: give `matrix`, or `n_atoms` and `height`, not both"
+    return _keys_error("supercell", options, set(inspect.signature(supercells.at_least).parameters) - {"atoms"})
+
+
+def interface_keys_error(options: dict[str, Any]) -> str | None:
+    """Say which parameters of `lpsgb.interface` are unknown or missing, or what is no plane, or None."""
+    return _keys_error("interface", options, INTERFACE_KEYS | set(CRYSTAL_KEYS), ("plane",)) or _plane_error(
+        "interface", options["plane"]
+    )
+
+
+def amorphous_keys_error(options: dict[str, Any]) -> str | None:
+    """Say which parameters of `lpsgb.amorphous_report` are unknown or missing, or None."""
+    return _keys_error("amorphous", options, AMORPHOUS_KEYS, AMORPHOUS_REQUIRED)
+
+
+def _keys_error(
+    name: str, options: dict[str, Any], known: Collection[str], required: Collection[str] = ()
+) -> str | None:
+    try:
+        _require_known(options, known, required)
+    except ValueError as error:
+        return f"{name}: {error}"
+    return None
+
+
+def _plane_error(name: str, plane: Any) -> str | None:
+    try:
+        primitive_indices(plane, "plane")
+    except (TypeError, ValueError) as error:
+        return f"{name}: {error}"
+    return None
 
 
 def supercell_request_error(parameters: orm.Dict, structure: orm.StructureData) -> str | None:

@@ -11,10 +11,13 @@ from aiida.engine import calcfunction
 from aiida.plugins import DataFactory
 
 from aiida_lpsgb.calculations.functions.seeds import derive_seed
+from aiida_lpsgb.calculations.md_parameters import parameters_error
 
 ConfigurationsData = DataFactory("lpsgb.configurations")
 
 TARGET = "target"
+ANY_K = 300.0
+"""Stands for any temperature where a template is checked."""
 
 
 def at_temperature(template: Mapping[str, Any], temperature_K: float) -> dict[str, Any]:
@@ -40,6 +43,22 @@ def at_temperature(template: Mapping[str, Any], temperature_K: float) -> dict[st
     return {**template, "stages": stages}
 
 
+def template_error(template: Mapping[str, Any], extrapolation: Mapping[str, Any] | None = None) -> str | None:
+    """What is wrong with parameters of `lpsgb.md` that have the word `target` for the temperature, or None.
+
+    Parameters
+    ----------
+    template
+        As of `at_temperature`.
+    extrapolation
+        Extrapolation control that the runs are given.
+    """
+    stages = template.get("stages")
+    if isinstance(stages, (list, tuple)) and all(isinstance(stage, Mapping) for stage in stages):
+        template = at_temperature(template, ANY_K)
+    return parameters_error(template if extrapolation is None else {**template, "extrapolation": extrapolation})
+
+
 def temperature_label(temperature_K: float) -> str:
     """How a temperature is called in link labels: `t500k`, `t512p5k`."""
     return f"t{temperature_K:g}k".replace(".", "p").replace("+", "")
@@ -55,9 +74,20 @@ def potential_of(label: str) -> str:
     return label.split("_", maxsplit=1)[1].rsplit("_", maxsplit=1)[0]
 
 
+def watched(parameters: Mapping[str, Any], extrapolation: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a run whose extrapolation grade is watched."""
+    style = "mlip" if parameters.get("pair_style") == "mlip" else "mtp/extrapolation"
+    return {**parameters, "pair_style": style, "extrapolation": dict(extrapolation)}
+
+
 @calcfunction
 def plan_sweep(
-    parameters: orm.Dict, temperatures: orm.List, names: orm.List, n_replicas: orm.Int, seed: orm.Int
+    parameters: orm.Dict,
+    temperatures: orm.List,
+    names: orm.List,
+    n_replicas: orm.Int,
+    seed: orm.Int,
+    watch: orm.Dict | None = None,
 ) -> dict[str, orm.Data]:
     """Parameters at every temperature, and a velocity seed for every run of a sweep.
 
@@ -73,16 +103,21 @@ def plan_sweep(
         Runs for each temperature and name.
     seed
         Of the sweep.
+    watch
+        ``extrapolation`` of `lpsgb.md`, for runs whose potential has an active set.
 
     Returns
     -------
     dict
-        `parameters_<temperature>` (Dict) and `seed_<run>` (Int), as `temperature_label` and `run_label` name them.
+        `parameters_<temperature>` (Dict) and `seed_<run>` (Int), as `temperature_label` and `run_label` name them; with
+        ``watch`` also `watched_<temperature>` (Dict).
     """
     plan: dict[str, orm.Data] = {}
     for temperature in temperatures.get_list():
         values = at_temperature(parameters.get_dict(), temperature)
         plan[f"parameters_{temperature_label(temperature)}"] = orm.Dict(values)
+        if watch is not None:
+            plan[f"watched_{temperature_label(temperature)}"] = orm.Dict(watched(values, watch.get_dict()))
         for name in names.get_list():
             for replica in range(1, n_replicas.value + 1):
                 label = run_label(temperature, name, replica)

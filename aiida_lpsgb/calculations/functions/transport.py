@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiida import orm
@@ -11,6 +11,8 @@ from aiida.engine import calcfunction
 from aiida_lpsgb.analysis.progress import progress
 
 BUDGET_KEYS = {"target_relative_error", "max_production_ps"}
+PART = "_part_"
+"""What stands between a run and the number of its part."""
 
 
 @calcfunction
@@ -64,23 +66,41 @@ def summarise(**summaries: orm.Dict) -> orm.Dict:
     Parameters
     ----------
     **summaries
-        ``run_<label>`` (``summary`` of `lpsgb.analyse`), ``arrhenius`` and ``regional_<region>_<estimator>``
-        (`lpsgb.arrhenius_fit`).
+        ``run_<label>`` (``summary`` of `lpsgb.analyse`), ``dynamics_<label>_part_<number>`` (results of each part
+        of a run that was watched), ``arrhenius`` and ``regional_<region>_<estimator>`` (`lpsgb.arrhenius_fit`).
 
     Returns
     -------
     Dict
-        ``runs``, ``arrhenius`` and ``regional_arrhenius``, by the same labels.
+        ``runs``, ``arrhenius`` and ``regional_arrhenius``, by the same labels; ``extrapolation``: ``max_grade`` and
+        ``n_extrapolated`` of each run that was watched.
     """
     result: dict[str, Any] = {"runs": {}, "arrhenius": None, "regional_arrhenius": {}}
+    parts: dict[str, list[dict[str, Any]]] = {}
     for label, node in sorted(summaries.items()):
         if label == "arrhenius":
             result["arrhenius"] = node.get_dict()
         elif label.startswith("run_"):
             result["runs"][label.removeprefix("run_")] = node.get_dict()
+        elif label.startswith("dynamics_"):
+            parts.setdefault(label.removeprefix("dynamics_").rpartition(PART)[0], []).append(node.get_dict())
         else:
             result["regional_arrhenius"][label.removeprefix("regional_")] = node.get_dict()
+    result["extrapolation"] = {label: extrapolation_of(results) for label, results in parts.items()}
     return orm.Dict(result)
+
+
+def extrapolation_of(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Highest grade and number of extrapolating frames of a run that was watched.
+
+    Parameters
+    ----------
+    parts
+        Results of `lpsgb.md.base`, of each part.
+    """
+    parts = list(parts)
+    grades = [part["max_grade"] for part in parts if part["max_grade"] is not None]
+    return {"max_grade": max(grades, default=None), "n_extrapolated": sum(part["n_extrapolated"] for part in parts)}
 
 
 @calcfunction

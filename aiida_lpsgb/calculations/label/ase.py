@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
@@ -13,7 +14,7 @@ from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
 
 from aiida_lpsgb.calculations.label.engine import LabelEngine
 from aiida_lpsgb.labelling import levels
-from aiida_lpsgb.labelling.calculators import PRETRAINED
+from aiida_lpsgb.labelling.calculators import PRETRAINED, level_of_theory
 from aiida_lpsgb.labelling.cli import check_parameters
 from aiida_lpsgb.labelling.labels import MAX_FORCE
 
@@ -98,6 +99,11 @@ class AseLabelCalculation(LabelEngine, CalcJob):
         )
 
     @classmethod
+    def level_of(cls, inputs: Mapping[str, Any]) -> str | None:
+        """What the program will call its labels."""
+        return level_of_theory(inputs["parameters"].get_dict()) if "parameters" in inputs else None
+
+    @classmethod
     def fill_builder(
         cls, builder: ProcessBuilder, code: orm.AbstractCode, values: dict[str, Any], options: dict[str, Any]
     ) -> None:
@@ -107,9 +113,14 @@ class AseLabelCalculation(LabelEngine, CalcJob):
         builder.parameters = orm.Dict(values["parameters"] or level)
         builder.metadata.options = options
 
+    @classmethod
+    def program_parameters(cls, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the program is told, from the inputs of the job."""
+        return inputs["parameters"].get_dict()
+
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the parameters; the configurations are copied as they are."""
-        parameters = json.dumps(self.inputs.parameters.get_dict(), indent=2, sort_keys=True)
+        parameters = json.dumps(self.program_parameters(self.inputs), indent=2, sort_keys=True)
         folder.create_file_from_filelike(io.StringIO(parameters), self.PARAMETERS_FILE, mode="w", encoding="utf-8")
 
         codeinfo = CodeInfo()
@@ -132,8 +143,12 @@ class AseLabelCalculation(LabelEngine, CalcJob):
 
 def validate_parameters(node: orm.Dict, _: Any) -> str | None:
     """Refuse parameters that the program would not understand."""
+    values = node.get_dict()
+    for key, process in {"dynamics": "lpsgb.dynamics", "relaxation": "lpsgb.relax"}.items():
+        if key in values:
+            return f"parameters: {key} is for {process}; labels are of configurations as they are"
     try:
-        check_parameters(node.get_dict())
+        check_parameters(values)
     except ValueError as error:
         return f"parameters: {error}"
     return None

@@ -94,6 +94,12 @@ class LabelEngine(Process):
         return None
 
     @classmethod
+    def level_of(cls, inputs: Mapping[str, Any]) -> str | None:
+        """Name of the level of theory that labels computed with these inputs have, None if it cannot be told."""
+        node = inputs.get("level_of_theory")
+        return None if node is None else node.value
+
+    @classmethod
     def get_builder_from_protocol(
         cls,
         code: orm.AbstractCode,

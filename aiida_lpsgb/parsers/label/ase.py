@@ -49,7 +49,7 @@ class AseLabelParser(Parser):
         total = len(configurations)
         labelled = {index: label for index, label in labels.items() if not label.error and index < total}
         failed = {index: label for index, label in sorted(labels.items()) if label.error and index < total}
-        level = level_of_theory(self.node.inputs.parameters.get_dict())
+        level = level_of_theory(self.node.process_class.program_parameters(self.node.inputs))
         if labelled:
             images = _labelled(configurations, labelled)
             self.out("configurations", ConfigurationsData(images, configurations.species, level))
@@ -90,6 +90,12 @@ class AseLabelParser(Parser):
 
 
 def _labelled(configurations: ConfigurationsData, labels: Mapping[int, label_files.Label]) -> Iterator[Atoms]:
+    """The configurations that have a label, where the program has relaxed them to."""
     for index, atoms in enumerate(configurations):
-        if index in labels:
-            yield with_labels(atoms, **labels[index].values)
+        if index not in labels:
+            continue
+        values = dict(labels[index].values)
+        if "cell" in values:
+            atoms.set_cell(values.pop("cell"))
+            atoms.positions = values.pop("positions")
+        yield with_labels(atoms, **values)

@@ -124,14 +124,9 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             Configurations to label; left open if not given, for a work chain that fills them in.
         engine
             Name of the engine; the one that the code is for if not given.
-        protocol
-            Name of the protocol; the default one if not given.
-        overrides
-            Entries that replace those of the protocol; those of the engine are under ``engine``.
-        options
-            ``metadata.options`` by role: ``label``.
-        path
-            Where the overrides stand in those of a parent, for messages.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override ``engine`` takes entries of the engine, the role of ``options`` is
+            ``label``.
 
         Returns
         -------
@@ -155,7 +150,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
         for key in ("batch_size", "max_concurrent", "max_attempts"):
             setattr(builder, key, orm.Int(values[key]))
         builder.engine[name] = child_inputs(inner)
-        return builder
+        return cls.checked(builder)
 
     def setup(self) -> None:
         """Find out which engine to use, and begin with all configurations."""
@@ -258,6 +253,11 @@ def validate_engine(value: Mapping[str, Any], _: Any) -> str | None:
         found = f"{len(given)} are given ({', '.join(given)})" if given else "none is given"
         return f"engine: {found}; give the inputs of one engine, such as engine.ase (there are {there})"
     return None
+
+
+def level_of(engine: Mapping[str, Any] | None) -> str | None:
+    """Level of theory of the labels that the inputs of an engine, under its name, stand for; None if not known."""
+    return next((engines.load(name).level_of(inputs) for name, inputs in (engine or {}).items() if inputs), None)
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

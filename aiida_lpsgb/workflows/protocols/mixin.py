@@ -10,10 +10,18 @@ from typing import Any, ClassVar
 
 import yaml
 from aiida import orm
-from aiida.engine import WorkChain
+from aiida.engine import ProcessBuilder, WorkChain
+from aiida.engine.processes.ports import PortNamespace
 
-CODE_ROLES = {"mlp": ("lpsgb.mlp",), "md": ("lpsgb.md", "lammps."), "label": (), "analyse": ("lpsgb.analyse",)}
-"""The codes that work chains take, with how the name of the plugin that each is registered for begins."""
+CODE_ROLES = {
+    "mlp": ("lpsgb.mlp",),
+    "md": ("lpsgb.md", "lammps."),
+    "label": (),
+    "relax": ("lpsgb.label.ase",),
+    "analyse": ("lpsgb.analyse",),
+}
+"""The codes that work chains take, with how the name of the plugin that each is registered for begins. `relax` is
+`lpsgb-label` where `label` is another program."""
 OPTION_ROLES = ("label", "train", "select", "md", "analyse")
 """The jobs that ``options`` tell apart; ``select`` is grading, selecting and computing errors."""
 
@@ -112,10 +120,39 @@ class ProtocolMixin(WorkChain):
                 merged[key] = deepcopy(value)
         return merged
 
+    @classmethod
+    def checked(cls, builder: ProcessBuilder) -> ProcessBuilder:
+        """The builder, where its inputs fit each other as far as they are there.
+
+        Raises
+        ------
+        ValueError
+            As the submission would refuse it.
+        """
+        if message := inputs_error(cls.spec().inputs, builder._inputs(prune=True)):
+            raise ValueError(message)
+        return builder
+
     @staticmethod
     def draw_seed() -> orm.Int:
         """A seed drawn once; it is stored with the process it is given to."""
         return orm.Int(secrets.randbelow(2**31 - 1) + 1)
+
+
+def fill_in(builder: Any, **inputs: orm.Data | Mapping[str, orm.Data] | None) -> None:
+    """Put those inputs into a builder that are not None; namespaces are dictionaries."""
+    for port, value in inputs.items():
+        if value is not None:
+            builder[port] = dict(value) if isinstance(value, Mapping) else value
+
+
+def inputs_error(namespace: PortNamespace, values: Mapping[str, Any]) -> str | None:
+    """What a namespace and those in it say against values of which some may still be missing, or None."""
+    for name, port in namespace.items():
+        inner = values.get(name)
+        if isinstance(port, PortNamespace) and inner and (message := inputs_error(port, inner)):
+            return f"{name}.{message}"
+    return namespace.validator(values, namespace) if namespace.validator else None
 
 
 def child_inputs(builder: Any) -> dict[str, Any]:

@@ -96,16 +96,11 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
             Where all runs begin.
         engine
             Name of the engine; the one that the code is for if not given.
-        protocol
-            Name of the protocol; the default one if not given.
-        overrides
-            Entries that replace those of the protocol; those of the engine are under ``engine``.
-        options
-            ``metadata.options`` by role: ``label``.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the override ``engine`` takes entries of the engine, the role of ``options`` is
+            ``label``.
         seed
             Seed; drawn once if not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
 
         Raises
         ------
@@ -125,7 +120,7 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         builder.engine[name] = child_inputs(inner)
-        return builder
+        return cls.checked(builder)
 
     def queue(self) -> None:
         """Queue a run at each temperature."""

@@ -37,7 +37,7 @@ def test_split_and_merge(generate_configurations):
 
 @pytest.mark.parametrize(
     ("count", "batch_size", "max_concurrent", "expected"),
-    [(5, 2, 1, 3), (5, 5, 4, 1), (40, 50, 2, 2), (40, 50, 8, 4), (100, 10, 2, 10), (1, 1, 1, 1)],
+    [(5, 2, 1, 3), (5, 5, 4, 1), (40, 50, 2, 2), (30, 50, 8, 7), (7, 50, 2, 1), (100, 10, 2, 10), (1, 1, 1, 1)],
 )
 def test_number_of_batches(count, batch_size, max_concurrent, expected):
     assert n_batches(count, batch_size, max_concurrent) == expected

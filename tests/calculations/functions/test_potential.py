@@ -24,10 +24,10 @@ def test_seed():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"level": 8}, "parameters: species is missing"),
-        ({"species": ["Li"]}, "parameters: level is missing"),
+        ({"level": 8}, "parameters: species must be given"),
+        ({"species": ["Li"]}, "parameters: level must be given"),
         ({**PARAMETERS, "cutoff": 4}, r"parameters: unknown keys \['cutoff'\]"),
-        ({**PARAMETERS, "level": 7}, "level should be an even number"),
+        ({**PARAMETERS, "level": 7}, "`level` is 7; it is an even number"),
         ({**PARAMETERS, "species": ["Li", "Li"]}, "names a symbol twice"),
         ({**PARAMETERS, "cutoff_angstrom": 1.0}, "max_dist"),
     ],

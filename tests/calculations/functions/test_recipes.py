@@ -9,7 +9,7 @@ TILT = {
     "kind": "boundary",
     "axis": [0, 0, 1],
     "plane": [1, 2, 0],
-    "learn": {"width": 10},
+    "learn": {"width": 10, "region": 5},
     "run": {"width": 20, "n_atoms": 750},
 }
 GLASS = {"kind": "glass", "amorphous": {"centre": "P", "unit": "PS4"}, "run": {"n_atoms": 100}}
@@ -20,7 +20,7 @@ INTERFACE = {"kind": "interface", "glass": "glass", "plane": [0, 0, 1]}
 def test_the_small_and_the_large_cell_share_what_the_recipe_says():
     parts = read_recipe(orm.Dict(TILT))
     assert set(parts) == {"learn", "run"}
-    assert parts["learn"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0], "width": 10}
+    assert parts["learn"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0], "width": 10, "region": 5}
     assert parts["run"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0], "width": 20, "n_atoms": 750}
 
 
@@ -65,6 +65,13 @@ def test_structure_is_looked_at_in_the_region_and_diffusion_by_it():
         ({"x": INTERFACE}, "x", "systems.x: `glass` is 'glass', which is no system of kind glass"),
         ({"x": INTERFACE, "glass": {"kind": "crystal"}}, "x", "systems.x: `glass` is 'glass'"),
         ({"x": INTERFACE | {"learn": {"n_atoms": 3}}, "glass": GLASS}, "x", "has no `learn`"),
+        (
+            {"x": INTERFACE | {"widht": 9.0}, "glass": GLASS},
+            "x",
+            "systems.x.run: interface: parameters: unknown widht",
+        ),
+        ({"x": {"kind": "crystal", "run": {"n_atom": 9}}}, "x", "unknown n_atom; known are"),
+        ({"x": TILT | {"run": {"widht": 9.0}}}, "x", "unknown widht"),
         ({"x": {"kind": "structure"}}, "x", "give its structure as `structures.x`"),
     ],
 )
@@ -73,5 +80,6 @@ def test_recipes_that_make_no_sense(systems, name, message):
 
 
 def test_recipes_that_do():
-    systems = {"tilt": TILT, "glass": GLASS, "both": INTERFACE, "mine": {"kind": "structure"}}
-    assert [recipe_error(name, systems, {"mine"}) for name in systems] == [None] * 4
+    twist = {"kind": "boundary", "plane": [0, 0, 1]}
+    systems = {"tilt": TILT, "twist": twist, "glass": GLASS, "both": INTERFACE, "mine": {"kind": "structure"}}
+    assert [recipe_error(name, systems, {"mine"}) for name in systems] == [None] * 5

@@ -155,7 +155,7 @@ def test_refusals(ordered):
     refused("lpsgb.bicrystal", "it would hold two free surfaces", crystal, orm.Dict({**tilt, "vacuum": 10.0}))
     refused("lpsgb.bicrystal", "unknown planes", crystal, orm.Dict({**tilt, "planes": 1}))
     refused("lpsgb.bicrystal", "one crystal with a shift", crystal, orm.Dict({**tilt, "plane": [1, 0, 0]}))
-    refused("lpsgb.bicrystal", "axis must be given", crystal, orm.Dict({"plane": [1, 2, 0]}))
+    refused("lpsgb.bicrystal", "axis must be given", crystal, orm.Dict({"plane": [1, 2, 0], "kind": "symmetric"}))
     refused("lpsgb.lowest", "at least one relaxation")
 
 

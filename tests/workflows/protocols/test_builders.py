@@ -11,7 +11,7 @@ PROTOCOLS = ("fast", "moderate", "paper")
 SYSTEMS = {
     "crystal": {"kind": "crystal"},
     "tilt": {"kind": "boundary", "axis": [0, 0, 1], "plane": [2, 1, 0]},
-    "twist": {"kind": "boundary", "axis": [0, 0, 1], "plane": [0, 0, 1], "sigma": 5},
+    "twist": {"kind": "boundary", "axis": [0, 0, 1], "plane": [0, 0, 1]},
     "glass": {"kind": "glass", "amorphous": {"centre": "Cl", "unit": "Cl"}},
     "amorphous_001": {"kind": "interface", "glass": "glass", "plane": [0, 0, 1]},
 }

@@ -1,0 +1,253 @@
+"""What a potential, or the label engine, makes of a crystal: `lpsgb.properties`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, ProcessSpec, ToContext
+from aiida.plugins import CalculationFactory, WorkflowFactory
+
+from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.functions.properties import deformation_error
+from aiida_lpsgb.calculations.relax import validate_relaxation
+from aiida_lpsgb.workflows.md import MD_FILLED_IN
+from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, made_by, namespace_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
+
+MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+RelaxCalculation = CalculationFactory("lpsgb.relax")
+deform = CalculationFactory("lpsgb.properties.deform")
+energy_drift = CalculationFactory("lpsgb.properties.drift")
+evaluate = CalculationFactory("lpsgb.properties.evaluate")
+make_start_set = CalculationFactory("lpsgb.start_set")
+make_supercell = CalculationFactory("lpsgb.supercell")
+
+RELAX_FILLED_IN = ("configurations", "relaxation")
+
+
+class PropertiesWorkChain(ProtocolMixin):
+    """Relax a crystal, strain it and let its ions come to rest: lattice, equation of state, elastic constants.
+
+    The copies that are relaxed are rattled, since ordered sites may be a saddle point. With a potential the drift of
+    the energy without a thermostat may be measured, too.
+    """
+
+    OPEN_ENTRIES = ("start", "relaxation", "deformation", "drift")
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare ports, outline and exit codes."""
+        super().define(spec)
+        spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered: its smallest cell will do.")
+        spec.input("seed", valid_type=orm.Int, help="Seed of the rattling, and of velocities.")
+        spec.input("start", valid_type=orm.Dict, help="Parameters of `lpsgb.start_set`: the copies that are relaxed.")
+        for name, relaxed in {
+            "relaxation": "the crystal: its cell is free",
+            "ion_relaxation": "strained cells",
+        }.items():
+            spec.input(
+                name,
+                valid_type=orm.Dict,
+                validator=validate_relaxation,
+                help=f"As `relaxation` of `lpsgb.relax`, of {relaxed}.",
+            )
+        spec.input(
+            "deformation",
+            valid_type=orm.Dict,
+            validator=lambda node, _: deformation_error(node.get_dict()),
+            help="`strain`, the size of each of the six strains, and `volume_strains`, relative changes of the volume "
+            "(empty: no equation of state).",
+        )
+        spec.expose_inputs(RelaxCalculation, namespace="relax", exclude=RELAX_FILLED_IN)
+        spec.input_namespace(
+            "drift",
+            required=False,
+            populate_defaults=False,
+            help="Dynamics without a thermostat; left out: the drift of the energy is not measured.",
+        )
+        spec.input(
+            "drift.cell", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.supercell`: what is run."
+        )
+        spec.input(
+            "drift.parameters",
+            valid_type=orm.Dict,
+            required=False,
+            help="Parameters of `lpsgb.md`; the last stage is of the ensemble `nve`.",
+        )
+        spec.expose_inputs(
+            MdBaseWorkChain,
+            namespace="drift.md",
+            exclude=MD_FILLED_IN,
+            namespace_options={"required": False, "populate_defaults": False},
+        )
+        spec.inputs.validator = validate_inputs
+        spec.outline(cls.relax, cls.strain, cls.finish)
+        spec.output("structure", valid_type=orm.StructureData, help="The relaxed crystal, the lowest of its copies.")
+        spec.output(
+            "results",
+            valid_type=orm.Dict,
+            help="`lattice` (edges, angles, density), `elasticity` (tensor, moduli of Voigt, Reuss and Hill, "
+            "stability), `equation_of_state`, energies.",
+        )
+        spec.output("drift", valid_type=orm.Dict, required=False, help="Drift of the energy, meV/atom/ps.")
+        spec.exit_code(401, "ERROR_RELAXATION_FAILED", message="The crystal could not be relaxed: {detail}")
+        spec.exit_code(402, "ERROR_STRAINED_FAILED", message="The strained cells could not be relaxed: {detail}")
+        spec.exit_code(403, "ERROR_DRIFT_FAILED", message="The run without a thermostat failed: {detail}")
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        codes: Mapping[str, orm.AbstractCode],
+        structure: orm.StructureData | None = None,
+        potential: orm.Data | None = None,
+        *,
+        calculator: Mapping[str, Any] | None = None,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        seed: orm.Int | None = None,
+        path: str = "",
+    ) -> Any:
+        """Builder with the numbers of a protocol.
+
+        Parameters
+        ----------
+        codes
+            By role: `relax` (`lpsgb-label`; that of `label` if left out) and, for the drift, `md`; see `load_codes`.
+        structure
+            The ordered crystal; left out where a parent fills it in.
+        potential, calculator
+            What is examined: a potential, or parameters of `lpsgb.label.ase` (no drift then). Left out where a parent
+            fills it in.
+        protocol
+            `fast`, `moderate` (default) or `paper`.
+        overrides
+            Replacements for entries of the protocol; unknown keys are refused.
+        options
+            `metadata.options` by role: `label` (the relaxations), `md`.
+        seed
+            Drawn once and stored where not given.
+        path
+            Where the overrides stand in those of a parent, for messages.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides, options, path)
+        builder = cls.get_builder()
+        if structure is not None:
+            builder.structure = structure
+        builder.seed = seed or cls.draw_seed()
+        for name in ("start", "deformation"):
+            builder[name] = orm.Dict(values[name])
+        builder.relaxation = orm.Dict({**values["relaxation"], "cell": True})
+        builder.ion_relaxation = orm.Dict({**values["relaxation"], "cell": False})
+        builder.relax.code = relax_code(codes)
+        builder.relax.metadata.options = values["options"]["label"]
+        if potential is not None:
+            builder.relax.potential = potential
+        if calculator is not None:
+            builder.relax.parameters = orm.Dict(dict(calculator))
+        if values["drift"] and calculator is None:
+            builder.drift.cell = orm.Dict(values["drift"]["cell"])
+            builder.drift.parameters = orm.Dict(values["drift"]["parameters"])
+            builder.drift.md.md.code = code_of(codes, "md")
+            builder.drift.md.md.metadata.options = values["options"]["md"]
+        return builder
+
+    def relax(self) -> ExitCode | ToContext:
+        """Relax rattled copies of the crystal with their cells."""
+        try:
+            copies = made_by(make_start_set, self.inputs.start, self.inputs.seed, crystal=self.inputs.structure)
+        except RefusedError as error:
+            return self.exit_codes.ERROR_RELAXATION_FAILED.format(detail=error)
+        return ToContext(relaxed=self._submit_relaxation(copies, self.inputs.relaxation, "relax_crystal"))
+
+    def strain(self) -> ExitCode | ToContext:
+        """Relax the ions of strained cells, and run what was relaxed."""
+        if not self.ctx.relaxed.is_finished_ok:
+            return self.exit_codes.ERROR_RELAXATION_FAILED.format(detail=how_it_ended(self.ctx.relaxed))
+        made = deform(self.ctx.relaxed.outputs.configurations, self.inputs.deformation)
+        self.ctx.structure = made["structure"]
+        self.out("structure", made["structure"])
+        jobs = {"strained": self._submit_relaxation(made["strained"], self.inputs.ion_relaxation, "relax_strained")}
+        if "drift" in self.inputs:
+            try:
+                self.ctx.cell = made_by(make_supercell, made["structure"], self.inputs.drift.cell)
+            except RefusedError as error:
+                return self.exit_codes.ERROR_DRIFT_FAILED.format(detail=error)
+            inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="drift.md"))
+            inputs.md.structure = self.ctx.cell
+            inputs.md.potential = self.inputs.relax.potential
+            inputs.md.parameters = self.inputs.drift.parameters
+            inputs.md.seed = self.inputs.seed
+            inputs.setdefault("metadata", {})["call_link_label"] = "drift"
+            jobs["dynamics"] = self.submit(MdBaseWorkChain, **inputs)
+        return ToContext(**jobs)
+
+    def _submit_relaxation(self, configurations: orm.Data, relaxation: orm.Dict, label: str) -> orm.CalcJobNode:
+        inputs = AttributeDict(self.exposed_inputs(RelaxCalculation, namespace="relax"))
+        inputs.configurations = configurations
+        inputs.relaxation = relaxation
+        inputs.metadata = {**inputs.get("metadata", {}), "call_link_label": label}
+        return self.submit(RelaxCalculation, **inputs)
+
+    def finish(self) -> ExitCode | None:
+        """Evaluate what there is."""
+        if not self.ctx.strained.is_finished_ok:
+            return self.exit_codes.ERROR_STRAINED_FAILED.format(detail=how_it_ended(self.ctx.strained))
+        self.out("results", evaluate(self.ctx.relaxed.outputs.configurations, self.ctx.strained.outputs.configurations))
+        if "drift" not in self.inputs:
+            return None
+        if not self.ctx.dynamics.is_finished_ok:
+            return self.exit_codes.ERROR_DRIFT_FAILED.format(detail=how_it_ended(self.ctx.dynamics))
+        thermo = namespace_of(self.ctx.dynamics, "thermo")
+        self.out("drift", energy_drift(self.inputs.drift.parameters, self.ctx.cell, **thermo))
+        return None
+
+
+def relax_code(codes: Mapping[str, orm.AbstractCode]) -> orm.AbstractCode:
+    """The code of `lpsgb-label` for relaxations: of the role `relax`, or the label engine's where it is that.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    code = code_of(codes, "relax" if "relax" in codes else "label")
+    wanted = RelaxCalculation.CODE_PLUGIN
+    if code.default_calc_job_plugin not in (None, wanted):
+        raise ValueError(
+            f"codes: 'relax' is missing; properties need `lpsgb-label` (a code for {wanted}), and {code.full_label} is "
+            f"for {code.default_calc_job_plugin}"
+        )
+    return code
+
+
+def can_relax(codes: Mapping[str, orm.AbstractCode]) -> bool:
+    """Whether there is a code that `relax_code` would take."""
+    try:
+        relax_code(codes)
+    except ValueError:
+        return False
+    return True
+
+
+def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Structure and potential must fit each other, and only a potential has a drift to be measured."""
+    if "structure" not in inputs or "relax" not in inputs:
+        return None  # the ports themselves complain, or a parent fills them in
+    if ("parameters" in inputs["relax"]) == ("potential" in inputs["relax"]):
+        return "relax: give either `parameters` (an ASE calculator) or `potential`"
+    if message := validation.structure_error(inputs["structure"], "structure"):
+        return message
+    if drift := inputs.get("drift"):
+        if missing := [name for name in ("cell", "parameters", "md") if not drift.get(name)]:
+            return f"drift: {', '.join(missing)} missing"
+        stages = drift["parameters"].get_dict().get("stages") or [{}]
+        if stages[-1].get("ensemble") != "nve":
+            return "drift: the last stage of `parameters` must be of the ensemble nve"
+        if "parameters" in inputs["relax"]:
+            return "drift: only a potential can be run; leave `drift` out where `relax.parameters` is given"
+    potential = inputs["relax"].get("potential")
+    return validation.md_inputs_error(inputs["structure"], potential) if potential is not None else None

@@ -1,0 +1,106 @@
+"""Rank correlations and orders against closed forms."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm, spearmanr
+
+from aiida_lpsgb.analysis.comparison import Known, Structure, correlation, order, parse_order, sentence
+
+KINDS = ("crystal", "tilt", "tilt", "twist", "glass")
+
+
+def table(x, y=None, error=0.0, kinds=KINDS, positive=False):
+    values = {"x": x} if y is None else {"x": x, "y": y}
+    return {
+        f"s{k}": Structure(
+            kinds[k % len(kinds)],
+            {name: Known.of(column[k], error, positive=positive) for name, column in values.items()},
+        )
+        for k in range(len(x))
+    }
+
+
+def test_without_errors_it_is_spearmans_coefficient():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 7))
+    found = correlation(table(x, y), "x", "y")
+    expected = spearmanr(x, y).statistic
+    assert found.rho == pytest.approx(expected)
+    assert found.interval95 == pytest.approx((expected, expected))
+    assert found.n_structures == 7
+
+
+def test_p_value_is_exact_for_few_structures():
+    """Of 5! orders only two have |rho| = 1."""
+    found = correlation(table([1, 2, 3, 4, 5], [1, 2, 3, 4, 5]), "x", "y")
+    assert found.rho == 1
+    assert found.p_value == pytest.approx(2 / 120)
+
+
+def test_errors_widen_the_interval():
+    x = np.arange(8.0)
+    sharp, blurred = (correlation(table(x, x, error), "x", "y") for error in (0.05, 3.0))
+    assert sharp.interval95[0] > 0.95
+    assert blurred.interval95[0] < 0.3
+    assert blurred.rho < 0.9
+
+
+def test_too_few_structures():
+    assert correlation(table([1, 2], [1, 2]), "x", "y") is None
+    assert correlation(table([1, 2, 3, 4]), "x", "y") is None
+
+
+@pytest.mark.parametrize(("difference", "error"), [(1.0, 1.0), (0.3, 1.0), (-1.0, 0.5)])
+def test_probability_of_a_step_is_that_of_normal_errors(difference, error):
+    structures = table([0.0, difference], error=error, kinds=("crystal", "tilt"))
+    step, whole = order(structures, "x", "crystal < tilt", draws=200_000)
+    assert step.probability == pytest.approx(norm.cdf(difference / error / np.sqrt(2)), abs=5e-3)
+    assert whole.probability == step.probability
+
+
+def test_a_mean_over_a_kind_is_surer_than_one_structure():
+    one = order(table([0.0, 0.5], error=1.0, kinds=("a", "b")), "x", "a < b")[0]
+    many = order(table([0.0, 0.5] * 9, error=1.0, kinds=("a", "b")), "x", "a < b")[0]
+    assert many.probability > one.probability
+    assert many.probability == pytest.approx(norm.cdf(0.5 * 3 / np.sqrt(2)), abs=0.02)
+
+
+def test_a_limit_is_a_rate_of_which_nothing_was_seen():
+    """Exponential with 95 % below the limit; P(limit < log-normal) by numerical integration."""
+    limit = Known(limit=1.0, positive=True)
+    drawn = limit.draw(np.random.default_rng(0), 400_000)
+    assert (drawn < 1).mean() == pytest.approx(0.95, abs=2e-3)
+    structures = {"a": Structure("crystal", {"x": limit}), "b": Structure("tilt", {"x": Known(1.0)})}
+    assert order(structures, "x", "crystal < tilt", draws=200_000)[0].probability == pytest.approx(0.95, abs=5e-3)
+
+
+def test_likeness_of_a_positive_quantity_is_a_factor():
+    structures = table([1e-6, 1.5e-6, 1e-4], kinds=("a", "b", "c"), positive=True)
+    close, far, whole = order(structures, "x", "a ~ b ~ c", tolerance=0.25)
+    assert (close.probability, far.probability, whole.probability) == (1, 0, 0)
+    assert (close.verdict, far.verdict) == ("supported", "contradicted")
+
+
+def test_a_kind_that_is_missing_is_not_known():
+    relations = order(table([0, 1], kinds=("crystal", "tilt")), "x", "crystal < tilt < twist")
+    assert [relation.verdict for relation in relations] == ["supported", "not known", "supported"]
+    assert sentence(relations).startswith("x: crystal < tilt: supported (100%), tilt < twist: not known")
+
+
+def test_the_interval_is_drawn_as_it_is_given():
+    known = Known(2e-6, 1e-6, 8e-6, positive=True)
+    drawn = known.draw(np.random.default_rng(0), 400_000)
+    assert np.quantile(drawn, [0.025, 0.5, 0.975]) == pytest.approx([1e-6, 2e-6, 8e-6], rel=0.02)
+
+
+@pytest.mark.parametrize("claim", ["crystal", "crystal < ", "a < b < a", "a > b"])
+def test_bad_claims(claim):
+    with pytest.raises(ValueError, match="is no order, such as"):
+        parse_order(claim)
+
+
+def test_bad_numbers():
+    with pytest.raises(ValueError, match="either a value or an upper limit"):
+        Known()
+    with pytest.raises(ValueError, match="a positive quantity is -1"):
+        Known(-1.0, positive=True)

@@ -1,0 +1,77 @@
+"""What a study costs at most, against counts of what it really makes."""
+
+from pathlib import Path
+
+import pytest
+from aiida import orm
+from ase.io import read
+
+from aiida_lpsgb.structures.strain import start_set
+from aiida_lpsgb.workflows.estimate import estimate, how, total
+from aiida_lpsgb.workflows.from_structure import structure_of, study_from_structure
+from aiida_lpsgb.workflows.protocols import load_codes
+
+LI3N = Path(__file__).parents[2] / "examples" / "data" / "li3n.cif"
+SMALL = {"recipes": {"crystal": {"learn": {"n_atoms": 8}, "run": {"n_atoms": 400}}}}
+
+
+@pytest.fixture
+def cost(computer):
+    """Return a function that gives the costs of a study of Li₃N by part, and its builder."""
+
+    def of(**arguments):
+        overrides = {**SMALL, **arguments.pop("overrides", {})}
+        builder = study_from_structure(LI3N, codes=load_codes(computer), overrides=overrides, **arguments)
+        return {item.part: item for item in estimate(builder, structure_of(LI3N))}, builder
+
+    return of
+
+
+def test_the_start_set_is_as_large_as_the_one_that_is_made(cost):
+    costs, builder = cost(overrides={"ordering": {"n_candidates": 1}})
+    options = builder.start_set.get_dict()
+    assert costs["start set"].labels == len(start_set([read(LI3N)], seed=1, **options))
+
+
+def test_runs_go_on_to_their_budget(cost):
+    transport = {"temperatures_K": [900, 600], "n_replicas": 3, "budget": {"max_production_ps": 200.0}}
+    costs, _ = cost(overrides={"transport": transport})
+    # Heated, annealed, cooled and held for 17 ps; 2 fs a step, 1 µs an atom and step; 3 potentials.
+    steps, atoms, runs = 217_000 / 2, 400, 2 * 3 * 3
+    assert costs["transport"].core_hours == pytest.approx(runs * atoms * steps * 1e-6 / 3600)
+    assert costs["transport"].amount == "18 runs of up to 217 ps"
+
+
+def test_learning_is_counted_to_its_last_iteration(cost):
+    settings = {"max_iterations": 4, "max_labels": 50, "temperatures_K": [500], "n_potentials": 1}
+    few, _ = cost(overrides={"active_learning": {"settings": settings}})
+    many, _ = cost(overrides={"active_learning": {"settings": settings | {"max_iterations": 8}}})
+    assert few["exploration"].labels == 50
+    labels = 50 * 8 * 0.028 / 3600
+    assert many["exploration"].core_hours - labels == pytest.approx(2 * (few["exploration"].core_hours - labels))
+    assert few["training"].amount == "5 trainings at level 8"
+
+
+def test_higher_levels_cost_more(cost):
+    first, _ = cost()
+    higher, _ = cost(overrides={"potential": {"level": 14}})
+    assert higher["transport"].core_hours / first["transport"].core_hours == pytest.approx(2.4)
+    assert total(higher.values()).core_hours == pytest.approx(sum(item.core_hours for item in higher.values()))
+
+
+def test_labels_that_are_not_timed_say_so(cost):
+    engine = {"parameters": {"calculator": "ase.calculators.lj:LennardJones"}}
+    costs, builder = cost(overrides={"label": {"engine": engine}})
+    assert costs["start set"].core_hours == 0
+    assert costs["start set"].labels > 0
+    assert "counted, not timed" in how(builder)
+    assert "counted, not timed" not in how(cost()[1])
+
+
+def test_given_potentials_leave_learning_out(cost, generate_potential):
+    costs, builder = cost(
+        potentials={"p1": generate_potential(species=("Li", "N"))}, boundaries=["001/100"], glass=True
+    )
+    assert set(costs) == {"boundaries", "glasses", "transport"}
+    assert isinstance(builder.potentials["p1"], orm.Data)
+    assert all(item.core_hours > 0 for item in costs.values())

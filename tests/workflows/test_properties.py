@@ -1,0 +1,91 @@
+"""Properties of a crystal by a pair style, a moment tensor potential and an ASE calculator."""
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from aiida.plugins import WorkflowFactory
+from ase.build import bulk
+
+from aiida_lpsgb.data.pair_style import PairStyleData
+
+PropertiesWorkChain = WorkflowFactory("lpsgb.properties")
+EMT = {"calculator": "ase.calculators.emt:EMT"}
+OVERRIDES = {
+    "deformation": {"strain": 0.002},
+    "start": {"amplitudes": [0.02], "n_rattles": 1},
+    "relaxation": {"force_tolerance_ev_angstrom": 1e-4, "stress_tolerance_GPa": 1e-3},
+}
+
+
+@pytest.fixture
+def codes(installed_code):
+    return {
+        "label": installed_code("lpsgb-label", "lpsgb.label.ase"),
+        "md": installed_code("lmp", "lpsgb.md"),
+    }
+
+
+def run(codes, atoms, **arguments):
+    arguments.setdefault("overrides", OVERRIDES)
+    builder = PropertiesWorkChain.get_builder_from_protocol(
+        codes, orm.StructureData(ase=atoms), protocol="fast", seed=orm.Int(1), **arguments
+    )
+    return run_get_node(builder)
+
+
+def test_a_calculator(codes):
+    """Copper by EMT: C11 172.6, C12 115.4, C44 89.9 GPa at 0 K."""
+    results, node = run(codes, bulk("Cu", a=3.7, cubic=True), calculator=EMT)
+    assert node.is_finished_ok, node.exit_message
+    found = results["results"].get_dict()
+    tensor = np.array(found["elasticity"]["tensor_GPa"])
+    assert [tensor[0, 0], tensor[0, 1], tensor[3, 3]] == pytest.approx([172.6, 115.4, 89.9], abs=0.5)
+    assert found["elasticity"]["stable"]
+    assert found["equation_of_state"]["bulk_modulus_GPa"] == pytest.approx(134.5, abs=0.5)
+    assert found["lattice"]["lengths_A"] == pytest.approx([3.59] * 3, abs=0.002)
+    assert found["level_of_theory"] == "ase.calculators.emt:EMT"
+    assert "drift" not in results
+    assert results["structure"].get_cell_volume() == pytest.approx(46.26, abs=0.02)
+
+
+def test_a_potential_with_its_drift(codes):
+    potential = PairStyleData(["pair_style lj/smooth/linear 8", "pair_coeff 1 1 0.0104 3.40"], ["Ar"])
+    stages = [
+        {"name": "heat", "ensemble": "nvt", "duration_ps": 0.4, "temperature_K": 20},
+        {"name": "drift", "ensemble": "nve", "duration_ps": 1, "temperature_K": 20},
+    ]
+    overrides = {**OVERRIDES, "drift": {"parameters": {"stages": stages, "timestep_fs": 4.0}}}
+    results, node = run(codes, bulk("Ar", a=5.25, cubic=True), potential=potential, overrides=overrides)
+    assert node.is_finished_ok, node.exit_message
+    found = results["results"].get_dict()
+    tensor = np.array(found["elasticity"]["tensor_GPa"])
+    assert tensor[0, 1] == pytest.approx(tensor[3, 3], rel=0.01)  # Cauchy's relation of a pair potential
+    drift = results["drift"].get_dict()
+    assert drift["energy_drift_mev_atom_ps"] < 0.05
+    assert 5 < drift["temperature_K"] < 25
+    assert drift["duration_ps"] == pytest.approx(1)
+
+
+def test_strained_cells_that_do_not_come_to_rest(codes):
+    overrides = {**OVERRIDES, "relaxation": {"max_steps": 1}}
+    _, node = run(codes, bulk("Cu", a=3.7, cubic=True), calculator=EMT, overrides=overrides)
+    assert node.exit_status == 401
+    assert "not relaxed after 1 steps" in node.exit_message
+
+
+def test_a_drift_needs_a_potential(codes):
+    builder = PropertiesWorkChain.get_builder_from_protocol(
+        codes,
+        orm.StructureData(ase=bulk("Ar", a=5.25)),
+        PairStyleData(["pair_style lj/cut 8", "pair_coeff 1 1 0.01 3.4"], ["Ar"]),
+        protocol="fast",
+    )
+    builder.drift.parameters = orm.Dict({"stages": [{"ensemble": "nvt", "duration_ps": 1, "temperature_K": 20}]})
+    with pytest.raises(ValueError, match="must be of the ensemble nve"):
+        run_get_node(builder)
+
+
+def test_relaxations_need_the_program(codes, installed_code):
+    with pytest.raises(ValueError, match="codes: 'relax' is missing; properties need `lpsgb-label`"):
+        PropertiesWorkChain.get_builder_from_protocol({"label": installed_code("lmp", "lpsgb.label.cp2k")})
