@@ -190,7 +190,7 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
     # --- trainings ------------------------------------------------------------------------------------------------
 
     def queue_trainings(self) -> ExitCode | None:
-        """Hold a part back and queue a training at every point, for every fold; the large ones, begin."""
+        """Hold a part back and queue a training at every point, for every fold, the large ones first."""
         self.ctx.points = list(grid_points(self.inputs.settings.get_dict()))
         self.ctx.folds = list(range(self.inputs.settings["n_folds"]))
         try:
