@@ -209,9 +209,9 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
     """What will be run, and what it costs at most."""
     from aiida.plugins import WorkflowFactory
 
+    from aiida_lpsgb.calculations.label.engine import level_of
     from aiida_lpsgb.workflows.estimate import estimate, how, total
     from aiida_lpsgb.workflows.from_structure import structure_of
-    from aiida_lpsgb.workflows.label.label import level_of
 
     click.echo("\nTo run")
     described = WorkflowFactory("lpsgb.study").get_available_protocols()[plan.protocol]
@@ -221,9 +221,10 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
         level = level_of(inputs["label"]["engine"]) or "of a level of theory that its engine names"
         _item("labels", level, "--label LEVEL (aiida-lpsgb levels)")
         learning = builder.active_learning.settings.get_dict()
+        chosen = "the level that is chosen" if "passive_learning" in inputs else f"level {builder.potential['level']}"
         _item(
             "learning",
-            f"{learning['n_potentials']} potentials of level {builder.potential['level']}, explored at "
+            f"{learning['n_potentials']} potentials of {chosen}, explored at "
             f"{_listed(learning['temperatures_K'])} K until no grade exceeds {learning['gamma_break'][-1]}",
             "--set potential.level=14 or --set active_learning.settings.temperatures_K=[500,900]",
         )

@@ -18,7 +18,7 @@ from aiida_lpsgb.calculations.functions.active_learning import (
     without_loop_keys,
 )
 from aiida_lpsgb.calculations.functions.sweep import template_error
-from aiida_lpsgb.workflows.label.label import level_of
+from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of, fill_in

@@ -19,7 +19,10 @@ from pymatgen.core import Structure
 from aiida_lpsgb.calculations.functions.active_learning import exploration_runs
 from aiida_lpsgb.calculations.functions.recipes import shared
 from aiida_lpsgb.calculations.functions.sweep import ANY_K, at_temperature
+from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.md_parameters import planned_steps, resolve, to_steps
+from aiida_lpsgb.workflows.label.cost import Measured, measured
+from aiida_lpsgb.workflows.protocols import child_inputs
 
 __all__ = ["Cost", "estimate", "how", "total"]
 
@@ -81,7 +84,7 @@ def estimate(builder: ProcessBuilder, structure: Structure) -> list[Cost]:
     """
     systems = {name: node.get_dict() for name, node in builder.systems.items()}
     learns = "potential" in builder._inputs(prune=True)
-    level = builder.potential["level"] if learns else _level(builder.potentials)
+    level = _learned_level(builder) if learns else _level(builder.potentials)
     n_potentials = builder.active_learning.settings["n_potentials"] if learns else len(builder.potentials)
     costs = []
     if learns:
@@ -124,6 +127,8 @@ def _learning(builder: ProcessBuilder, structure: Structure, systems: Mapping[st
             iterations * atom_steps * GRADED * _micro(MD_US, level) + settings["max_labels"] * size * per_label,
         )
     )
+    if "passive_learning" in builder._inputs(prune=True):
+        costs.insert(len(costs) - 1, _choosing(builder.passive_learning, known, size))
     configurations = known + settings["max_labels"]
     trained = (iterations + settings["n_potentials"]) * learning.train.mlp.parameters["max_iter"]
     hours = (
@@ -131,6 +136,23 @@ def _learning(builder: ProcessBuilder, structure: Structure, systems: Mapping[st
     )  # the set grows from iteration to iteration
     costs.append(Cost("training", f"{iterations + settings['n_potentials']} trainings at level {level}", 0, hours))
     return costs
+
+
+def _choosing(passive: Any, n_configurations: int, size: float) -> Cost:
+    """Trainings of the grid; what measures the costs takes seconds."""
+    settings = passive.settings.get_dict()
+    trainings = len(settings["cutoffs_angstrom"]) * settings["n_folds"]
+    share = settings["validation_share"] if settings["n_folds"] == 1 else 1 / settings["n_folds"]
+    once = passive.train.mlp.parameters["max_iter"] * n_configurations * (1 - share) * size * trainings
+    hours = once * sum(_micro(TRAINING_US, level) for level in settings["levels"])
+    return Cost("choice of level", f"{trainings * len(settings['levels'])} trainings", 0, hours)
+
+
+def _learned_level(builder: ProcessBuilder) -> int:
+    """Level of the potential that is learned; where it is still to be chosen, the highest it may be."""
+    if "passive_learning" in builder._inputs(prune=True):
+        return max(builder.passive_learning.settings["levels"])
+    return builder.potential["level"]
 
 
 def _start_set(builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any]) -> Cost | None:
@@ -282,8 +304,15 @@ def _level(potentials: Mapping[str, Any]) -> int:
 
 
 def _label_hours(builder: ProcessBuilder) -> float:
-    """Core-hours of a label for each atom, 0 where those of the engine are not known."""
-    return LABEL_S.get(_calculator(builder), 0.0) / SECONDS_PER_HOUR
+    """Core-hours of a label for each atom: measured in this profile, or known, or 0."""
+    found = _measured(builder)
+    return (found.seconds / found.n_atoms if found else LABEL_S.get(_calculator(builder), 0.0)) / SECONDS_PER_HOUR
+
+
+def _measured(builder: ProcessBuilder) -> Measured | None:
+    """What labels of this level of theory have taken in this profile."""
+    level = level_of(child_inputs(builder)["label"]["engine"])
+    return measured(level) if level else None
 
 
 def _calculator(builder: ProcessBuilder) -> str | None:
@@ -299,6 +328,8 @@ def total(costs: Sequence[Cost]) -> Cost:
 def how(builder: ProcessBuilder) -> str:
     """How the estimate is made, in a sentence or two."""
     learns = "label" in builder._inputs(prune=True)
+    if learns and (found := _measured(builder)):
+        return f"{HOW}; here labels take what {found.n_labels} of their level have taken in this profile"
     if learns and _calculator(builder) not in LABEL_S:
         return f"{HOW}. The labels are counted, not timed: this package knows no time of their engine"
     return HOW

@@ -190,9 +190,9 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
     # --- trainings ------------------------------------------------------------------------------------------------
 
     def queue_trainings(self) -> ExitCode | None:
-        """Hold a part back and queue a training at every point, for every fold; the small ones end first."""
-        self.ctx.points = grid_points(self.inputs.settings.get_dict())
-        self.ctx.folds = range(self.inputs.settings["n_folds"])
+        """Hold a part back and queue a training at every point, for every fold, the large ones first."""
+        self.ctx.points = list(grid_points(self.inputs.settings.get_dict()))
+        self.ctx.folds = list(range(self.inputs.settings["n_folds"]))
         try:
             self.ctx.cell = made_by(make_supercell, self.inputs.structure, self.inputs.cell)
         except RefusedError as error:
@@ -202,7 +202,7 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
         plan = plan_grid(self.inputs.potential, training, self.inputs.settings, self.inputs.seed)
         self.ctx.predicted, self.ctx.failed = {}, {}
         self.open_queue(self.inputs.max_concurrent.value)
-        for label in self.ctx.points:
+        for label in reversed(self.ctx.points):
             potential = untrained_potential(plan[f"potential_{label}"])
             for fold in self.ctx.folds:
                 inputs = AttributeDict(self.exposed_inputs(MlpTrainBaseWorkChain, namespace="train"))

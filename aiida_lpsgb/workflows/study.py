@@ -14,11 +14,11 @@ from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
 from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
+from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, known_species, potential_error
 from aiida_lpsgb.calculations.validation import level_error, structure_error
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.workflows.active_learning import own_exploration_error
-from aiida_lpsgb.workflows.label.label import level_of
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, namespace_of
 from aiida_lpsgb.workflows.properties import can_relax
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs

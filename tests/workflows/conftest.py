@@ -42,7 +42,6 @@ MINIATURE = {
         "settings": {"levels": [4], "cutoffs_angstrom": [5.0]},
         "training": {"max_iter": 40},
         "cell": {"n_atoms": 60},
-        "cost": {"stages": [{"name": "steps", "ensemble": "nve", "duration_ps": 0.05, "temperature_K": 300}]},
     },
     "recipes": {
         "crystal": {"learn": {"n_atoms": 12}, "run": {"n_atoms": 96}},

@@ -15,7 +15,6 @@ from aiida_lpsgb.mtp.comparison import compare
 
 PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
 SETTINGS = {"levels": [2, 6], "cutoffs_angstrom": [4.0, 5.0], "validation_share": 0.25}
-COST = {"stages": [{"name": "steps", "ensemble": "nve", "duration_ps": 0.02, "temperature_K": 50}]}
 
 
 def crystal():
@@ -55,7 +54,6 @@ def builder(installed_code):
                 "settings": SETTINGS | (settings or {}),
                 "training": {"max_iter": 30, "starts": 2},
                 "cell": {"n_atoms": 60},
-                "cost": COST,
                 **overrides,
             },
             seed=orm.Int(seed),

@@ -258,3 +258,8 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = merged(result[key], value) if both else value
     return result
+
+
+def level_of(engine: Mapping[str, Any] | None) -> str | None:
+    """Level of theory of the labels that the inputs of an engine, under its name, stand for; None if not known."""
+    return next((load(name).level_of(inputs) for name, inputs in (engine or {}).items() if inputs), None)

@@ -9,7 +9,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine.processes.builder import ProcessBuilderNamespace
 
-from aiida_lpsgb.labelling import calculators
+from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.workflows.outputs import in_words
 from aiida_lpsgb.workflows.protocols import child_inputs
 
@@ -114,14 +114,13 @@ def cost_of(inputs: Any, n_labels: int | None = None, seconds: float | None = No
         What one takes; if not given, what those of the same level of theory have taken in this profile.
     """
     inputs = plain(inputs)
-    engine = next(values for values in inputs["engine"].values() if values)
-    level = level_of(engine)
-    found = measured(level) if seconds is None else None
+    level = level_of(inputs["engine"])
+    found = measured(level) if seconds is None and level else None
     origin = f"measured on {found.n_labels} labels of {found.n_atoms:.0f} atoms" if found else "given"
     return Cost(
         n_labels=len(inputs["configurations"]) if n_labels is None else n_labels,
         at_most=n_labels is not None,
-        level_of_theory=level,
+        level_of_theory=level or "a level of theory that their engine names",
         max_concurrent=inputs["max_concurrent"].value,
         seconds=found.seconds if found else seconds,
         origin=origin,
@@ -131,13 +130,6 @@ def cost_of(inputs: Any, n_labels: int | None = None, seconds: float | None = No
 def plain(inputs: Any) -> Mapping[str, Any]:
     """Return what a builder holds, without the namespaces that were left empty."""
     return child_inputs(inputs) if isinstance(inputs, ProcessBuilderNamespace) else inputs
-
-
-def level_of(engine: Any) -> str:
-    """Name that the labels of an engine's inputs go by."""
-    if "level_of_theory" in engine:
-        return engine["level_of_theory"].value
-    return calculators.level_of_theory(engine["parameters"].get_dict())
 
 
 def preview(builder: Any) -> list[str]:

@@ -255,11 +255,6 @@ def validate_engine(value: Mapping[str, Any], _: Any) -> str | None:
     return None
 
 
-def level_of(engine: Mapping[str, Any] | None) -> str | None:
-    """Level of theory of the labels that the inputs of an engine, under its name, stand for; None if not known."""
-    return next((engines.load(name).level_of(inputs) for name, inputs in (engine or {}).items() if inputs), None)
-
-
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """The configurations must be such as the engine can label."""
     # Where a work chain exposes these inputs, it fills in the configurations later.
