@@ -59,8 +59,8 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         spec.input(
             "max_minimisations",
             valid_type=orm.Int,
-            default=lambda: orm.Int(5),
-            help="Most jobs of a minimisation that ends at its `max_steps`; each goes on from the last structure.",
+            default=lambda: orm.Int(20),
+            help="Most jobs of a minimisation that ends before its minimum; each goes on from the last structure.",
         )
         spec.expose_outputs(MdCalculation, include=("results", "structure", "timing", "remote_folder"))
         spec.outputs["results"].help = (

@@ -440,10 +440,15 @@ def supercell_keys_error(options: dict[str, Any]) -> str | None:
 
 
 def interface_keys_error(options: dict[str, Any]) -> str | None:
-    """Say which parameters of `lpsgb.interface` are unknown or missing, or what is no plane, or None."""
-    return _keys_error("interface", options, INTERFACE_KEYS | set(CRYSTAL_KEYS), ("plane",)) or _plane_error(
-        "interface", options["plane"]
-    )
+    """Say which parameters of `lpsgb.interface` are unknown or missing, or make no sense, or None."""
+    if message := _keys_error("interface", options, INTERFACE_KEYS | set(CRYSTAL_KEYS), ("plane",)):
+        return message
+    defaults = inspect.signature(interfaces.interface).parameters
+    try:
+        bicrystals.check_sizes(**{key: options.get(key, defaults[key].default) for key in ("width", "region")})
+    except (TypeError, ValueError) as error:
+        return f"interface: {error}"
+    return _plane_error("interface", options["plane"])
 
 
 def amorphous_keys_error(options: dict[str, Any]) -> str | None:
