@@ -54,6 +54,15 @@ DECISIONS = {
         "ERROR_REFUSED": False,  # forces beyond use: the engine would say the same again
         "ERROR_OUT_OF_WALLTIME": True,
     },
+    "lpsgb.relax": {
+        "ERROR_OUTPUT_MISSING": True,
+        "ERROR_INTERRUPTED": True,
+        "ERROR_LABEL_PROGRAM": True,
+        "ERROR_ALL_FAILED": True,
+        "ERROR_SOME_FAILED": True,
+        "ERROR_REFUSED": False,  # what does not come to rest would not another time either
+        "ERROR_OUT_OF_WALLTIME": True,
+    },
     "lpsgb.label.cp2k": {
         "ERROR_OUTPUT_MISSING": True,
         "ERROR_INTERRUPTED": True,
