@@ -36,10 +36,10 @@ def test_the_start_set_is_as_large_as_the_one_that_is_made(cost):
 def test_runs_go_on_to_their_budget(cost):
     transport = {"temperatures_K": [900, 600], "n_replicas": 3, "budget": {"max_production_ps": 200.0}}
     costs, _ = cost(overrides={"transport": transport})
-    # Heated, annealed, cooled and held for 17 ps; 2 fs a step, 1 µs an atom and step; 3 potentials.
-    steps, atoms, runs = 217_000 / 2, 400, 2 * 3 * 3
+    # Heated, annealed, cooled and held for 14 ps; 2 fs a step, 1 µs an atom and step; 3 potentials.
+    steps, atoms, runs = 214_000 / 2, 400, 2 * 3 * 3
     assert costs["transport"].core_hours == pytest.approx(runs * atoms * steps * 1e-6 / 3600)
-    assert costs["transport"].amount == "18 runs of up to 217 ps"
+    assert costs["transport"].amount == "18 runs of up to 214 ps"
 
 
 def test_learning_is_counted_to_its_last_iteration(cost):
