@@ -190,7 +190,7 @@ def test_what_moves_is_said_once():
     overrides = {"mobile": {"species": "Na"}, "density": {"species": "O"}, "rdf": None}
     parameters = AnalyseCalculation.get_parameters("fast", overrides, by_region=True)
     species = {name: values["species"] for name, values in parameters.items() if values and "species" in values}
-    assert species == {"density": "O", "disorder": "Na", "diffusivity": "Na", "regions": "Na"}
+    assert species == {"density": "O", "elements": "Na", "disorder": "Na", "diffusivity": "Na", "regions": "Na"}
     assert {values["species"] for values in parameters["topology"].values()} == {"Na"}
     assert parameters["diffusivity"]["charge"] == 1
     assert parameters["rdf"] is None
