@@ -120,7 +120,7 @@ def test_vasp(by_vasp, aiida_profile, tmp_path):
     # Each label leads to its own configuration, INCAR, KPOINTS, and the POTCAR by its hash.
     for job, image in zip(sorted(jobs, key=lambda job: job.pk), by_vasp[2], strict=True):
         structure = job.inputs.structure
-        assert np.array_equal(structure.get_ase().positions, image.positions)
+        assert np.allclose(structure.get_ase().positions, image.positions, rtol=0, atol=1e-12)
         assert structure.creator.process_type == "aiida.calculations:lpsgb.configurations.structures"
         assert job.inputs.parameters["gga"] == "PE"
         assert job.inputs.parameters["encut"] == 520
