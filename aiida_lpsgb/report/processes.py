@@ -139,15 +139,16 @@ class ProcessTree:
 
     def children(self, pk: int, process_type: str | None = None) -> list[Process]:
         """The processes that one called, of an entry point if one is given, in the order it did."""
-        called = (self.processes[child] for child in self.processes[pk].children)
+        # By time, since the keys of an imported process follow the order of the archive.
+        called = sorted((self.processes[child] for child in self.processes[pk].children), key=lambda one: one.ctime)
         return [process for process in called if process_type in (None, process.process_type)]
 
     def below(self, pk: int, process_type: str | None = None) -> Iterator[Process]:
         """Every process below one, depth first."""
-        for child in self.processes[pk].children:
-            if process_type in (None, self.processes[child].process_type):
-                yield self.processes[child]
-            yield from self.below(child, process_type)
+        for child in self.children(pk):
+            if process_type in (None, child.process_type):
+                yield child
+            yield from self.below(child.pk, process_type)
 
     def _read(self, pks: Iterable[int]) -> None:
         from aiida.orm import ProcessNode, QueryBuilder
@@ -248,7 +249,7 @@ def _linked(pks: Iterable[int], labels: Sequence[str], types: list[str], join: s
             project="*",
             **{join: "process"},
         )
-        for pk, node, label in query.all():
+        for pk, node, label in sorted(query.all(), key=lambda row: row[1].ctime):
             found.setdefault(pk, {})[label] = node
     return found
 
