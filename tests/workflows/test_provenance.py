@@ -34,7 +34,9 @@ def test_every_node_on_the_way_was_created_by_a_process_or_given(study):
     for label, diffusivity in diffusivities_of(study).items():
         data = [node for node in ancestors(diffusivity) if isinstance(node, orm.Data)]
         # Names and temperatures are read off the inputs and handed to the calculation that plans with them.
-        given_or_made = [node.creator is not None or node.pk in given or isinstance(node, orm.List) for node in data]
+        given_or_made = [
+            node.creator is not None or node.pk in given or isinstance(node, orm.List | orm.Str) for node in data
+        ]
         orphans = [node for node, well in zip(data, given_or_made, strict=True) if not well]
         assert orphans == [], f"{label}: no process made {orphans}, and the study was not given them"
 
