@@ -368,14 +368,9 @@ def check_request(
     if kind is not None:
         _check_request(kind, convention, sigma, angle, plane_2, direction, direction_2, max_strain, max_area)
     if kind in ("symmetric", "asymmetric"):
-        if axis is None:
-            raise ValueError("axis must be given: a tilt is about a direction within the plane")
         for name in ("plane", "plane_2"):
-            if name in indices and (product := int(indices["axis"] @ indices[name])):
-                raise ValueError(
-                    f"{name} {indices[name].tolist()} does not contain the tilt axis {indices['axis'].tolist()} "
-                    f"(hu + kv + lw = {product}, not 0)"
-                )
+            if name in indices:
+                _check_tilt_axis(None, axis, indices[name], name)
 
 
 def _kind_of(
@@ -434,7 +429,7 @@ def _check_request(kind, convention, sigma, angle, plane_2, direction, direction
 def _check_tilt_axis(crystal: Crystal | None, axis: Sequence[int] | None, miller: np.ndarray, name: str) -> None:
     """Refuse an axis that is not within the plane; with the crystal, name an equivalent one that is."""
     if axis is None:
-        raise ValueError("axis must be given")
+        raise ValueError("axis must be given: a tilt is about a direction within the plane")
     indices = primitive_indices(axis, "axis")
     if int(indices @ miller) == 0:
         return

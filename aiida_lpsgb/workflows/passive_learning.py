@@ -15,7 +15,7 @@ from aiida_lpsgb.calculations.functions.passive_learning import SETTINGS, fold_s
 from aiida_lpsgb.calculations.md_parameters import parameters_error
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, made_by
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MlpTrainBaseWorkChain = WorkflowFactory("lpsgb.mlp.train.base")
@@ -156,25 +156,17 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
             By role: `mlp` (`lpsgb-mlp`), `md` (LAMMPS); see `load_codes`.
         training_sets, structure
             Labelled configurations by name, and what is run to measure the cost; left out where a parent fills them in.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol.
-        options
-            `metadata.options` by role: `train`, `select` (predictions), `md`.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the roles of `options` are `train`, `select` (predictions) and `md`.
         seed
             Seed of the split and of the trainings; drawn once and stored where not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
+        fill_in(builder, training_sets=training_sets, structure=structure)
         if training_sets is not None:
-            builder.training_sets = dict(training_sets)
             species = sorted({symbol for node in training_sets.values() for symbol in node.species})
             builder.potential = orm.Dict({"species": species, **values["potential"]})
-        if structure is not None:
-            builder.structure = structure
         for name in ("settings", "cell", "cost"):
             builder[name] = orm.Dict(values[name])
         builder.seed = seed or cls.draw_seed()

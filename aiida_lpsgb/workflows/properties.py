@@ -15,7 +15,7 @@ from aiida_lpsgb.calculations.functions.properties import deformation_error
 from aiida_lpsgb.calculations.relax import validate_relaxation
 from aiida_lpsgb.workflows.md import MD_FILLED_IN
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, made_by, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 RelaxCalculation = CalculationFactory("lpsgb.relax")
@@ -122,21 +122,14 @@ class PropertiesWorkChain(ProtocolMixin):
         potential, calculator
             What is examined: a potential, or parameters of `lpsgb.label.ase` (no drift then). Left out where a parent
             fills it in.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol; unknown keys are refused.
-        options
-            `metadata.options` by role: `label` (the relaxations), `md`.
+        protocol, overrides, options, path
+            As of `get_protocol_inputs`; the roles of `options` are `label` (the relaxations) and `md`.
         seed
             Drawn once and stored where not given.
-        path
-            Where the overrides stand in those of a parent, for messages.
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        if structure is not None:
-            builder.structure = structure
+        fill_in(builder, structure=structure)
         builder.seed = seed or cls.draw_seed()
         for name in ("start", "deformation"):
             builder[name] = orm.Dict(values[name])
@@ -144,8 +137,7 @@ class PropertiesWorkChain(ProtocolMixin):
         builder.ion_relaxation = orm.Dict({**values["relaxation"], "cell": False})
         builder.relax.code = relax_code(codes)
         builder.relax.metadata.options = values["options"]["label"]
-        if potential is not None:
-            builder.relax.potential = potential
+        fill_in(builder.relax, potential=potential)
         if calculator is not None:
             builder.relax.parameters = orm.Dict(dict(calculator))
         if values["drift"] and calculator is None:

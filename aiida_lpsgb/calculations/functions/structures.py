@@ -35,7 +35,6 @@ REFUSED = 410
 CRYSTAL_KEYS = ("cutoffs", "charges")
 SIZE_KEYS = ("width", "region", "n_atoms")
 BOUNDARY_REQUIRED = ("plane",)
-CHECKED_KEYS = set(inspect.signature(check_request).parameters)
 REQUEST_KEYS = set(inspect.signature(boundaries).parameters) - {"crystal", "smallest"}
 BUILD_KEYS = set(bicrystals.BUILD_OPTIONS) - {"calculator", "vacuum"}
 BOUNDARY_KEYS = BUILD_KEYS | REQUEST_KEYS | set(CRYSTAL_KEYS)
@@ -43,7 +42,7 @@ AMORPHOUS_REQUIRED = ("centre", "unit")
 AMORPHOUS_KEYS = set(inspect.signature(amorphous.characterise).parameters) - {"atoms"}
 RATTLE_REQUIRED = ("amplitude", "n")
 ORDER_KEYS = set(inspect.signature(ordering.order).parameters) - {"structure", "seed"} | {"check_formula"}
-SUPERCELL_KEYS = set(inspect.signature(supercells.at_least).parameters) - {"atoms"} | {"matrix"}
+SUPERCELL_KEYS = set(inspect.signature(supercells.at_least).parameters) - {"atoms"}
 INTERFACE_KEYS = set(inspect.signature(interfaces.interface).parameters) - {"crystal", "glass"}
 
 
@@ -436,7 +435,7 @@ def supercell_keys_error(options: dict[str, Any]) -> str | None:
     """Say which parameters of `lpsgb.supercell` are unknown or exclude each other, or None."""
     if "matrix" in options:
         return None if set(options) == {"matrix"} else "supercell: give `matrix`, or `n_atoms` and `height`, not both"
-    return _keys_error("supercell", options, set(inspect.signature(supercells.at_least).parameters) - {"atoms"})
+    return _keys_error("supercell", options, SUPERCELL_KEYS)
 
 
 def interface_keys_error(options: dict[str, Any]) -> str | None:
