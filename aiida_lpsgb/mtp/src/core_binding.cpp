@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "evaluator.hpp"
+#include "gpu/evaluator.hpp"
 #include "periodic.hpp"
 #include "potential.hpp"
 
@@ -177,6 +178,96 @@ array of float, shape (n, parameters)
       "One evaluation; see Evaluator.evaluate, which is faster for many.");
 }
 
+// The same by a device that runs the GPU's kernels.
+class PythonDeviceEvaluator {
+ public:
+  PythonDeviceEvaluator(const mtp::Potential& potential, const std::string& device, bool mixed)
+      : potential_(potential),
+        evaluator_(potential, device == "host" ? mtp::gpu::open_host() : mtp::gpu::open_card(std::stoi(device)), mixed) {}
+
+  std::string device() const { return evaluator_.device_name(); }
+  double time_step(int repeats) {
+    py::gil_scoped_release release;
+    return evaluator_.time_step(repeats);
+  }
+
+  py::dict evaluate(const Array<int>& types, const Array<double>& positions, const Array<double>& cell,
+                    const Array<bool>& pbc, double skin) {
+    const mtp::PeriodicNeighbours near = neighbours_of(potential_, types, positions, cell, pbc);
+    const int count = static_cast<int>(types.size()), all = static_cast<int>(near.total());
+    Array<double> energies(count), forces({count, 3}), virial(6), virials({count, 6});
+    for (auto* array : {&energies, &forces, &virials}) std::fill_n(array->mutable_data(), array->size(), 0.0);
+    std::vector<double> every(3 * near.total(), 0.0), own_virials(6 * near.total(), 0.0), own_energies(all, 0.0);
+    std::vector<int> species(potential_.species_count), kinds(all);
+    for (int s = 0; s < potential_.species_count; ++s) species[s] = s;
+    for (int i = 0; i < all; ++i) kinds[i] = types.at(near.owners()[i]);
+    mtp::Results results;
+    results.forces = every.data();
+    results.energies = own_energies.data();
+    results.virials = reinterpret_cast<double(*)[6]>(own_virials.data());
+    {
+      py::gil_scoped_release release;
+      evaluator_.assign(count, all, {kinds.data(), species.data()}, potential_.max_dist + skin);
+      evaluator_.compute(near.positions(), results);
+    }
+    near.fold(every, forces.mutable_data());
+    std::copy_n(own_energies.data(), count, energies.mutable_data());
+    std::copy_n(own_virials.data(), 6 * count, virials.mutable_data());
+    std::copy_n(results.virial, 6, virial.mutable_data());
+    py::dict out;
+    out["energy"] = results.energy;
+    out["energies"] = energies;
+    out["forces"] = forces;
+    out["virial"] = virial;
+    out["virials"] = virials;
+    return out;
+  }
+
+ private:
+  mtp::Potential potential_;
+  mtp::gpu::DeviceEvaluator evaluator_;
+};
+
+void bind_gpu(py::module_& module) {
+  py::register_exception<mtp::gpu::DeviceError>(module, "DeviceError", PyExc_RuntimeError);
+  py::class_<PythonDeviceEvaluator>(module, "DeviceEvaluator", R"(Evaluates a potential by the GPU's kernels.
+
+`device`: number of the card, or "host" for the emulation on the host, which is slow. `mixed`: sums over neighbours in
+single precision. Raises DeviceError where the kernels cannot run.)")
+      .def(py::init<const mtp::Potential&, const std::string&, bool>(), py::arg("potential"), py::arg("device") = "0",
+           py::arg("mixed") = false)
+      .def_property_readonly("device", &PythonDeviceEvaluator::device, "What the device is.")
+      .def("evaluate", &PythonDeviceEvaluator::evaluate, py::arg("types"), py::arg("positions"), py::arg("cell"),
+           py::arg("pbc"), py::arg("skin") = 0.0,
+           "See Evaluator.evaluate; also virials (n, 6) of the atoms. `skin` (angstrom) widens the neighbour list.")
+      .def("time_step", &PythonDeviceEvaluator::time_step, py::arg("repeats") = 20,
+           "Median microseconds of the kernels of one step, of what was evaluated last.");
+  module.def(
+      "gpu_source",
+      [](const mtp::Potential& potential, bool mixed, bool atom_virials, long shared_limit) {
+        const mtp::CompiledProgram program(potential);
+        return mtp::gpu::Source(program.view(), mixed, shared_limit).text(atom_virials, false);
+      },
+      py::arg("potential"), py::arg("mixed") = false, py::arg("atom_virials") = false,
+      py::arg("shared_limit") = 227 * 1024, "Source of the kernels of a potential, for a card with so much shared memory.");
+  module.def(
+      "gpu_compile",
+      [](const std::string& source, const std::string& architecture) {
+        std::string image;
+        {
+          py::gil_scoped_release release;
+          image = mtp::gpu::compile(source, architecture);
+        }
+        return py::bytes(image);
+      },
+      py::arg("source"), py::arg("architecture") = "sm_90",
+      "Compile kernels by NVRTC; needs no card. Raises DeviceError.");
+  module.def("nvrtc_description", &mtp::gpu::nvrtc_description, "Version and file of NVRTC. Raises DeviceError.");
+  module.def(
+      "card_description", [](int number) { return mtp::gpu::open_card(number)->name(); }, py::arg("number") = 0,
+      "What the card is. Raises DeviceError.");
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
@@ -184,4 +275,5 @@ PYBIND11_MODULE(_core, module) {
   py::register_exception<mtp::FormatError>(module, "MTPFormatError", PyExc_ValueError);
   bind_potential(module);
   bind_evaluator(module);
+  bind_gpu(module);
 }
