@@ -34,7 +34,7 @@ from aiida_lpsgb.mtp.basis import untrained
 
 BIN = Path(sys.executable).parent
 SPECIES = ["Li", "P", "S"]
-REPEATS = {1792: (2, 4, 7), 12288: (4, 8, 12)}
+REPEATS = {384: (2, 2, 3), 1792: (2, 4, 7), 3072: (4, 4, 6), 12288: (4, 8, 12), 98304: (8, 16, 24)}
 CUTOFF = 5.0
 REBUILD = 15
 

@@ -4,7 +4,8 @@ A continuation gives the frames of the undisturbed run, to the last bit on the s
 because both do the same at the same steps: stage boundaries are absolute steps; the run is set up anew at every restart
 point, as a continuation is (`run … every`); and what a restart file does not hold is stated (`fixedpoint`), or has a
 name of its own (the fix of a stage, so that none takes over the thermostat of another). With `pair_style mlip`, which
-cannot be set up anew without loss, a continuation is the same run to rounding.
+cannot be set up anew without loss, and on a GPU, whose sums have no fixed order, a continuation is the same run to
+rounding.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from aiida_lpsgb.calculations.md_parameters import (
     FS_PER_PS,
+    GRADED_STYLES,
     planned_steps,
     stage_name,
     stage_steps,
@@ -38,7 +40,7 @@ RESTART_PATTERN = "md.*.restart"
 WALLTIME_FRACTION = 0.95
 AS_IF_READ = "write_restart as_if_read.restart"
 THERMO_COLUMNS = "step temp press pe ke etotal vol lx ly lz xy xz yz pxx pyy pzz pxy pxz pyz"
-# The highest grade since the pair style was set, which `pair_style mtp/extrapolation` keeps.
+# The highest grade since the pair style was set, which graded pair styles keep.
 GRADE_COLUMN = "c_grade[2]"
 
 
@@ -80,12 +82,12 @@ def mtp_pair_style(parameters: Mapping[str, Any], species: Sequence[str]) -> Pai
     style = parameters["pair_style"]
     if style == "mlip":
         line = f"pair_style mlip {MLIP_FILE}"
-    elif style == "mtp":
-        line = f"pair_style mtp {POTENTIAL_FILE}"
+    elif style not in GRADED_STYLES:
+        line = f"pair_style {style} {POTENTIAL_FILE}"
     else:
         control = parameters["extrapolation"]
         line = (
-            f"pair_style mtp/extrapolation {POTENTIAL_FILE} {ACTIVE_SET_FILE} {control['interval_steps']} "
+            f"pair_style {style} {POTENTIAL_FILE} {ACTIVE_SET_FILE} {control['interval_steps']} "
             f"{control['gamma_select']:g} {control['gamma_break']:g} {EXTRAPOLATED_FILE} {control['grade'] or ''}"
         )
     return PairStyle(tuple(species), (line.rstrip(), "pair_coeff * *"))
@@ -131,7 +133,7 @@ def render_script(
         Wall time of the job.
     """
     timestep_fs = parameters["timestep_fs"]
-    graded = parameters["pair_style"] == "mtp/extrapolation"
+    graded = parameters["pair_style"] in GRADED_STYLES
     lines = ["units metal", f"atom_style {pair_style.atom_style}", "boundary p p p"]
     if walltime_s:
         seconds = max(1, int(walltime_s * WALLTIME_FRACTION))
@@ -143,7 +145,7 @@ def render_script(
         "neigh_modify every 1 delay 0 check yes",
         f"timestep {timestep_fs / FS_PER_PS:.12g}",
         f"thermo {to_steps(parameters['thermo_interval_ps'], timestep_fs)}",
-        *(["compute grade all pair mtp/extrapolation"] if graded else []),
+        *([f"compute grade all pair {parameters['pair_style']}"] if graded else []),
         f"thermo_style custom {THERMO_COLUMNS}" + (f" {GRADE_COLUMN}" if graded else ""),
         "thermo_modify format float %.10g flush yes",
     ]

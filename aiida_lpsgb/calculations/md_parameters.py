@@ -9,7 +9,9 @@ from typing import Any
 
 FS_PER_PS = 1000.0
 
-MTP_STYLES = ("mtp", "mtp/extrapolation", "mlip")
+PLAIN_STYLES = ("mtp", "mtp/gpu")
+GRADED_STYLES = ("mtp/extrapolation", "mtp/extrapolation/gpu")
+MTP_STYLES = (*PLAIN_STYLES, *GRADED_STYLES, "mlip")
 ENSEMBLES = ("minimise", "nve", "nvt", "npt")
 BAROSTATS = ("iso", "aniso", "tri")
 CELL_RELAXATIONS = ("x", "y", "z", "iso", "aniso", "tri")
@@ -247,10 +249,10 @@ def extrapolation_error(parameters: Mapping[str, Any]) -> str | None:
     """What is wrong with the extrapolation control, or None."""
     control = parameters.get("extrapolation")
     style = parameters.get("pair_style", DEFAULTS["pair_style"])
-    if style == "mtp" and control is not None:
-        return "`extrapolation` has no effect with pair_style mtp; use mtp/extrapolation or mlip"
-    if style == "mtp/extrapolation" and control is None:
-        return "pair_style mtp/extrapolation needs `extrapolation` with `gamma_select` and `gamma_break`"
+    if style in PLAIN_STYLES and control is not None:
+        return f"`extrapolation` has no effect with pair_style {style}; use {', '.join(GRADED_STYLES)} or mlip"
+    if style in GRADED_STYLES and control is None:
+        return f"pair_style {style} needs `extrapolation` with `gamma_select` and `gamma_break`"
     if control is None:
         return None
     if message := unknown_keys(control, {*EXTRAPOLATION_DEFAULTS, *THRESHOLDS}):

@@ -69,11 +69,12 @@ class Step:
     Attributes
     ----------
     kind
-        ``profile``, ``option``, ``computer``, ``code`` or ``daemon``.
+        ``profile``, ``option``, ``computer``, ``code``, ``daemon`` or ``card``.
     label
         Name of the thing within its kind.
     status
-        ``created``, ``set``, ``replaced``, ``present`` (already as wanted) or ``left`` (differs, not touched).
+        ``created``, ``set``, ``replaced``, ``present`` (already as wanted), ``left`` (differs, not touched) or, of a card,
+        ``absent``.
     detail
         What it is, or why it was left.
     pk
@@ -364,6 +365,16 @@ def _workers(client) -> int:
     return client.get_numprocesses()["numprocesses"]
 
 
+def find_card() -> Step:
+    """Tell whether the pair styles for GPUs can run here: the card, its driver, and what compiles their kernels."""
+    from aiida_lpsgb.mtp import _core
+
+    try:
+        return Step("card", "gpu", "present", f"{_core.card_description()}; {_core.nvrtc_description()}")
+    except _core.DeviceError as error:
+        return Step("card", "gpu", "absent", str(error).splitlines()[0].removesuffix(" Tried:"))
+
+
 def run_quicksetup(
     profile: str,
     computer: str = "localhost",
@@ -414,6 +425,7 @@ def run_quicksetup(
     record(step)
     for program, path in programs.items():
         record(setup_code(program, path, machine, update))
+    record(find_card())
     if daemon is not None:
         record(setup_daemon(profile, daemon))
     return steps

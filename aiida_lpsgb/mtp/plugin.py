@@ -1,4 +1,4 @@
-"""Where LAMMPS finds the pair styles ``mtp`` and ``mtp/extrapolation``."""
+"""Where LAMMPS finds the pair styles ``mtp``, ``mtp/extrapolation`` and their forms for a GPU."""
 
 from importlib.util import find_spec
 from pathlib import Path

@@ -71,6 +71,10 @@ class TestLines:
     def test_pair_styles(self):
         control = {"extrapolation": EXTRAPOLATION}
         assert "pair_style mtp potential.mtp\n" in script()
+        assert "pair_style mtp/gpu potential.mtp\n" in script({"pair_style": "mtp/gpu"})
+        on_gpu = script({"pair_style": "mtp/extrapolation/gpu", **control})
+        assert "pair_style mtp/extrapolation/gpu potential.mtp active_set.als 10 2 10 extrapolated.cfg\n" in on_gpu
+        assert "compute grade all pair mtp/extrapolation/gpu\n" in on_gpu
         graded = script({"pair_style": "mtp/extrapolation", **control})
         assert "pair_style mtp/extrapolation potential.mtp active_set.als 10 2 10 extrapolated.cfg\n" in graded
         control = {"extrapolation": {**EXTRAPOLATION, "grade": "neighborhood"}}

@@ -59,6 +59,8 @@ def test_good(changes):
         ({"barostat": "cubic"}, "`barostat`"),
         ({"stages": [STAGES[2], STAGES[2]]}, "only one stage may set `dump_interval_ps`"),
         ({"extrapolation": EXTRAPOLATION}, "no effect with pair_style mtp"),
+        ({"pair_style": "mtp/gpu", "extrapolation": EXTRAPOLATION}, "no effect with pair_style mtp/gpu"),
+        ({"pair_style": "mtp/extrapolation/gpu"}, "needs `extrapolation`"),
         (GRADED, "needs `extrapolation`"),
         ({**GRADED, "extrapolation": {"gamma_select": 5, "gamma_break": 2}}, "is below"),
         ({**GRADED, "extrapolation": {"gamma_select": 2}}, "both"),

@@ -40,6 +40,7 @@ def first(run_in):
 
 def test_first_run_makes_everything(first):
     status = {(step["kind"], step["label"]): step["status"] for step in first["steps"]}
+    assert status.pop(("card", "gpu")) in ("present", "absent")
     assert status == {
         ("profile", "one"): "created",
         ("option", "daemon.timeout"): "set",
@@ -56,7 +57,7 @@ def test_first_run_makes_everything(first):
 def test_second_run_changes_nothing(first, run_in):
     again = json.loads(run_in("aiida-lpsgb", "quicksetup", "-p", "one", "--json").stdout)
     assert again["changed"] is False
-    assert {step["status"] for step in again["steps"]} == {"present"}
+    assert {step["status"] for step in again["steps"] if step["kind"] != "card"} == {"present"}
     pks = [[step["pk"] for step in run["steps"]] for run in (first, again)]
     assert pks[0] == pks[1]
 
@@ -186,7 +187,7 @@ def test_existing_caching_is_left(aiida_profile):
 def test_mlip2_is_registered_too(first, run_in, tmp_path):
     mlp = executable(tmp_path / "mlp")
     document = json.loads(run_in("aiida-lpsgb", "quicksetup", "-p", "one", "--mlip2", str(mlp), "--json").stdout)
-    step = document["steps"][-1]
+    step = [step for step in document["steps"] if step["kind"] == "code"][-1]
     assert (step["label"], step["status"], step["detail"]) == ("mlip2@localhost", "created", str(mlp))
 
 

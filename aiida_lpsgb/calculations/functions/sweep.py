@@ -76,7 +76,8 @@ def potential_of(label: str) -> str:
 
 def watched(parameters: Mapping[str, Any], extrapolation: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of a run whose extrapolation grade is watched."""
-    style = "mlip" if parameters.get("pair_style") == "mlip" else "mtp/extrapolation"
+    graded = {"mlip": "mlip", "mtp/gpu": "mtp/extrapolation/gpu", "mtp/extrapolation/gpu": "mtp/extrapolation/gpu"}
+    style = graded.get(parameters.get("pair_style"), "mtp/extrapolation")
     return {**parameters, "pair_style": style, "extrapolation": dict(extrapolation)}
 
 

@@ -192,7 +192,7 @@ class PythonDeviceEvaluator {
   }
 
   py::dict evaluate(const Array<int>& types, const Array<double>& positions, const Array<double>& cell,
-                    const Array<bool>& pbc, double skin) {
+                    const Array<bool>& pbc, double skin, bool want_virials) {
     const mtp::PeriodicNeighbours near = neighbours_of(potential_, types, positions, cell, pbc);
     const int count = static_cast<int>(types.size()), all = static_cast<int>(near.total());
     Array<double> energies(count), forces({count, 3}), virial(6), virials({count, 6});
@@ -204,7 +204,7 @@ class PythonDeviceEvaluator {
     mtp::Results results;
     results.forces = every.data();
     results.energies = own_energies.data();
-    results.virials = reinterpret_cast<double(*)[6]>(own_virials.data());
+    if (want_virials) results.virials = reinterpret_cast<double(*)[6]>(own_virials.data());
     {
       py::gil_scoped_release release;
       evaluator_.assign(count, all, {kinds.data(), species.data()}, potential_.max_dist + skin);
@@ -219,7 +219,7 @@ class PythonDeviceEvaluator {
     out["energies"] = energies;
     out["forces"] = forces;
     out["virial"] = virial;
-    out["virials"] = virials;
+    if (want_virials) out["virials"] = virials;
     return out;
   }
 
@@ -238,8 +238,8 @@ single precision. Raises DeviceError where the kernels cannot run.)")
            py::arg("mixed") = false)
       .def_property_readonly("device", &PythonDeviceEvaluator::device, "What the device is.")
       .def("evaluate", &PythonDeviceEvaluator::evaluate, py::arg("types"), py::arg("positions"), py::arg("cell"),
-           py::arg("pbc"), py::arg("skin") = 0.0,
-           "See Evaluator.evaluate; also virials (n, 6) of the atoms. `skin` (angstrom) widens the neighbour list.")
+           py::arg("pbc"), py::arg("skin") = 0.0, py::arg("virials") = false,
+           "See Evaluator.evaluate; on wish also virials (n, 6) of atoms. `skin` (angstrom) widens the neighbour list.")
       .def("time_step", &PythonDeviceEvaluator::time_step, py::arg("repeats") = 20,
            "Median microseconds of the kernels of one step, of what was evaluated last.");
   module.def(

@@ -5,6 +5,7 @@
 #include "lammps.h"
 #include "pair_mtp.h"
 #include "pair_mtp_extrapolation.h"
+#include "pair_mtp_gpu.h"
 
 #if __has_include("version.h")
 #include "version.h"
@@ -47,13 +48,20 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   plugin.handle = handle;
   const auto add = reinterpret_cast<RegisterPlugin>(registerplugin);
 
-  plugin.name = "mtp";
-  plugin.info = "moment tensor potential";
-  plugin.creator.v1 = create<LAMMPS_NS::PairMTP>;
-  add(&plugin, lmp);
-
-  plugin.name = "mtp/extrapolation";
-  plugin.info = "moment tensor potential with extrapolation grades";
-  plugin.creator.v1 = create<LAMMPS_NS::PairMTPExtrapolation>;
-  add(&plugin, lmp);
+  const struct {
+    const char *name, *info;
+    PairFactory create;
+  } styles[] = {
+      {"mtp", "moment tensor potential", create<LAMMPS_NS::PairMTP>},
+      {"mtp/extrapolation", "moment tensor potential with extrapolation grades", create<LAMMPS_NS::PairMTPExtrapolation>},
+      {"mtp/gpu", "moment tensor potential on a GPU", create<LAMMPS_NS::PairMTPGPU>},
+      {"mtp/extrapolation/gpu", "moment tensor potential on a GPU with extrapolation grades",
+       create<LAMMPS_NS::PairMTPExtrapolationGPU>},
+  };
+  for (const auto &style : styles) {
+    plugin.name = style.name;
+    plugin.info = style.info;
+    plugin.creator.v1 = style.create;
+    add(&plugin, lmp);
+  }
 }

@@ -143,9 +143,14 @@ void PairMTP::coeff(int narg, char **arg)
   sorted_types_.clear();
 }
 
-void PairMTP::init_style()
+void PairMTP::check_units() const
 {
   if (strcmp(update->unit_style, "metal") != 0) fail("the potential's units are eV and A: use 'units metal'");
+}
+
+void PairMTP::init_style()
+{
+  check_units();
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
@@ -172,12 +177,17 @@ void PairMTP::evaluate(int eflag, int vflag, mtp::Results &results)
   results.want_virial = vflag_either != 0;
   if (eflag_atom) results.energies = eatom;
   if (vflag_atom) results.virials = reinterpret_cast<double(*)[6]>(&vatom[0][0]);
-  sort_neighbours();
-  evaluator_->compute(atom->nlocal > 0 ? &atom->x[0][0] : nullptr, neighbourhoods_, results);
+  run(results);
   if (!force->newton_pair) add_own_forces();
   if (eflag_global) eng_vdwl += results.energy;
   if (vflag_global)
     for (int k = 0; k < 6; k++) virial[k] += results.virial[k];
+}
+
+void PairMTP::run(mtp::Results &results)
+{
+  sort_neighbours();
+  evaluator_->compute(atom->nlocal > 0 ? &atom->x[0][0] : nullptr, neighbourhoods_, results);
 }
 
 // After every rebuild, and when a fix changes the types of atoms between rebuilds.

@@ -28,7 +28,8 @@ class PairMTP : public Pair {
   double memory_usage() override;
 
  protected:
-  virtual const char *style() const { return "mtp"; }
+  virtual std::string style() const { return "mtp"; }
+  void check_units() const;
   // Content of a file, read by one process for all.
   std::string read_file(const std::string &path) const;
   void load_potential(const std::string &path);
@@ -36,12 +37,15 @@ class PairMTP : public Pair {
   void take_species(int narg, char **arg);
   // Energies and forces into LAMMPS, and whatever else `results` asks for.
   void evaluate(int eflag, int vflag, mtp::Results &results);
+  // What `evaluate` asks for, of the atoms and neighbours at hand.
+  virtual void run(mtp::Results &results);
   [[noreturn]] void fail(const std::string &reason) const;
 
   mtp::Potential potential_;
   std::string potential_path_;
   std::vector<std::string> species_names_;
-  std::vector<int> species_of_;  // by LAMMPS type; -1 where another pair style takes over
+  std::vector<int> species_of_;    // by LAMMPS type; -1 where another pair style takes over
+  std::vector<int> sorted_types_;  // of all atoms when their neighbours were sorted
 
  private:
   void map_types(int narg, char **arg);
@@ -51,7 +55,6 @@ class PairMTP : public Pair {
 
   std::unique_ptr<mtp::Evaluator> evaluator_;
   mtp::Neighbourhoods neighbourhoods_;
-  std::vector<int> sorted_types_;     // of all atoms when their neighbours were sorted
   std::vector<double> ghost_forces_;  // forces of all atoms where LAMMPS does not send those of ghosts home
 };
 

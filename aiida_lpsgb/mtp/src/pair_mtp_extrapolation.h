@@ -18,12 +18,14 @@ class PairMTPExtrapolation : public PairMTP {
   void *extract(const char *name, int &dim) override;
   void *extract_peratom(const char *name, int &columns) override;
 
+ protected:
+  std::string style() const override { return "mtp/extrapolation"; }
+
  private:
   struct Atom {
     double tag, type, x, y, z, grade;
   };
 
-  const char *style() const override { return "mtp/extrapolation"; }
   void load_active_set(const std::string &path);
   void open_output(const std::string &path);
   void close_output();
