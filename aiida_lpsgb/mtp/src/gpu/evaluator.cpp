@@ -147,12 +147,20 @@ DeviceEvaluator::Kernels& DeviceEvaluator::kernels(bool atom_virials) {
 
 // ---- atoms and lists ------------------------------------------------------------------------------------------------
 
-void DeviceEvaluator::assign_atoms(std::vector<int> order, int all, const SpeciesView& species) {
+// Sorts atoms by species, keeping their order otherwise.
+std::vector<int> DeviceEvaluator::by_species(const int* atoms, int count, const SpeciesView& species) const {
+  std::vector<int> begin(program_.view().species_count + 1, 0), sorted(count);
+  for (int k = 0; k < count; ++k) ++begin[species[atoms[k]] + 1];
+  std::partial_sum(begin.begin(), begin.end(), begin.begin());
+  for (int k = 0; k < count; ++k) sorted[begin[species[atoms[k]]]++] = atoms[k];
+  return sorted;
+}
+
+void DeviceEvaluator::assign_atoms(const std::vector<int>& order, int all, const SpeciesView& species) {
   if (all > 0 && (static_cast<unsigned>(all) - 1) >> source_.atom_bits != 0)
     throw DeviceError("too many atoms for one process: " + std::to_string(all));
   std::vector<int> of_atoms(all);
   for (int i = 0; i < all; ++i) of_atoms[i] = std::max(species[i], 0);  // below 0: not of this potential, in no list
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return of_atoms[a] < of_atoms[b]; });
   mtp_gpu::Parameters& p = parameters_;
   Buffers& b = *buffers_;
   p.rows = static_cast<int>(order.size());
@@ -178,9 +186,9 @@ void DeviceEvaluator::assign_atoms(std::vector<int> order, int all, const Specie
 }
 
 void DeviceEvaluator::assign(int centres, int all, const SpeciesView& species, double reach) {
-  std::vector<int> order(centres);
-  std::iota(order.begin(), order.end(), 0);
-  assign_atoms(std::move(order), all, species);
+  std::vector<int> own(centres);
+  std::iota(own.begin(), own.end(), 0);
+  assign_atoms(by_species(own.data(), centres, species), all, species);
   parameters_.cell_of = buffers_->cell_of.ensure(all);
   parameters_.rank_in_cell = buffers_->rank_in_cell.ensure(all);
   parameters_.cell_points = buffers_->cell_points.ensure(all);
@@ -189,8 +197,7 @@ void DeviceEvaluator::assign(int centres, int all, const SpeciesView& species, d
 }
 
 void DeviceEvaluator::assign(const ListsView& lists, int all, const SpeciesView& species) {
-  std::vector<int> order(lists.centres, lists.centres + lists.count);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return species[a] < species[b]; });
+  const std::vector<int> order = by_species(lists.centres, lists.count, species);
   assign_atoms(order, all, species);
   std::vector<int> lengths(round_up(lists.count, source_.tile), 0);
   int longest = 1;

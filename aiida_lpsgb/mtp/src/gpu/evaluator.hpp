@@ -72,7 +72,8 @@ class DeviceEvaluator {
   struct Kernels;
 
   void upload_coefficients();
-  void assign_atoms(std::vector<int> order, int all, const SpeciesView& species);
+  std::vector<int> by_species(const int* atoms, int count, const SpeciesView& species) const;
+  void assign_atoms(const std::vector<int>& order, int all, const SpeciesView& species);
   Kernels& kernels(bool atom_virials);
   void upload_positions(const double* positions);
   void fit_cells(const double* positions);
