@@ -73,8 +73,8 @@ class Step:
     label
         Name of the thing within its kind.
     status
-        ``created``, ``set``, ``replaced``, ``present`` (already as wanted), ``left`` (differs, not touched) or, of a card,
-        ``absent``.
+        ``created``, ``set``, ``replaced``, ``present`` (already as wanted), ``left`` (differs, not touched) or, of a
+        card, ``absent``.
     detail
         What it is, or why it was left.
     pk

@@ -685,20 +685,32 @@ def test_types_may_change_on_a_gpu(emulated):
     assert len(set(theirs["E_pair"])) > 2
 
 
-@pytest.mark.parametrize("active", ["neighbourhoods.als", pytest.param("configurations.als", marks=pytest.mark.slow)])
-def test_extrapolation_on_a_gpu(emulated, graded, active):
-    """Graded every third step, by the CPU; the other steps go on as they would alone."""
+@pytest.mark.parametrize(
+    ("active", "hybrid"),
+    [
+        ("neighbourhoods.als", False),
+        pytest.param("configurations.als", False, marks=pytest.mark.slow),
+        pytest.param("configurations.als", True, marks=pytest.mark.slow),
+    ],
+)
+def test_extrapolation_on_a_gpu(emulated, graded, active, hybrid):
+    """Graded every third step, by the CPU, with lists rebuilt every second; the others go on as they would alone."""
     script = """compute g all pair {style}
 thermo_style custom step pe c_g[1] c_g[2]
 thermo_modify format float %.15g
 velocity all create 3000 1
 fix 1 all nve
+neigh_modify every 2 delay 0 check no
 thermo 1
 run 7
 """
     table = {}
     for style, device in (("mtp/extrapolation", ""), ("mtp/extrapolation/gpu", "device host")):
-        line = f"pair_style {style} p.mtp {active} 3 1e-9 1e9 out.cfg {device}\npair_coeff * *\n"
+        line = f"{style} p.mtp {active} 3 1e-9 1e9 out.cfg {device}"
+        if hybrid:
+            line = f"pair_style hybrid/overlay {line} zero 5.0\npair_coeff * * {style}\npair_coeff * * zero\n"
+        else:
+            line = f"pair_style {line}\npair_coeff * *\n"
         table[style] = thermo(emulated.run(HEADER + line + script.format(style=style), ranks=2))
     for name in ("PotEng", "c_g[1]", "c_g[2]"):
         assert_close(table["mtp/extrapolation/gpu"][name], table["mtp/extrapolation"][name], 1e-9)

@@ -183,7 +183,7 @@ class PythonDeviceEvaluator {
  public:
   PythonDeviceEvaluator(const mtp::Potential& potential, const std::string& device, bool mixed)
       : potential_(potential),
-        evaluator_(potential, device == "host" ? mtp::gpu::open_host() : mtp::gpu::open_card(std::stoi(device)), mixed) {}
+        evaluator_(potential, mtp::gpu::open_device(device), mixed) {}
 
   std::string device() const { return evaluator_.device_name(); }
   double time_step(int repeats) {
@@ -249,7 +249,8 @@ single precision. Raises DeviceError where the kernels cannot run.)")
         return mtp::gpu::Source(program.view(), mixed, shared_limit).text(atom_virials, false);
       },
       py::arg("potential"), py::arg("mixed") = false, py::arg("atom_virials") = false,
-      py::arg("shared_limit") = 227 * 1024, "Source of the kernels of a potential, for a card with so much shared memory.");
+      py::arg("shared_limit") = 227 * 1024,
+      "Source of the kernels of a potential, for a card with so much shared memory.");
   module.def(
       "gpu_compile",
       [](const std::string& source, const std::string& architecture) {

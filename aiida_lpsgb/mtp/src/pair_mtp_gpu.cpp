@@ -39,7 +39,9 @@ void PairOnGPU<Base>::settings(int narg, char **arg)
   std::string device = "auto", precision = "double";
   std::vector<char *> others;
   for (int k = 0; k < narg; k++) {
-    std::string *value = strcmp(arg[k], "device") == 0 ? &device : strcmp(arg[k], "precision") == 0 ? &precision : nullptr;
+    std::string *value = nullptr;
+    if (strcmp(arg[k], "device") == 0) value = &device;
+    if (strcmp(arg[k], "precision") == 0) value = &precision;
     if (value == nullptr) {
       const bool rest = strcmp(arg[k], "species") == 0;  // whose names may be any
       others.insert(others.end(), arg + k, rest ? arg + narg : arg + k + 1);
@@ -51,9 +53,11 @@ void PairOnGPU<Base>::settings(int narg, char **arg)
     }
   }
   if (precision != "double" && precision != "mixed") this->fail("precision is " + precision + ", not double or mixed");
-  if (device != "auto" && device != "host" && (device.empty() || device.find_first_not_of("0123456789") != std::string::npos))
+  const bool number = !device.empty() && device.find_first_not_of("0123456789") == std::string::npos;
+  if (device != "auto" && device != "host" && !number)
     this->fail("device is " + device + ", not auto, the number of a card, or host");
   Base::settings(static_cast<int>(others.size()), others.data());
+  if (device == "auto") device = std::to_string(rank_on_machine(this->world, this->comm->me, this->comm->nprocs));
   open_device(device, precision == "mixed");
 }
 
@@ -61,15 +65,13 @@ template <class Base>
 void PairOnGPU<Base>::open_device(const std::string &device, bool mixed)
 {
   const Comm *comm = this->comm;
-  const int number = device == "auto" ? rank_on_machine(this->world, comm->me, comm->nprocs) : 0;
   evaluator_on_gpu_.reset();
   std::string problem;
   // The first process compiles the kernels, the others find them compiled.
   for (const bool first : {true, false}) {
     if ((comm->me == 0) == first) try {
-        evaluator_on_gpu_ = std::make_unique<mtp::gpu::DeviceEvaluator>(
-            this->potential_,
-            device == "host" ? mtp::gpu::open_host() : mtp::gpu::open_card(device == "auto" ? number : std::stoi(device)), mixed);
+        evaluator_on_gpu_ = std::make_unique<mtp::gpu::DeviceEvaluator>(this->potential_,
+                                                                        mtp::gpu::open_device(device), mixed);
       } catch (const std::exception &e) {
         problem = e.what();
       }
@@ -110,10 +112,8 @@ void PairOnGPU<Base>::run(mtp::Results &results)
 {
   if (this->neighbor->ago == 0) stale_ = true;
   if (results.row != nullptr || results.grades != nullptr) {
-    if (!needs_list()) {
-      this->neighbor->build_one(this->list);
-      this->sorted_types_.clear();
-    }
+    if (!needs_list()) this->neighbor->build_one(this->list);
+    this->sorted_types_.clear();  // lists may have been rebuilt in steps that were not graded
     Base::run(results);
     return;
   }

@@ -19,7 +19,8 @@ enum Attribute {  // of cuda.h
 constexpr int max_dynamic_shared_size_bytes = 8;  // of a function
 
 struct Driver {
-  Library library{"The CUDA driver was not found: this machine has no NVIDIA card, or its driver is not installed. Tried:",
+  Library library{"The CUDA driver was not found: this machine has no NVIDIA card, or its driver is not installed. "
+                  "Tried:",
                   {"libcuda.so.1"}};
   Result (*init)(unsigned);
   Result (*error_string)(Result, const char**);
@@ -111,8 +112,8 @@ class CardModule : public Module {
   Kernel kernel(const std::string& name) override {
     void* function = nullptr;
     driver().check(driver().module_function(&function, module_, name.c_str()), ("find the kernel " + name).c_str());
-    driver().check(driver().function_attribute(function, max_dynamic_shared_size_bytes, static_cast<int>(shared_limit_)),
-                   "get shared memory");
+    const int limit = static_cast<int>(shared_limit_);
+    driver().check(driver().function_attribute(function, max_dynamic_shared_size_bytes, limit), "get shared memory");
     return function;
   }
 
@@ -157,8 +158,9 @@ class Card : public Device {
     int version = 0;
     driver().version(&version);
     return std::string(text) + " (number " + std::to_string(number_) + ", compute capability " +
-           std::to_string(attribute(compute_capability_major)) + "." + std::to_string(attribute(compute_capability_minor)) +
-           ", driver for CUDA " + std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10) + ")";
+           std::to_string(attribute(compute_capability_major)) + "." +
+           std::to_string(attribute(compute_capability_minor)) + ", driver for CUDA " +
+           std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10) + ")";
   }
 
   bool host() const override { return false; }
@@ -205,8 +207,8 @@ class Card : public Device {
   void launch(Kernel kernel, unsigned blocks, unsigned threads, std::size_t shared,
               const mtp_gpu::Parameters& parameters) override {
     void* arguments[] = {const_cast<mtp_gpu::Parameters*>(&parameters)};
-    driver().check(driver().launch(kernel, blocks, 1, 1, threads, 1, 1, static_cast<unsigned>(shared), stream_, arguments,
-                                   nullptr),
+    const unsigned bytes = static_cast<unsigned>(shared);
+    driver().check(driver().launch(kernel, blocks, 1, 1, threads, 1, 1, bytes, stream_, arguments, nullptr),
                    "start a kernel");
   }
 

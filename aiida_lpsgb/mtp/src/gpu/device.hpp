@@ -1,5 +1,5 @@
-// What runs the kernels: a card through its driver, or the host for tests. Everything is in one queue; what is asked for
-// is done in order, and finished after synchronise().
+// What runs the kernels: a card through its driver, or the host for tests. What is asked for is done in order, and
+// finished after synchronise().
 //
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -57,6 +57,10 @@ class Device {
 std::unique_ptr<Device> open_card(int number);
 // Compiles kernels with the host's C++ compiler: the environment's CXX, or c++.
 std::unique_ptr<Device> open_host();
+// "host", or the number of a card.
+inline std::unique_ptr<Device> open_device(const std::string& name) {
+  return name == "host" ? open_host() : open_card(std::stoi(name));
+}
 
 // Where NVRTC was found and its version. Throws DeviceError.
 std::string nvrtc_description();

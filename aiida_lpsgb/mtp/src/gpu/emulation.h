@@ -210,14 +210,17 @@ V rsqrt(V v) {
 extern "C" void mtp_emulate(void (*kernel)(mtp_gpu::Parameters), unsigned grid, unsigned size, std::size_t shared,
                             const mtp_gpu::Parameters* parameters) {
   // Filled with what is no number, as a card's shared memory may be.
-  std::vector<double> memory;
+  struct alignas(16) Pair {
+    double values[2];
+  };
+  std::vector<Pair> memory;
   emulation::block.kernel = kernel;
   emulation::block.parameters = parameters;
   emulation::grid_size = {grid};
   emulation::block_size = {size};
   for (unsigned b = 0; b < grid; ++b) {
-    memory.assign(shared / sizeof(double) + 2, NAN);
-    emulation::block.shared = reinterpret_cast<unsigned char*>((reinterpret_cast<std::size_t>(memory.data()) + 15) / 16 * 16);
+    memory.assign(shared / sizeof(Pair) + 1, {{NAN, NAN}});
+    emulation::block.shared = reinterpret_cast<unsigned char*>(memory.data());
     emulation::block_index = {b};
     emulation::run_block();
   }

@@ -121,7 +121,8 @@ void DeviceEvaluator::upload_coefficients() {
   const auto upload_reals = [&](Buffer<char>& buffer, const std::vector<double>& values) {
     return upload(buffer, reals(values, source_.mixed));
   };
-  parameters_.constants = upload(buffers_->constants, std::vector<double>(p.species_coeffs, p.species_coeffs + p.species_count));
+  const std::vector<double> constants(p.species_coeffs, p.species_coeffs + p.species_count);
+  parameters_.constants = upload(buffers_->constants, constants);
   parameters_.radial = upload_reals(buffers_->radial, source_.radial(p));
   if (source_.fused) return;
   parameters_.starts = upload(buffers_->starts, tables.starts);
@@ -235,7 +236,8 @@ void DeviceEvaluator::fit_cells(const double* positions) {
       high = std::max(high, positions[3L * i + a]);
     }
     if (!(high >= low[a])) low[a] = high = 0.0;  // no position is a number
-    if (!(high - low[a] < 1e7)) throw DeviceError("atoms are lost: coordinates reach over " + std::to_string(high - low[a]) + " A");
+    if (!(high - low[a] < 1e7))
+      throw DeviceError("atoms are lost: coordinates reach over " + std::to_string(high - low[a]) + " A");
     p.origin[a] = 0.5 * (low[a] + high);
     p.low[a] = static_cast<float>(low[a] - p.origin[a]);
     extent[a] = high - low[a];
@@ -293,7 +295,8 @@ bool DeviceEvaluator::made_room() {
   if (list_short) parameters_.stride = round_up(filled[1] + filled[1] / 8, 8);
   if (near_short) parameters_.capacity = round_up(filled[2] + 4, 8);
   if (near_short && source_.fused && source_.shared_evaluate(parameters_.capacity) > device_->shared_limit())
-    throw DeviceError("an atom has " + std::to_string(filled[2]) + " neighbours within the cutoff, more than fit into shared memory");
+    throw DeviceError("an atom has " + std::to_string(filled[2]) +
+                      " neighbours within the cutoff, more than fit into shared memory");
   return list_short || near_short;
 }
 

@@ -1,4 +1,4 @@
-// Energies, forces and virials by a device: buffers, neighbour lists and the order of kernels. Knows no LAMMPS, no CUDA.
+// Energies, forces and virials by a device: buffers, neighbour lists, the order of kernels. Knows no LAMMPS, no CUDA.
 //
 // SPDX-License-Identifier: MIT
 #pragma once

@@ -72,9 +72,9 @@ class Host : public Device {
 
   std::unique_ptr<Module> load(const std::string& source) override {
     const char* given = std::getenv("CXX");
+    const std::string compiler = given != nullptr && *given != '\0' ? given : "c++";
     // Little optimisation: such code is compiled more often than run.
-    const std::string command =
-        std::string(given != nullptr && *given != '\0' ? given : "c++") + " -std=c++17 -O1 -w -fPIC -shared -fno-strict-aliasing";
+    const std::string command = compiler + " -std=c++17 -O1 -w -fPIC -shared -fno-strict-aliasing";
     const Cache cache(command + "\n" + source, ".so");
     if (cache.path().empty()) throw DeviceError("there is no folder for compiled kernels: set HOME or XDG_CACHE_HOME");
     std::error_code error;

@@ -284,15 +284,16 @@ DEVICE void basic_moments(const Parameters& p, const R* radial, const Lane& lane
 
 // ---- products -------------------------------------------------------------------------------------------------------
 
-// `columns` holds the moments of TILE or PRODUCT_TILE atoms, slot by slot, and receives the gradients; groups of threads
-// share the work between barriers. Returns a part of each atom's energy. Without tables `products` is generated.
+// X holds the moments of an atom, slot by slot, beside those of the block's other atoms, and receives the gradients;
+// groups of threads share the work between barriers. Returns a part of the energy. Without tables this is generated.
 #if TABLES
 #define SLOT_MASK ((1u << SLOT_BITS) - 1u)
 
 DEVICE R weight_of(Entry entry) {
   const unsigned weight = unsigned(entry >> 2 * SLOT_BITS);
-  // Exact, and without the slow conversion.
-  if constexpr (sizeof(R) == 8) return R(__hiloint2double(0x43300000, int(weight)) - (4503599627370496.0 + WEIGHT_BIAS));
+  // 2^52 + weight, exact and without the slow conversion.
+  if constexpr (sizeof(R) == 8)
+    return R(__hiloint2double(0x43300000, int(weight)) - (4503599627370496.0 + WEIGHT_BIAS));
   return R(int(weight - unsigned(WEIGHT_BIAS)));
 }
 
@@ -426,7 +427,7 @@ DEVICE void add_energy(const Parameters& p, int row, int group, R energy) {
   atomicAdd(p.energies + i, double(energy) + (group == 0 ? p.constants[p.species[i]] : 0.0));
 }
 
-// ---- all of it in one kernel, or in three where one would need too much shared memory ---------------------------------
+// ---- all of it in one kernel, or in three where one would need too much shared memory ------------------------------
 
 #if !TABLES
 

@@ -18,7 +18,8 @@ std::vector<std::string> candidates() {
     std::error_code error;
     const auto packages = std::filesystem::absolute(own.dli_fname, error).parent_path().parent_path().parent_path();
     for (const char* name : {"cuda_nvrtc/lib/libnvrtc.so.12", "cu13/lib/libnvrtc.so.13"})
-      if (const auto path = packages / "nvidia" / name; std::filesystem::exists(path, error)) names.push_back(path.string());
+      if (const auto path = packages / "nvidia" / name; std::filesystem::exists(path, error))
+        names.push_back(path.string());
   }
   for (const char* root : {"CUDA_HOME", "CUDA_PATH"})
     if (const char* folder = std::getenv(root)) names.push_back(std::string(folder) + "/lib64/libnvrtc.so");
@@ -90,7 +91,8 @@ std::string compile(const std::string& source, const std::string& architecture) 
   if (result != 0) {
     const std::string log = program != nullptr ? n.text_of(program, n.log_size, n.log) : "";
     n.destroy(&program);
-    throw DeviceError("NVRTC did not compile the kernels for " + architecture + ": " + n.error_string(result) + "\n" + log);
+    throw DeviceError("NVRTC did not compile the kernels for " + architecture + ": " + n.error_string(result) + "\n" +
+                      log);
   }
   const bool binary = architecture.compare(0, 3, "sm_") == 0;
   std::string image = n.text_of(program, binary ? n.cubin_size : n.ptx_size, binary ? n.cubin : n.ptx);

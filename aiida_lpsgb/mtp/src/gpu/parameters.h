@@ -10,7 +10,7 @@ struct alignas(32) Point {
   double x, y, z, spare;
 };
 
-struct alignas(16) NearPoint {  // relative to the middle of all atoms, in single precision: enough to sort out neighbours
+struct alignas(16) NearPoint {  // in single precision, enough to sort out neighbours
   float x, y, z;
   unsigned entry;
 };
@@ -30,7 +30,7 @@ struct Parameters {
   float low[3];                   // corner of the first cell
   float list_squared;             // (cutoff + skin)^2 and
   float near_squared;             // cutoff^2 with a margin for rounding
-  double origin[3];
+  double origin[3];               // middle of all atoms, which points are relative to
   double cutoff, min_dist, scale, shift;  // see Program
   const double* positions;        // [all][3]
   const double* constants;        // [species] energy of an atom alone
@@ -45,7 +45,7 @@ struct Parameters {
   NearPoint* cell_points;         // [all] sorted by cell
   unsigned* list;                 // [rows][stride] neighbours within cutoff + skin
   int* lengths;                   // [rows]
-  unsigned* near;                 // [rows][capacity] those within the cutoff; in shared memory where everything is fused
+  unsigned* near;                 // [rows][capacity] those within the cutoff, unless they are in shared memory
   int* near_counts;               // [rows]
   const void* radial;             // [species][species][row] coefficients of radial functions
   void* moments;                  // [moment][rows]

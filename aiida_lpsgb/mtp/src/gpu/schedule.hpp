@@ -40,7 +40,7 @@ struct Schedule {
 
 Schedule make_schedule(const Program& program);
 
-// Tasks of a stage for each of `count` groups, of about the same cost: neighbours together, or balanced as well as can be.
+// Tasks of a stage for each of `count` groups, of about the same cost: near slots together, or balanced at best.
 std::vector<std::vector<const Task*>> share_in_order(const std::vector<Task>& stage, int count);
 std::vector<std::vector<const Task*>> share_balanced(const std::vector<Task>& stage, int count);
 

@@ -30,7 +30,7 @@ int rank_of(const Program& p, int function) {
   return rank;
 }
 
-// ---- moments and their derivatives --------------------------------------------------------------------------------------
+// ---- moments and their derivatives ---------------------------------------------------------------------------------
 
 // Monomials m0 = 1, m1 ... of one rank from those of the rank below; see Program for their order.
 std::string monomials(int rank) {
@@ -180,7 +180,8 @@ Tables make_tables(const Schedule& schedule, int groups) {
       mark();
       for (const Task* task : share) {
         const std::size_t first = tables.entries.size();
-        for (const Product& t : task->products) tables.entries.push_back(entry(t.a, t.b < 0 ? schedule.one() : t.b, t.weight));
+        for (const Product& t : task->products)
+          tables.entries.push_back(entry(t.a, t.b < 0 ? schedule.one() : t.b, t.weight));
         if (tables.entries.size() % 2 != 0) tables.entries.push_back(entry(schedule.one(), schedule.one(), 0.0));
         tables.headers.push_back({task->add ? -task->slot - 1 : task->slot, static_cast<int>(task->linears.size()),
                                   static_cast<int>(tables.entries.size() - first), task->value});
@@ -231,7 +232,8 @@ Source::Source(const Program& p, bool mixed_precision, std::size_t shared_limit)
     while (product_tile > 1 && shared_products() > shared_limit) product_tile /= 2;
     groups = product_threads / product_tile;
     if (shared_products() > shared_limit || shared_forces() > shared_limit || slots_ > 1 << wide_bits)
-      throw std::invalid_argument("the potential needs " + std::to_string(std::max(shared_products(), shared_forces())) +
+      throw std::invalid_argument("the potential needs " +
+                                  std::to_string(std::max(shared_products(), shared_forces())) +
                                   " bytes of shared memory, of which this card has " + std::to_string(shared_limit));
     tables = make_tables(schedule, groups);
   }
@@ -290,15 +292,15 @@ void Source::add_chunks(const Program& p) {
 }
 
 void Source::add_differentiate(const Program& p) {
-  generated_ += "DEVICE void differentiate(const R* g, R x, R y, R z, const R* f, const R* s, R& dx, R& dy, R& dz, R& slope) {\n"
-                "R h, hy, q, qx, qy, v, vx, vy;\n";
+  generated_ += "DEVICE void differentiate(const R* g, R x, R y, R z, const R* f, const R* s, R& dx, R& dy, R& dz, "
+                "R& slope) {\nR h, hy, q, qx, qy, v, vx, vy;\n";
   for (int mu = 0; mu < p.funcs; ++mu) generated_ += differentiate_function(p, mu);
   generated_ += "}\n";
 }
 
 std::string Source::text(bool atom_virials, bool host) const {
-  return std::string(parameters_h) + (host ? emulation_h : cuda_h) + "#define ATOM_VIRIALS " + (atom_virials ? "1\n" : "0\n") +
-         generated_ + kernels_cuh;
+  return std::string(parameters_h) + (host ? emulation_h : cuda_h) + "#define ATOM_VIRIALS " +
+         (atom_virials ? "1\n" : "0\n") + generated_ + kernels_cuh;
 }
 
 std::vector<double> Source::radial(const Program& p) const {
