@@ -655,8 +655,10 @@ def test_lists_of_lammps_on_a_gpu(emulated):
     assert np.all(emulated.dump()["forces"][~kept] == 0)
 
 
+CPU_STYLE = "pair_style mtp p.mtp\npair_coeff * *\n"
 DYNAMICS = """velocity all create 1000 7
 fix 1 all nve
+neigh_modify every 10 delay 0 check no
 timestep 0.0002
 thermo_style custom step pe etotal pxx pyz
 thermo_modify format float %.15g
@@ -665,11 +667,12 @@ run 100
 """
 
 
-def test_the_same_motion_and_drift_as_on_the_cpu(emulated):
-    """Over rebuilds of lists, and with types that change between them."""
+@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_the_same_motion_and_drift_as_on_the_cpu(emulated, ranks):
+    """Over rebuilds of lists."""
     emulated.write(random_potential(), random_atoms())
-    ours = thermo(emulated.run(HEADER + STYLE + DYNAMICS, ranks=2))
-    theirs = thermo(emulated.run(HEADER + STYLE.replace("mtp/gpu p.mtp device host", "mtp p.mtp") + DYNAMICS, ranks=2))
+    ours = thermo(emulated.run(HEADER + STYLE + DYNAMICS, ranks=ranks))
+    theirs = thermo(emulated.run(HEADER + CPU_STYLE + DYNAMICS, ranks=ranks))
     assert np.ptp(theirs["PotEng"]) > 0
     for name in ("PotEng", "TotEng", "Pxx", "Pyz"):
         assert_close(ours[name], theirs[name], 1e-8)
@@ -680,7 +683,7 @@ def test_types_may_change_on_a_gpu(emulated):
     emulated.write(random_potential(), random_atoms((5, 5, 5), np.diag([4.1, 4.3, 4.2])))
     script = "fix 1 all sgcmc 3 0.2 3000 0 0 randseed 3\nthermo_modify format float %.15g\nthermo 1\nrun 7\n"
     ours = thermo(emulated.run(HEADER + STYLE + script))
-    theirs = thermo(emulated.run(HEADER + STYLE.replace("mtp/gpu p.mtp device host", "mtp p.mtp") + script))
+    theirs = thermo(emulated.run(HEADER + CPU_STYLE + script))
     np.testing.assert_allclose(ours["E_pair"], theirs["E_pair"], rtol=1e-12)
     assert len(set(theirs["E_pair"])) > 2
 

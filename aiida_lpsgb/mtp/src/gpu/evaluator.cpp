@@ -38,31 +38,21 @@ std::vector<char> reals(const std::vector<double>& values, bool single) {
 }  // namespace
 
 struct DeviceEvaluator::Buffers {
-  explicit Buffers(Device& d)
-      : positions(d), constants(d), species(d), order(d), points(d), near_points(d), cell_of(d), rank_in_cell(d),
-        cell_counts(d), cell_starts(d), cell_points(d), list(d), lengths(d), near(d), near_counts(d), radial(d),
-        moments(d), gradients(d), starts(d), headers(d), task_constants(d), linear_slots(d), linear_weights(d),
-        entries(d), energies(d), virials(d), output(d), host_positions(d, true), host_output(d, true),
-        host_atoms(d, true) {}
-
-  Buffer<double> positions, constants;
-  Buffer<int> species, order;
-  Buffer<mtp_gpu::Point> points;
-  Buffer<mtp_gpu::NearPoint> near_points;
-  Buffer<int> cell_of, rank_in_cell, cell_counts, cell_starts;
-  Buffer<mtp_gpu::NearPoint> cell_points;
-  Buffer<unsigned> list;
-  Buffer<int> lengths;
-  Buffer<unsigned> near;
-  Buffer<int> near_counts;
-  Buffer<char> radial, moments, gradients;
-  Buffer<mtp_gpu::Int4> starts, headers;
-  Buffer<char> task_constants;
-  Buffer<int> linear_slots;
-  Buffer<char> linear_weights, entries;
-  Buffer<double> energies, virials;
-  Buffer<double> output;  // totals, counters, forces
-  Buffer<double> host_positions, host_output, host_atoms;
+  Device& device;
+  Buffer<double> positions{device}, constants{device};
+  Buffer<int> species{device}, order{device};
+  Buffer<mtp_gpu::Point> points{device};
+  Buffer<mtp_gpu::NearPoint> near_points{device}, cell_points{device};
+  Buffer<int> cell_of{device}, rank_in_cell{device}, cell_counts{device}, cell_starts{device};
+  Buffer<unsigned> list{device}, near{device};
+  Buffer<int> lengths{device}, near_counts{device};
+  Buffer<char> radial{device}, moments{device}, gradients{device};
+  Buffer<mtp_gpu::Int4> starts{device}, headers{device};
+  Buffer<int> linear_slots{device};
+  Buffer<char> task_constants{device}, linear_weights{device}, entries{device};
+  Buffer<double> energies{device}, virials{device};
+  Buffer<double> output{device};  // totals, counters, forces
+  Buffer<double> host_positions{device, true}, host_output{device, true}, host_atoms{device, true};
 };
 
 struct DeviceEvaluator::Kernels {
@@ -91,7 +81,7 @@ struct DeviceEvaluator::Kernels {
 
 DeviceEvaluator::DeviceEvaluator(const Potential& potential, std::unique_ptr<Device> device, bool mixed)
     : program_(potential), device_(std::move(device)), source_(program_.view(), mixed, device_->shared_limit()),
-      buffers_(std::make_unique<Buffers>(*device_)) {
+      buffers_(new Buffers{*device_}) {
   const Program& p = program_.view();
   parameters_.cutoff = p.cutoff;
   parameters_.min_dist = p.min_dist;

@@ -17,7 +17,7 @@ namespace mtp::gpu {
 template <typename T>
 class Buffer {
  public:
-  Buffer(Device& device, bool pinned = false) : device_(device), pinned_(pinned) {}
+  explicit Buffer(Device& device, bool pinned = false) : device_(device), pinned_(pinned) {}
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { release(); }
