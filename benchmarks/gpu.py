@@ -4,7 +4,7 @@
 
 Li₃PS₄ with random coefficients, as in `md.py`. For each level: energy, forces and virial against the CPU's engine with
 3 072 atoms. For each level and number of atoms: the kernels alone by the card's clock, with the neighbour list as it is
-between rebuilds, and whole steps of `lmp` with `mtp/gpu` on one process and with `mtp` on all cores. With
+between rebuilds, and whole steps of `lmp` with `mtp/gpu` on one and four processes and with `mtp` on all cores. With
 `--device host` everything is run on the host, to see that the script works: such times mean nothing.
 
 Without a card it says so and leaves with status 3. The last line is one JSON object.
@@ -97,6 +97,9 @@ def measure(folder, level, n_atoms, device):
     row["kernel_mixed_ns"] = kernel_ns(text, device, atoms, mixed=True)
     steps = REBUILD if device == "host" else REBUILD * max(2, round(3e6 / n_atoms / REBUILD / (1 + (level > 16) * 9)))
     row["step_ms"], row["pair_ms"] = step_ms(folder, f"mtp/gpu p.mtp device {device}", steps)
+    if device != "host":
+        # They take turns without MPS.
+        row["step_4_ranks_ms"], _ = step_ms(folder, f"mtp/gpu p.mtp device {device}", steps, ranks=4)
     cores = len(os.sched_getaffinity(0))
     row["cpu_ranks"] = cores
     row["cpu_step_ms"], _ = step_ms(folder, "mtp p.mtp", REBUILD, ranks=cores)

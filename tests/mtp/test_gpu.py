@@ -74,6 +74,8 @@ def assert_same(cpu, gpu, tolerance=1e-12):
         pytest.param(22, {}, marks=pytest.mark.slow, id="22, wide tables"),
         pytest.param(2, {"n_species": 1, "radial_basis_size": 7}, id="one species, odd basis"),
         pytest.param(10, {"n_species": 2, "radial_basis_size": 1}, marks=pytest.mark.slow),
+        # More coefficients than fit beside the rest in shared memory.
+        pytest.param(10, {"n_species": 9}, marks=pytest.mark.slow),
     ],
 )
 def test_agrees_with_the_cpu(atoms, level, settings):
