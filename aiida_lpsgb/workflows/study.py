@@ -30,6 +30,7 @@ LabelWorkChain = WorkflowFactory("lpsgb.label")
 PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
 MeltQuenchWorkChain = WorkflowFactory("lpsgb.melt_quench")
 PropertiesWorkChain = WorkflowFactory("lpsgb.properties")
+ReferenceMdWorkChain = WorkflowFactory("lpsgb.reference_md")
 TransportWorkChain = WorkflowFactory("lpsgb.transport")
 ValidateWorkChain = WorkflowFactory("lpsgb.validate")
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -50,6 +51,12 @@ untrained_potential = CalculationFactory("lpsgb.potential.untrained")
 # The children that not every study has: the ports of each that the study fills in, and what it is for.
 OPTIONAL_CHILDREN = {
     "label": (LabelWorkChain, ("configurations",), "Labels the start set."),
+    "reference_md": (
+        ReferenceMdWorkChain,
+        ("structure", "seed"),
+        "Dynamics of the ordered crystal by the label engine, of which frames are learned from beside the start set; "
+        "left out: there are none.",
+    ),
     "passive_learning": (
         PassiveLearningWorkChain,
         ("training_sets", "structure", "potential", "seed"),
@@ -84,12 +91,15 @@ OPTIONAL_CHILDREN = {
 }
 # What a study that is added to has done already.
 ADDED_WITHOUT = (
-    *("start_set", "potential", "training_sets", "label", "passive_learning", "active_learning", "validate"),
-    *("properties", "reference", "thresholds"),
+    *("start_set", "reference_md", "potential", "training_sets", "label", "passive_learning", "active_learning"),
+    *("validate", "properties", "reference", "thresholds"),
 )
 # The work chains that make structures of a kind.
 RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
-SEEDED = ("ordering", "start_set", "passive_learning", "potential", "exploration", "properties", "validation")
+SEEDED = (
+    *("ordering", "start_set", "reference_md", "passive_learning", "potential", "exploration"),
+    *("properties", "validation"),
+)
 CRYSTAL = "crystal"
 PROPERTIES = "properties_"
 REFERENCE = "reference"
@@ -106,7 +116,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     """
 
     CHILDREN = (
-        *("label", "passive_learning", "active_learning"),
+        *("label", "reference_md", "passive_learning", "active_learning"),
         *("grain_boundary", "melt_quench", "properties", "transport", "validate"),
     )
     OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
@@ -200,6 +210,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             cls.build_structures,
             if_(cls.has_to_learn)(
                 cls.label_start_set,
+                cls.label_reference,
                 cls.inspect_labels,
                 if_(cls.has_grid)(cls.try_grid, cls.inspect_grid),
                 cls.learn,
@@ -253,6 +264,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             message="Not fit for production: {detail}. Learn more, or set `go_on_anyway` to run all the same.",
         )
         spec.exit_code(408, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
+        spec.exit_code(409, "ERROR_REFERENCE_FAILED", message="The label engine's dynamics failed: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -321,7 +333,10 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             builder.training_sets = dict(training_sets)
         for entry in ("active_learning", "validate"):
             values[entry] = None if values[entry] is None else cls._merge({"label": values["label"]}, values[entry])
-        for entry in ("label", "passive_learning", "active_learning", "validate"):
+        if values["reference_md"] is not None:
+            own = {"engine": {**values["label"]["engine"], **values["reference_md"].get("engine", {})}}
+            values["reference_md"] = cls._merge(values["reference_md"], own)
+        for entry in ("label", "reference_md", "passive_learning", "active_learning", "validate"):
             if values[entry] is not None:
                 builder[entry] = cls._child(codes, values, entry)
         engine = builder.label._inputs(prune=True).get("engine", {}).get("ase")
@@ -464,28 +479,54 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             else:
                 self.ctx.small[name] = made_by(make_supercell, self.ctx.crystal, recipe["learn"])
 
-    def label_start_set(self) -> ExitCode | ToContext | None:
-        """Label strained and rattled configurations, where they are wanted."""
-        if "start_set" not in self.inputs:
-            return None
-        try:
-            seed = self.ctx.seeds["start_set"]
-            configurations = made_by(make_start_set, self.inputs.start_set, seed, **self.ctx.starts)
-        except RefusedError as error:
-            return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=error)
-        self.report(f"{len(configurations)} configurations of {', '.join(self.ctx.starts)} to start with")
+    def label_start_set(self) -> ExitCode | ToContext:
+        """Label strained and rattled configurations, and run the label engine's own dynamics, where they are wanted."""
+        begun = {}
+        if "start_set" in self.inputs:
+            try:
+                seed = self.ctx.seeds["start_set"]
+                configurations = made_by(make_start_set, self.inputs.start_set, seed, **self.ctx.starts)
+            except RefusedError as error:
+                return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=error)
+            self.report(f"{len(configurations)} configurations of {', '.join(self.ctx.starts)} to start with")
+            begun["labelling"] = self._label(configurations)
+        if self.inputs.get("reference_md"):
+            inputs = AttributeDict(self.exposed_inputs(ReferenceMdWorkChain, namespace="reference_md"))
+            inputs.structure = self.ctx.crystal
+            inputs.seed = self.ctx.seeds["reference_md"]
+            begun["reference_md"] = self.submit(ReferenceMdWorkChain, **inputs)
+        return ToContext(**begun)
+
+    def _label(self, configurations: ConfigurationsData) -> orm.WorkChainNode:
         inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
         inputs.configurations = configurations
-        return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
+        return self.submit(LabelWorkChain, **inputs)
+
+    def label_reference(self) -> ExitCode | ToContext | None:
+        """Label the frames of the dynamics again where these had another level of theory than the labels."""
+        self.ctx.training_sets = dict(self.inputs.get("training_sets", {}))
+        dynamics = self.ctx.get("reference_md")
+        if dynamics is None:
+            return None
+        if "configurations" not in dynamics.outputs:
+            return self.exit_codes.ERROR_REFERENCE_FAILED.format(detail=how_it_ended(dynamics))
+        frames = dynamics.outputs.configurations
+        self.report(f"{len(frames)} frames of dynamics by {frames.level_of_theory} to start with, too")
+        if frames.level_of_theory != level_of(self.inputs.label.engine):
+            return ToContext(relabelling=self._label(frames))
+        self.ctx.training_sets["reference"] = frames
+        return None
 
     def inspect_labels(self) -> ExitCode | None:
         """Take what there is to learn from."""
-        self.ctx.training_sets = dict(self.inputs.get("training_sets", {}))
         self.ctx.potential = self.inputs.potential
-        if "labelling" in self.ctx:
-            if "configurations" not in self.ctx.labelling.outputs:
-                return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(self.ctx.labelling))
-            self.ctx.training_sets["start"] = self.ctx.labelling.outputs.configurations
+        for name, labelling in (("start", "labelling"), ("reference", "relabelling")):
+            if labelling not in self.ctx:
+                continue
+            node = self.ctx[labelling]
+            if "configurations" not in node.outputs:
+                return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(node))
+            self.ctx.training_sets[name] = node.outputs.configurations
         return None
 
     def has_grid(self) -> bool:
@@ -800,8 +841,8 @@ def learning_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str,
     for port in ("potential", "label", "active_learning"):
         if not inputs.get(port):
             return f"{port}: missing; give it, or `potentials` that are trained"
-    if "start_set" not in inputs and not inputs.get("training_sets"):
-        return "start_set: give `start_set`, `training_sets` or both to learn from"
+    if not any(inputs.get(port) for port in ("start_set", "reference_md", "training_sets")):
+        return "start_set: give `start_set`, `reference_md`, `training_sets` or several of them to learn from"
     if not any(recipe.get("learn") for recipe in systems.values()):
         return "systems: no recipe has a `learn`, so there is nothing to explore"
     potential = inputs["potential"].get_dict()

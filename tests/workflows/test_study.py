@@ -39,6 +39,12 @@ def test_nothing_to_learn_from(inputs, generate_configurations):
     assert validate_inputs(inputs, None) is None
 
 
+def test_dynamics_of_the_label_engine_are_enough_to_learn_from(inputs):
+    del inputs["start_set"]
+    inputs["reference_md"] = {"settings": orm.Dict({})}
+    assert validate_inputs(inputs, None) is None
+
+
 def half_filled():
     """Return a crystal of lithium, chlorine and half-filled sites."""
     crystal = orm.StructureData(cell=[[5, 0, 0], [0, 5, 0], [0, 0, 5]])
@@ -176,6 +182,12 @@ class TestFinished:
         assert point["time_us_atom_step"] > 0
         assert study.inputs.potential["level"] == 2
         assert {potential.level for potential in study.outputs.potentials.values()} == {4}
+
+    def test_frames_of_the_label_engines_dynamics_are_learned_from(self, study):
+        frames = study.outputs.training_sets.reference
+        assert len(frames) == study.inputs.reference_md.settings["n_samples"]
+        assert frames.level_of_theory == study.outputs.training_sets.start.level_of_theory
+        assert frames.creator.process_type.endswith("lpsgb.reference.sample")
 
     def test_structure_is_looked_at_where_it_is_asked_for(self, study):
         observables = study.outputs.systems["crystal"]["observables"]

@@ -12,7 +12,7 @@ from aiida_lpsgb.calculations.functions.reference import SETTINGS, plan_referenc
 from aiida_lpsgb.calculations.label import engine as engines
 from aiida_lpsgb.calculations.validation import structure_error
 from aiida_lpsgb.data.configurations import ConfigurationsData
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.reference_md.run import PREFIX, ReferenceRunWorkChain
 
@@ -77,7 +77,7 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
     def get_builder_from_protocol(
         cls,
         codes: Mapping[str, orm.AbstractCode],
-        structure: orm.StructureData,
+        structure: orm.StructureData | None = None,
         *,
         engine: str | None = None,
         protocol: str | None = None,
@@ -93,7 +93,7 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
         codes
             By role: ``label``.
         structure
-            Where all runs begin.
+            Where all runs begin; left open if not given.
         engine
             Name of the engine; the one that the code is for if not given.
         protocol, overrides, options, path
@@ -115,7 +115,7 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
             code, values["engine_protocol"], values["engine"], values["options"]["label"]
         )
         builder = cls.get_builder()
-        builder.structure = structure
+        fill_in(builder, structure=structure)
         builder.settings = orm.Dict(values["settings"])
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
