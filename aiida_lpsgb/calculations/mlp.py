@@ -297,6 +297,7 @@ class MlpTrainCalculation(MlpCalculation):
 
 _SELECTION_OPTIONS = {
     "init_threshold": POSITIVE,
+    "init_scale": POSITIVE,
     "select_threshold": ABOVE_ONE,
     "swap_threshold": ABOVE_ONE,
     "energy_weight": WEIGHT,
