@@ -98,7 +98,7 @@ LEVEL_OF_THEORY = click.option("-l", "--level-of-theory", help="Of labels whose 
 
 def common(given: dict[str, Any], **overrides: Any) -> dict[str, Any]:
     """Keywords that every builder takes: the protocol, and what was typed over it."""
-    from aiida_lpsgb.calculations.label.engine import merged
+    from aiida_lpsgb.calculations.protocols import merged
 
     changes = {key: value for key, value in overrides.items() if value not in (None, [], {})}
     return {"protocol": given["protocol"], "overrides": merged(changes, nodes.overrides(given["assignments"]))}

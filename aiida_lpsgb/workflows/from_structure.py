@@ -20,7 +20,7 @@ from ase import Atoms
 from pymatgen.core import Element, Structure
 
 from aiida_lpsgb.calculations.label import engine as engines
-from aiida_lpsgb.calculations.label.engine import merged
+from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.labelling.calculators import level_of_theory
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import read_indices

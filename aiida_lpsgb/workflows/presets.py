@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from aiida_lpsgb.calculations.label.engine import merged
+from aiida_lpsgb.calculations.protocols import merged
 
 KEYS = {"crystal", "published", "seed", "systems", "overrides", "protocol", "scales"}
 SCALE_KEYS = {"description", "only", "seed", "systems", "overrides", "protocol"}
