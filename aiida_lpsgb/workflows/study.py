@@ -376,7 +376,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         missing = {
             label: recipe
             for label, recipe in recipes.items()
-            if RECIPE_CHILDREN.get(recipe.get("kind")) not in study.inputs
+            if (port := RECIPE_CHILDREN.get(recipe.get("kind"))) is not None and port not in study.inputs
         }
         cls._fill_recipes(builder, codes, values, missing)
         return cls.checked(builder)
