@@ -23,7 +23,7 @@ from aiida_lpsgb.calculations import lammps_script, validation
 from aiida_lpsgb.calculations.lammps_script import PairStyle, render_mlip_ini, render_script
 from aiida_lpsgb.calculations.md_parameters import extension_error, parameters_error, resolve
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, Interaction, interaction, is_mtp, potential_error
-from aiida_lpsgb.calculations.resources import processes_of
+from aiida_lpsgb.calculations.program import processes_of
 from aiida_lpsgb.mtp.als_header import grade_mode
 
 ConfigurationsData = DataFactory("lpsgb.configurations")

@@ -135,7 +135,7 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
 
     ``transport.temperatures_K=[700, 500]`` gives ``{"transport": {"temperatures_K": [700, 500]}}``.
     """
-    from aiida_lpsgb.calculations.label.engine import merged
+    from aiida_lpsgb.calculations.protocols import merged
 
     nested: dict[str, Any] = {}
     for assignment in assignments:

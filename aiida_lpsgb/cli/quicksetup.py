@@ -437,7 +437,7 @@ def quicksetup(
 
     Makes the profile as `verdi presto --use-zeromq` does (SQLite, ZeroMQ: no services) or extends one that exists,
     gives the daemon 30 s to answer, and registers the programs of the running Python environment as the codes
-    lpsgb-mlp@localhost, lmp@localhost and lpsgb-label@localhost.
+    lpsgb-mlp, lmp, lpsgb-label and lpsgb-analyse @localhost.
 
     Running it again changes nothing. Other settings of an existing profile are not touched. A code whose program is
     gone is renamed and hidden, and a new one takes its label.

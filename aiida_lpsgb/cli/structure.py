@@ -127,7 +127,14 @@ def structure() -> None:
 @INPUT
 @OUTPUT
 @CHARGES
-@click.option("-n", "--candidates", type=int, default=1, show_default=True, help="Arrangements; files get a number.")
+@click.option(
+    "-n",
+    "--candidates",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Arrangements; files get a number.",
+)
 @click.option(
     "--supercell", nargs=3, type=int, help="Repeats before filling; by default the smallest that hold the shares."
 )
@@ -222,7 +229,9 @@ def _describe_filling(info: dict[str, Any]) -> None:
 @click.option("--isotropic", "strains", type=float, multiple=True, help="Isotropic strain, such as -0.05; repeat.")
 @click.option("--shear", "shears", type=float, multiple=True, help="Shear strain, in each of three planes; repeat.")
 @click.option("--rattle", "amplitudes", type=float, multiple=True, help="Amplitude in Å, 0 for none; repeat.")
-@click.option("--n-rattles", type=int, default=1, show_default=True, help="Rattled copies for each amplitude.")
+@click.option(
+    "--n-rattles", type=click.IntRange(min=1), default=1, show_default=True, help="Rattled copies for each amplitude."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the rattling.")
 @plain_errors
 def strain(
@@ -278,7 +287,14 @@ def strain(
 @REGION
 @click.option("--n-atoms", type=int, default=1, show_default=True, help="Least number of atoms.")
 @click.option("--vacuum", type=float, default=0.0, show_default=True, help="Open the second boundary by this, Å.")
-@click.option("-n", "--candidates", type=int, default=1, show_default=True, help="Bicrystals; files get a number.")
+@click.option(
+    "-n",
+    "--candidates",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Bicrystals; files get a number.",
+)
 @POTENTIAL
 @SPECIES
 @click.option(

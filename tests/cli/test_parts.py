@@ -124,10 +124,11 @@ def test_temperatures_and_replicas_join_a_sweep(launch, finished):
         (("--temperatures", "900"), "nothing to add"),
         (("--temperatures", "-5"), "temperatures must be above 0 K"),
         (("--temperatures", "500", "--protocol", "fast"), "--protocol: those of the sweep"),
+        (("--temperatures", "500", "--mobile", "Na", "--cutoff", "P-S=2.5"), "--mobile, --cutoff: those of the sweep"),
     ],
 )
 def test_what_cannot_join_a_sweep(launch, finished, arguments, message):
-    code = 2 if "--protocol" in arguments else 1
+    code = 2 if "those of the sweep" in message else 1
     assert message in launch("sweep", "--add", finished.pk, *arguments, code=code)
 
 

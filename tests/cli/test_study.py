@@ -96,6 +96,8 @@ def test_own_frames_take_the_place_of_the_start_set(study, generate_images, tmp_
         (("--set", "potential.level=7"), "`level` is 7; it is an even number from 2 to 28"),
         (("--set", "transport.tempratures_K=[700]"), "'transport.tempratures_K' is no entry of the protocol"),
         (("--set", "level"), "give path=value"),
+        (("--set", "ordering=5"), "override 'ordering' is 5, expected a dictionary"),
+        (("--set", "validate=false"), "override 'validate' is False, expected a dictionary, or null for none"),
         (("--boundary", "001/000"), "plane must not be zero"),
         (("--boundary", "001/12"), "'12' is not three integers"),
         (("--charge", "Na=1"), "no formal charge given for P, S"),

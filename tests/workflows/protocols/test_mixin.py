@@ -37,6 +37,13 @@ def test_unknown_override_is_refused_with_its_path():
         )
 
 
+@pytest.mark.parametrize("value", [5, False, [500]])
+def test_an_override_of_many_entries_is_a_dictionary(value):
+    with pytest.raises(ValueError, match=r"'transport' is .*, expected a dictionary"):
+        WorkflowFactory("lpsgb.study").get_protocol_inputs("fast", {"transport": value})
+    assert WorkflowFactory("lpsgb.study").get_protocol_inputs("fast", {"validate": None})["validate"] is None
+
+
 def test_entries_with_exclusive_keys_are_replaced():
     inputs = WorkflowFactory("lpsgb.melt_quench").get_protocol_inputs("fast", {"supercell": {"matrix": [1, 2, 3]}})
     assert inputs["supercell"] == {"matrix": [1, 2, 3]}

@@ -1,8 +1,8 @@
-"""What resources say of threads and processes."""
+"""Programs: what their resources say of threads and processes."""
 
 import pytest
 
-from aiida_lpsgb.calculations.resources import processes_of, threads_of
+from aiida_lpsgb.calculations.program import processes_of, threads_of
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+"""Named sets of numbers, a YAML file each, and what is replaced in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from importlib import resources
+from typing import Any, ClassVar
+
+import yaml
+
+OPTION_ROLES = ("label", "train", "select", "md", "analyse")
+"""The jobs that ``options`` tell apart; ``select`` is grading, selecting and computing errors."""
+
+
+class ProtocolReader:
+    """Read `workflows/protocols/<name>.yaml`, where `name` is the module of the process.
+
+    An entry that bears the name of a child in ``CHILDREN`` holds overrides of the child's own protocol: the parent
+    hands them on and knows no key of them.
+    """
+
+    CHILDREN: ClassVar[tuple[str, ...]] = ()
+    # Entries that an override replaces whole, since their keys exclude each other.
+    WHOLE_ENTRIES: ClassVar[tuple[str, ...]] = ()
+    # Entries that take keys the protocol does not list; the port they are given to checks them.
+    OPEN_ENTRIES: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def _protocol_file(cls) -> dict[str, Any]:
+        name = cls.__module__.rsplit(".", maxsplit=1)[-1]
+        path = resources.files("aiida_lpsgb") / "workflows" / "protocols" / f"{name}.yaml"
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+    @classmethod
+    def get_default_protocol(cls) -> str:
+        """Name of the protocol used where none is asked for."""
+        return cls._protocol_file()["default_protocol"]
+
+    @classmethod
+    def get_available_protocols(cls) -> dict[str, str]:
+        """Names of the protocols, each with its description."""
+        return {name: values["description"] for name, values in cls._protocol_file()["protocols"].items()}
+
+    @classmethod
+    def get_protocol_inputs(
+        cls,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        path: str = "",
+    ) -> dict[str, Any]:
+        """Values of a protocol over the file's defaults, with overrides over both.
+
+        Parameters
+        ----------
+        protocol
+            Name of the protocol; the default one if not given.
+        overrides
+            Replacements for entries of the protocol.
+        options
+            ``metadata.options`` by role (`OPTION_ROLES`); those of the overrides come over them.
+        path
+            Where the overrides stand in those of the parent, for messages.
+
+        Returns
+        -------
+        dict
+            The values, ``options`` with every role, and ``protocol``, the name.
+
+        Raises
+        ------
+        ValueError
+            If the protocol does not exist or an override names a key that no protocol has.
+        """
+        content = cls._protocol_file()
+        name = protocol or content["default_protocol"]
+        if name not in content["protocols"]:
+            raise ValueError(f"protocol {name!r} does not exist; choose one of {sorted(content['protocols'])}")
+        given = dict(overrides or {})
+        own_options = given.pop("options", {})
+        for label, roles in (("options", options or {}), (f"override '{path}options'", own_options)):
+            if unknown := sorted(set(roles) - set(OPTION_ROLES)):
+                raise ValueError(f"{label}: unknown {', '.join(unknown)}; the jobs are {', '.join(OPTION_ROLES)}")
+        values = cls._merge(content["default_inputs"], content["protocols"][name])
+        values.pop("description")
+        values = cls._merge(values, given, strict=True, path=path)
+        values["options"] = {
+            role: {**(options or {}).get(role, {}), **own_options.get(role, {})} for role in OPTION_ROLES
+        }
+        return values | {"protocol": name}
+
+    @classmethod
+    def _merge(
+        cls, base: Mapping[str, Any], changes: Mapping[str, Any], *, strict: bool = False, path: str = ""
+    ) -> dict[str, Any]:
+        """Deep merge of dictionaries; `strict` refuses keys the base lacks."""
+        merged = deepcopy(dict(base))
+        for key, value in changes.items():
+            if strict and key not in merged:
+                raise ValueError(f"override {path + key!r} is no entry of the protocol; there: {sorted(merged)}")
+            nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            if strict and isinstance(merged[key], Mapping) and not nested and value is not None:
+                raise ValueError(f"override {path + key!r} is {value!r}, expected a dictionary, or null for none")
+            if nested and key not in cls.WHOLE_ENTRIES:
+                inner = strict and key not in (*cls.OPEN_ENTRIES, *cls.CHILDREN)
+                merged[key] = cls._merge(merged[key], value, strict=inner, path=f"{path}{key}.")
+            else:
+                merged[key] = deepcopy(value)
+        return merged
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dictionary with the entries of another over it, and those of dictionaries inside over theirs."""
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
