@@ -141,7 +141,11 @@ def structure() -> None:
     help="Closest that two elements come in Å, such as Li-Li=2.3; repeat. By default from their radii.",
 )
 @click.option("--ignore-formula", is_flag=True, help="Read a CIF whose atoms are not those of its own formula.")
-@click.option("--rank-by", type=click.Choice(["ewald", "occupancy"]), default="ewald", show_default=True)
+@click.option(
+    "--rank-by",
+    type=click.Choice(["ewald", "occupancy"]),
+    help="What comes first; by default occupancies where they tell sites apart, else the Ewald energy.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling of large cells.")
 @POTENTIAL
 @SPECIES
@@ -155,7 +159,7 @@ def order(
     max_atoms: int,
     min_distances: dict[str, float] | None,
     ignore_formula: bool,
-    rank_by: str,
+    rank_by: str | None,
     seed: int,
     potential: str | None,
     species: str | None,
@@ -173,7 +177,7 @@ def order(
         n_candidates=candidates,
         supercell=supercell,
         max_atoms=max_atoms,
-        rank_by=rank_by,
+        rank_by=rank_by or _guessed_ranking(disordered, charges),
         seed=seed,
         min_distances=min_distances,
     )
@@ -201,6 +205,17 @@ def _guessed_charges(disordered: Any) -> dict[str, float]:
     listed = ", ".join(f"{element} {charge:+g}" for element, charge in found.value.items())
     click.echo(f"charges {listed}: {found.reason}; --charge replaces them", err=True)
     return found.value
+
+
+def _guessed_ranking(disordered: Any, charges: dict[str, float] | None) -> str:
+    """Guess what ranks arrangements, and say so."""
+    from aiida_lpsgb.structures.guess import guess_ordering
+
+    found = guess_ordering(disordered, charges)
+    if found.value is None:
+        return "ewald"
+    click.echo(f"ranked by {found.value['rank_by']}: {found.reason}; --rank-by replaces it", err=True)
+    return found.value["rank_by"]
 
 
 def _describe_filling(info: dict[str, Any]) -> None:

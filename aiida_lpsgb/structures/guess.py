@@ -21,11 +21,11 @@ from pymatgen.core import Composition, Element, Species, Structure
 from aiida_lpsgb.structures.distances import closest_approach
 from aiida_lpsgb.structures.units import as_pairs, bond_cutoffs, find_units
 
-__all__ = ["Guess", "Material", "guess", "guess_charges"]
+__all__ = ["Guess", "Material", "guess", "guess_charges", "guess_ordering"]
 
 #: Cations that move in known conductors, the likelier first; then anions.
 MONOVALENT = ("Li", "Na", "Ag", "Cu", "K", "Rb", "Cs")
-OTHERS = ("Mg", "Zn", "Ca", "Al", "F", "O", "Cl", "Br", "I", "H")
+OTHERS = ("F", "Mg", "Zn", "Ca", "Al", "O", "Cl", "Br", "I", "H")
 #: Total charge that occupancies may leave by rounding, as a share of the sum of all charges' magnitudes.
 CHARGE_TOLERANCE = 0.005
 #: The shortest distance that a potential must know, as a share of the shortest in the crystal.
@@ -34,6 +34,8 @@ COMPRESSION = 0.7
 PREFERENCE = 0.2
 #: Cells in which partial occupancies are looked for as whole atoms, at most.
 LARGEST_MULTIPLE = 13
+#: Layers of a crystal without an atom's centre are thinner than this, in Å; those of van der Waals solids have 3 to 4.
+EMPTY_LAYER_A = 8.0
 #: Where neighbours end if no shell says so, in Å.
 NEIGHBOUR_CUTOFF = 5.0
 
@@ -82,6 +84,8 @@ class Material:
         Parameters of :func:`aiida_lpsgb.structures.ordering.order`, or None where every site is full.
     questions : tuple of str
         What a person must decide.
+    empty : str or None
+        What of the cell is empty, if it holds a slab or a molecule rather than a crystal.
     """
 
     formula: str
@@ -95,6 +99,7 @@ class Material:
     min_distance: Guess
     ordering: Guess
     questions: tuple[str, ...]
+    empty: str | None = None
 
     def describe(self) -> list[str]:
         """One line for each guess, its reason in parentheses, then the questions."""
@@ -102,7 +107,8 @@ class Material:
         for name, label in LABELS.items():
             item: Guess = getattr(self, name)
             lines.append(f"{label}: {written(item.value)} ({item.reason})")
-        return [*lines, *(f"question: {question}" for question in self.questions)]
+        lines += [f"question: {question}" for question in self.questions]
+        return lines + ([f"no crystal: {self.empty}"] if self.empty else [])
 
 
 LABELS = {
@@ -176,9 +182,21 @@ def guess(
         speciation=_guess_speciation(atoms, lengths.value, units.value),
         disorder=_guess_disorder(atoms, elements, charged.value, moving.value, units.value, lengths.value),
         min_distance=_guess_min_distance(atoms),
-        ordering=_guess_ordering(structure, charged.value),
+        ordering=guess_ordering(structure, charged.value),
         questions=tuple(questions),
+        empty=_empty_layer(structure),
     )
+
+
+def _empty_layer(structure: Structure) -> str | None:
+    """Say so if the cell has a layer without atoms that is thicker than any of a crystal."""
+    spacings = 1.0 / np.array(structure.lattice.reciprocal_lattice_crystallographic.abc)
+    for axis, spacing, fractions in zip("abc", spacings, structure.frac_coords.T, strict=True):
+        heights = np.sort(fractions % 1.0)
+        thickest = float(np.diff(heights, append=heights[0] + 1.0).max() * spacing)
+        if thickest > EMPTY_LAYER_A:
+            return f"the cell is empty over {thickest:.1f} Å along {axis}, as that of a slab or a molecule"
+    return None
 
 
 def _formula(composition: Composition) -> str:
@@ -437,8 +455,21 @@ def _guess_min_distance(atoms: Atoms) -> Guess:
     return Guess(value, f"{COMPRESSION:g} of the shortest distance in the crystal, {pair} {d[k]:.2f} Å")
 
 
-def _guess_ordering(structure: Structure, charges: Mapping[str, float] | None) -> Guess:
-    """How partially occupied sites are filled."""
+def guess_ordering(structure: Structure, charges: Mapping[str, float] | None) -> Guess:
+    """Guess how partially occupied sites are filled.
+
+    Parameters
+    ----------
+    structure : pymatgen.core.Structure
+        The crystal.
+    charges : mapping of str to float, optional
+        Formal charge of each element.
+
+    Returns
+    -------
+    Guess
+        ``charges`` and ``rank_by`` of :func:`aiida_lpsgb.structures.ordering.order`; None where every site is full.
+    """
     partial = [site for site in structure if not site.is_ordered]
     if not partial:
         return Guess(None, "every site is fully occupied")

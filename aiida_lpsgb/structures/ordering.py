@@ -235,7 +235,7 @@ def _refuse_overlaps(structure: Structure, limits: Mapping[tuple[str, str], floa
     for i, j in itertools.combinations(whole, 2):
         a, b = structure[i], structure[j]
         pair = a.specie.symbol, b.specie.symbol
-        if distances[i, j] < min(table[pair], limits[pair] / 0.979):
+        if distances[i, j] <= min(table[pair], limits[pair] / 0.979):
             raise ValueError(
                 f"the fully occupied sites {a.label} and {b.label} are {distances[i, j]:.2f} Å apart, closer than "
                 f"{pair[0]} and {pair[1]} can come ({table[pair]:.2f} Å): correct their positions, symmetry or "

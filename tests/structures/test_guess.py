@@ -1,6 +1,8 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ase.build import bulk
 from pymatgen.core import Lattice, Structure
 
 from aiida_lpsgb.structures.files import read_structure
@@ -154,6 +156,24 @@ def test_anions_move_where_no_cation_does():
     zirconia = crystal([{"Zr": 0.85, "Y": 0.15}, {"O": 0.9625}, {"O": 0.9625}], [[0, 0, 0], [0.25] * 3, [0.75] * 3])
     assert guess(zirconia).mobile.value == "O"
     assert "vacant sites" in guess(zirconia).mobile.reason
+
+
+def test_fluoride_moves_before_what_is_charged_twice():
+    fluorite = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.46), ["Ca", "F"], [[0, 0, 0], [0.25] * 3])
+    assert guess(fluorite).mobile.value == "F"
+
+
+@pytest.mark.parametrize(("axis", "length", "empty"), [("a", 13.0, False), ("a", 20.25, True), ("c", 20.25, True)])
+def test_cells_with_vacuum_are_told(axis, length, empty):
+    atoms = bulk("LiF", "rocksalt", a=4.1, cubic=True).repeat(2)
+    cell = atoms.cell.lengths()
+    cell["abc".index(axis)] = length
+    told = guess(Structure(np.diag(cell), atoms.symbols, atoms.positions, coords_are_cartesian=True)).empty
+    assert told == (
+        f"the cell is empty over {length - 3 * 2.05:.1f} Å along {axis}, as that of a slab or a molecule"
+        if empty
+        else None
+    )
 
 
 def test_networks_without_end_are_no_polyanions():
