@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from aiida.orm import ArrayData
 
-from aiida_lpsgb.data.html import described
+from aiida_lpsgb.analysis.html import motion_fields
+from aiida_lpsgb.data.html import named
 from aiida_lpsgb.data.species import check_species
 
 FORMAT_VERSION = 1
@@ -97,20 +98,7 @@ class DiffusivityData(ArrayData):
 
     def _repr_html_(self) -> str:
         """What it says, in a notebook."""
-        told = self.base.attributes.all
-        found = f"{self.value:.3g} ± {self.uncertainty:.2g} cm²/s" if self.diffusive else None
-        limit = told.get("upper_limit_cm2_s")
-        at = f" at {self.temperature:g} K" if self.temperature else ""
-        rows = {
-            "diffusivity": found or (f"< {limit:.3g} cm²/s" if limit is not None else "not known"),
-            "conductivity (S/cm)": self.conductivity,
-            "motion": told.get("verdict") or ("diffusive" if self.diffusive else "not diffusive"),
-            "region": told["region"],
-            "direction": told["direction"],
-            "estimator": told["estimator"],
-            "window (ps)": told.get("window_ps"),
-        }
-        return described(self, f"Diffusion of {self.species}{at}", rows)
+        return motion_fields(self.scalars(), named(self))
 
 
 def _check_finite(name: str, value: Any) -> None:

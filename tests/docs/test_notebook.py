@@ -46,7 +46,8 @@ def test_the_part_without_a_profile(tmp_path):
     output = run(code[:n_plain], tmp_path, AIIDA_PATH="/nonexistent")
     assert "polyanions: PS4" in output
     assert "misoriented by 34.55°" in output
-    assert "D = " in output
+    assert "Diffusion of Li at 700 K (Diffusivity)" in output
+    assert "cm²/s</td>" in output
 
 
 @pytest.mark.slow
