@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -31,6 +32,8 @@ def _numbers(_ctx: click.Context, parameter: click.Parameter, values: tuple[str,
         key, _, number = value.partition("=")
         try:
             numbers[key] = float(number)
+            if not math.isfinite(numbers[key]):
+                raise ValueError
         except ValueError:
             raise click.BadParameter(f"{value!r} is not {parameter.metavar}", param=parameter) from None
     return numbers or None
@@ -332,9 +335,9 @@ def boundary(
     from aiida_lpsgb.structures.crystal import Crystal
     from aiida_lpsgb.structures.files import read_atoms, read_structure
 
-    setting = Crystal(
-        read_atoms(crystal), cutoffs=cutoffs, charges=charges, parent=read_structure(parent) if parent else None
-    )
+    atoms = read_atoms(crystal)
+    _require_no_vacuum(atoms, crystal)
+    setting = Crystal(atoms, cutoffs=cutoffs, charges=charges, parent=read_structure(parent) if parent else None)
     request["convention"] = "pseudo-cubic" if pseudo_cubic else "lattice"
     if output is None and not list_only:
         raise click.UsageError("give the file to write with --output, or --list")
@@ -370,6 +373,18 @@ def boundary(
     for i, atoms in enumerate(built):
         drawn = picture and _numbered(picture, i, candidates)
         _finish(atoms, atoms.info["grain_boundary"], _numbered(output, i, candidates), drawn, as_json)
+
+
+def _require_no_vacuum(atoms: Any, path: Path) -> None:
+    """Refuse slabs and molecules, which are no crystals to cut grains from."""
+    from aiida_lpsgb.structures.validation import empty_layer
+
+    if (
+        all(atoms.pbc)
+        and atoms.cell.rank == 3
+        and (found := empty_layer(atoms.cell.array, atoms.get_scaled_positions()))
+    ):
+        raise ValueError(f"{path}: {found}: grains are cut from a crystal that fills its cell")
 
 
 def _calculator(potential: str | None, species: str | None) -> Any:
@@ -420,8 +435,10 @@ def interface(
     from aiida_lpsgb.structures.files import read_atoms
     from aiida_lpsgb.structures.interface import interface as join
 
+    bulk = read_atoms(crystal)
+    _require_no_vacuum(bulk, crystal)
     atoms = join(
-        Crystal(read_atoms(crystal), cutoffs=cutoffs),
+        Crystal(bulk, cutoffs=cutoffs),
         read_atoms(glass),
         plane,
         max_strain=max_strain,

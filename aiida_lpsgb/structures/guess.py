@@ -18,8 +18,9 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 from pymatgen.core import Composition, Element, Species, Structure
 
-from aiida_lpsgb.structures.distances import closest_approach
+from aiida_lpsgb.structures.distances import closest_approach, overlap
 from aiida_lpsgb.structures.units import as_pairs, bond_cutoffs, find_units
+from aiida_lpsgb.structures.validation import empty_layer
 
 __all__ = ["Guess", "Material", "guess", "guess_charges", "guess_ordering"]
 
@@ -34,8 +35,6 @@ COMPRESSION = 0.7
 PREFERENCE = 0.2
 #: Cells in which partial occupancies are looked for as whole atoms, at most.
 LARGEST_MULTIPLE = 13
-#: Layers of a crystal without an atom's centre are thinner than this, in Å; those of van der Waals solids have 3 to 4.
-EMPTY_LAYER_A = 8.0
 #: Where neighbours end if no shell says so, in Å.
 NEIGHBOUR_CUTOFF = 5.0
 
@@ -148,7 +147,7 @@ def guess(
     Raises
     ------
     ValueError
-        If a given charge, mobile ion or bond is not of this crystal.
+        If a given charge, mobile ion or bond is not of this crystal, or two of its atoms lie in each other.
     """
     elements = sorted((e.symbol for e in structure.composition.element_composition), key=lambda e: (Element(e).X, e))
     questions: list[str] = []
@@ -169,6 +168,7 @@ def guess(
         raise ValueError(f"mobile ion {mobile} is not in the crystal of {', '.join(elements)}")
 
     atoms = _likely_atoms(structure, charged.value)
+    _refuse_overlaps(atoms)
     still = [e for e in elements if e != moving.value or not Element(e).is_metal]  # a cation that moves is not bonded
     bonds = bond_cutoffs(still) if cutoffs is None else as_pairs(cutoffs)
     units, lengths = _guess_units(atoms, bonds, given=cutoffs is not None)
@@ -184,19 +184,8 @@ def guess(
         min_distance=_guess_min_distance(atoms),
         ordering=guess_ordering(structure, charged.value),
         questions=tuple(questions),
-        empty=_empty_layer(structure),
+        empty=empty_layer(structure.lattice.matrix, structure.frac_coords),
     )
-
-
-def _empty_layer(structure: Structure) -> str | None:
-    """Say so if the cell has a layer without atoms that is thicker than any of a crystal."""
-    spacings = 1.0 / np.array(structure.lattice.reciprocal_lattice_crystallographic.abc)
-    for axis, spacing, fractions in zip("abc", spacings, structure.frac_coords.T, strict=True):
-        heights = np.sort(fractions % 1.0)
-        thickest = float(np.diff(heights, append=heights[0] + 1.0).max() * spacing)
-        if thickest > EMPTY_LAYER_A:
-            return f"the cell is empty over {thickest:.1f} Å along {axis}, as that of a slab or a molecule"
-    return None
 
 
 def _formula(composition: Composition) -> str:
@@ -346,6 +335,14 @@ def _likely_atoms(structure: Structure, charges: Mapping[str, float] | None) -> 
     kept.sort()
     symbols = [majority[i][0].symbol for i in kept]
     return Atoms(symbols, positions=structure.cart_coords[kept], cell=structure.lattice.matrix, pbc=True)
+
+
+def _refuse_overlaps(atoms: Atoms) -> None:
+    i, j, d = neighbor_list("ijd", atoms, overlap(atoms.get_chemical_symbols()))
+    if len(d):
+        k = int(np.argmin(d))
+        named = [f"{atoms.symbols[index]} (atom {index + 1})" for index in (i[k], j[k])]
+        raise ValueError(f"{named[0]} and {named[1]} are {d[k]:.2f} Å apart, in each other: correct their positions")
 
 
 def _guess_units(atoms: Atoms, bonds: Mapping[tuple[str, str], float], given: bool) -> tuple[Guess, Guess]:

@@ -203,3 +203,9 @@ def test_given_bonds_and_charges_are_kept():
     assert guess(structure, cutoffs={}).units.value == []
     with pytest.raises(ValueError, match="no formal charge given for P"):
         guess(structure, charges={"Li": 1, "S": -2})
+
+
+def test_atoms_that_lie_in_each_other_are_refused():
+    both = crystal(["Li", "F", "F"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
+    with pytest.raises(ValueError, match=r"F \(atom \d\) and F \(atom \d\) are 0\.00 Å apart, in each other"):
+        guess(both)
