@@ -14,7 +14,7 @@ from aiida_lpsgb.structures.crystal import Crystal
 from aiida_lpsgb.structures.files import read_structure
 from aiida_lpsgb.structures.guess import guess
 from aiida_lpsgb.structures.ordering import order
-from aiida_lpsgb.structures.picture import draw, save
+from aiida_lpsgb.structures.picture import draw
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -32,10 +32,12 @@ def structures(folder: Path) -> None:
     material = guess(disordered)
     (atoms,) = order(disordered, material.charges.value, rank_by=material.ordering.value["rank_by"])
     atoms.info = {}
-    save(draw(atoms.repeat((1, 2, 2))), folder / "crystal.png")
+    figures = {"crystal": draw(atoms.repeat((1, 2, 2)))}
     for name, request in BOUNDARIES.items():
-        (boundary,) = grain_boundary(Crystal(atoms), **request, width=15.0, region=6.0)
-        save(draw(boundary), folder / f"{name}.png")
+        (boundary,) = grain_boundary(Crystal(atoms), **request, width=13.0, region=5.0)
+        figures[name] = draw(boundary)
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=55, bbox_inches="tight", metadata={"Software": None})
 
 
 def page(folder: Path) -> None:
