@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from numbers import Real
 
 from aiida import orm
 
@@ -13,8 +15,9 @@ from aiida_lpsgb.calculations.potentials import known_species, potential_error
 def temperature_error(temperatures_K: Iterable[float]) -> str | None:
     """Temperatures must be positive."""
     for temperature in temperatures_K:
-        if not temperature > 0:
-            return f"temperatures must be above 0 K, one is {temperature:g}"
+        number = isinstance(temperature, Real) and not isinstance(temperature, bool)
+        if not number or not 0 < temperature < math.inf:
+            return f"temperatures must be above 0 K, one is {temperature!r}"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ import yaml
 
 if TYPE_CHECKING:
     from aiida import orm
+
+
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 def load_node(identifier: str) -> orm.Node:
@@ -148,6 +152,8 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise click.ClickException(f"--set {path}: {text!r} is no value: {error}") from error
+        if isinstance(value, str) and NUMBER.fullmatch(value):  # YAML takes 1e-3, without a point, for text
+            value = float(value)
         for name in reversed(path.split(".")):
             value = {name: value}
         nested = merged(nested, value)

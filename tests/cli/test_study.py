@@ -94,6 +94,9 @@ def test_own_frames_take_the_place_of_the_start_set(study, generate_images, tmp_
     ("arguments", "message"),
     [
         (("--set", "potential.level=7"), "`level` is 7; it is an even number from 2 to 28"),
+        (("--set", "potential.level=[8]"), "`level` is [8]; it is an even number"),
+        (("--set", "transport.temperatures_K=700"), "'transport.temperatures_K' is 700, not a list"),
+        (("--set", "transport.temperatures_K=[hot]"), "temperatures must be above 0 K, one is 'hot'"),
         (("--set", "transport.tempratures_K=[700]"), "'transport.tempratures_K' is no entry of the protocol"),
         (("--set", "level"), "give path=value"),
         (("--boundary", "001/000"), "plane must not be zero"),

@@ -37,6 +37,23 @@ def test_unknown_override_is_refused_with_its_path():
         )
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"temperatures_K": 700}, r"override 'temperatures_K' is 700, not a list such as \["),
+        ({"n_replicas": 1.5}, "'n_replicas' is 1.5, not a whole number"),
+        ({"n_replicas": "two"}, "'n_replicas' is 'two', not a number such as 1"),
+        ({"n_replicas": True}, "'n_replicas' is True, not a number"),
+        ({"parameters": {"timestep_fs": [2]}}, r"'parameters\.timestep_fs' is \[2\], not a number"),
+        ({"parameters": {"timestep_fs": float("nan")}}, r"'parameters\.timestep_fs' is nan, not a number"),
+        ({"budget": 100}, "'budget' is 100, not a dictionary with "),
+    ],
+)
+def test_an_override_of_another_kind_is_refused(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        WorkflowFactory("lpsgb.transport").get_protocol_inputs("fast", overrides)
+
+
 def test_entries_with_exclusive_keys_are_replaced():
     inputs = WorkflowFactory("lpsgb.melt_quench").get_protocol_inputs("fast", {"supercell": {"matrix": [1, 2, 3]}})
     assert inputs["supercell"] == {"matrix": [1, 2, 3]}
