@@ -11,7 +11,7 @@ import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.plugins import DataFactory, WorkflowFactory
-from ase.calculators.emt import EMT
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 from click.testing import CliRunner
@@ -132,9 +132,7 @@ def words_of(line, nodes, computer):
     for word in shlex.split(text):
         pattern = "*" in word and sorted(Path.cwd().glob(word))
         words += map(str, pattern) if pattern else [str(nodes[kind].pk) if word in ("PK", "1234") else word]
-    if words[0] in ("results", "report") and "PK" not in text:
-        words.append(str(nodes["study"].pk))
-    if words[0] == "watch" and "PK" not in text:
+    if words[0] in ("results", "report", "watch") and "PK" not in text:
         words.append(str(nodes["study"].pk))
     if words[0] in SUBMITTING:
         words += ["--computer", computer, *([] if "--dry-run" in words else ["--dry-run"])]
@@ -144,15 +142,13 @@ def words_of(line, nodes, computer):
 @pytest.mark.parametrize("page", printed())
 def test_the_commands_of_a_page_run_as_they_are_printed(page, folder, nodes, computer, emulate):  # noqa: F811
     if page == "docs/how-to/import.md":
-        from ase.build import bulk
-
-        atoms = bulk("Cu", cubic=True)
-        atoms.calc = EMT()
-        emulate(atoms.copy()).rename(folder / "run1")
+        emulate(bulk("Cu", cubic=True)).rename(folder / "run1")
     for line in printed()[page]:
-        for path in (folder / "folder", folder / "run.extxyz"):
-            shutil.rmtree(path, ignore_errors=True)
-        result = CliRunner().invoke(main, words_of(line, nodes, computer))
+        words = words_of(line, nodes, computer)
+        if words[0] == "export":  # it replaces nothing that is there
+            shutil.rmtree(folder / "folder", ignore_errors=True)
+            Path(words[words.index("-o") + 1] if "-o" in words else "none").unlink(missing_ok=True)
+        result = CliRunner().invoke(main, words)
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
 
 
