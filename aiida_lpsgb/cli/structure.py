@@ -53,7 +53,7 @@ def plain_errors(command: Callable) -> Callable:
             except BrokenPipeError:
                 raise  # click ends quietly where nobody reads on
             except (ValueError, TypeError, OSError) as error:
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException(str(error).removeprefix(AIIDA_PREFIX)) from error
 
     return wrapped
 
@@ -64,6 +64,8 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
         click.echo(f"Warning: {message}", err=True)
 
 
+#: What AiiDA begins the message of a port's validator with.
+AIIDA_PREFIX = "invalid attribute value "
 #: Searches for twists above this area take longer than some seconds, Å².
 LARGE_AREA = 3000.0
 

@@ -199,8 +199,8 @@ def test_an_own_dump(launch, tmp_path):
 
 def test_what_a_dump_leaves_open_is_an_option(launch, tmp_path):
     dump = tmp_path / "run.dump"
-    text = "".join(DUMP.format(step=100 * k, x=0.1 * k) for k in range(10))
-    dump.write_text(text + text)
+    frames = [DUMP.format(step=100 * (k % 10), x=0.1 * k) for k in range(20)]
+    dump.write_text("".join(frames))
     arguments = ("analyse", dump, "--timestep", 2, "--temperature", 600)
     assert "give restart_gap_ps" in launch(*arguments, code=1)
     launch(*arguments, "--restart-gap", 0.2)

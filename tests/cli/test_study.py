@@ -112,6 +112,9 @@ def test_own_frames_take_the_place_of_the_start_set(study, generate_images, tmp_
             "no stage sets `dump_interval_ps`",
         ),
         (("--set", "ordering.n_candidats=2"), "unknown n_candidats"),
+        (("--set", "ordering.supercell=[0,1,1]"), "supercell must be three positive integers"),
+        (("--set", "active_learning.settings.grade=atoms"), "`grade` is 'atoms'; choose one of configuration"),
+        (("--set", "transport.parameters.timestep_fs=200"), "no atom is followed by steps above 20 fs"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(study, arguments, message):

@@ -364,6 +364,8 @@ def order_request_error(options: dict[str, Any], crystal: orm.Data | None = None
                 raise ValueError(f"{key} must be a whole number of at least 1, not {options[key]!r}")
         if options.get("rank_by", "ewald") not in ordering.RANKINGS:
             raise ValueError(f"rank_by must be one of {', '.join(ordering.RANKINGS)}, not {options['rank_by']!r}")
+        if options.get("supercell") is not None:
+            ordering.repeats_matrix(options["supercell"])
         charges = options.get("charges")
         if charges is not None and not (isinstance(charges, dict) and all(map(_is_number, charges.values()))):
             raise ValueError(f"charges must give a number for each element, not {charges!r}")
