@@ -162,6 +162,8 @@ def kind_error(name: str, default: Any, value: Any) -> str | None:
             return f"is {value!r}, not a number such as {default}"
         if name.startswith("n_") and value != int(value):
             return f"is {value!r}, not a whole number"
+        if name == "max_concurrent" and value < 1:
+            return f"is {value!r}: nothing would ever begin"
     return None
 
 

@@ -46,6 +46,7 @@ def test_unknown_override_is_refused_with_its_path():
         ({"n_replicas": True}, "'n_replicas' is True, not a number"),
         ({"parameters": {"timestep_fs": [2]}}, r"'parameters\.timestep_fs' is \[2\], not a number"),
         ({"parameters": {"timestep_fs": float("nan")}}, r"'parameters\.timestep_fs' is nan, not a number"),
+        ({"max_concurrent": 0}, "'max_concurrent' is 0: nothing would ever begin"),
         ({"budget": 100}, "'budget' is 100, not a dictionary with "),
     ],
 )
