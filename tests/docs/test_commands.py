@@ -43,6 +43,11 @@ PROCESSES = {
 }
 
 
+#: Pages that are run with every test; all together take a minute.
+OFTEN = ("docs/how-to/next.md", "docs/how-to/own-crystal.md")
+SLOW = pytest.mark.slow
+
+
 def printed():
     """Return every command of this package with its page, those of one page in their order."""
     found = {}
@@ -139,7 +144,7 @@ def words_of(line, nodes, computer):
     return words
 
 
-@pytest.mark.parametrize("page", printed())
+@pytest.mark.parametrize("page", [page if page in OFTEN else pytest.param(page, marks=SLOW) for page in printed()])
 def test_the_commands_of_a_page_run_as_they_are_printed(page, folder, nodes, computer, emulate):  # noqa: F811
     if page == "docs/how-to/import.md":
         emulate(bulk("Cu", cubic=True)).rename(folder / "run1")
