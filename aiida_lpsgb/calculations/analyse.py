@@ -46,7 +46,7 @@ class AnalyseCalculation(ProtocolReader, CalcJob):
             "parameters",
             valid_type=orm.Dict,
             serializer=orm.to_aiida_type,
-            validator=_parameters_error,
+            validator=observables_error,
             help="What to compute: by observable its parameters, or None where it is not wanted. "
             f"{_observables_help()} `lpsgb-analyse --help` lists the parameters.",
         )
@@ -249,9 +249,10 @@ def _trajectories_error(value: Mapping[str, Any], _: Any) -> str | None:
     return None
 
 
-def _parameters_error(node: orm.Dict, _: Any) -> str | None:
-    """All that can be told without the trajectories and regions."""
-    return parameters_error(node.get_dict())
+def observables_error(node: orm.Dict, port: Any) -> str | None:
+    """What is wrong with the observables in a port, as far as it can be told without trajectories and regions."""
+    message = parameters_error(node.get_dict())
+    return message and message.replace("parameters", port.name if port else "parameters", 1)
 
 
 def inputs_error(inputs: Mapping[str, Any], _: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""What calculations that run one program have in common: their options, how it is called, the threads and processes it may use."""
+"""What calculations that run one program have in common: options, its call, the threads and processes it may use."""
 
 from __future__ import annotations
 

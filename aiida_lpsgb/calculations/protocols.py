@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from importlib import resources
+from numbers import Real
 from typing import Any, ClassVar
 
 import yaml
@@ -71,7 +73,8 @@ class ProtocolReader:
         Raises
         ------
         ValueError
-            If the protocol does not exist or an override names a key that no protocol has.
+            If the protocol does not exist, or an override names a key that no protocol has or is of another kind than
+            what it replaces (a number for a list).
         """
         content = cls._protocol_file()
         name = protocol or content["default_protocol"]
@@ -100,14 +103,37 @@ class ProtocolReader:
             if strict and key not in merged:
                 raise ValueError(f"override {path + key!r} is no entry of the protocol; there: {sorted(merged)}")
             nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-            if strict and isinstance(merged[key], Mapping) and not nested and value is not None:
-                raise ValueError(f"override {path + key!r} is {value!r}, expected a dictionary, or null for none")
             if nested and key not in cls.WHOLE_ENTRIES:
                 inner = strict and key not in (*cls.OPEN_ENTRIES, *cls.CHILDREN)
                 merged[key] = cls._merge(merged[key], value, strict=inner, path=f"{path}{key}.")
             else:
+                if strict and (message := kind_error(key, merged[key], value)):
+                    raise ValueError(f"override {path + key!r} {message}")
                 merged[key] = deepcopy(value)
         return merged
+
+
+def kind_error(name: str, default: Any, value: Any) -> str | None:
+    """What is wrong with the kind of an override, against the value that the protocol has, or None.
+
+    None always stands for leaving something out.
+    """
+    if value is None:
+        return None
+    if isinstance(default, bool) and not isinstance(value, bool):
+        return f"is {value!r}, not true or false"
+    if isinstance(default, Mapping) and not isinstance(value, Mapping):
+        return f"is {value!r}, not a dictionary with {', '.join(map(str, default)) or 'entries'}"
+    if isinstance(default, list) and not isinstance(value, (list, tuple)):
+        return f"is {value!r}, not a list such as {default}"
+    if isinstance(default, (int, float)) and not isinstance(default, bool):
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            return f"is {value!r}, not a number such as {default}"
+        if name.startswith("n_") and value != int(value):
+            return f"is {value!r}, not a whole number"
+        if name == "max_concurrent" and value < 1:
+            return f"is {value!r}: nothing would ever begin"
+    return None
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 from aiida import orm
@@ -21,8 +23,9 @@ def temperatures_error(temperatures_K: Sequence[float]) -> str | None:
     if not temperatures_K:
         return "none is given"
     for temperature in temperatures_K:
-        if not temperature > 0:
-            return f"temperatures must be above 0 K, one is {temperature:g}"
+        number = isinstance(temperature, Real) and not isinstance(temperature, bool)
+        if not number or not 0 < temperature < math.inf:
+            return f"temperatures must be above 0 K, one is {temperature!r}"
     if len(set(temperatures_K)) < len(temperatures_K):
         return f"{temperatures_K} holds one twice; use `n_replicas` for more runs of it"
     return None

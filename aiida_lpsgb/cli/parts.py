@@ -322,6 +322,14 @@ def glass(structure: str, **given: Any) -> ProcessBuilder:
     click.option("--temperature", type=float, metavar="K", help="Of the run, in K; a dump does not say it."),
     species_option("Elements of LAMMPS's types, such as Li,P,S, where the dump has none."),
     click.option("--every", type=click.IntRange(min=1), help="Take one frame in so many of a dump."),
+    click.option("--units", type=click.Choice(["metal", "real"]), help="Of the times in a dump that does not say."),
+    click.option("--sorted-rows", is_flag=True, help="Each frame of a dump without ids has its atoms in one order."),
+    click.option(
+        *("--restart-gap", "restart_gap_ps"),
+        type=float,
+        metavar="PS",
+        help="Time between two runs in one dump whose steps begin again.",
+    ),
     *(MOBILE, CHARGES, CUTOFFS, REGIONS),
 )
 def analyse(runs: Sequence[str], **given: Any) -> ProcessBuilder:

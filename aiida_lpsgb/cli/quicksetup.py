@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from aiida.orm import AbstractCode, Computer
 
 DEFAULT_PROFILE = "lpsgb"
-# Labels by VASP are dearer than all else; the pattern does no harm where aiida-vasp is not installed.
-CACHED = ["aiida.calculations:lpsgb.*", "aiida.calculations:vasp.vasp"]
+# Labels by VASP are dearer than all else. AiiDA loads what a name without a wildcard stands for, and refuses the option
+# where aiida-vasp is not installed.
+CACHED = ["aiida.calculations:lpsgb.*", "aiida.calculations:vasp.vasp*"]
 DAEMON_TIMEOUT_S = 30
 """AiiDA's own 2 s are not enough for a daemon on a loaded machine to answer."""
 BROKER_TIMEOUT_S = 90

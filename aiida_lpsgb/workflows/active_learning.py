@@ -18,6 +18,7 @@ from aiida_lpsgb.calculations.functions.active_learning import (
 )
 from aiida_lpsgb.calculations.functions.sweep import template_error
 from aiida_lpsgb.calculations.label.engine import level_of
+from aiida_lpsgb.calculations.md_parameters import GRADES
 from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
 from aiida_lpsgb.workflows.outputs import how_it_ended, named, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job, inputs_of_child
@@ -479,15 +480,18 @@ def validate_settings(node: orm.Dict, _: Any) -> str | None:
     if message := validation.temperatures_error(settings["temperatures_K"]):
         return f"settings: `temperatures_K`: {message}"
     schedule = settings["gamma_break"]
-    if not isinstance(schedule, list) or not schedule or sorted(schedule, reverse=True) != schedule:
+    numbers = isinstance(schedule, list) and all(isinstance(gamma, (int, float)) for gamma in schedule)
+    if not numbers or not schedule or sorted(schedule, reverse=True) != schedule:
         return f"settings: `gamma_break` must be a list that does not rise, such as [10, 5, 2]; it is {schedule}"
     if message := validation.gamma_error(settings["gamma_select"], schedule[-1]):
         return f"settings: {message}"
     if settings["criterion"] not in CRITERIA:
         return f"settings: `criterion` is {settings['criterion']!r}; choose one of {CRITERIA}"
+    if settings["grade"] not in GRADES:
+        return f"settings: `grade` is {settings['grade']!r}; choose one of {', '.join(GRADES)}"
     for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels", "n_potentials"):
-        if not settings[key] >= 1:
-            return f"settings: `{key}` must be at least 1, it is {settings[key]}"
+        if not isinstance(settings[key], int) or settings[key] < 1:
+            return f"settings: `{key}` must be a whole number of at least 1, it is {settings[key]!r}"
     return None
 
 

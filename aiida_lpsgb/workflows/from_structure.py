@@ -415,8 +415,10 @@ def guessed_overrides(material: Material) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        With the questions, where something that is needed cannot be guessed.
+        With the questions, where something that is needed cannot be guessed, or if it is no crystal.
     """
+    if material.empty:
+        raise ValueError(f"{material.formula}: {material.empty}: a study needs a crystal that fills its cell")
     unknown = material.mobile.value is None or (material.charges.value is None and material.ordering.value is not None)
     if unknown:
         raise ValueError("; ".join(material.questions))

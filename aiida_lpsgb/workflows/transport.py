@@ -11,6 +11,7 @@ from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.analyse import observables_error
 from aiida_lpsgb.calculations.functions.arrhenius import BY_RUN
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
@@ -65,11 +66,13 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         spec.input(
             "motion",
             valid_type=orm.Dict,
+            validator=observables_error,
             help="Observables of every run, as `parameters` of `lpsgb.analyse`; `diffusivity` is one of them.",
         )
         spec.input(
             "structural",
             valid_type=orm.Dict,
+            validator=observables_error,
             required=False,
             help="Observables of the runs at `structural_temperatures`, those of `motion` among them.",
         )

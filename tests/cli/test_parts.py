@@ -198,5 +198,14 @@ def test_an_own_dump(launch, tmp_path):
     assert "needs named regions" not in str(inputs)
 
 
+def test_what_a_dump_leaves_open_is_an_option(launch, tmp_path):
+    dump = tmp_path / "run.dump"
+    frames = [DUMP.format(step=100 * (k % 10), x=0.1 * k) for k in range(20)]
+    dump.write_text("".join(frames))
+    arguments = ("analyse", dump, "--timestep", 2, "--temperature", 600)
+    assert "give restart_gap_ps" in launch(*arguments, code=1)
+    launch(*arguments, "--restart-gap", 0.2)
+
+
 def test_what_is_neither_a_file_nor_a_node(launch):
     assert "nothing.cif: no such file, and no such node" in launch("sweep", "nothing.cif", potential=True, code=1)
