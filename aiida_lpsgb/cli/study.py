@@ -232,6 +232,14 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
         )
     else:
         _item("potentials", f"{len(inputs['potentials'])} given, nothing is learned", None)
+    if "reference_md" in inputs:
+        settings = inputs["reference_md"]["settings"]
+        _item(
+            "start",
+            f"{settings['n_samples']} frames of {settings['duration_ps']:g} ps of the label engine's own dynamics at "
+            f"{_listed(settings['temperatures_K'])} K, beside strained and rattled cells",
+            "--set reference_md=null or --set reference_md.settings.duration_ps=1",
+        )
     _item("systems", ", ".join(inputs["systems"]), "--boundary, --twist, --glass, --interface")
     transport = builder.transport
     _item(

@@ -87,7 +87,7 @@ def estimate(builder: ProcessBuilder, structure: Structure) -> list[Cost]:
     study = _Study(child_inputs(builder), structure)
     if not study.learns:
         return [*study.making(), study.running()]
-    learning = [*study.start_set(), *study.choosing(), study.exploring(), study.training()]
+    learning = [*study.start_set(), *study.reference(), *study.choosing(), study.exploring(), study.training()]
     return [*learning, *study.making(), study.running(), *study.validating()]
 
 
@@ -182,6 +182,16 @@ class _Study:
         hours = copies * sum(starts) * self.label_hours
         return [Cost("start set", f"{len(starts)} structures, {copies} of each", copies * len(starts), hours)]
 
+    def reference(self) -> list[Cost]:
+        """Dynamics of the label engine: a step costs as much as a label, those that are learned from count as such."""
+        if "reference_md" not in self.inputs:
+            return []
+        settings = self.inputs["reference_md"]["settings"].get_dict()
+        runs = len(settings["temperatures_K"])
+        steps = runs * to_steps(settings["duration_ps"], settings["timestep_fs"])
+        hours = steps * self.n_sites * self.label_hours
+        return [Cost("reference dynamics", f"{runs} runs, {steps} steps in all", settings["n_samples"], hours)]
+
     def _n_candidates(self) -> int:
         """Arrangements of the crystal's partially occupied sites that are learned from."""
         return self.inputs["ordering"].get_dict().get("n_candidates", 1)
@@ -189,7 +199,7 @@ class _Study:
     def _n_known(self) -> int:
         """Configurations that are labelled before learning."""
         given = sum(len(node) for node in self.inputs.get("training_sets", {}).values())
-        return given + sum(cost.labels for cost in self.start_set())
+        return given + sum(cost.labels for cost in (*self.start_set(), *self.reference()))
 
     def _small_cells(self) -> list[tuple[float, Mapping[str, Any]]]:
         """Number of atoms of every cell that is explored, and what its exploration has of its own."""

@@ -205,6 +205,8 @@ class StudyPlan:
             engine, by_label = label_overrides(label)
             overrides = merged(by_label, overrides)
             codes["label"] = find_label_code(engine, self.label_code, codes.get("label"))
+        if not (potentials or training_sets) and is_quick(codes.get("label")):
+            overrides = merged({"reference_md": {}}, overrides)
         return WorkflowFactory("lpsgb.study").get_builder_from_protocol(
             codes,
             crystal or crystal_node(self.crystal),
@@ -476,6 +478,14 @@ def label_overrides(label: str) -> tuple[str, dict[str, Any]]:
         known.get(level)
     # The protocol's own level is one of another engine.
     return engine, {"label": {"engine": {"level": level or None}}}
+
+
+def is_quick(code: orm.AbstractCode | None) -> bool:
+    """Whether a code's labels take seconds, so that hundreds of steps of its own dynamics are a good start.
+
+    They show which distances there are in a crystal of which nothing is known. With DFT they are a choice to be made.
+    """
+    return code is not None and code.default_calc_job_plugin == engines.load("ase").CODE_PLUGIN
 
 
 def label_of(sets: Iterable[orm.Data]) -> str | None:
