@@ -27,7 +27,7 @@ def test_protocols_of_every_work_chain(name):
 def test_override_goes_deep():
     inputs = WorkflowFactory("lpsgb.active_learning").get_protocol_inputs("fast", {"settings": {"gamma_select": 3.0}})
     assert inputs["settings"]["gamma_select"] == 3.0
-    assert inputs["settings"]["gamma_break"] == [10, 5]
+    assert inputs["settings"]["gamma_break"] == [5]
 
 
 def test_unknown_override_is_refused_with_its_path():
