@@ -24,6 +24,25 @@ from tests.programs import emulated_vasp
 pytest_plugins = ["aiida.tools.pytest_fixtures"]
 
 PROGRAMS = Path(sys.executable).parent
+POLL_INTERVAL_S = 0.05
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _rest_between_polls():
+    """Let work chains in the test's own interpreter wait for their children at rest.
+
+    AiiDA looks at them without a pause in profiles of tests, which takes a core from the programs that run.
+    """
+    from aiida.engine.runners import Runner
+
+    begin = Runner.__init__
+
+    def begin_resting(self, poll_interval=0, **kwargs):
+        begin(self, poll_interval or POLL_INTERVAL_S, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runner, "__init__", begin_resting)
+        yield
 
 
 @pytest.fixture(scope="session")

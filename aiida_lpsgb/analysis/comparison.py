@@ -21,8 +21,8 @@ LEVEL = 1.959964
 """Standard errors in half of a 95 % interval."""
 SUPPORTED = 0.95
 """Probability from which on an order counts as supported; below its complement it is contradicted."""
-SEPARATORS = ("<", "~")
 _EXACT = 8  # so many structures have few enough permutations to go through all of them
+_LARGEST_LOGARITHM = 100.0
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,15 @@ class Known:
             raise ValueError(f"a positive quantity is {self.value if self.limit is None else self.limit}")
 
     @classmethod
-    def of(cls, value: float | None, error: float | None = None, *, limit: float | None = None, positive: bool = False):
+    def of(
+        cls, value: float | None, error: float | None = None, *, limit: float | None = None, positive: bool = False
+    ) -> Known:
         """What is known by a value with its standard error, or by an upper limit."""
         if value is None or error is None or not math.isfinite(error):
             return cls(value, limit=limit, positive=positive)
         if positive:
-            factor = math.exp(LEVEL * error / value)
+            # An error of so many times the value says nothing but that; a float ends at e^709.
+            factor = math.exp(min(LEVEL * error / value, _LARGEST_LOGARITHM)) if value > 0 else 1.0
             return cls(value, value / factor, value * factor, positive=True)
         return cls(value, value - LEVEL * error, value + LEVEL * error)
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import constants
 
 from aiida_lpsgb.analysis.estimates import Estimate
+from aiida_lpsgb.analysis.html import motion_fields
 
 A2_PS_TO_CM2_S = 1.0e-4
 """1 Å²/ps in cm²/s."""
@@ -114,6 +115,10 @@ class Motion:
             Charge number of the ion and temperature; those of the result if None.
         """
         return self.total.scaled(self._siemens(charge, temperature_K))
+
+    def _repr_html_(self) -> str:
+        """What it says, in a notebook."""
+        return motion_fields(self.scalars(), type(self).__name__)
 
     def _siemens(self, charge: float | None = None, temperature_K: float | None = None) -> float:
         """Conductivity, S/cm, of one cm²/s."""

@@ -8,19 +8,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
 
 from aiida_lpsgb.analysis.observables import parameters_error, registry
-from aiida_lpsgb.calculations.resources import THREADS, threads_of
+from aiida_lpsgb.calculations.program import THREADS, call_of, declare_program, threads_of
+from aiida_lpsgb.calculations.protocols import ProtocolReader
 from aiida_lpsgb.data.diffusivity import DiffusivityData
 from aiida_lpsgb.data.trajectory import TrajectoryData
-from aiida_lpsgb.workflows.protocols import ProtocolMixin
 
 
-class AnalyseCalculation(CalcJob):
+class AnalyseCalculation(ProtocolReader, CalcJob):
     """Compute observables of a trajectory in segments: structure, motion, topology, disorder."""
+
+    WHOLE_ENTRIES = ("bonds_A",)
+    OPEN_ENTRIES = tuple(registry())
 
     REQUEST_FILE = "request.json"
     RESULTS_FOLDER = "results"
@@ -43,7 +46,7 @@ class AnalyseCalculation(CalcJob):
             "parameters",
             valid_type=orm.Dict,
             serializer=orm.to_aiida_type,
-            validator=_parameters_error,
+            validator=observables_error,
             help="What to compute: by observable its parameters, or None where it is not wanted. "
             f"{_observables_help()} `lpsgb-analyse --help` lists the parameters.",
         )
@@ -56,15 +59,9 @@ class AnalyseCalculation(CalcJob):
             "or a box `{low, high}`, in fractions of the cell vectors. `regions` resolves diffusion by all of them.",
         )
         spec.inputs.validator = inputs_error
-        options = spec.inputs["metadata"]["options"]
-        options["parser_name"].default = "lpsgb.analyse"
-        options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
-        # Where these inputs are exposed without their defaults, the default must still be enough.
-        options["resources"].required = False
-        options["resources"].help = f"The program takes as many threads as the first of {', '.join(THREADS)} says."
-        options["withmpi"].default = False
-        options["input_filename"].default = cls.REQUEST_FILE
-        options["output_filename"].default = cls.OUTPUT_FILE
+        declare_program(spec, cls.REQUEST_FILE, cls.OUTPUT_FILE, "lpsgb.analyse")
+        threads = f"The program takes as many threads as the first of {', '.join(THREADS)} says."
+        spec.inputs["metadata"]["options"]["resources"].help = threads
 
         cls._define_outputs(spec)
         cls._define_exit_codes(spec)
@@ -194,7 +191,7 @@ class AnalyseCalculation(CalcJob):
         path
             Where the overrides stand in those of a parent, for messages.
         """
-        values = AnalyseProtocol.get_protocol_inputs(protocol, overrides, path=path)
+        values = cls.get_protocol_inputs(protocol, overrides, path=path)
         mobile = values.pop("mobile")
         del values["options"], values["protocol"]
         if not by_region:
@@ -219,35 +216,16 @@ class AnalyseCalculation(CalcJob):
 
         segments = dict(sorted(self.inputs.trajectories.items()))
         names = [f"{key}.lpsgbtraj" for key in segments]
-        codeinfo = CodeInfo()
-        codeinfo.code_uuid = self.inputs.code.uuid
-        codeinfo.cmdline_params = [
-            self.REQUEST_FILE,
-            self.RESULTS_FOLDER,
-            *names,
-            f"--threads={threads_of(self.options.resources)}",
-        ]
-        codeinfo.stdout_name = self.options.output_filename
-        codeinfo.stderr_name = self.ERROR_FILE
-
-        calcinfo = CalcInfo()
-        calcinfo.codes_info = [codeinfo]
+        threads = f"--threads={threads_of(self.options.resources)}"
+        calcinfo = call_of(self, [self.REQUEST_FILE, self.RESULTS_FOLDER, *names, threads])
         calcinfo.local_copy_list = [
             (node.uuid, node.FILENAME, name) for node, name in zip(segments.values(), names, strict=True)
         ]
-        calcinfo.retrieve_list = [self.options.output_filename, self.ERROR_FILE]
         calcinfo.retrieve_temporary_list = [self.RESULTS_FOLDER]
         return calcinfo
 
     def _temperature_K(self) -> float | None:
         return next(iter(self.inputs.trajectories.values())).base.attributes.get("temperature_K", None)
-
-
-class AnalyseProtocol(ProtocolMixin):
-    """Reads `workflows/protocols/analyse.yaml`."""
-
-    WHOLE_ENTRIES = ("bonds_A",)
-    OPEN_ENTRIES = tuple(registry())
 
 
 def _observables_help() -> str:
@@ -271,9 +249,10 @@ def _trajectories_error(value: Mapping[str, Any], _: Any) -> str | None:
     return None
 
 
-def _parameters_error(node: orm.Dict, _: Any) -> str | None:
-    """All that can be told without the trajectories and regions."""
-    return parameters_error(node.get_dict())
+def observables_error(node: orm.Dict, port: Any) -> str | None:
+    """What is wrong with the observables in a port, as far as it can be told without trajectories and regions."""
+    message = parameters_error(node.get_dict())
+    return message and message.replace("parameters", port.name if port else "parameters", 1)
 
 
 def inputs_error(inputs: Mapping[str, Any], _: Any) -> str | None:

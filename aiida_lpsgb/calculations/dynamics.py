@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import json
 from typing import Any
 
 from aiida import orm
-from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 
-from aiida_lpsgb.calculations.label.ase import WALLTIME_FRACTION
+from aiida_lpsgb.calculations.label.ase import call_of_label
+from aiida_lpsgb.calculations.program import declare_program
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.cli import check_parameters
 
@@ -44,13 +43,7 @@ class DynamicsCalculation(CalcJob):
             "`interval_steps` (between frames), `seed`, `ensemble` (nve, nvt, npt), `timestep_fs`, `pressure_GPa`, "
             "`thermostat_damping_ps`, `barostat_damping_ps`, `isotropic`.",
         )
-        options = spec.inputs["metadata"]["options"]
-        options["parser_name"].default = "lpsgb.dynamics"
-        options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
-        options["resources"].required = False
-        options["withmpi"].default = False
-        options["input_filename"].default = cls.PARAMETERS_FILE
-        options["output_filename"].default = cls.OUTPUT_FILE
+        declare_program(spec, cls.PARAMETERS_FILE, cls.OUTPUT_FILE, "lpsgb.dynamics")
         spec.output(
             "configurations",
             valid_type=ConfigurationsData,
@@ -81,24 +74,8 @@ class DynamicsCalculation(CalcJob):
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the parameters; the start is copied as it is."""
-        parameters = json.dumps(self.inputs.parameters.get_dict(), indent=2, sort_keys=True)
-        folder.create_file_from_filelike(io.StringIO(parameters), self.PARAMETERS_FILE, mode="w", encoding="utf-8")
-
-        codeinfo = CodeInfo()
-        codeinfo.code_uuid = self.inputs.code.uuid
-        codeinfo.cmdline_params = [self.CONFIGURATIONS_FILE, self.PARAMETERS_FILE, self.FRAMES_FILE]
-        walltime = self.inputs.metadata.options.get("max_wallclock_seconds")
-        if walltime:
-            codeinfo.cmdline_params.append(f"--max-seconds={walltime * WALLTIME_FRACTION:g}")
-        codeinfo.stdout_name = self.options.output_filename
-        codeinfo.stderr_name = self.ERROR_FILE
-        calcinfo = CalcInfo()
-        calcinfo.codes_info = [codeinfo]
-        start = self.inputs.start
-        calcinfo.local_copy_list = [(start.uuid, start.FILENAME, self.CONFIGURATIONS_FILE)]
-        calcinfo.retrieve_list = [self.options.output_filename, self.ERROR_FILE]
-        calcinfo.retrieve_temporary_list = [self.FRAMES_FILE]
-        return calcinfo
+        parameters = self.inputs.parameters.get_dict()
+        return call_of_label(self, folder, parameters, self.inputs.start, self.FRAMES_FILE)
 
 
 def validate_start(node: ConfigurationsData, _: Any) -> str | None:

@@ -10,6 +10,7 @@ rounding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,9 @@ RESTART_PATTERN = "md.*.restart"
 
 # `timer timeout` lets LAMMPS end by itself this long before the scheduler would end it.
 WALLTIME_FRACTION = 0.95
+# No two atoms share a bin of that size, Å. Their order, and with it the last bit of every sum, then follows from where
+# they are alone, also on several processes, and not from how they came there: a continued run is that which went on.
+SORT = "atom_modify sort 1000 0.5"
 AS_IF_READ = "write_restart as_if_read.restart"
 THERMO_COLUMNS = "step temp press pe ke etotal vol lx ly lz xy xz yz pxx pyy pzz pxy pxz pyz"
 # The highest grade since the pair style was set, which graded pair styles keep.
@@ -113,6 +117,7 @@ def render_script(
     pair_style: PairStyle,
     seed: int,
     *,
+    grid: Sequence[int] | None = None,
     restart_file: str | None = None,
     walltime_s: float | None = None,
 ) -> str:
@@ -126,6 +131,9 @@ def render_script(
         The interaction.
     seed
         Seed of the initial velocities.
+    grid
+        How many processes share the cell along each of its vectors, where as many run as that makes. LAMMPS would
+        choose by the cell that a restart file holds, and a cell that breathes may tip the scales.
     restart_file
         Restart file to continue from; a stage that lies behind its step is skipped, the one it falls into is completed
         with its original ramp.
@@ -138,11 +146,15 @@ def render_script(
     if walltime_s:
         seconds = max(1, int(walltime_s * WALLTIME_FRACTION))
         lines.append(f"timer timeout {seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} every 100")
+    if grid is not None:
+        processors = f"processors {' '.join(map(str, grid))}"
+        lines.append(f'if "$(extract_setting(world_size)) == {math.prod(grid)}" then "{processors}"')
     lines.append(f"read_restart {restart_file}" if restart_file else f"read_data {DATA_FILE}")
     lines += [
         *pair_style.render(),
         f"neighbor {parameters['neighbour_skin_A']:g} bin",
         "neigh_modify every 1 delay 0 check yes",
+        SORT,
         f"timestep {timestep_fs / FS_PER_PS:.12g}",
         f"thermo {to_steps(parameters['thermo_interval_ps'], timestep_fs)}",
         *([f"compute grade all pair {parameters['pair_style']}"] if graded else []),

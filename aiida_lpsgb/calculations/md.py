@@ -23,6 +23,7 @@ from aiida_lpsgb.calculations import lammps_script, validation
 from aiida_lpsgb.calculations.lammps_script import PairStyle, render_mlip_ini, render_script
 from aiida_lpsgb.calculations.md_parameters import extension_error, parameters_error, resolve
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, Interaction, interaction, is_mtp, potential_error
+from aiida_lpsgb.calculations.program import processes_of
 from aiida_lpsgb.mtp.als_header import grade_mode
 
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -188,6 +189,7 @@ class MdCalculation(CalcJob):
             self.inputs.potential,
             self.inputs.parameters.get_dict(),
             self.inputs.seed.value,
+            n_processes=processes_of(self.options.resources),
             restart_file=restart_file,
             walltime_s=self.inputs.metadata.options.get("max_wallclock_seconds"),
         )
@@ -228,6 +230,7 @@ def write_input(
     parameters: Mapping[str, Any],
     seed: int,
     *,
+    n_processes: int = 1,
     restart_file: str | None = None,
     walltime_s: float | None = None,
 ) -> Interaction:
@@ -239,6 +242,8 @@ def write_input(
         Where to, and what the script is called.
     structure, potential, parameters, seed
         Inputs of `lpsgb.md`.
+    n_processes
+        How many processes share the cell, always in the same way.
     restart_file, walltime_s
         As of :func:`~aiida_lpsgb.calculations.lammps_script.render_script`.
 
@@ -250,11 +255,33 @@ def write_input(
     resolved = resolve(parameters)
     told = interaction(potential, resolved)
     write_data_file(str(folder / lammps_script.DATA_FILE), structure, told.pair_style)
-    script = render_script(resolved, told.pair_style, seed, restart_file=restart_file, walltime_s=walltime_s)
+    grid = processor_grid(np.array(structure.cell), n_processes) if n_processes > 1 else None
+    script = render_script(resolved, told.pair_style, seed, grid=grid, restart_file=restart_file, walltime_s=walltime_s)
     (folder / name).write_text(script, encoding="utf-8")
     if is_mtp(potential) and resolved["pair_style"] == "mlip":
         (folder / lammps_script.MLIP_FILE).write_text(render_mlip_ini(resolved), encoding="utf-8")
     return told
+
+
+def processor_grid(cell: np.ndarray, n_processes: int) -> tuple[int, int, int]:
+    """Share a cell among processes so that the faces between them are smallest.
+
+    Parameters
+    ----------
+    cell
+        Lattice vectors, shape (3, 3), Å.
+    n_processes
+        Number of processes.
+
+    Returns
+    -------
+    tuple of int
+        Parts along each lattice vector; their product is the number of processes.
+    """
+    faces = [np.linalg.norm(np.cross(cell[(axis + 1) % 3], cell[(axis + 2) % 3])) for axis in range(3)]
+    divisors = [n for n in range(1, n_processes + 1) if n_processes % n == 0]
+    grids = [(x, y, n_processes // (x * y)) for x in divisors for y in divisors if n_processes % (x * y) == 0]
+    return min(grids, key=lambda grid: sum(parts * face for parts, face in zip(grid, faces, strict=True)))
 
 
 def write_data_file(path: str, structure: orm.StructureData, pair_style: PairStyle) -> None:

@@ -17,6 +17,8 @@ BAROSTATS = ("iso", "aniso", "tri")
 CELL_RELAXATIONS = ("x", "y", "z", "iso", "aniso", "tri")
 GRADES = ("configuration", "neighborhood")
 
+LONGEST_STEP_FS = 20.0
+"""A quarter of the period of the slowest vibrations."""
 DEFAULTS: dict[str, Any] = {
     "pair_style": "mtp",
     "timestep_fs": 2.0,
@@ -121,6 +123,10 @@ def parameters_error(parameters: Mapping[str, Any]) -> str | None:
     for name in ("timestep_fs", "thermostat_damping_ps", "barostat_damping_ps", "thermo_interval_ps"):
         if message := not_positive(name, parameters.get(name, DEFAULTS[name])):
             return message
+    if parameters.get("timestep_fs", 0) > LONGEST_STEP_FS:
+        return (
+            f"`timestep_fs` is {parameters['timestep_fs']:g}: no atom is followed by steps above {LONGEST_STEP_FS:g} fs"
+        )
     interval = parameters.get("restart_interval_ps")
     if interval is not None and (message := not_positive("restart_interval_ps", interval)):
         return message

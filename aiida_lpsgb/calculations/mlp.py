@@ -8,12 +8,12 @@ from itertools import chain
 from typing import Any, ClassVar
 
 from aiida import orm
-from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 from ase import Atoms
 
-from aiida_lpsgb.calculations.resources import threads_of
+from aiida_lpsgb.calculations.program import call_of, declare_program, threads_of
 from aiida_lpsgb.calculations.validation import configurations_error, levels_error
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.data.potential import PotentialData
@@ -55,6 +55,7 @@ class MlpCalculation(CalcJob):
     """What the sub-commands of ``mlp`` have in common."""
 
     COMMAND: ClassVar[str]
+    PARSER: ClassVar[str]
     # Options of the sub-command, without their leading dashes and with underscores, and what their values may be.
     OPTIONS: ClassVar[dict[str, Any]]
     # What is to be said of some of them.
@@ -80,13 +81,7 @@ class MlpCalculation(CalcJob):
             help=f"Options of `mlp {cls.COMMAND}`, with underscores for dashes: {', '.join(sorted(cls.OPTIONS))}."
             f" An option that is not given is not sent, so the program's own default holds.{cls.OPTIONS_HELP}",
         )
-        options = spec.inputs["metadata"]["options"]
-        options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
-        # Where these inputs are exposed without their defaults, the default must still be enough.
-        options["resources"].required = False
-        options["withmpi"].default = False
-        options["input_filename"].default = cls.POTENTIAL_FILE
-        options["output_filename"].default = cls.OUTPUT_FILE
+        declare_program(spec, cls.POTENTIAL_FILE, cls.OUTPUT_FILE, cls.PARSER)
         spec.inputs.validator = cls._inputs_error
 
         spec.output("results", valid_type=orm.Dict, help=_RESULTS_HELP)
@@ -153,17 +148,9 @@ class MlpCalculation(CalcJob):
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the files the sub-command reads and build its command line."""
-        codeinfo = CodeInfo()
-        codeinfo.code_uuid = self.inputs.code.uuid
-        codeinfo.cmdline_params = [self.COMMAND, *self._write_files(folder), *self._options()]
-        codeinfo.stdout_name = self.options.output_filename
-        codeinfo.stderr_name = self.ERROR_FILE
-
-        calcinfo = CalcInfo()
-        calcinfo.codes_info = [codeinfo]
+        calcinfo = call_of(self, [self.COMMAND, *self._write_files(folder), *self._options()])
         potential = self.inputs.potential
         calcinfo.local_copy_list = [(potential.uuid, potential.filename, self.POTENTIAL_FILE)]
-        calcinfo.retrieve_list = [self.options.output_filename, self.ERROR_FILE]
         calcinfo.retrieve_temporary_list = []
         self._name_outputs(calcinfo)
         return calcinfo
@@ -216,6 +203,7 @@ class MlpTrainCalculation(MlpCalculation):
     """Train a moment tensor potential (``mlp train``)."""
 
     COMMAND = "train"
+    PARSER = "lpsgb.mlp.train"
     OPTIONS = {
         "energy_weight": WEIGHT,
         "force_weight": WEIGHT,
@@ -255,7 +243,6 @@ class MlpTrainCalculation(MlpCalculation):
             required=False,
             help="Labelled configurations that are not trained on; the errors on them are reported.",
         )
-        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.mlp.train"
         spec.output(
             "potential",
             valid_type=PotentialData,
@@ -297,6 +284,7 @@ class MlpTrainCalculation(MlpCalculation):
 
 _SELECTION_OPTIONS = {
     "init_threshold": POSITIVE,
+    "init_scale": POSITIVE,
     "select_threshold": ABOVE_ONE,
     "swap_threshold": ABOVE_ONE,
     "energy_weight": WEIGHT,
@@ -315,6 +303,7 @@ class MlpGradeCalculation(MlpCalculation):
     """Build the active set of training sets and grade configurations by it (``mlp calc-grade``)."""
 
     COMMAND = "calc-grade"
+    PARSER = "lpsgb.mlp.grade"
     OPTIONS = _SELECTION_OPTIONS
     ACTIVE_SET_FILE = "active_set.als"
     GRADED_FILE = "graded.cfg"
@@ -330,7 +319,6 @@ class MlpGradeCalculation(MlpCalculation):
             required=False,
             help="Configurations to grade. Without them only the active set is built.",
         )
-        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.mlp.grade"
         spec.output("active_set", valid_type=orm.SinglefileData, help="Active set (`.als`) of the training sets.")
         spec.output(
             "configurations",
@@ -361,6 +349,7 @@ class MlpSelectCalculation(MlpCalculation):
     """Select the candidates that a training set should be extended by (``mlp select-add``)."""
 
     COMMAND = "select-add"
+    PARSER = "lpsgb.mlp.select"
     OPTIONS = {
         **_SELECTION_OPTIONS,
         "selection_limit": INTEGER,
@@ -382,7 +371,6 @@ class MlpSelectCalculation(MlpCalculation):
             validator=_candidates_error,
             help="Configurations to select from.",
         )
-        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.mlp.select"
         spec.output(
             "selected",
             valid_type=ConfigurationsData,
@@ -428,6 +416,7 @@ class MlpErrorsCalculation(MlpCalculation):
     """Compare a potential with the labels of configurations (``mlp calc-errors``)."""
 
     COMMAND = "calc-errors"
+    PARSER = "lpsgb.mlp.errors"
     OPTIONS = {}
 
     @classmethod
@@ -435,7 +424,6 @@ class MlpErrorsCalculation(MlpCalculation):
         """Declare ports and outputs."""
         super().define(spec)
         spec.input("configurations", valid_type=ConfigurationsData, help="Labelled configurations to compare with.")
-        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.mlp.errors"
 
     @classmethod
     def _own_error(cls, inputs: Mapping[str, Any]) -> str | None:
@@ -453,6 +441,7 @@ class MlpPredictCalculation(MlpCalculation):
     """Predict energies, forces and stresses of configurations (``mlp calc-efs``)."""
 
     COMMAND = "calc-efs"
+    PARSER = "lpsgb.mlp.predict"
     OPTIONS = {}
     PREDICTED_FILE = "predicted.cfg"
 
@@ -461,7 +450,6 @@ class MlpPredictCalculation(MlpCalculation):
         """Declare ports and outputs."""
         super().define(spec)
         spec.input("configurations", valid_type=ConfigurationsData, help="Configurations, labelled or not.")
-        spec.inputs["metadata"]["options"]["parser_name"].default = "lpsgb.mlp.predict"
         spec.output(
             "configurations",
             valid_type=ConfigurationsData,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Real
+from typing import Any
 
 from aiida import orm
 
@@ -10,11 +13,21 @@ from aiida_lpsgb.calculations.md_parameters import gamma_error as gamma_error
 from aiida_lpsgb.calculations.potentials import known_species, potential_error
 
 
-def temperature_error(temperatures_K: Iterable[float]) -> str | None:
-    """Temperatures must be positive."""
+def count_error(node: orm.Int, port: Any) -> str | None:
+    """A count must be at least one; the validator of a port."""
+    return None if node.value >= 1 else f"{port.name}: is {node.value}, expected at least 1"
+
+
+def temperatures_error(temperatures_K: Sequence[float]) -> str | None:
+    """There must be a temperature, all must be positive, and none there twice."""
+    if not temperatures_K:
+        return "none is given"
     for temperature in temperatures_K:
-        if not temperature > 0:
-            return f"temperatures must be above 0 K, one is {temperature:g}"
+        number = isinstance(temperature, Real) and not isinstance(temperature, bool)
+        if not number or not 0 < temperature < math.inf:
+            return f"temperatures must be above 0 K, one is {temperature!r}"
+    if len(set(temperatures_K)) < len(temperatures_K):
+        return f"{temperatures_K} holds one twice; use `n_replicas` for more runs of it"
     return None
 
 

@@ -11,21 +11,12 @@ from aiida.cmdline.commands.cmd_data import verdi_data
 from aiida.cmdline.params import arguments, types
 from aiida.cmdline.utils import decorators, echo
 
-from aiida_lpsgb.cli.options import profile_option, use_profile
+from aiida_lpsgb.cli import nodes
+from aiida_lpsgb.cli.options import profile_option, species_option, use_profile
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _POTENTIAL = types.DataParamType(sub_classes=("aiida.data:lpsgb.potential",))
 _CONFIGURATIONS = types.DataParamType(sub_classes=("aiida.data:lpsgb.configurations",))
-
-
-def _species_option(required: bool, help_text: str) -> Callable:
-    return click.option(
-        "-s",
-        "--species",
-        required=required,
-        callback=lambda _, __, value: value.replace(",", " ").split() if value else None,
-        help=help_text,
-    )
 
 
 def _stored(make: Callable[[], Any]) -> None:
@@ -71,7 +62,7 @@ def potential() -> None:
 
 @potential.command("import")
 @click.argument("file", type=_FILE)
-@_species_option(True, "Chemical symbols in the order of the potential's types, such as: -s Li,P,S")
+@species_option("Chemical symbols in the order of the potential's types, such as: -s Li,P,S", required=True)
 @decorators.with_dbenv()
 def potential_import(file: Path, species: list[str]) -> None:
     """Store the potential of an .mtp FILE."""
@@ -122,7 +113,7 @@ def _import_options(command: Callable) -> Callable:
         click.option("--unlabelled", is_flag=True, help="Store configurations to be labelled; labels are not taken."),
         click.option("--skip", is_flag=True, help="Leave out frames that cannot be used instead of refusing all."),
         click.option("-l", "--level-of-theory", help="What gave the labels, if the files do not say: optB88-vdW, …"),
-        _species_option(False, "Chemical symbols in order; those of the types for a .cfg file, such as: -s Li,P,S"),
+        species_option("Chemical symbols in order; those of the types for a .cfg file, such as: -s Li,P,S"),
         click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)),
     ):
         command = option(command)
@@ -141,7 +132,7 @@ def _export_options(command: Callable) -> Callable:
 
 
 def _import(
-    files: Sequence[Path], species: list[str] | None, level_of_theory: str | None, skip: bool, unlabelled: bool
+    files: Sequence[Path], species: list[str], level_of_theory: str | None, skip: bool, unlabelled: bool
 ) -> None:
     from aiida_lpsgb.data.configurations import ConfigurationsData
     from aiida_lpsgb.labelling import files as labelled_files
@@ -154,7 +145,7 @@ def _import(
         echo.echo_warning(f"left out: {text}")
     level = found.level_of_theory or "no level of theory"
     echo.echo_info(f"{len(found.images)} configurations by {level}, {len(found.skipped)} left out")
-    _stored(lambda: ConfigurationsData(found.images, species, found.level_of_theory))
+    _stored(lambda: ConfigurationsData(found.images, species or None, found.level_of_theory))
 
 
 def _export(datum: Any, fmt: str | None, output: Path | None, force: bool) -> None:
@@ -226,15 +217,9 @@ def data_import(profile: str | None, **given: Any) -> None:
 def data_export(identifier: str, profile: str | None, **given: Any) -> None:
     """Write configurations to a file: .cfg, .extxyz, .xyz, .traj or .db."""
     use_profile(profile)
-    from aiida.common.exceptions import NotExistent
-    from aiida.orm import load_node
-
     from aiida_lpsgb.data.configurations import ConfigurationsData
 
-    try:
-        datum = load_node(identifier)
-    except (NotExistent, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+    datum = nodes.load_node(identifier)
     if not isinstance(datum, ConfigurationsData):
         raise click.ClickException(f"{identifier} is a {type(datum).__name__}, not a set of configurations")
     _export(datum, **given)

@@ -155,11 +155,11 @@ def _runs_below(node: orm.ProcessNode, path: str = "") -> Iterator[tuple[str, or
 
 
 def _first_job(run: orm.ProcessNode) -> orm.ProcessNode:
-    """The job that a run began with."""
+    """The job that a run began with; after an import the keys say nothing of the order."""
     jobs = [node for node in run.called_descendants if node.process_type == MD]
     if not jobs:
         raise click.ClickException(f"{run.process_label}<{run.pk}> has no job yet")
-    return min(jobs, key=lambda job: job.pk)
+    return min(jobs, key=lambda job: job.ctime)
 
 
 def _inputs_of(inputs: Any) -> Run:
@@ -243,10 +243,9 @@ def _write(frames: Iterator[Atoms], output: Path) -> int:
     name = "" if output.suffix in LAMMPS_SUFFIXES else filetype(str(output), read=False, guess=False)
     if name in ("extxyz", "xyz", "traj"):
         count = 0
-        output.unlink(missing_ok=True)
-        for atoms in frames:
-            write(output, atoms, format=name, append=True)
-            count += 1
+        for count, atoms in enumerate(frames, start=1):
+            # A file that is replaced is replaced once there is a frame.
+            write(output, atoms, format=name, append=count > 1)
         return count
     images = list(frames)
     if len(images) == 1:

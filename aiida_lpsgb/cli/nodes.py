@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ import yaml
 
 if TYPE_CHECKING:
     from aiida import orm
+
+
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 def load_node(identifier: str) -> orm.Node:
@@ -135,7 +139,7 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
 
     ``transport.temperatures_K=[700, 500]`` gives ``{"transport": {"temperatures_K": [700, 500]}}``.
     """
-    from aiida_lpsgb.calculations.label.engine import merged
+    from aiida_lpsgb.calculations.protocols import merged
 
     nested: dict[str, Any] = {}
     for assignment in assignments:
@@ -148,6 +152,8 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise click.ClickException(f"--set {path}: {text!r} is no value: {error}") from error
+        if isinstance(value, str) and NUMBER.fullmatch(value):  # YAML takes 1e-3, without a point, for text
+            value = float(value)
         for name in reversed(path.split(".")):
             value = {name: value}
         nested = merged(nested, value)
@@ -182,7 +188,8 @@ def trajectories(texts: Sequence[str], given: dict[str, Any]) -> list[orm.Data]:
     texts
         Files, or PK or UUID of an `lpsgb.trajectory` or of a process with outputs ``trajectories``.
     given
-        ``timestep`` (fs), ``temperature`` (K), ``species`` and ``every`` of dumps; ``dry_run``.
+        ``timestep`` (fs), ``temperature`` (K), ``species``, ``every``, ``units``, ``sorted_rows`` and
+        ``restart_gap_ps`` of dumps; ``dry_run``.
     """
     from aiida import orm
 
@@ -211,11 +218,13 @@ def _read_dump(path: Path, given: dict[str, Any]) -> orm.Data:
     from aiida import orm
     from aiida.plugins import CalculationFactory
 
+    from aiida_lpsgb.calculations.functions.trajectories import READER_KEYS
+
     for name in ("timestep", "temperature"):
         if given[name] is None:
             raise click.UsageError(f"{path}: a dump does not say it: give --{name}")
     parameters = {"timestep_fs": given["timestep"], "temperature_K": given["temperature"]}
-    parameters |= {key: given[key] for key in ("species", "every") if given[key]}
+    parameters |= {key: given[key] for key in READER_KEYS if given[key]}
     function = CalculationFactory("lpsgb.read_dump")
     found, process = function.run_get_node(
         orm.SinglefileData(path.absolute()), orm.Dict(parameters), metadata={"store_provenance": not given["dry_run"]}

@@ -18,6 +18,10 @@ STUDY_TYPES = (
 )
 
 
+LABEL = click.option("--label", metavar="LEVEL", help="What labels: sevennet, sevennet+d3, chgnet, vasp:optB88-vdW, …")
+LABEL_CODE = click.option("--label-code", metavar="CODE", help="Code that labels, where there are several.")
+
+
 def profile_option() -> Callable:
     """The option ``-p/--profile``."""
     return click.option("-p", "--profile", help="AiiDA profile; the default profile if not given.")
@@ -31,7 +35,7 @@ def process_argument(required: bool = True) -> Callable:
 def submission_options(command: Callable) -> Callable:
     """What is asked of every command that submits a process."""
     for option in (
-        click.option("-p", "--profile", help="AiiDA profile; the default profile if not given."),
+        profile_option(),
         click.option(
             "--folder", type=click.Path(file_okay=False, path_type=Path), help="Where to write what is found."
         ),
@@ -59,12 +63,12 @@ def protocol_option(default: str | None = None) -> Callable:
     return click.option("--protocol", type=choice, default=default, show_default=default or "moderate")
 
 
-def species_option(help_text: str) -> Callable:
-    """The option ``-s/--species``: a list of chemical symbols."""
+def species_option(help_text: str, required: bool = False) -> Callable:
+    """The option ``-s/--species``: a list of chemical symbols, empty if not given."""
     return click.option(
         *("-s", "--species"),
-        default="",
-        callback=lambda _context, _parameter, value: value.replace(",", " ").split(),
+        required=required,
+        callback=lambda _context, _parameter, value: (value or "").replace(",", " ").split(),
         help=help_text,
     )
 
@@ -126,4 +130,4 @@ def _newest_study() -> ProcessNode | None:
 
     query = QueryBuilder().append(WorkChainNode, filters={"process_type": {"in": list(STUDY_TYPES)}})
     query.order_by({WorkChainNode: {"ctime": "desc"}})
-    return next((node for (node,) in query.all() if node.caller is None), None)
+    return next((node for (node,) in query.iterall() if node.caller is None), None)

@@ -9,7 +9,15 @@ import click
 import yaml
 
 from aiida_lpsgb.cli import nodes
-from aiida_lpsgb.cli.options import profile_option, protocol_option, species_option, submission_options, use_profile
+from aiida_lpsgb.cli.options import (
+    LABEL,
+    LABEL_CODE,
+    profile_option,
+    protocol_option,
+    species_option,
+    submission_options,
+    use_profile,
+)
 from aiida_lpsgb.cli.structure import CHARGES, CUTOFFS, plain_errors
 
 if TYPE_CHECKING:
@@ -91,17 +99,14 @@ REGIONS = click.option(
     callback=mapping,
     help="Regions of the cell: '{boundary: {axis: 2, centres: [0, 0.5], thickness_A: 10}}'.",
 )
-LABEL = click.option("--label", metavar="LEVEL", help="What labels: sevennet, sevennet+d3, chgnet, vasp:optB88-vdW, …")
-LABEL_CODE = click.option("--label-code", metavar="CODE", help="Code that labels, where there are several.")
 LEVEL_OF_THEORY = click.option("-l", "--level-of-theory", help="Of labels whose files do not say what gave them.")
 
 
 def common(given: dict[str, Any], **overrides: Any) -> dict[str, Any]:
     """Keywords that every builder takes: the protocol, and what was typed over it."""
-    from aiida_lpsgb.calculations.label.engine import merged
+    from aiida_lpsgb.calculations.protocols import merged
 
-    changes = {key: value for key, value in overrides.items() if value not in (None, [], {})}
-    return {"protocol": given["protocol"], "overrides": merged(changes, nodes.overrides(given["assignments"]))}
+    return {"protocol": given["protocol"], "overrides": merged(overrides, nodes.overrides(given["assignments"]))}
 
 
 def seed(given: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +195,12 @@ def untrained(structures: dict[str, Any], level: int, given: dict[str, Any]) -> 
     *(POTENTIALS, SPECIES),
     click.option("--temperatures", callback=numbers, help="In K, such as 700,500; those of the protocol if not given."),
     click.option("--replicas", type=click.IntRange(min=1), help="Runs of each temperature and potential."),
-    click.option("--max-production", type=float, metavar="PS", help="Longest production of a run, in ps."),
+    click.option(
+        "--max-production",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="PS",
+        help="Longest production of a run, in ps.",
+    ),
     *(MOBILE, CHARGES, CUTOFFS, REGIONS),
 )
 def sweep(structure: str | None, add: str | None, **given: Any) -> ProcessBuilder:
@@ -208,17 +218,16 @@ def sweep(structure: str | None, add: str | None, **given: Any) -> ProcessBuilde
     potentials = nodes.potentials(given["potentials"], given["species"])
     only(potentials)
     material = guessed(node, given)
-    overrides: dict[str, Any] = {"analyse": guessed_observables(material)}
-    overrides |= {"temperatures_K": given["temperatures"]} if given["temperatures"] else {}
-    overrides |= {"n_replicas": given["replicas"]} if given["replicas"] else {}
-    overrides |= {"budget": {"max_production_ps": given["max_production"]}} if given["max_production"] else {}
+    budget = {"max_production_ps": given["max_production"]} if given["max_production"] else None
+    typed = {"temperatures_K": given["temperatures"], "n_replicas": given["replicas"], "budget": budget}
+    overrides = {key: value for key, value in typed.items() if value}
     return work_chain.get_builder_from_protocol(
         nodes.codes(given["computer"], ("md", "analyse")),
         node,
         potentials,
         mobile=mobile_of(material),
         regions=given["regions"],
-        **common(given, **overrides),
+        **common(given, analyse=guessed_observables(material), **overrides),
         **seed(given),
     )
 
@@ -234,6 +243,10 @@ def added(work_chain: Any, structure: str | None, sweep: str, given: dict[str, A
         "--seed": given["seed"],
         "--set": given["assignments"],
         "--regions": given["regions"],
+        "--species": given["species"],
+        "--mobile": given["mobile"],
+        "--charge": given["charges"],
+        "--cutoff": given["cutoffs"],
     }
     if named := [name for name, value in fixed.items() if value]:
         raise click.UsageError(f"{', '.join(named)}: those of the sweep {sweep} are kept; leave it out")
@@ -273,7 +286,7 @@ def boundary(
     if len(boundaries) + len(twists) != 1:
         raise click.UsageError("give one boundary: --boundary AXIS/PLANE or --twist PLANE")
     node = nodes.structure(structure)
-    made = recipes(guessed(node, given), boundaries, twists, False, (), pseudo_cubic)
+    made = recipes(guessed(node, given), boundaries, twists, pseudo_cubic=pseudo_cubic)
     return WorkflowFactory("lpsgb.grain_boundary").get_builder_from_protocol(
         nodes.codes(given["computer"], ("md",)),
         node,
@@ -309,6 +322,14 @@ def glass(structure: str, **given: Any) -> ProcessBuilder:
     click.option("--temperature", type=float, metavar="K", help="Of the run, in K; a dump does not say it."),
     species_option("Elements of LAMMPS's types, such as Li,P,S, where the dump has none."),
     click.option("--every", type=click.IntRange(min=1), help="Take one frame in so many of a dump."),
+    click.option("--units", type=click.Choice(["metal", "real"]), help="Of the times in a dump that does not say."),
+    click.option("--sorted-rows", is_flag=True, help="Each frame of a dump without ids has its atoms in one order."),
+    click.option(
+        *("--restart-gap", "restart_gap_ps"),
+        type=float,
+        metavar="PS",
+        help="Time between two runs in one dump whose steps begin again.",
+    ),
     *(MOBILE, CHARGES, CUTOFFS, REGIONS),
 )
 def analyse(runs: Sequence[str], **given: Any) -> ProcessBuilder:
@@ -320,14 +341,11 @@ def analyse(runs: Sequence[str], **given: Any) -> ProcessBuilder:
     segments = nodes.trajectories(runs, given)
     with segments[0].open_trajectory() as trajectory:
         material = guessed(trajectory.frame(0), given)
-    arguments = common(given, mobile=mobile_of(material), **guessed_observables(material))
-    if material.speciation.value is None:
-        arguments["overrides"].setdefault("speciation", None)
     return CalculationFactory("lpsgb.analyse").get_builder_from_protocol(
         nodes.codes(given["computer"], ("analyse",))["analyse"],
         {f"segment_{number:03d}": node for number, node in enumerate(segments)},
         regions=given["regions"],
-        **arguments,
+        **common(given, mobile=mobile_of(material), **guessed_observables(material)),
     )
 
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from aiida.orm import AbstractCode, Computer
 
 DEFAULT_PROFILE = "lpsgb"
-# Labels by VASP are dearer than all else; the pattern does no harm where aiida-vasp is not installed.
-CACHED = ["aiida.calculations:lpsgb.*", "aiida.calculations:vasp.vasp"]
+# Labels by VASP are dearer than all else. AiiDA loads what a name without a wildcard stands for, and refuses the option
+# where aiida-vasp is not installed.
+CACHED = ["aiida.calculations:lpsgb.*", "aiida.calculations:vasp.vasp*"]
 DAEMON_TIMEOUT_S = 30
 """AiiDA's own 2 s are not enough for a daemon on a loaded machine to answer."""
 BROKER_TIMEOUT_S = 90
@@ -449,7 +450,7 @@ def quicksetup(
 
     Makes the profile as `verdi presto --use-zeromq` does (SQLite, ZeroMQ: no services) or extends one that exists,
     gives the daemon 30 s to answer, and registers the programs of the running Python environment as the codes
-    lpsgb-mlp@localhost, lmp@localhost and lpsgb-label@localhost.
+    lpsgb-mlp, lmp, lpsgb-label and lpsgb-analyse @localhost.
 
     Running it again changes nothing. Other settings of an existing profile are not touched. A code whose program is
     gone is renamed and hidden, and a new one takes its label.

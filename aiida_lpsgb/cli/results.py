@@ -60,14 +60,12 @@ def results(
         click.echo(summary(node, numbers))
         return
     found = _results_of(node)
-    if json_file == Path("-"):
-        click.echo(json_text(found))
-        return
-    click.echo(table(found, numbers))
+    only_json = json_file == Path("-")
+    click.echo(json_text(found) if only_json else table(found, numbers))
     if folder is not None:
         written = _write(folder, lambda: write_csv(found, folder, numbers))
-        click.echo(f"\n{len(written)} tables: {folder}")
-    if json_file is not None:
+        click.echo(f"\n{len(written)} tables: {folder}", err=only_json)
+    if json_file is not None and not only_json:
         _write(json_file, lambda: write_json(found, json_file))
         click.echo(f"\nJSON: {json_file}")
     if plot is not None:
@@ -75,7 +73,7 @@ def results(
         if figure is None:
             raise click.ClickException("there are no diffusivities to plot")
         _write(plot, lambda: figure.savefig(plot, dpi=PLOT_DPI, bbox_inches="tight"))
-        click.echo(f"\nArrhenius plot: {plot}")
+        click.echo(f"\nArrhenius plot: {plot}", err=only_json)
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -31,6 +32,8 @@ def _numbers(_ctx: click.Context, parameter: click.Parameter, values: tuple[str,
         key, _, number = value.partition("=")
         try:
             numbers[key] = float(number)
+            if not math.isfinite(numbers[key]):
+                raise ValueError
         except ValueError:
             raise click.BadParameter(f"{value!r} is not {parameter.metavar}", param=parameter) from None
     return numbers or None
@@ -50,7 +53,7 @@ def plain_errors(command: Callable) -> Callable:
             except BrokenPipeError:
                 raise  # click ends quietly where nobody reads on
             except (ValueError, TypeError, OSError) as error:
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException(str(error).removeprefix(AIIDA_PREFIX)) from error
 
     return wrapped
 
@@ -61,6 +64,8 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
         click.echo(f"Warning: {message}", err=True)
 
 
+#: What AiiDA begins the message of a port's validator with.
+AIIDA_PREFIX = "invalid attribute value "
 #: Searches for twists above this area take longer than some seconds, Å².
 LARGE_AREA = 3000.0
 
@@ -127,7 +132,14 @@ def structure() -> None:
 @INPUT
 @OUTPUT
 @CHARGES
-@click.option("-n", "--candidates", type=int, default=1, show_default=True, help="Arrangements; files get a number.")
+@click.option(
+    "-n",
+    "--candidates",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Arrangements; files get a number.",
+)
 @click.option(
     "--supercell", nargs=3, type=int, help="Repeats before filling; by default the smallest that hold the shares."
 )
@@ -141,7 +153,11 @@ def structure() -> None:
     help="Closest that two elements come in Å, such as Li-Li=2.3; repeat. By default from their radii.",
 )
 @click.option("--ignore-formula", is_flag=True, help="Read a CIF whose atoms are not those of its own formula.")
-@click.option("--rank-by", type=click.Choice(["ewald", "occupancy"]), default="ewald", show_default=True)
+@click.option(
+    "--rank-by",
+    type=click.Choice(["ewald", "occupancy"]),
+    help="What comes first; by default occupancies where they tell sites apart, else the Ewald energy.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling of large cells.")
 @POTENTIAL
 @SPECIES
@@ -155,7 +171,7 @@ def order(
     max_atoms: int,
     min_distances: dict[str, float] | None,
     ignore_formula: bool,
-    rank_by: str,
+    rank_by: str | None,
     seed: int,
     potential: str | None,
     species: str | None,
@@ -173,7 +189,7 @@ def order(
         n_candidates=candidates,
         supercell=supercell,
         max_atoms=max_atoms,
-        rank_by=rank_by,
+        rank_by=rank_by or _guessed_ranking(disordered, charges),
         seed=seed,
         min_distances=min_distances,
     )
@@ -203,6 +219,17 @@ def _guessed_charges(disordered: Any) -> dict[str, float]:
     return found.value
 
 
+def _guessed_ranking(disordered: Any, charges: dict[str, float] | None) -> str:
+    """Guess what ranks arrangements, and say so."""
+    from aiida_lpsgb.structures.guess import guess_ordering
+
+    found = guess_ordering(disordered, charges)
+    if found.value is None:
+        return "ewald"
+    click.echo(f"ranked by {found.value['rank_by']}: {found.reason}; --rank-by replaces it", err=True)
+    return found.value["rank_by"]
+
+
 def _describe_filling(info: dict[str, Any]) -> None:
     """Say how the partially occupied sites were filled, in which cell, and what that cell cannot hold."""
     if info["supercell"] != [[1, 0, 0], [0, 1, 0], [0, 0, 1]]:
@@ -222,7 +249,9 @@ def _describe_filling(info: dict[str, Any]) -> None:
 @click.option("--isotropic", "strains", type=float, multiple=True, help="Isotropic strain, such as -0.05; repeat.")
 @click.option("--shear", "shears", type=float, multiple=True, help="Shear strain, in each of three planes; repeat.")
 @click.option("--rattle", "amplitudes", type=float, multiple=True, help="Amplitude in Å, 0 for none; repeat.")
-@click.option("--n-rattles", type=int, default=1, show_default=True, help="Rattled copies for each amplitude.")
+@click.option(
+    "--n-rattles", type=click.IntRange(min=1), default=1, show_default=True, help="Rattled copies for each amplitude."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the rattling.")
 @plain_errors
 def strain(
@@ -278,7 +307,14 @@ def strain(
 @REGION
 @click.option("--n-atoms", type=int, default=1, show_default=True, help="Least number of atoms.")
 @click.option("--vacuum", type=float, default=0.0, show_default=True, help="Open the second boundary by this, Å.")
-@click.option("-n", "--candidates", type=int, default=1, show_default=True, help="Bicrystals; files get a number.")
+@click.option(
+    "-n",
+    "--candidates",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Bicrystals; files get a number.",
+)
 @POTENTIAL
 @SPECIES
 @click.option(
@@ -317,9 +353,9 @@ def boundary(
     from aiida_lpsgb.structures.crystal import Crystal
     from aiida_lpsgb.structures.files import read_atoms, read_structure
 
-    setting = Crystal(
-        read_atoms(crystal), cutoffs=cutoffs, charges=charges, parent=read_structure(parent) if parent else None
-    )
+    atoms = read_atoms(crystal)
+    _require_no_vacuum(atoms, crystal)
+    setting = Crystal(atoms, cutoffs=cutoffs, charges=charges, parent=read_structure(parent) if parent else None)
     request["convention"] = "pseudo-cubic" if pseudo_cubic else "lattice"
     if output is None and not list_only:
         raise click.UsageError("give the file to write with --output, or --list")
@@ -355,6 +391,18 @@ def boundary(
     for i, atoms in enumerate(built):
         drawn = picture and _numbered(picture, i, candidates)
         _finish(atoms, atoms.info["grain_boundary"], _numbered(output, i, candidates), drawn, as_json)
+
+
+def _require_no_vacuum(atoms: Any, path: Path) -> None:
+    """Refuse slabs and molecules, which are no crystals to cut grains from."""
+    from aiida_lpsgb.structures.validation import empty_layer
+
+    if (
+        all(atoms.pbc)
+        and atoms.cell.rank == 3
+        and (found := empty_layer(atoms.cell.array, atoms.get_scaled_positions()))
+    ):
+        raise ValueError(f"{path}: {found}: grains are cut from a crystal that fills its cell")
 
 
 def _calculator(potential: str | None, species: str | None) -> Any:
@@ -405,8 +453,10 @@ def interface(
     from aiida_lpsgb.structures.files import read_atoms
     from aiida_lpsgb.structures.interface import interface as join
 
+    bulk = read_atoms(crystal)
+    _require_no_vacuum(bulk, crystal)
     atoms = join(
-        Crystal(read_atoms(crystal), cutoffs=cutoffs),
+        Crystal(bulk, cutoffs=cutoffs),
         read_atoms(glass),
         plane,
         max_strain=max_strain,

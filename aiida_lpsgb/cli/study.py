@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_lpsgb.cli.options import protocol_option, species_option, submission_options, use_profile
+from aiida_lpsgb.cli.options import LABEL, LABEL_CODE, protocol_option, species_option, submission_options, use_profile
 from aiida_lpsgb.cli.structure import CHARGES, CUTOFFS, plain_errors
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ CHANGES = {
     multiple=True,
     help="Interface of the glass with a plane: 001; repeat.",
 )
-@click.option("--label", metavar="LEVEL", help="What labels: sevennet, sevennet+d3, chgnet, vasp:optB88-vdW, …")
-@click.option("--label-code", metavar="CODE", help="Code that labels, where there are several.")
+@LABEL
+@LABEL_CODE
 @click.option("--potential", "potentials", metavar="PK|FILE", multiple=True, help="Run with this; nothing is learned.")
 @species_option("What the types of potentials in files stand for, such as Li,P,S.")
 @click.option(
@@ -139,16 +139,18 @@ def _attributes(given: dict[str, Any]) -> dict[str, Any]:
 
 def _overrides(given: dict[str, Any]) -> dict[str, Any]:
     from aiida_lpsgb.cli import nodes
-    from aiida_lpsgb.workflows.from_structure import without_start_set
+    from aiida_lpsgb.workflows.from_structure import NO_START_SET
 
     changes = nodes.overrides(given["assignments"])
-    return {**(without_start_set() if given["frames"] and not given["start_set"] else {}), **changes}
+    return {**(NO_START_SET if given["frames"] and not given["start_set"] else {}), **changes}
 
 
-def _material(crystal: str, given: dict[str, Any], check_formula: bool) -> Material:
+def _material(crystal: str, given: dict[str, Any], overrides: Mapping[str, Any]) -> Material:
     from aiida_lpsgb.structures.files import read_structure
     from aiida_lpsgb.structures.guess import guess
 
+    ordering = overrides.get("ordering")
+    check_formula = ordering.get("check_formula", True) if isinstance(ordering, Mapping) else True
     structure = read_structure(crystal, check_formula=check_formula, oxidation_states=True)
     cutoffs = {} if given["no_units"] else given["cutoffs"]
     return guess(structure, charges=given["charges"], mobile=given["mobile"], cutoffs=cutoffs)
@@ -159,7 +161,7 @@ def _new_plan(crystal: str, given: dict[str, Any]) -> tuple[StudyPlan, Material]
     from aiida_lpsgb.workflows.from_structure import StudyPlan
 
     overrides = _overrides(given)
-    material = _material(crystal, given, overrides.get("ordering", {}).get("check_formula", True))
+    material = _material(crystal, given, overrides)
     protocol = {"protocol": given["protocol"]} if given["protocol"] else {}
     try:
         plan = StudyPlan.of(
@@ -184,7 +186,7 @@ def _saved_plan(path: str, given: dict[str, Any]) -> tuple[StudyPlan, None]:
     asked = _systems_asked(given)
     more = {}
     if any(asked.values()):
-        material = _material(plan.crystal, given, plan.overrides.get("ordering", {}).get("check_formula", True))
+        material = _material(plan.crystal, given, plan.overrides)
         more = recipes(material, **asked)
         more.pop("crystal")
     return plan.changed(_overrides(given), more, protocol=given["protocol"], **_attributes(given)), None
@@ -230,6 +232,14 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
         )
     else:
         _item("potentials", f"{len(inputs['potentials'])} given, nothing is learned", None)
+    if "reference_md" in inputs:
+        settings = inputs["reference_md"]["settings"]
+        _item(
+            "start",
+            f"{settings['n_samples']} frames of {settings['duration_ps']:g} ps of the label engine's own dynamics at "
+            f"{_listed(settings['temperatures_K'])} K, beside strained and rattled cells",
+            "--set reference_md=null or --set reference_md.settings.duration_ps=1",
+        )
     _item("systems", ", ".join(inputs["systems"]), "--boundary, --twist, --glass, --interface")
     transport = builder.transport
     _item(

@@ -15,6 +15,7 @@ from aiida.orm import Data, StructureData
 from ase import Atoms
 from ase.formula import Formula
 
+from aiida_lpsgb.data.html import described
 from aiida_lpsgb.data.species import check_species
 from aiida_lpsgb.labelling import container
 from aiida_lpsgb.labelling.extxyz import write_extxyz
@@ -155,6 +156,16 @@ class ConfigurationsData(Data):
     def level_of_theory(self) -> str | None:
         """What gave the labels, None if not known."""
         return self.base.attributes.get("level_of_theory")
+
+    def _repr_html_(self) -> str:
+        """What it holds, in a notebook."""
+        rows = {
+            "formulae": self.formulae,
+            "labelled": self.labelled,
+            "level of theory": self.level_of_theory,
+            "species": self.species,
+        }
+        return described(self, f"{len(self)} configurations", rows)
 
     def get_ase(self) -> list[Atoms]:
         """Return all configurations."""

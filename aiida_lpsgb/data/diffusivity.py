@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from aiida.orm import ArrayData
 
+from aiida_lpsgb.analysis.html import motion_fields
+from aiida_lpsgb.data.html import named
 from aiida_lpsgb.data.species import check_species
 
 FORMAT_VERSION = 1
@@ -93,6 +95,10 @@ class DiffusivityData(ArrayData):
         names = self.get_arraynames()
         own = {"format_version", *(f"{self.array_prefix}{name}" for name in names)}
         return {name: value for name, value in self.base.attributes.all.items() if name not in own}
+
+    def _repr_html_(self) -> str:
+        """What it says, in a notebook."""
+        return motion_fields(self.scalars(), named(self))
 
 
 def _check_finite(name: str, value: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from aiida.common.exceptions import ValidationError
 from aiida.orm import Data
 
+from aiida_lpsgb.data.html import described
 from aiida_lpsgb.data.species import check_species
 
 FORMAT_VERSION = 1
@@ -107,6 +108,11 @@ class PairStyleData(Data):
     def files(self) -> list[str]:
         """Names of the files, sorted."""
         return list(self.base.attributes.get("files"))
+
+    def _repr_html_(self) -> str:
+        """What it is, in a notebook."""
+        rows = {"species": self.species, "lines": "; ".join(self.lines), "charges": self.charges, "files": self.files}
+        return described(self, f"Pair style {self.style}", rows)
 
 
 def _content(source: str | bytes | Path) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 from aiida.orm import SinglefileData
 from ase.calculators.calculator import Calculator
 
+from aiida_lpsgb.data.html import described
 from aiida_lpsgb.data.species import check_species
 from aiida_lpsgb.mtp.potential import MTP
 
@@ -117,6 +118,18 @@ class PotentialData(SinglefileData):
         from aiida_lpsgb.mtp.calculator import MTPCalculator
 
         return MTPCalculator(self.mtp, self.species)
+
+    def _repr_html_(self) -> str:
+        """What it is, in a notebook."""
+        rows = {
+            "level": self.level,
+            "species": self.species,
+            "cut-off (Å)": self.cutoff,
+            "parameters": self.n_parameters,
+            "trained": self.trained,
+            **{key.replace("_", " "): value for key, value in self.training_errors.items()},
+        }
+        return described(self, "Moment tensor potential", rows)
 
     def _prepare_mtp(self, main_file_name: str = "") -> tuple[bytes, dict]:
         """Give the ``.mtp`` file to ``Data.export``."""

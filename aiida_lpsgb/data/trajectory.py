@@ -15,6 +15,7 @@ from aiida.orm import Data
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.analysis.trajectory_file import VERSION
+from aiida_lpsgb.data.html import described
 
 _ENSEMBLES = ("nve", "nvt", "npt")
 
@@ -97,6 +98,20 @@ class TrajectoryData(Data):
     def species(self) -> list[str]:
         """Species kept, sorted."""
         return list(self.base.attributes.get("species"))
+
+    def _repr_html_(self) -> str:
+        """What it holds, in a notebook."""
+        told = self.base.attributes.all
+        rows = {
+            "atoms": told["composition"],
+            "from step": f"{told['first_step']} to {told['last_step']}",
+            "duration (ps)": told["duration_ps"],
+            "between frames (fs)": told["frame_interval_fs"],
+            "ensemble": told["ensemble"],
+            "temperature (K)": told["temperature_K"],
+            "cut short": told["truncated"],
+        }
+        return described(self, f"Segment of a run, {self.n_frames} frames", rows)
 
 
 def _describe(trajectory: Trajectory) -> dict[str, Any]:

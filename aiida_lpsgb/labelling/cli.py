@@ -71,6 +71,8 @@ def _open_images(path: Path) -> Iterator[Sequence[Atoms] | Reader]:
         except Exception as error:
             # The readers of ASE raise anything at all.
             raise ValueError(f"{path} cannot be read: {error or type(error).__name__}") from error
+        if not images:
+            raise ValueError(f"{path} holds no configuration")
         yield images
         return
     with path.open("rb") as handle:

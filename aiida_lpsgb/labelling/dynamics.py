@@ -7,11 +7,10 @@ frame from the seed and the number of the frame, so that a run in segments is th
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,13 @@ from ase.md.verlet import VelocityVerlet
 
 from aiida_lpsgb.labelling import labels
 from aiida_lpsgb.labelling.container import with_labels
+from aiida_lpsgb.labelling.plans import PlanOf
 
 ENSEMBLES = ("nve", "nvt", "npt")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(PlanOf):
     """What is run.
 
     Attributes
@@ -53,6 +53,8 @@ class Plan:
         Whether the cell keeps its shape at constant pressure.
     """
 
+    KEY = "dynamics"
+
     temperature_K: float
     n_steps: int
     interval_steps: int
@@ -67,35 +69,12 @@ class Plan:
     def __post_init__(self) -> None:
         if self.ensemble not in ENSEMBLES:
             raise ValueError(f"ensemble is {self.ensemble!r}, expected one of {', '.join(ENSEMBLES)}")
-        for name in ("temperature_K", "timestep_fs", "thermostat_damping_ps", "barostat_damping_ps"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise ValueError(f"{name} is {value!r}, expected a positive number")
-        for name in ("n_steps", "interval_steps", "seed"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}, expected a positive integer")
+        self.require_positive("temperature_K", "timestep_fs", "thermostat_damping_ps", "barostat_damping_ps")
+        self.require_numbers("pressure_GPa")
+        self.require_counts("n_steps", "interval_steps", "seed")
+        self.require_truth("isotropic")
         if self.n_steps % self.interval_steps:
             raise ValueError(f"n_steps {self.n_steps} is no multiple of interval_steps {self.interval_steps}")
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Plan:
-        """Return the plan of a dictionary.
-
-        Raises
-        ------
-        ValueError
-            If a key is not known or missing, or a value makes no sense.
-        """
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"dynamics: unknown keys {unknown}; there are {', '.join(known)}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(f"dynamics: {str(error).partition(') ')[2]}") from error
-        except ValueError as error:
-            raise ValueError(f"dynamics: {error}") from error
 
 
 def run(

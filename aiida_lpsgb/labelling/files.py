@@ -84,7 +84,7 @@ def read(
     for path in [Path(paths)] if isinstance(paths, (str, Path)) else map(Path, paths):
         for number, frame in enumerate(_frames(path, species)):
             if not labelled:
-                found.images.append(with_labels(frame.atoms))
+                found.images += [] if frame.atoms is None else [with_labels(frame.atoms)]
                 continue
             where = f"{path}, frame {number}"
             problem = frame.problem or _problem(frame.atoms, max_force)
@@ -96,7 +96,8 @@ def read(
             named.setdefault(frame.level, where)
             found.images.append(frame.atoms)
     if not found.images:
-        raise ValueError("; ".join(["there is no labelled configuration", *found.skipped[:5]]))
+        what = "labelled configuration" if labelled else "configuration"
+        raise ValueError("; ".join([f"there is no {what}", *found.skipped[:5]]))
     if labelled:
         found.level_of_theory = level_of_theory or _one_level(named)
     return found

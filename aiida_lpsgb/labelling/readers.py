@@ -58,14 +58,15 @@ class Frame:
     Attributes
     ----------
     atoms
-        Configuration, with those of energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) that the file has.
+        Configuration, with those of energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) that the file has; None where
+        it is cut off.
     problem
         What the program was not done with, empty if it was.
     level
         Level of theory that the file gives, None if it gives none.
     """
 
-    atoms: Atoms
+    atoms: Atoms | None
     problem: str = ""
     level: str | None = None
 
@@ -130,7 +131,7 @@ def vasprun(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
         )
         yield Frame(with_labels(atoms, **values), _not_converged(len(step["electronic_steps"]), nelm), level)
     if cut:
-        yield Frame(atoms, CUT, level)
+        yield Frame(None, CUT, level)
 
 
 def outcar(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
@@ -147,7 +148,7 @@ def outcar(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
     for number, atoms in enumerate(images):
         yield Frame(_from_calculator(atoms), _not_converged(counts.get(number + 1, 0), nelm))
     if not ended:
-        yield Frame(images[-1], CUT)
+        yield Frame(None, CUT)
 
 
 def _electronic_steps(lines: IO[str]) -> tuple[dict[int, int], int, bool]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms, units
@@ -13,9 +10,11 @@ from ase.calculators.calculator import BaseCalculator
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 
+from aiida_lpsgb.labelling.plans import PlanOf
+
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(PlanOf):
     """How configurations are relaxed.
 
     Attributes
@@ -32,6 +31,8 @@ class Plan:
         Steps after which it has failed.
     """
 
+    KEY = "relaxation"
+
     cell: bool = False
     pressure_GPa: float = 0.0
     force_tolerance_ev_angstrom: float = 1e-3
@@ -39,38 +40,10 @@ class Plan:
     max_steps: int = 1000
 
     def __post_init__(self) -> None:
-        if not isinstance(self.cell, bool):
-            raise ValueError(f"cell is {self.cell!r}, expected true or false")
-        if not _is_number(self.pressure_GPa):
-            raise ValueError(f"pressure_GPa is {self.pressure_GPa!r}, expected a number")
-        for name in ("force_tolerance_ev_angstrom", "stress_tolerance_GPa"):
-            if not _is_number(getattr(self, name)) or not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected a positive number")
-        if isinstance(self.max_steps, bool) or not isinstance(self.max_steps, int) or self.max_steps < 1:
-            raise ValueError(f"max_steps is {self.max_steps!r}, expected a positive integer")
-
-    @classmethod
-    def of(cls, values: Any) -> Plan:
-        """Return the plan of a dictionary.
-
-        Raises
-        ------
-        ValueError
-            If a key is not known, or a value makes no sense.
-        """
-        known = [field.name for field in fields(cls)]
-        if not isinstance(values, Mapping):
-            raise ValueError(f"relaxation is {values!r}, expected a dictionary of {', '.join(known)}")
-        if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"relaxation: unknown keys {unknown}; there are {', '.join(known)}")
-        try:
-            return cls(**values)
-        except ValueError as error:
-            raise ValueError(f"relaxation: {error}") from error
-
-
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+        self.require_truth("cell")
+        self.require_numbers("pressure_GPa")
+        self.require_positive("force_tolerance_ev_angstrom", "stress_tolerance_GPa")
+        self.require_counts("max_steps")
 
 
 class NotConverged(RuntimeError):

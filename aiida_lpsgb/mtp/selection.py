@@ -2,7 +2,8 @@ r"""Active sets, extrapolation grades and the MaxVol selection of configurations
 
 A configuration is the row :math:`b = \frac1N \partial E/\partial p` of derivatives with respect to all coefficients,
 or, for neighbourhoods, one row for each atom. The active set is the square matrix :math:`A` of rows with the largest
-determinant that exchanges of one row can reach [1]_, begun with :math:`\varepsilon I`. The grade of a configuration is
+determinant that exchanges of one row can reach [1]_, begun with :math:`\varepsilon I` or, by `ActiveSet.begin_with`,
+with a share of what is typical of each coefficient. The grade of a configuration is
 :math:`\gamma = \max |b A^{-1}|`: above 1, exchanging a row for it would enlarge the determinant, and the potential
 extrapolates [2]_.
 
@@ -106,6 +107,23 @@ class ActiveSet:
     def rows(self, atoms: Atoms) -> np.ndarray:
         """Rows of a configuration: (1, p), or (n, p) for neighbourhoods."""
         return self._selection.rows(structure_of(atoms, self.species))
+
+    def begin_with(self, images: Sequence[Atoms], share: float) -> None:
+        r"""Begin anew with a diagonal that suits the coefficients, before anything is selected.
+
+        The entry of a coefficient is `share` times the root mean square of :math:`\partial E/\partial p` over the rows
+        of configurations, for radial coefficients over all pairs of species as well. The derivatives of radial and of
+        moment coefficients differ by many orders of magnitude, by which no single :math:`\varepsilon` can do for both.
+        A pair of species that never met within the cut-off has no rows: its first contact has the grade that it comes
+        to over `share` of what other pairs do, where :math:`\varepsilon I` makes that thousands.
+
+        Raises
+        ------
+        ValueError
+            If the share is not positive.
+        """
+        self._images = []
+        self._selection.begin_with([structure_of(atoms, self.species) for atoms in images], share)
 
     def grade(self, images: Iterable[Atoms]) -> np.ndarray:
         """Extrapolation grades (number of configurations,); that of a configuration is the largest of its rows."""
@@ -215,6 +233,7 @@ def select_add(
     *,
     mode: str = "configuration",
     init_threshold: float = 1e-5,
+    init_scale: float | None = None,
     select_threshold: float = 1.1,
     swap_threshold: float = 1.0000001,
     swap_limit: int | None = None,
@@ -235,7 +254,11 @@ def select_add(
         Chemical symbols in the order of the potential's types.
     mode
         ``configuration`` or ``neighborhood``.
-    init_threshold, select_threshold, swap_threshold, swap_limit
+    init_threshold
+        See `ActiveSet`.
+    init_scale
+        The share of `ActiveSet.begin_with`, in place of `init_threshold`.
+    select_threshold, swap_threshold, swap_limit
         See `ActiveSet.extend`.
     weighting
         ``vibrations`` and ``structures``: rows are means over the atoms; ``molecules``: sums.
@@ -247,6 +270,8 @@ def select_add(
     Selection
     """
     active = ActiveSet(mtp, list(species), mode, init_threshold, weighting, threads)
+    if init_scale is not None:
+        active.begin_with(train, init_scale)
     active.extend(train, swap_threshold, swap_threshold)
     active.extend(candidates, select_threshold, swap_threshold, swap_limit)
     owners = dict.fromkeys(active._selection.owners)

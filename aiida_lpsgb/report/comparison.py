@@ -64,8 +64,7 @@ def structures_of(results: Results, topology: str = TOPOLOGY) -> dict[str, Struc
     found = {}
     for system in results.systems:
         known = {name: _at_target(system, name, target) for name in ("diffusivity", "conductivity")}
-        ratio = coldest_ratio(system, "isotropy", target)
-        known["isotropy"] = None if ratio is None else Known.of(ratio.value, ratio.error, positive=True)
+        known["isotropy"] = _by_factor(coldest_ratio(system, "isotropy", target))
         known["f_pd"] = _structural(system, ("topology", topology), "f_pd")
         known["disorder"] = _structural(system, ("disorder",), "mean")
         found[system.name] = Structure(kind_of(system), {k: v for k, v in known.items() if v is not None})
@@ -81,11 +80,16 @@ def _at_target(system: System, quantity: str, target_K: float) -> Known | None:
         if limit is not None:
             return Known(limit=limit, positive=True)
     here = measured([run.motion for run in system.at(target_K)], quantity) if system.at(target_K) else None
-    if here is None:
-        return None
-    if here.limit is not None:
+    if here is not None and here.limit is not None:
         return Known(limit=here.limit, positive=True)
-    return Known.of(here.value, here.error, positive=True) if here.value and here.value > 0 else None
+    return _by_factor(here)
+
+
+def _by_factor(number: Number | None) -> Known | None:
+    """A number that is known by a factor, which one that is not above zero is not."""
+    if number is None or number.value is None or number.value <= 0:
+        return None
+    return Known.of(number.value, number.error, positive=True)
 
 
 def _structural(system: System, path: tuple[str, ...], name: str) -> Known | None:

@@ -418,7 +418,8 @@ def msd_panel(runs: Sequence[Displacement], points: int = 120) -> Figure:
 
     figure, axes = _figure(5.2, 3.8)
     temperatures = sorted({run.temperature_K for run in runs}, reverse=True)
-    shades = mpl.colormaps["plasma_r"](np.linspace(0.12, 0.95, max(len(temperatures), 2)))
+    # Neither the lightest nor the darkest, which are not seen on a light or a dark page.
+    shades = mpl.colormaps["plasma_r"](np.linspace(0.1, 0.65, max(len(temperatures), 2)))
     colours = dict(zip(temperatures, [mpl.colors.to_hex(shade) for shade in shades], strict=False))
     named, bottom, reach = set(), [], [np.array([])]
     for run in sorted(runs, key=lambda run: -run.temperature_K):

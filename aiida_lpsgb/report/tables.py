@@ -287,7 +287,7 @@ def extrapolation_sentences(system: System) -> list[str]:
     worst = max(found, key=lambda run: run.max_grade or 0.0)
     named = ", ".join(run.label for run in found)
     highest = "" if worst.max_grade is None else f"; the highest grade is {worst.max_grade:.1f}, in {worst.label}"
-    return [f"frames of {named} extrapolate{highest}: learn from them (`extrapolated`) and run again"]
+    return [f"frames of {named} extrapolate{highest}: learn from them (output extrapolated) and run again"]
 
 
 def contradicted(system: System) -> list[tuple[float, Measured, tuple[float, float]]]:

@@ -422,6 +422,8 @@ def _check_request(kind, convention, sigma, angle, plane_2, direction, direction
         raise ValueError("a pseudo-cubic twist is given by its nominal sigma, such as 5")
     if sigma is not None and convention == "lattice":
         raise ValueError("sigma belongs to convention='pseudo-cubic'; a true lattice is asked for an angle")
+    if angle is not None and not np.isfinite(angle):
+        raise ValueError(f"angle must be a number of degrees, not {angle}")
     if angle is not None and kind != "twist":
         raise ValueError("angle is for twists; a tilt's follows from its planes")
 

@@ -7,6 +7,7 @@ those of the formula that the file states.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections import Counter
@@ -36,6 +37,10 @@ VACANCIES = ("Va", "Vac", "VA", "VAC", "X", "□")
 
 TOKEN = re.compile(r"""'(?P<single>.*?)'(?=\s|$)|"(?P<double>.*?)"(?=\s|$)|(?P<comment>\#.*)|(?P<bare>\S+)""")
 SHARE = re.compile(r"(\d*\.\d+|\d+)(?:\(\d+\))?\s*([A-Z][a-z]?)(?![a-z])")
+#: The same the other way round, as in Li0.5Na0.5.
+SHARES_BEHIND = re.compile(r"([A-Z][a-z]?\s*\d*\.\d+[\s,+]*){2,}")
+SHARE_BEHIND = re.compile(r"([A-Z][a-z]?)\s*(\d*\.\d+)")
+OPERATION = re.compile(r"[xyzXYZ0-9+\-*/.\s]*[xyzXYZ][xyzXYZ0-9+\-*/.\s]*")
 SYMMETRY_TAGS = (
     "_symmetry_equiv_pos_as_xyz",
     "_space_group_symop_operation_xyz",
@@ -214,9 +219,12 @@ def _is_keyword(word: str) -> bool:
 def _number(text: str, what: str) -> float:
     """Read a number, its standard uncertainty in parentheses left out."""
     try:
-        return float(re.sub(r"\(\d*\)$", "", text))
+        number = float(re.sub(r"\(\d*\)$", "", text))
     except ValueError:
-        raise ValueError(f"{what} is {text!r}, not a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{what} is {text!r}, not a number")
+    return number
 
 
 def _lattice(block: _Block) -> Lattice:
@@ -240,6 +248,12 @@ def _operations(block: _Block) -> list[SymmOp]:
             given[tag] = block.columns[tag.lower()]
         elif text := block.value(tag.lower()):
             given[tag] = text
+    for tag in SYMMETRY_TAGS[:2]:
+        listed = given.get(tag, [])
+        for number, text in enumerate([listed] if isinstance(listed, str) else listed, start=1):
+            parts = text.split(",")
+            if len(parts) != 3 or not all(OPERATION.fullmatch(part) for part in parts):
+                raise ValueError(f"symmetry operation {number} of {tag} is {text!r}, not such as 'x, -y, z+1/2'")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         operations = CifParser.from_str("data_empty\n").get_symops(CifBlock(given, [], ""))
@@ -311,7 +325,10 @@ def _shares(
     symbol = row.get("type_symbol", "?")
     text = symbol if symbol not in UNKNOWN else row.get("label", "?")
     plain = re.sub(r"<(sup|sub)>.*?</\1>", "", text)
-    mixed = [(_element(name, site, None), float(share)) for share, name in SHARE.findall(plain)]
+    pairs = SHARE.findall(plain)
+    if SHARES_BEHIND.fullmatch(plain):
+        pairs = [(share, name) for name, share in SHARE_BEHIND.findall(plain)]
+    mixed = [(_element(name, site, None), float(share)) for share, name in pairs]
     if len(mixed) > 1 or (mixed and plain[0].isdigit()):
         total = sum(share for _, share in mixed)
         # The shares are of the site, or of its occupants where these fill it only in part.
@@ -437,7 +454,8 @@ def _compare_formula(block: _Block, structure: Structure) -> None:
     read = structure.composition.element_composition
     # Some programs write the formula of the whole cell beside its Z.
     given = block.value("_cell_formula_units_z", "_chemical_formula_units_z")
-    units = [_number(given, "_cell_formula_units_Z"), 1.0] if given else _possible_units(read, stated)
+    n_units = _number(given, "_cell_formula_units_Z") if given else 0.0
+    units = [n_units, 1.0] if n_units > 0 else _possible_units(read, stated)
     elements = sorted({element.symbol for element in [*read, *stated]})
 
     def differences(n: float) -> dict[str, float]:

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from ase import Atoms
+from ase.data import chemical_symbols
 from ase.io import read, write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from ase.io.lammpsdata import write_lammps_data
@@ -16,6 +17,7 @@ from aiida_lpsgb.structures.validation import require_ordered
 
 __all__ = ["is_cif", "read_atoms", "read_structure", "require_writable", "write_atoms"]
 
+SMALLEST_VOLUME_A3 = 1e-3
 LAMMPS_SUFFIXES = (".data", ".lmp", ".lammps")
 
 
@@ -52,6 +54,8 @@ def read_structure(path: str | PathLike, *, check_formula: bool = True, oxidatio
         return found
     if not all(found.pbc):
         raise ValueError(f"{path}: the structure is not periodic in three dimensions")
+    if abs(found.cell.volume) < SMALLEST_VOLUME_A3:
+        raise ValueError(f"{path}: the cell has no volume")
     return Structure(found.cell.array, found.get_chemical_symbols(), found.positions, coords_are_cartesian=True)
 
 
@@ -144,10 +148,16 @@ def _read(path: Path) -> Atoms | Structure:
         raise ValueError(f"{path}: there is no such file")
     if path.suffix in LAMMPS_SUFFIXES:
         return _read_lammps(path)
+    if path.suffix.lower() == ".vasp" or path.name.upper().startswith(("POSCAR", "CONTCAR")):
+        _require_elements(path)
     try:
-        return read(path)
+        found = read(path)
     except Exception as error:  # readers raise whatever a malformed file leads them to
         reason = error
+    else:
+        if not len(found) or min(found.numbers) < 1:
+            raise ValueError(f"{path}: " + ("an atom has no element ('X')" if len(found) else "there are no atoms"))
+        return found
     try:
         structure = Structure.from_file(path)
     except Exception as error:
@@ -155,6 +165,16 @@ def _read(path: Path) -> Atoms | Structure:
         detail = f"as {filetype(str(path))}: {_first(reason)}" if known else f"by its name or content: {_first(error)}"
         raise ValueError(f"{path} cannot be read, by ASE or pymatgen ({detail})") from error
     return structure
+
+
+def _require_elements(path: Path) -> None:
+    """Refuse a POSCAR of VASP 4, which names no elements: readers then make up some, hydrogen first."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    kinds = lines[5].split() if len(lines) > 5 else []
+    named = len(lines) > 5 and any(word in chemical_symbols[1:] for word in lines[0].split())
+    if kinds and all(word.isdigit() for word in kinds) and not named:
+        numbers = lines[5].strip()
+        raise ValueError(f"{path}: line 6 must name the elements, such as 'Li P S', above their numbers ({numbers})")
 
 
 def _read_lammps(path: Path) -> Atoms:

@@ -18,14 +18,15 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 from pymatgen.core import Composition, Element, Species, Structure
 
-from aiida_lpsgb.structures.distances import closest_approach
+from aiida_lpsgb.structures.distances import closest_approach, overlap
 from aiida_lpsgb.structures.units import as_pairs, bond_cutoffs, find_units
+from aiida_lpsgb.structures.validation import empty_layer
 
-__all__ = ["Guess", "Material", "guess", "guess_charges"]
+__all__ = ["Guess", "Material", "guess", "guess_charges", "guess_ordering"]
 
 #: Cations that move in known conductors, the likelier first; then anions.
 MONOVALENT = ("Li", "Na", "Ag", "Cu", "K", "Rb", "Cs")
-OTHERS = ("Mg", "Zn", "Ca", "Al", "F", "O", "Cl", "Br", "I", "H")
+OTHERS = ("F", "Mg", "Zn", "Ca", "Al", "O", "Cl", "Br", "I", "H")
 #: Total charge that occupancies may leave by rounding, as a share of the sum of all charges' magnitudes.
 CHARGE_TOLERANCE = 0.005
 #: The shortest distance that a potential must know, as a share of the shortest in the crystal.
@@ -82,6 +83,8 @@ class Material:
         Parameters of :func:`aiida_lpsgb.structures.ordering.order`, or None where every site is full.
     questions : tuple of str
         What a person must decide.
+    empty : str or None
+        What of the cell is empty, if it holds a slab or a molecule rather than a crystal.
     """
 
     formula: str
@@ -95,6 +98,7 @@ class Material:
     min_distance: Guess
     ordering: Guess
     questions: tuple[str, ...]
+    empty: str | None = None
 
     def describe(self) -> list[str]:
         """One line for each guess, its reason in parentheses, then the questions."""
@@ -102,7 +106,8 @@ class Material:
         for name, label in LABELS.items():
             item: Guess = getattr(self, name)
             lines.append(f"{label}: {written(item.value)} ({item.reason})")
-        return [*lines, *(f"question: {question}" for question in self.questions)]
+        lines += [f"question: {question}" for question in self.questions]
+        return lines + ([f"no crystal: {self.empty}"] if self.empty else [])
 
 
 LABELS = {
@@ -142,7 +147,7 @@ def guess(
     Raises
     ------
     ValueError
-        If a given charge, mobile ion or bond is not of this crystal.
+        If a given charge, mobile ion or bond is not of this crystal, or two of its atoms lie in each other.
     """
     elements = sorted((e.symbol for e in structure.composition.element_composition), key=lambda e: (Element(e).X, e))
     questions: list[str] = []
@@ -163,6 +168,7 @@ def guess(
         raise ValueError(f"mobile ion {mobile} is not in the crystal of {', '.join(elements)}")
 
     atoms = _likely_atoms(structure, charged.value)
+    _refuse_overlaps(atoms)
     still = [e for e in elements if e != moving.value or not Element(e).is_metal]  # a cation that moves is not bonded
     bonds = bond_cutoffs(still) if cutoffs is None else as_pairs(cutoffs)
     units, lengths = _guess_units(atoms, bonds, given=cutoffs is not None)
@@ -176,8 +182,9 @@ def guess(
         speciation=_guess_speciation(atoms, lengths.value, units.value),
         disorder=_guess_disorder(atoms, elements, charged.value, moving.value, units.value, lengths.value),
         min_distance=_guess_min_distance(atoms),
-        ordering=_guess_ordering(structure, charged.value),
+        ordering=guess_ordering(structure, charged.value),
         questions=tuple(questions),
+        empty=empty_layer(structure.lattice.matrix, structure.frac_coords),
     )
 
 
@@ -330,6 +337,14 @@ def _likely_atoms(structure: Structure, charges: Mapping[str, float] | None) -> 
     return Atoms(symbols, positions=structure.cart_coords[kept], cell=structure.lattice.matrix, pbc=True)
 
 
+def _refuse_overlaps(atoms: Atoms) -> None:
+    i, j, d = neighbor_list("ijd", atoms, overlap(atoms.get_chemical_symbols()))
+    if len(d):
+        k = int(np.argmin(d))
+        named = [f"{atoms.symbols[index]} (atom {index + 1})" for index in (i[k], j[k])]
+        raise ValueError(f"{named[0]} and {named[1]} are {d[k]:.2f} Å apart, in each other: correct their positions")
+
+
 def _guess_units(atoms: Atoms, bonds: Mapping[tuple[str, str], float], given: bool) -> tuple[Guess, Guess]:
     """Polyanions of the bond graph, and the cut-offs of the bonds that they have."""
     if not bonds:
@@ -437,8 +452,21 @@ def _guess_min_distance(atoms: Atoms) -> Guess:
     return Guess(value, f"{COMPRESSION:g} of the shortest distance in the crystal, {pair} {d[k]:.2f} Å")
 
 
-def _guess_ordering(structure: Structure, charges: Mapping[str, float] | None) -> Guess:
-    """How partially occupied sites are filled."""
+def guess_ordering(structure: Structure, charges: Mapping[str, float] | None) -> Guess:
+    """Guess how partially occupied sites are filled.
+
+    Parameters
+    ----------
+    structure : pymatgen.core.Structure
+        The crystal.
+    charges : mapping of str to float, optional
+        Formal charge of each element.
+
+    Returns
+    -------
+    Guess
+        ``charges`` and ``rank_by`` of :func:`aiida_lpsgb.structures.ordering.order`; None where every site is full.
+    """
     partial = [site for site in structure if not site.is_ordered]
     if not partial:
         return Guess(None, "every site is fully occupied")

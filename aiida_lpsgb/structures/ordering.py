@@ -235,7 +235,7 @@ def _refuse_overlaps(structure: Structure, limits: Mapping[tuple[str, str], floa
     for i, j in itertools.combinations(whole, 2):
         a, b = structure[i], structure[j]
         pair = a.specie.symbol, b.specie.symbol
-        if distances[i, j] < min(table[pair], limits[pair] / 0.979):
+        if distances[i, j] <= min(table[pair], limits[pair] / 0.979):
             raise ValueError(
                 f"the fully occupied sites {a.label} and {b.label} are {distances[i, j]:.2f} Å apart, closer than "
                 f"{pair[0]} and {pair[1]} can come ({table[pair]:.2f} Å): correct their positions, symmetry or "
@@ -264,6 +264,35 @@ def _pools(cell: Structure, keep_shares: bool | None) -> list[_Pool]:
     return pools
 
 
+def repeats_matrix(given: Sequence[int] | Sequence[Sequence[int]]) -> np.ndarray:
+    """Read the repeats of a supercell.
+
+    Parameters
+    ----------
+    given : three integers, or a matrix of shape (3, 3)
+        The repeats.
+
+    Returns
+    -------
+    ndarray of int, shape (3, 3)
+        The matrix.
+
+    Raises
+    ------
+    ValueError
+        If they are none.
+    """
+    try:
+        matrix = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        matrix = np.zeros(3)
+    matrix = np.diag(np.maximum(matrix, 0)) if matrix.shape == (3,) else matrix
+    whole = matrix.shape == (3, 3) and np.array_equal(matrix, np.round(matrix))
+    if not whole or round(np.linalg.det(matrix)) < 1:
+        raise ValueError(f"supercell must be three positive integers or a 3 x 3 matrix of them, not {given}")
+    return matrix.astype(int)
+
+
 def _choose_supercell(
     structure: Structure,
     charges: Mapping[str, float] | None,
@@ -274,10 +303,7 @@ def _choose_supercell(
 ) -> tuple[np.ndarray, str | None]:
     """Choose the repeats, and name those that would represent the occupancies if the chosen ones do not."""
     if given is not None:
-        matrix = np.asarray(given, dtype=int)
-        matrix = np.diag(matrix) if matrix.shape == (3,) else matrix
-        if matrix.shape != (3, 3) or round(np.linalg.det(matrix)) < 1:
-            raise ValueError(f"supercell must be three positive integers or a 3 x 3 matrix of them, not {given}")
+        matrix = repeats_matrix(given)
         start = round(float(np.linalg.det(matrix)))
     else:
         matrix, start = None, 1

@@ -119,7 +119,7 @@ def rattle(atoms: Atoms, amplitude: float, n: int, seed: int | np.random.Generat
     ValueError
         If the amplitude or the number is negative.
     """
-    if amplitude < 0 or n < 0:
+    if not (0 <= amplitude < np.inf) or n < 0:
         raise ValueError(f"rattle amplitude ({amplitude} Å) and number ({n}) must not be negative")
     rng = np.random.default_rng(seed)
     rattled = []

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-__all__ = ["StructureWarning", "composition", "require_charges", "require_ordered", "total_charge"]
+__all__ = ["StructureWarning", "composition", "empty_layer", "require_charges", "require_ordered", "total_charge"]
 
 
 class StructureWarning(UserWarning):
@@ -35,7 +35,7 @@ def require_ordered(structure: Any, name: str = "structure") -> None:
         shown = ", ".join(partial[:4]) + (f" and {len(partial) - 4} more" if len(partial) > 4 else "")
         raise ValueError(
             f"{name} has partially occupied sites ({shown}), which no simulation can use as they are; order it first "
-            "(aiida_lpsgb.structures.ordering.order, or the calcfunction lpsgb.order)"
+            "(aiida-lpsgb structure order, or the calcfunction lpsgb.order)"
         )
 
 
@@ -59,6 +59,34 @@ def _partial_sites(structure: Any) -> list[str]:
     raise TypeError(
         f"{type(structure).__name__} is not a structure: pass ase.Atoms, a pymatgen Structure or StructureData"
     )
+
+
+#: Layers of a crystal without an atom's centre are thinner than this, in Å; those of van der Waals solids have 3 to 4.
+EMPTY_LAYER_A = 8.0
+
+
+def empty_layer(cell: np.ndarray, scaled_positions: np.ndarray) -> str | None:
+    """Say so if a cell has a layer without atoms that is thicker than any of a crystal.
+
+    Parameters
+    ----------
+    cell : ndarray, shape (3, 3)
+        Cell vectors in rows, Å.
+    scaled_positions : ndarray, shape (n, 3)
+        Positions in units of the cell vectors.
+
+    Returns
+    -------
+    str or None
+        What is empty, in a sentence; None for a crystal.
+    """
+    spacings = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    for axis, spacing, fractions in zip("abc", spacings, np.asarray(scaled_positions).T, strict=True):
+        heights = np.sort(fractions % 1.0)
+        thickest = float(np.diff(heights, append=heights[0] + 1.0).max() * spacing)
+        if thickest > EMPTY_LAYER_A:
+            return f"the cell is empty over {thickest:.1f} Å along {axis}, as that of a slab or a molecule"
+    return None
 
 
 def composition(atoms: Atoms) -> dict[str, int]:

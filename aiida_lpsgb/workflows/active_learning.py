@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
@@ -19,9 +18,10 @@ from aiida_lpsgb.calculations.functions.active_learning import (
 )
 from aiida_lpsgb.calculations.functions.sweep import template_error
 from aiida_lpsgb.calculations.label.engine import level_of
-from aiida_lpsgb.workflows.md import MD_FILLED_IN
-from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of, fill_in
+from aiida_lpsgb.calculations.md_parameters import GRADES
+from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
+from aiida_lpsgb.workflows.outputs import how_it_ended, named, namespace_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job, inputs_of_child
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MlpTrainBaseWorkChain = WorkflowFactory("lpsgb.mlp.train.base")
@@ -102,9 +102,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             "`n_replicas` of `settings`: the schedule of a melt, for example.",
         )
         spec.input("seed", valid_type=orm.Int, help="Seed of exploration and committee.")
-        spec.input(
-            "max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Exploration runs at the same time."
-        )
+        cls.limit_queue(spec, "Exploration runs")
         spec.expose_inputs(
             MlpTrainBaseWorkChain,
             namespace="train",
@@ -216,18 +214,12 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         for namespace in ("train", "grade", "select", "errors"):
-            builder[namespace].mlp.code = code_of(codes, "mlp")
-            role = "train" if namespace == "train" else "select"
-            builder[namespace].mlp.metadata.options = values["options"][role]
+            fill_job(builder[namespace].mlp, codes, values, "mlp", "train" if namespace == "train" else "select")
         builder.train.mlp.parameters = orm.Dict(values["training"])
         builder.grade.mlp.parameters = orm.Dict(values["grading"])
         builder.select.mlp.parameters = orm.Dict(values["selection"])
-        builder.md.md.code = code_of(codes, "md")
-        builder.md.md.metadata.options = values["options"]["md"]
-        label = LabelWorkChain.get_builder_from_protocol(
-            codes, protocol=protocol, overrides=values["label"], options=values["options"], path=f"{path}label."
-        )
-        builder.label = child_inputs(label)
+        fill_job(builder.md.md, codes, values, "md")
+        builder.label = inputs_of_child(LabelWorkChain, codes, values, "label", path)
         return cls.checked(builder)
 
     def setup(self) -> None:
@@ -243,16 +235,21 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     # --- control flow ---------------------------------------------------------------------------------------------
 
     @property
+    def explored(self) -> int:
+        """Number of the last iteration whose exploration is in the learning curve; 0 before the first."""
+        return len(self.ctx.history["iterations"]) if self.ctx.history else 0
+
+    @property
     def iteration(self) -> int:
-        """Number of the running iteration, from 1."""
-        return 1 + (len(self.ctx.history["iterations"]) if self.ctx.history else 0)
+        """Number of the iteration that trains and explores, from 1."""
+        return self.explored + 1
 
     def should_iterate(self) -> bool:
         """Whether the potential is still to be improved, and may be."""
         if self.ctx.history and self.ctx.history["converged"]:
             return False
         if self.ctx.exhausted is None and self.iteration > self.ctx.settings["max_iterations"]:
-            self.ctx.exhausted = self.exit_codes.ERROR_ITERATIONS_EXHAUSTED.format(n=self.iteration - 1)
+            self.ctx.exhausted = self.exit_codes.ERROR_ITERATIONS_EXHAUSTED.format(n=self.explored)
         return self.ctx.exhausted is None
 
     def has_candidates(self) -> bool:
@@ -274,15 +271,18 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     # --- train and grade ------------------------------------------------------------------------------------------
 
+    def _submit(self, base: type, namespace: str, label: str, **mlp: Any) -> orm.WorkChainNode:
+        """Submit a sub-command of `mlp` that takes all training sets."""
+        inputs = self.exposed_inputs(base, namespace=namespace)
+        inputs.mlp |= {"training_sets": self.ctx.training_sets, **mlp}
+        return self.submit(base, **named(label, inputs))
+
     def train(self) -> ToContext:
         """Train on all sets, starting from the last potential."""
-        inputs = AttributeDict(self.exposed_inputs(MlpTrainBaseWorkChain, namespace="train"))
-        inputs.mlp.potential = self.ctx.potential
-        inputs.mlp.training_sets = self.ctx.training_sets
-        inputs.setdefault("metadata", {})["call_link_label"] = f"train_{self.iteration:02d}"
         n_configurations = sum(len(node) for node in self.ctx.training_sets.values())
         self.report(f"iteration {self.iteration}: training on {n_configurations} configurations")
-        return ToContext(training=self.submit(MlpTrainBaseWorkChain, **inputs))
+        label = f"train_{self.iteration:02d}"
+        return ToContext(training=self._submit(MlpTrainBaseWorkChain, "train", label, potential=self.ctx.potential))
 
     def inspect_training(self) -> ExitCode | None:
         """Take the potential; one that needs more training steps is taken too, the next iteration goes on from it."""
@@ -299,17 +299,12 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def grade(self) -> ToContext:
         """Active set of the new potential, and its errors on the test set."""
-        inputs = AttributeDict(self.exposed_inputs(MlpGradeBaseWorkChain, namespace="grade"))
-        inputs.mlp.potential = self.ctx.potential
-        inputs.mlp.training_sets = self.ctx.training_sets
-        inputs.setdefault("metadata", {})["call_link_label"] = f"grade_{self.iteration:02d}"
-        jobs = {"grading": self.submit(MlpGradeBaseWorkChain, **inputs)}
+        label = f"grade_{self.iteration:02d}"
+        jobs = {"grading": self._submit(MlpGradeBaseWorkChain, "grade", label, potential=self.ctx.potential)}
         if "test_set" in self.inputs:
-            inputs = AttributeDict(self.exposed_inputs(MlpErrorsBaseWorkChain, namespace="errors"))
-            inputs.mlp.potential = self.ctx.potential
-            inputs.mlp.configurations = self.inputs.test_set
-            inputs.setdefault("metadata", {})["call_link_label"] = f"test_{self.iteration:02d}"
-            jobs["testing"] = self.submit(MlpErrorsBaseWorkChain, **inputs)
+            inputs = self.exposed_inputs(MlpErrorsBaseWorkChain, namespace="errors")
+            inputs.mlp |= {"potential": self.ctx.potential, "configurations": self.inputs.test_set}
+            jobs["testing"] = self.submit(MlpErrorsBaseWorkChain, **named(f"test_{self.iteration:02d}", inputs))
         return ToContext(**jobs)
 
     def inspect_grade(self) -> ExitCode | None:
@@ -323,26 +318,18 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def explore(self) -> None:
         """Queue molecular dynamics with extrapolation control for every structure, temperature and replica."""
+        inputs = self.inputs
         previous = {"history": self.ctx.history} if self.ctx.history else {}
-        names = orm.List(sorted(self.inputs.structures))
-        own = dict(self.inputs.get("explorations", {}))
-        plan = plan_exploration(
-            self.inputs.settings, self.inputs.exploration, names, self.inputs.seed, **previous, **own
-        )
+        names, own = orm.List(sorted(inputs.structures)), inputs.get("explorations", {})
+        plan = plan_exploration(inputs.settings, inputs.exploration, names, inputs.seed, **previous, **own)
+        learned = {"potential": self.ctx.potential, "active_set": self.ctx.active_set}
         runs = {}
-        for name, structure in self.inputs.structures.items():
-            for temperature, replica in exploration_runs(
-                self.ctx.settings, own[name].get_dict() if name in own else {}
-            ):
+        for name, structure in inputs.structures.items():
+            for temperature, replica in exploration_runs(self.ctx.settings, dict(own.get(name, {}))):
                 label = exploration_label(name, temperature, replica)
-                inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
-                inputs.md.structure = structure
-                inputs.md.potential = self.ctx.potential
-                inputs.md.active_set = self.ctx.active_set
-                inputs.md.parameters = plan[f"parameters_{label}"]
-                inputs.md.seed = plan[f"seed_{label}"]
-                runs[label] = inputs
-        self.fill_queue(MdBaseWorkChain, runs, self.inputs.max_concurrent.value)
+                run = {"parameters": plan[f"parameters_{label}"], "seed": plan[f"seed_{label}"]}
+                runs[label] = inputs_of_run(self, structure=structure, **learned, **run)
+        self.fill_queue(MdBaseWorkChain, runs)
 
     def inspect_exploration(self) -> ExitCode | None:
         """Collect the candidates and add a row to the learning curve; a run without results is a broken one."""
@@ -376,44 +363,40 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if row["n_broken"] and not row["n_extrapolated"]:
             # Nothing to learn from: another iteration would end as this one.
             broken = next(run for run in self.ctx.children.values() if not run.is_finished_ok)
-            return self._fail("EXPLORATION", broken)
+            return self._fail("EXPLORATION", broken, self.explored)
         return None
 
     # --- select and label -----------------------------------------------------------------------------------------
 
     def select(self) -> ToContext:
         """Choose the candidates that widen the training set most."""
-        inputs = AttributeDict(self.exposed_inputs(MlpSelectBaseWorkChain, namespace="select"))
-        inputs.mlp.potential = self.ctx.potential
-        inputs.mlp.training_sets = self.ctx.training_sets
-        inputs.mlp.candidates = self.ctx.candidates
-        inputs.setdefault("metadata", {})["call_link_label"] = f"select_{self.iteration - 1:02d}"
-        return ToContext(selection=self.submit(MlpSelectBaseWorkChain, **inputs))
+        chosen_from = {"potential": self.ctx.potential, "candidates": self.ctx.candidates}
+        label = f"select_{self.explored:02d}"
+        return ToContext(selection=self._submit(MlpSelectBaseWorkChain, "select", label, **chosen_from))
 
     def inspect_selection(self) -> ExitCode | None:
         """Take what was selected; there may be nothing."""
         if not self.ctx.selection.is_finished_ok:
-            return self._fail("SELECTION", self.ctx.selection)
+            return self._fail("SELECTION", self.ctx.selection, self.explored)
         self.ctx.selected = self.ctx.selection.outputs.selected if "selected" in self.ctx.selection.outputs else None
         return None
 
     def label(self) -> ToContext:
         """Send the selected configurations to the label engine."""
-        inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
+        inputs = self.exposed_inputs(LabelWorkChain, namespace="label")
         inputs.configurations = self.ctx.selected
-        inputs.setdefault("metadata", {})["call_link_label"] = f"label_{self.iteration - 1:02d}"
-        self.report(f"iteration {self.iteration - 1}: labelling {len(self.ctx.selected)} new configurations")
-        return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
+        self.report(f"iteration {self.explored}: labelling {len(self.ctx.selected)} new configurations")
+        return ToContext(labelling=self.submit(LabelWorkChain, **named(f"label_{self.explored:02d}", inputs)))
 
     def inspect_labels(self) -> ExitCode | None:
         """Add the labels that came back as a new increment."""
         labelling = self.ctx.labelling
         if "configurations" not in labelling.outputs:
-            return self._fail("LABELLING", labelling)
+            return self._fail("LABELLING", labelling, self.explored)
         if not labelling.is_finished_ok:
             self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         labels = labelling.outputs.configurations
-        self.ctx.training_sets[free_label(self.ctx.training_sets, self.iteration - 1)] = labels
+        self.ctx.training_sets[free_label(self.ctx.training_sets, self.explored)] = labels
         self.ctx.n_labels += len(labels)
         self.ctx.new_labels = True
         return None
@@ -430,12 +413,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         plan = plan_committee(parameters, self.inputs.settings, self.inputs.seed)
         members = {}
         for name, changed in sorted(plan.items()):
-            inputs = AttributeDict(self.exposed_inputs(MlpTrainBaseWorkChain, namespace="train"))
-            inputs.mlp.potential = self.inputs.potential
-            inputs.mlp.training_sets = self.ctx.training_sets
-            inputs.mlp.parameters = changed
-            inputs.setdefault("metadata", {})["call_link_label"] = f"committee_{name}"
-            members[f"member_{name}"] = self.submit(MlpTrainBaseWorkChain, **inputs)
+            own = {"potential": self.inputs.potential, "parameters": changed}
+            members[f"member_{name}"] = self._submit(MlpTrainBaseWorkChain, "train", f"committee_{name}", **own)
         self.ctx.members = sorted(plan)
         self.report(f"training {len(members)} more potentials on what was learned")
         return ToContext(**members)
@@ -452,13 +431,10 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def grade_committee(self) -> ToContext:
         """Active sets of the other members, so that runs with them can be watched."""
-        jobs = {}
-        for name, potential in self.ctx.committee.items():
-            inputs = AttributeDict(self.exposed_inputs(MlpGradeBaseWorkChain, namespace="grade"))
-            inputs.mlp.potential = potential
-            inputs.mlp.training_sets = self.ctx.training_sets
-            inputs.setdefault("metadata", {})["call_link_label"] = f"grade_{name}"
-            jobs[f"grading_{name}"] = self.submit(MlpGradeBaseWorkChain, **inputs)
+        jobs = {
+            f"grading_{name}": self._submit(MlpGradeBaseWorkChain, "grade", f"grade_{name}", potential=potential)
+            for name, potential in self.ctx.committee.items()
+        }
         return ToContext(**jobs)
 
     def inspect_committee_grades(self) -> ExitCode | None:
@@ -487,9 +463,11 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             self.out("learning_curve", self.ctx.history)
         self.out("training_sets", self.ctx.training_sets)
 
-    def _fail(self, step: str, node: orm.ProcessNode) -> ExitCode:
+    def _fail(self, step: str, node: orm.ProcessNode, iteration: int | None = None) -> ExitCode:
+        """Hand out what there is, and name the child that failed in an iteration, the running one if not given."""
         self._attach_outputs()
-        return self.exit_codes[f"ERROR_{step}_FAILED"].format(iteration=self.iteration, detail=how_it_ended(node))
+        code = self.exit_codes[f"ERROR_{step}_FAILED"]
+        return code.format(iteration=iteration or self.iteration, detail=how_it_ended(node))
 
 
 def validate_settings(node: orm.Dict, _: Any) -> str | None:
@@ -499,20 +477,21 @@ def validate_settings(node: orm.Dict, _: Any) -> str | None:
         return f"settings: {missing} are missing"
     if unknown := sorted(set(settings) - set(SETTINGS)):
         return f"settings: unknown keys {unknown}; known are {sorted(SETTINGS)}"
-    if not settings["temperatures_K"]:
-        return "settings: `temperatures_K` is empty"
-    if message := validation.temperature_error(settings["temperatures_K"]):
-        return f"settings: {message}"
+    if message := validation.temperatures_error(settings["temperatures_K"]):
+        return f"settings: `temperatures_K`: {message}"
     schedule = settings["gamma_break"]
-    if not isinstance(schedule, list) or not schedule or sorted(schedule, reverse=True) != schedule:
+    numbers = isinstance(schedule, list) and all(isinstance(gamma, (int, float)) for gamma in schedule)
+    if not numbers or not schedule or sorted(schedule, reverse=True) != schedule:
         return f"settings: `gamma_break` must be a list that does not rise, such as [10, 5, 2]; it is {schedule}"
     if message := validation.gamma_error(settings["gamma_select"], schedule[-1]):
         return f"settings: {message}"
     if settings["criterion"] not in CRITERIA:
         return f"settings: `criterion` is {settings['criterion']!r}; choose one of {CRITERIA}"
+    if settings["grade"] not in GRADES:
+        return f"settings: `grade` is {settings['grade']!r}; choose one of {', '.join(GRADES)}"
     for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels", "n_potentials"):
-        if not settings[key] >= 1:
-            return f"settings: `{key}` must be at least 1, it is {settings[key]}"
+        if not isinstance(settings[key], int) or settings[key] < 1:
+            return f"settings: `{key}` must be a whole number of at least 1, it is {settings[key]!r}"
     return None
 
 
@@ -561,8 +540,10 @@ def explorations_error(inputs: Mapping[str, Any]) -> str | None:
 
 def own_exploration_error(own: Mapping[str, Any], common: Mapping[str, Any] | None) -> str | None:
     """What is wrong with the exploration of one structure, over what all have in common, or None."""
-    if "temperatures_K" in own and (message := validation.temperature_error(own["temperatures_K"])):
-        return message
+    if "temperatures_K" in own and (message := validation.temperatures_error(own["temperatures_K"])):
+        return f"`temperatures_K`: {message}"
+    if not own.get("n_replicas", 1) >= 1:
+        return f"`n_replicas` must be at least 1, it is {own['n_replicas']}"
     return None if common is None else exploration_error({**common, **without_loop_keys(own)})
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from aiida.engine import ProcessBuilder
 from pymatgen.core import Structure
 
-from aiida_lpsgb.calculations.functions.active_learning import exploration_runs
+from aiida_lpsgb.calculations.functions.active_learning import exploration_runs, without_loop_keys
 from aiida_lpsgb.calculations.functions.recipes import shared
 from aiida_lpsgb.calculations.functions.sweep import ANY_K, at_temperature
 from aiida_lpsgb.calculations.label.engine import level_of
@@ -36,6 +36,8 @@ LABEL_S = {"sevennet": 0.028, "chgnet": 0.014}
 GRADED = 2.0
 """How much more a step costs where the extrapolation grade is watched."""
 MINIMISATION_PHASES = 3
+WIDTH_A, MAX_AREA_A2 = 25.0, 2500.0
+"""Thickness of a grain, and largest area of an interface, where recipes do not say: defaults of what builds them."""
 TWIST_PLANES = 5
 """Planar cells that a twist of which nothing is known yet is taken to have in common."""
 HOW = (
@@ -82,205 +84,200 @@ def estimate(builder: ProcessBuilder, structure: Structure) -> list[Cost]:
     list of Cost
         In the order in which the parts are run.
     """
-    systems = {name: node.get_dict() for name, node in builder.systems.items()}
-    learns = "potential" in builder._inputs(prune=True)
-    level = _learned_level(builder) if learns else _level(builder.potentials)
-    n_potentials = builder.active_learning.settings["n_potentials"] if learns else len(builder.potentials)
-    costs = []
-    if learns:
-        costs += _learning(builder, structure, systems, level)
-    costs += _making(builder, structure, systems, level)
-    costs.append(_running(builder, structure, systems, level, n_potentials))
-    if learns and "validate" in builder._inputs(prune=True):
-        costs.append(_validating(builder, structure, systems, level))
-    return costs
+    study = _Study(child_inputs(builder), structure)
+    if not study.learns:
+        return [*study.making(), study.running()]
+    learning = [*study.start_set(), *study.reference(), *study.choosing(), study.exploring(), study.training()]
+    return [*learning, *study.making(), study.running(), *study.validating()]
 
 
-# --- learning -------------------------------------------------------------------------------------------------------
+class _Study:
+    """The numbers of a study that its parts are counted from."""
 
+    def __init__(self, inputs: Mapping[str, Any], structure: Structure) -> None:
+        self.inputs, self.structure = inputs, structure
+        self.n_sites = float(structure.composition.num_atoms)
+        self.density_A3 = self.n_sites / structure.volume
+        self.systems = {name: node.get_dict() for name, node in inputs["systems"].items()}
+        self.learns = "potential" in inputs
+        self.level = self._level()
+        self.step_hours = _micro(MD_US, self.level)
+        self.label_hours = _label_hours(inputs) if self.learns else 0.0
 
-def _learning(builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any], level: int) -> list[Cost]:
-    learning = builder.active_learning
-    settings = learning.settings.get_dict()
-    cells = _small_cells(builder, structure, systems)
-    start = _start_set(builder, structure, systems)
-    size = np.mean([n for n, _ in cells]) if cells else structure.num_sites
-    per_label = _label_hours(builder)
-    costs = [start] if start else []
-    given = sum(len(node) for node in builder._inputs(prune=True).get("training_sets", {}).values())
-    known = given + (start.labels if start else 0)
+    def _level(self) -> int:
+        """Level of the potentials; where it is still to be chosen, the highest it may be.
 
-    exploration = learning.exploration.get_dict()
-    atom_steps = 0.0
-    n_runs = 0
-    for n_atoms, own in cells:
-        template = {**exploration, **{key: value for key, value in own.items() if key not in settings}}
-        runs = len(exploration_runs(settings, own))
-        n_runs += runs
-        atom_steps += n_atoms * runs * _steps(template)
-    iterations = settings["max_iterations"]
-    costs.append(
-        Cost(
-            "exploration",
-            f"{iterations} iterations of {n_runs} runs",
-            settings["max_labels"],
-            iterations * atom_steps * GRADED * _micro(MD_US, level) + settings["max_labels"] * size * per_label,
+        That of pair styles is not known: they are taken to be as fast as level 8.
+        """
+        if not self.learns:
+            return max((node.base.attributes.get("level", None) or 8) for node in self.inputs["potentials"].values())
+        if "passive_learning" in self.inputs:
+            return max(self.inputs["passive_learning"]["settings"]["levels"])
+        return self.inputs["potential"]["level"]
+
+    def _of_kind(self, kind: str) -> list[Mapping[str, Any]]:
+        return [recipe for recipe in self.systems.values() if recipe["kind"] == kind]
+
+    # --- learning -----------------------------------------------------------------------------------------------------
+
+    def exploring(self) -> Cost:
+        """Exploration, and its labels."""
+        learning = self.inputs["active_learning"]
+        settings, exploration = learning["settings"].get_dict(), learning["exploration"].get_dict()
+        n_runs, atom_steps = 0, 0.0
+        for n_atoms, own in self._small_cells():
+            runs = len(exploration_runs(settings, own))
+            n_runs += runs
+            atom_steps += n_atoms * runs * _steps({**exploration, **without_loop_keys(own)})
+        iterations, n_labels = settings["max_iterations"], settings["max_labels"]
+        hours = iterations * atom_steps * GRADED * self.step_hours + n_labels * self._mean_size() * self.label_hours
+        return Cost("exploration", f"{iterations} iterations of {n_runs} runs", n_labels, hours)
+
+    def choosing(self) -> list[Cost]:
+        """Trainings of the grid; what measures the costs takes seconds."""
+        if "passive_learning" not in self.inputs:
+            return []
+        passive = self.inputs["passive_learning"]
+        settings = passive["settings"]
+        trainings = len(settings["cutoffs_angstrom"]) * settings["n_folds"]
+        share = settings["validation_share"] if settings["n_folds"] == 1 else 1 / settings["n_folds"]
+        n_atoms = self._n_known() * (1 - share) * self._mean_size()
+        once = passive["train"]["mlp"]["parameters"]["max_iter"] * n_atoms * trainings
+        hours = once * sum(_micro(TRAINING_US, level) for level in settings["levels"])
+        return [Cost("choice of level", f"{trainings * len(settings['levels'])} trainings", 0, hours)]
+
+    def training(self) -> Cost:
+        """Trainings of the loop and of the committee, on a set that grows from iteration to iteration."""
+        learning = self.inputs["active_learning"]
+        settings = learning["settings"]
+        trainings = settings["max_iterations"] + settings["n_potentials"]
+        steps = trainings * learning["train"]["mlp"]["parameters"]["max_iter"]
+        n_atoms = (self._n_known() + settings["max_labels"]) * self._mean_size()
+        hours = steps * n_atoms * _micro(TRAINING_US, self.level) / 2
+        return Cost("training", f"{trainings} trainings at level {self.level}", 0, hours)
+
+    def validating(self) -> list[Cost]:
+        """The test of the potentials on frames of runs of the small cells."""
+        if "validate" not in self.inputs:
+            return []
+        validate = self.inputs["validate"]
+        learned = [r for kind in ("crystal", "boundary") for r in self._of_kind(kind) if r.get("learn")]
+        n_atoms = sum(self._atoms(recipe, "learn") for recipe in learned)
+        runs = len(validate["temperatures"].get_list()) * validate["n_replicas"].value
+        frames = runs * validate["settings"]["n_frames"]
+        hours = n_atoms * (
+            runs * _steps(validate["parameters"].get_dict()) * self.step_hours + frames * self.label_hours
         )
-    )
-    if "passive_learning" in builder._inputs(prune=True):
-        costs.insert(len(costs) - 1, _choosing(builder.passive_learning, known, size))
-    configurations = known + settings["max_labels"]
-    trained = (iterations + settings["n_potentials"]) * learning.train.mlp.parameters["max_iter"]
-    hours = (
-        trained * configurations * size * _micro(TRAINING_US, level) / 2
-    )  # the set grows from iteration to iteration
-    costs.append(Cost("training", f"{iterations + settings['n_potentials']} trainings at level {level}", 0, hours))
-    return costs
+        return [Cost("test", f"{runs * len(learned)} runs", frames * len(learned), hours)]
 
+    def start_set(self) -> list[Cost]:
+        """Labels of strained and rattled copies."""
+        if "start_set" not in self.inputs:
+            return []
+        options = self.inputs["start_set"].get_dict()
+        copies = sum(1 if amplitude == 0 else options.get("n_rattles", 1) for amplitude in options["amplitudes"])
+        copies *= len(options["strains"]) + 3 * len(options.get("shears", ()))
+        boundaries = [recipe for recipe in self._of_kind("boundary") if recipe.get("learn")]
+        starts = [self.n_sites] * self._n_candidates() + [self._atoms(recipe, "learn") for recipe in boundaries]
+        hours = copies * sum(starts) * self.label_hours
+        return [Cost("start set", f"{len(starts)} structures, {copies} of each", copies * len(starts), hours)]
 
-def _choosing(passive: Any, n_configurations: int, size: float) -> Cost:
-    """Trainings of the grid; what measures the costs takes seconds."""
-    settings = passive.settings.get_dict()
-    trainings = len(settings["cutoffs_angstrom"]) * settings["n_folds"]
-    share = settings["validation_share"] if settings["n_folds"] == 1 else 1 / settings["n_folds"]
-    once = passive.train.mlp.parameters["max_iter"] * n_configurations * (1 - share) * size * trainings
-    hours = once * sum(_micro(TRAINING_US, level) for level in settings["levels"])
-    return Cost("choice of level", f"{trainings * len(settings['levels'])} trainings", 0, hours)
+    def reference(self) -> list[Cost]:
+        """Dynamics of the label engine: a step costs as much as a label, those that are learned from count as such."""
+        if "reference_md" not in self.inputs:
+            return []
+        settings = self.inputs["reference_md"]["settings"].get_dict()
+        runs = len(settings["temperatures_K"])
+        steps = runs * to_steps(settings["duration_ps"], settings["timestep_fs"])
+        hours = steps * self.n_sites * self.label_hours
+        return [Cost("reference dynamics", f"{runs} runs, {steps} steps in all", settings["n_samples"], hours)]
 
+    def _n_candidates(self) -> int:
+        """Arrangements of the crystal's partially occupied sites that are learned from."""
+        return self.inputs["ordering"].get_dict().get("n_candidates", 1)
 
-def _learned_level(builder: ProcessBuilder) -> int:
-    """Level of the potential that is learned; where it is still to be chosen, the highest it may be."""
-    if "passive_learning" in builder._inputs(prune=True):
-        return max(builder.passive_learning.settings["levels"])
-    return builder.potential["level"]
+    def _n_known(self) -> int:
+        """Configurations that are labelled before learning."""
+        given = sum(len(node) for node in self.inputs.get("training_sets", {}).values())
+        return given + sum(cost.labels for cost in (*self.start_set(), *self.reference()))
 
+    def _small_cells(self) -> list[tuple[float, Mapping[str, Any]]]:
+        """Number of atoms of every cell that is explored, and what its exploration has of its own."""
+        cells = []
+        for recipe in self.systems.values():
+            if recipe.get("learn"):
+                cell = (self._atoms(recipe, "learn"), recipe.get("explore") or {})
+                cells += [cell] * (self._n_candidates() if recipe["kind"] == "crystal" else 1)
+        return cells
 
-def _start_set(builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any]) -> Cost | None:
-    if "start_set" not in builder._inputs(prune=True):
-        return None
-    options = builder.start_set.get_dict()
-    copies = sum(1 if amplitude == 0 else options.get("n_rattles", 1) for amplitude in options["amplitudes"])
-    copies *= len(options["strains"]) + 3 * len(options.get("shears", ()))
-    starts = [_cell_atoms(structure)] * builder.ordering.get_dict().get("n_candidates", 1)
-    boundaries = [r for r in systems.values() if r["kind"] == "boundary" and r.get("learn")]
-    starts += [_boundary_atoms(structure, recipe, "learn") for recipe in boundaries]
-    labels = copies * len(starts)
-    hours = copies * sum(starts) * _label_hours(builder)
-    return Cost("start set", f"{len(starts)} structures, {copies} of each", labels, hours)
+    def _mean_size(self) -> float:
+        """Atoms of a configuration that is learned from."""
+        return float(np.mean([n_atoms for n_atoms, _ in self._small_cells()] or [self.n_sites]))
 
+    # --- systems ------------------------------------------------------------------------------------------------------
 
-def _small_cells(
-    builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any]
-) -> list[tuple[float, Mapping[str, Any]]]:
-    """Number of atoms of every cell that is explored, and what its exploration has of its own."""
-    cells: list[tuple[float, Mapping[str, Any]]] = []
-    for recipe in systems.values():
-        if not recipe.get("learn"):
-            continue
-        own = recipe.get("explore") or {}
+    def making(self) -> list[Cost]:
+        """Relaxations of boundaries, melts of glasses."""
+        costs = []
+        if boundaries := self._of_kind("boundary"):
+            steps = sum(stage.get("max_steps", 0) for stage in self.inputs["grain_boundary"]["relaxation"]["stages"])
+            cells = (self._atoms(r, "run") * _options(r, "run").get("n_candidates", 1) for r in boundaries)
+            hours = sum(cells) * steps * MINIMISATION_PHASES * self.step_hours
+            costs.append(Cost("boundaries", f"{len(boundaries)} relaxed", 0, hours))
+        if glasses := self._of_kind("glass"):
+            steps = planned_steps(resolve(self.inputs["melt_quench"]["parameters"].get_dict()))
+            hours = sum(self._atoms(recipe, "run") for recipe in glasses) * steps * self.step_hours
+            costs.append(Cost("glasses", f"{len(glasses)} melted and quenched", 0, hours))
+        return costs
+
+    def running(self) -> Cost:
+        """All runs of all systems, each to the end of its budget."""
+        transport = self.inputs["transport"]
+        parameters = resolve(at_temperature(transport["parameters"].get_dict(), ANY_K))
+        steps, timestep_fs = planned_steps(parameters), parameters["timestep_fs"]
+        if "budget" in transport:
+            production = parameters["stages"][-1]["duration_ps"]
+            longest = max(production, transport["budget"]["max_production_ps"])
+            steps += to_steps(longest, timestep_fs) - to_steps(production, timestep_fs)
+        n_potentials = (
+            self.inputs["active_learning"]["settings"]["n_potentials"]
+            if self.learns
+            else len(self.inputs["potentials"])
+        )
+        runs = len(transport["temperatures"].get_list()) * transport["n_replicas"].value * n_potentials
+        given = self.inputs.get("structures", {})
+        n_atoms = sum(
+            len(given[name].sites) if name in given else self._atoms(recipe, "run")
+            for name, recipe in self.systems.items()
+        )
+        amount = f"{runs * len(self.systems)} runs of up to {steps * timestep_fs / 1000:g} ps"
+        return Cost("transport", amount, 0, runs * n_atoms * steps * self.step_hours)
+
+    # --- sizes --------------------------------------------------------------------------------------------------------
+
+    def _atoms(self, recipe: Mapping[str, Any], cell: str) -> float:
+        """Atoms of the small or the large cell of a recipe."""
+        options = _options(recipe, cell)
         if recipe["kind"] == "boundary":
-            cells.append((_boundary_atoms(structure, recipe, "learn"), own))
-        else:
-            n_candidates = builder.ordering.get_dict().get("n_candidates", 1) if recipe["kind"] == "crystal" else 1
-            cells += [(_repeated_atoms(structure, recipe["learn"]), own)] * n_candidates
-    return cells
+            return self._boundary_atoms(options)
+        if recipe["kind"] == "interface":
+            return options.get("width", WIDTH_A) * options.get("max_area", MAX_AREA_A2) * self.density_A3
+        if "matrix" in options:
+            matrix = np.asarray(options["matrix"], float)
+            return self.n_sites * abs(round(float(np.prod(matrix) if matrix.ndim == 1 else np.linalg.det(matrix))))
+        return self.n_sites * max(1, math.ceil(options.get("n_atoms", 1) / self.n_sites))
+
+    def _boundary_atoms(self, options: Mapping[str, Any]) -> float:
+        """Atoms of a bicrystal: two grains on the planar cell of the first plane, more of them for a twist."""
+        area = self.structure.volume / self.structure.lattice.d_hkl(options["plane"])
+        if options.get("axis") is None or list(options["axis"]) == list(options["plane"]):
+            area *= options.get("sigma") or TWIST_PLANES
+        return max(2 * options.get("width", WIDTH_A) * area * self.density_A3, options.get("n_atoms", 1))
 
 
-def _validating(builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any], level: int) -> Cost:
-    validate = builder.validate
-    cells = [
-        _boundary_atoms(structure, r, "learn") if r["kind"] == "boundary" else _repeated_atoms(structure, r["learn"])
-        for r in systems.values()
-        if r.get("learn") and r["kind"] in ("crystal", "boundary")
-    ]
-    runs = len(validate.temperatures.get_list()) * validate.n_replicas.value
-    frames = runs * validate.settings["n_frames"]
-    hours = runs * sum(cells) * _steps(validate.parameters.get_dict()) * _micro(MD_US, level)
-    hours += frames * sum(cells) * _label_hours(builder)
-    return Cost("test", f"{runs * len(cells)} runs", frames * len(cells), hours)
-
-
-# --- systems --------------------------------------------------------------------------------------------------------
-
-
-def _making(builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any], level: int) -> list[Cost]:
-    costs = []
-    boundaries = [recipe for recipe in systems.values() if recipe["kind"] == "boundary"]
-    if boundaries:
-        atom_steps = 0.0
-        for recipe in boundaries:
-            n_candidates = (recipe.get("run") or {}).get("n_candidates", 1)
-            steps = sum(s.get("max_steps", 0) for s in builder.grain_boundary.relaxation["stages"])
-            atom_steps += _boundary_atoms(structure, recipe, "run") * n_candidates * steps * MINIMISATION_PHASES
-        costs.append(Cost("boundaries", f"{len(boundaries)} relaxed", 0, atom_steps * _micro(MD_US, level)))
-    glasses = [recipe for recipe in systems.values() if recipe["kind"] == "glass"]
-    if glasses:
-        steps = planned_steps(resolve(builder.melt_quench.parameters.get_dict()))
-        atoms = sum(_repeated_atoms(structure, recipe.get("run") or {}) for recipe in glasses)
-        costs.append(Cost("glasses", f"{len(glasses)} melted and quenched", 0, atoms * steps * _micro(MD_US, level)))
-    return costs
-
-
-def _running(
-    builder: ProcessBuilder, structure: Structure, systems: Mapping[str, Any], level: int, n_potentials: int
-) -> Cost:
-    transport = builder.transport
-    parameters = resolve(at_temperature(transport.parameters.get_dict(), ANY_K))
-    steps = planned_steps(parameters)
-    if "budget" in transport._inputs(prune=True):
-        production = parameters["stages"][-1]["duration_ps"]
-        longest = max(production, transport.budget["max_production_ps"])
-        steps += to_steps(longest, parameters["timestep_fs"]) - to_steps(production, parameters["timestep_fs"])
-    runs = len(transport.temperatures.get_list()) * transport.n_replicas.value * n_potentials
-    given = builder._inputs(prune=True).get("structures", {})
-    atoms = sum(
-        len(given[name].sites) if name in given else _large_atoms(structure, recipe) for name, recipe in systems.items()
-    )
-    return Cost(
-        "transport",
-        f"{runs * len(systems)} runs of up to {steps * parameters['timestep_fs'] / 1000:g} ps",
-        0,
-        runs * atoms * steps * _micro(MD_US, level),
-    )
-
-
-def _large_atoms(structure: Structure, recipe: Mapping[str, Any]) -> float:
-    if recipe["kind"] == "boundary":
-        return _boundary_atoms(structure, recipe, "run")
-    if recipe["kind"] == "interface":
-        options = {**shared(recipe), **(recipe.get("run") or {})}
-        return 2 * options.get("width", 25.0) * options.get("max_area", 1500.0) / 2 * _density(structure)
-    return _repeated_atoms(structure, recipe.get("run") or {})
-
-
-# --- sizes ----------------------------------------------------------------------------------------------------------
-
-
-def _cell_atoms(structure: Structure) -> float:
-    return float(structure.composition.num_atoms)
-
-
-def _density(structure: Structure) -> float:
-    """Atoms per Å³."""
-    return _cell_atoms(structure) / structure.volume
-
-
-def _repeated_atoms(structure: Structure, options: Mapping[str, Any]) -> float:
-    """Atoms of a supercell."""
-    cell = _cell_atoms(structure)
-    if "matrix" in options:
-        matrix = np.asarray(options["matrix"], float)
-        return cell * abs(round(float(np.prod(matrix) if matrix.ndim == 1 else np.linalg.det(matrix))))
-    return cell * max(1, math.ceil(options.get("n_atoms", 1) / cell))
-
-
-def _boundary_atoms(structure: Structure, recipe: Mapping[str, Any], cell: str) -> float:
-    """Atoms of a bicrystal: two grains on the planar cell of the first plane, more of them for a twist."""
-    options = {**shared(recipe), **(recipe.get(cell) or {})}
-    area = structure.volume / structure.lattice.d_hkl(options["plane"])
-    if options.get("axis") is None or list(options["axis"]) == list(options["plane"]):
-        area *= options.get("sigma") or TWIST_PLANES
-    return max(2 * options.get("width", 25.0) * area * _density(structure), options.get("n_atoms", 1))
+def _options(recipe: Mapping[str, Any], cell: str) -> dict[str, Any]:
+    """Parameters of the small or the large cell of a recipe, those that both share among them."""
+    return {**shared(recipe), **(recipe.get(cell) or {})}
 
 
 # --- times ----------------------------------------------------------------------------------------------------------
@@ -298,25 +295,21 @@ def _micro(table: Mapping[int, float], level: int) -> float:
     return math.exp(y0 + (y1 - y0) * (level - x0) / (x1 - x0)) * 1e-6 / SECONDS_PER_HOUR
 
 
-def _level(potentials: Mapping[str, Any]) -> int:
-    """Level of given potentials; that of pair styles is not known, and taken to be as fast as level 8."""
-    return max((node.base.attributes.get("level", None) or 8) for node in potentials.values())
-
-
-def _label_hours(builder: ProcessBuilder) -> float:
+def _label_hours(inputs: Mapping[str, Any]) -> float:
     """Core-hours of a label for each atom: measured in this profile, or known, or 0."""
-    found = _measured(builder)
-    return (found.seconds / found.n_atoms if found else LABEL_S.get(_calculator(builder), 0.0)) / SECONDS_PER_HOUR
+    found = _measured(inputs)
+    return (found.seconds / found.n_atoms if found else LABEL_S.get(_calculator(inputs), 0.0)) / SECONDS_PER_HOUR
 
 
-def _measured(builder: ProcessBuilder) -> Measured | None:
+def _measured(inputs: Mapping[str, Any]) -> Measured | None:
     """What labels of this level of theory have taken in this profile."""
-    level = level_of(child_inputs(builder)["label"]["engine"])
+    level = level_of(inputs["label"]["engine"])
     return measured(level) if level else None
 
 
-def _calculator(builder: ProcessBuilder) -> str | None:
-    parameters = builder.label.engine.ase._inputs(prune=True).get("parameters")
+def _calculator(inputs: Mapping[str, Any]) -> str | None:
+    """Name of the calculator where the engine is that of ASE."""
+    parameters = inputs["label"]["engine"].get("ase", {}).get("parameters")
     return None if parameters is None else parameters["calculator"]
 
 
@@ -327,9 +320,11 @@ def total(costs: Sequence[Cost]) -> Cost:
 
 def how(builder: ProcessBuilder) -> str:
     """How the estimate is made, in a sentence or two."""
-    learns = "label" in builder._inputs(prune=True)
-    if learns and (found := _measured(builder)):
+    inputs = child_inputs(builder)
+    if "label" not in inputs:
+        return HOW
+    if found := _measured(inputs):
         return f"{HOW}; here labels take what {found.n_labels} of their level have taken in this profile"
-    if learns and _calculator(builder) not in LABEL_S:
+    if _calculator(inputs) not in LABEL_S:
         return f"{HOW}. The labels are counted, not timed: this package knows no time of their engine"
     return HOW

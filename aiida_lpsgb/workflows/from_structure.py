@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -20,7 +20,7 @@ from ase import Atoms
 from pymatgen.core import Element, Structure
 
 from aiida_lpsgb.calculations.label import engine as engines
-from aiida_lpsgb.calculations.label.engine import merged
+from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.labelling.calculators import level_of_theory
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import read_indices
@@ -33,6 +33,8 @@ __all__ = ["StudyPlan", "crystal_node", "find_label_code", "label_overrides", "s
 FORMAT = 1
 """Of the file that a plan is saved to."""
 CRYSTAL, GLASS = "crystal", "glass"
+NO_START_SET = {"start_set": None}
+"""Overrides where there is something else to learn from."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,15 @@ class StudyPlan:
         known = [item.name for item in fields(cls)]
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"{path}: unknown keys {unknown}; there are {', '.join(known)}")
+        for key in ("systems", "overrides"):
+            if not isinstance(values.get(key, {}), dict):
+                raise ValueError(f"{path}: {key}: expected a dictionary, found {values[key]!r}")
+        for key in ("potentials", "species", "frames"):
+            given = values.get(key) or []
+            values[key] = tuple(given if isinstance(given, list) else [given])
         for key in ("crystal", "potentials", "frames"):
-            if key in values:
-                values[key] = _each(values[key], lambda name: _found(name, path.absolute().parent))
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+            values[key] = _each(values[key], lambda name: _found(name, path.absolute().parent))
+        return cls(**values)
 
     # --- the builder ----------------------------------------------------------------------------------------------
 
@@ -198,6 +205,8 @@ class StudyPlan:
             engine, by_label = label_overrides(label)
             overrides = merged(by_label, overrides)
             codes["label"] = find_label_code(engine, self.label_code, codes.get("label"))
+        if not (potentials or training_sets) and is_quick(codes.get("label")):
+            overrides = merged({"reference_md": {}}, overrides)
         return WorkflowFactory("lpsgb.study").get_builder_from_protocol(
             codes,
             crystal or crystal_node(self.crystal),
@@ -281,7 +290,7 @@ def study_from_structure(
         glass=glass,
         interfaces=interfaces,
         pseudo_cubic=pseudo_cubic,
-        overrides=merged(without_start_set() if training_sets else {}, overrides or {}),
+        overrides=merged(NO_START_SET if training_sets else {}, overrides or {}),
         protocol=protocol,
         label=label,
         label_code=label_code,
@@ -294,11 +303,6 @@ def study_from_structure(
         training_sets=training_sets,
         options=options,
     )
-
-
-def without_start_set() -> dict[str, None]:
-    """Overrides that leave the start set out, since there is something else to learn from."""
-    return {"start_set": None}
 
 
 # --- crystals -------------------------------------------------------------------------------------------------------
@@ -345,11 +349,11 @@ def crystal_node(crystal: Any) -> orm.CifData | orm.StructureData:
 
 def recipes(
     material: Material,
-    boundaries: Sequence[str],
-    twists: Sequence[str],
-    glass: bool,
-    interfaces: Sequence[str],
-    pseudo_cubic: bool,
+    boundaries: Sequence[str] = (),
+    twists: Sequence[str] = (),
+    glass: bool = False,
+    interfaces: Sequence[str] = (),
+    pseudo_cubic: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Recipes of the systems by name; units are cut as they were guessed."""
     common = {"cutoffs": material.cutoffs.value}
@@ -413,8 +417,10 @@ def guessed_overrides(material: Material) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        With the questions, where something that is needed cannot be guessed.
+        With the questions, where something that is needed cannot be guessed, or if it is no crystal.
     """
+    if material.empty:
+        raise ValueError(f"{material.formula}: {material.empty}: a study needs a crystal that fills its cell")
     unknown = material.mobile.value is None or (material.charges.value is None and material.ordering.value is not None)
     if unknown:
         raise ValueError("; ".join(material.questions))
@@ -471,7 +477,15 @@ def label_overrides(label: str) -> tuple[str, dict[str, Any]]:
     if level:
         known.get(level)
     # The protocol's own level is one of another engine.
-    return engine, {"label": {"engine": {"level": level} if level else {"level": None}}}
+    return engine, {"label": {"engine": {"level": level or None}}}
+
+
+def is_quick(code: orm.AbstractCode | None) -> bool:
+    """Whether a code's labels take seconds, so that hundreds of steps of its own dynamics are a good start.
+
+    They show which distances there are in a crystal of which nothing is known. With DFT they are a choice to be made.
+    """
+    return code is not None and code.default_calc_job_plugin == engines.load("ase").CODE_PLUGIN
 
 
 def label_of(sets: Iterable[orm.Data]) -> str | None:
@@ -520,8 +534,8 @@ def find_label_code(engine: str, name: str | None = None, default: orm.AbstractC
 # --- YAML -----------------------------------------------------------------------------------------------------------
 
 
-def _each(value: Any, change: Any) -> Any:
-    return [change(item) for item in value] if isinstance(value, (list, tuple)) else change(value)
+def _each(value: Any, change: Callable[[Any], str]) -> Any:
+    return tuple(map(change, value)) if isinstance(value, tuple) else change(value)
 
 
 def _relative(name: str, folder: Path) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, WorkflowFactory
 
@@ -14,9 +13,9 @@ from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.structures import boundary_request_error, rattle_request_error
 from aiida_lpsgb.calculations.md import validate_parameters
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, is_mtp
-from aiida_lpsgb.workflows.md import MD_FILLED_IN
+from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
 from aiida_lpsgb.workflows.outputs import how_it_ended
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
@@ -61,7 +60,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
                 validator=validate_relaxation,
                 help=f"Parameters of `lpsgb.md` that relax the {relaxed}.",
             )
-        spec.input("max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Runs at the same time.")
+        cls.limit_queue(spec, "Runs")
         spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.inputs.validator = validate_inputs
 
@@ -125,8 +124,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         builder.bulk = orm.Dict(values["bulk"])
         builder.relaxation = orm.Dict(values["relaxation"])
         builder.max_concurrent = orm.Int(values["max_concurrent"])
-        builder.md.md.code = code_of(codes, "md")
-        builder.md.md.metadata.options = values["options"]["md"]
+        fill_job(builder.md.md, codes, values, "md")
         return cls.checked(builder)
 
     def rattle_bulk(self) -> None:
@@ -185,15 +183,9 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
 
     def _queue(self, structures: Mapping[str, orm.StructureData], parameters: orm.Dict) -> None:
         """Queue a relaxation of each structure."""
-        runs = {}
-        for label, structure in structures.items():
-            inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
-            inputs.md.structure = structure
-            inputs.md.potential = self.inputs.potential
-            inputs.md.parameters = parameters
-            inputs.md.seed = self.inputs.seed
-            runs[label] = inputs
-        self.fill_queue(MdBaseWorkChain, runs, self.inputs.max_concurrent.value)
+        shared = {"potential": self.inputs.potential, "parameters": parameters, "seed": self.inputs.seed}
+        runs = {label: inputs_of_run(self, structure=structure, **shared) for label, structure in structures.items()}
+        self.fill_queue(MdBaseWorkChain, runs)
 
     def _relaxed(self) -> dict[str, orm.ProcessNode]:
         """Relaxations of the queue that ended well; the others are reported."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
+from aiida.common import AttributeDict
 from aiida.engine import (
     BaseRestartWorkChain,
     ExitCode,
     ProcessHandlerReport,
     ProcessSpec,
+    WorkChain,
     process_handler,
     while_,
 )
@@ -249,6 +251,13 @@ class MdBaseWorkChain(BaseRestartWorkChain):
             if "thermo" in node.outputs:
                 parts[f"thermo_{label}"] = node.outputs.thermo
         return join_segments(self.ctx.parameters, **parts)
+
+
+def inputs_of_run(process: WorkChain, namespace: str = "md", **run: orm.Data) -> AttributeDict:
+    """Inputs of `lpsgb.md.base` as a work chain exposes them, with what it fills in (`MD_FILLED_IN`)."""
+    inputs = process.exposed_inputs(MdBaseWorkChain, namespace=namespace)
+    inputs.md |= run
+    return inputs
 
 
 def first_step(calculation: orm.CalcJobNode) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, WorkflowFactory
 
@@ -14,9 +13,9 @@ from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.structures import amorphous_request_error, supercell_request_error
 from aiida_lpsgb.calculations.md import validate_parameters
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
-from aiida_lpsgb.workflows.md import MD_FILLED_IN
+from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, made_by
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 amorphous_report = CalculationFactory("lpsgb.amorphous_report")
@@ -101,8 +100,7 @@ class MeltQuenchWorkChain(ProtocolMixin):
         builder.parameters = orm.Dict(values["parameters"])
         builder.amorphous = orm.Dict({**values["amorphous"], **amorphous})
         builder.seed = seed or cls.draw_seed()
-        builder.md.md.code = code_of(codes, "md")
-        builder.md.md.metadata.options = values["options"]["md"]
+        fill_job(builder.md.md, codes, values, "md")
         return cls.checked(builder)
 
     def run_dynamics(self) -> ExitCode | ToContext:
@@ -111,11 +109,8 @@ class MeltQuenchWorkChain(ProtocolMixin):
             self.ctx.crystal = made_by(supercell, self.inputs.structure, self.inputs.supercell)
         except RefusedError as error:
             return self.exit_codes.ERROR_REFUSED.format(detail=error)
-        inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
-        inputs.md.structure = self.ctx.crystal
-        inputs.md.potential = self.inputs.potential
-        inputs.md.parameters = self.inputs.parameters
-        inputs.md.seed = self.inputs.seed
+        run = {port: self.inputs[port] for port in ("potential", "parameters", "seed")}
+        inputs = inputs_of_run(self, structure=self.ctx.crystal, **run)
         self.report(f"melting {len(self.ctx.crystal.sites)} atoms of {self.ctx.crystal.get_formula()}")
         return ToContext(dynamics=self.submit(MdBaseWorkChain, **inputs))
 

@@ -1,4 +1,4 @@
-"""What work chains say and hand on of their children."""
+"""What work chains call their children, and say and hand on of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import Any
 from aiida import orm
 
 
+def named(label: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs of a child that is called by a label."""
+    return {**inputs, "metadata": {**inputs.get("metadata", {}), "call_link_label": label}}
+
+
 def how_it_ended(node: orm.ProcessNode) -> str:
-    """Name, exit status and message of a process."""
-    return f"{node.process_label}<{node.pk}> [{node.exit_status}] {node.exit_message}"
+    """Name of a process with its exit status and message or, of one that has none, its state and what was raised."""
+    name = f"{node.process_label}<{node.pk}>"
+    if node.is_finished:
+        return f"{name} [{node.exit_status}] {node.exit_message}"
+    raised = (node.exception or "").strip().splitlines()[-1:]
+    return ": ".join([f"{name} {node.process_state.value}", *raised])
 
 
 class RefusedError(ValueError):

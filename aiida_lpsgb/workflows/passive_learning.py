@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.passive_learning import SETTINGS, fold_sizes, grid_points, settings_error
 from aiida_lpsgb.calculations.md_parameters import parameters_error
-from aiida_lpsgb.workflows.md import MD_FILLED_IN
+from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, made_by
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 MlpTrainBaseWorkChain = WorkflowFactory("lpsgb.mlp.train.base")
@@ -80,13 +79,7 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
             validator=lambda node, _: parameters_error(node.get_dict()),
             help="Parameters of `lpsgb.md` for these runs. The fastest of several stages counts.",
         )
-        spec.input(
-            "max_concurrent",
-            valid_type=orm.Int,
-            default=lambda: orm.Int(2),
-            serializer=orm.to_aiida_type,
-            help="Trainings at the same time.",
-        )
+        cls.limit_queue(spec, "Trainings")
         spec.expose_inputs(
             MlpTrainBaseWorkChain,
             namespace="train",
@@ -171,13 +164,11 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
             builder[name] = orm.Dict(values[name])
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
-        for namespace, role in (("train", "train"), ("predict", "select")):
-            builder[namespace].mlp.code = code_of(codes, "mlp")
-            builder[namespace].mlp.metadata.options = values["options"][role]
+        fill_job(builder.train.mlp, codes, values, "mlp", "train")
+        fill_job(builder.predict.mlp, codes, values, "mlp", "select")
+        fill_job(builder.md.md, codes, values, "md")
         builder.train.mlp.parameters = orm.Dict(values["training"])
-        builder.md.md.code = code_of(codes, "md")
-        builder.md.md.metadata.options = values["options"]["md"]
-        return builder
+        return cls.checked(builder)
 
     # --- trainings ------------------------------------------------------------------------------------------------
 
@@ -193,11 +184,11 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.parts = dict(split_validation(self.inputs.settings, self.inputs.seed, **self.inputs.training_sets))
         plan = plan_grid(self.inputs.potential, training, self.inputs.settings, self.inputs.seed)
         self.ctx.predicted, self.ctx.failed = {}, {}
-        self.open_queue(self.inputs.max_concurrent.value)
+        self.open_queue()
         for label in reversed(self.ctx.points):
             potential = untrained_potential(plan[f"potential_{label}"])
             for fold in self.ctx.folds:
-                inputs = AttributeDict(self.exposed_inputs(MlpTrainBaseWorkChain, namespace="train"))
+                inputs = self.exposed_inputs(MlpTrainBaseWorkChain, namespace="train")
                 inputs.mlp.potential = potential
                 inputs.mlp.training_sets = {"training": self.ctx.parts[f"training_{fold}"]}
                 inputs.mlp.parameters = plan[f"training_{label}_{fold}"]
@@ -214,7 +205,7 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if not node.is_finished_ok:
             self.ctx.failed.setdefault(name.rpartition("_")[0], how_it_ended(node))
         elif label.startswith(TRAIN):
-            inputs = AttributeDict(self.exposed_inputs(MlpPredictBaseWorkChain, namespace="predict"))
+            inputs = self.exposed_inputs(MlpPredictBaseWorkChain, namespace="predict")
             inputs.mlp.potential = node.outputs.potential
             inputs.mlp.configurations = self.ctx.parts[f"validation_{name.rpartition('_')[2]}"]
             self.enqueue(PREDICT + name, MlpPredictBaseWorkChain, inputs)
@@ -231,14 +222,10 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
             if label not in self.ctx.failed
         }
         seed = derive_seeds(self.inputs.seed, orm.List(["cost"]))["cost"]
+        shared = {"structure": self.ctx.cell, "parameters": self.inputs.cost, "seed": seed}
         self.open_queue(1)
         for label, potential in self.ctx.trained.items():
-            inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
-            inputs.md.structure = self.ctx.cell
-            inputs.md.potential = potential
-            inputs.md.parameters = self.inputs.cost
-            inputs.md.seed = seed
-            self.enqueue(RUN + label, MdBaseWorkChain, inputs)
+            self.enqueue(RUN + label, MdBaseWorkChain, inputs_of_run(self, potential=potential, **shared))
 
     # --- choice ---------------------------------------------------------------------------------------------------
 
@@ -251,7 +238,7 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 timings[f"timing_{label}"] = run.outputs.timing
             else:
                 self.ctx.failed[label] = how_it_ended(run)
-        held_back = {f"validation_{fold}": self.ctx.parts[f"validation_{fold}"] for fold in self.ctx.folds}
+        held_back = {name: node for name, node in self.ctx.parts.items() if name.startswith("validation_")}
         for fold in self.ctx.folds:
             self.out(f"validation_sets.fold_{fold}", held_back[f"validation_{fold}"])
         detail = "; ".join(f"{label}: {end}" for label, end in self.ctx.failed.items())
@@ -265,39 +252,36 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if "parameters" not in found:
             return self.exit_codes.ERROR_TARGET_NOT_REACHED.format(detail=found["grid"]["reason"])
         self.out("parameters", found["parameters"])
-        self.out("potential", self.ctx.trained[self._chosen(found["grid"])])
+        chosen = next(point["name"] for point in found["grid"]["points"] if point["chosen"])
+        self.out("potential", self.ctx.trained[chosen])
         if self.ctx.failed:
             n = len(self.ctx.failed)
             return self.exit_codes.ERROR_SOME_POINTS_FAILED.format(n=n, total=len(self.ctx.points), detail=detail)
         return None
 
-    @staticmethod
-    def _chosen(grid: orm.Dict) -> str:
-        return next(point["name"] for point in grid["points"] if point["chosen"])
-
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """There must be enough labels of one level of theory, and a structure and species that fit them."""
-    structure, potential = inputs.get("structure"), inputs.get("potential")
-    if structure is not None and (message := validation.structure_error(structure, "structure")):
-        return message
-    if structure is not None and potential is not None:
-        species = potential.get_dict().get("species", [])
-        if missing := sorted(set(structure.get_symbols_set()) - set(species)):
+    structure, sets = inputs.get("structure"), inputs.get("training_sets") or {}
+    species = inputs["potential"].get_dict().get("species", []) if "potential" in inputs else None
+    if structure is not None:
+        if message := validation.structure_error(structure, "structure"):
+            return message
+        if species is not None and (missing := sorted(set(structure.get_symbols_set()) - set(species))):
             return f"potential: species is {species} and lacks {missing}, which the structure contains"
-    sets = inputs.get("training_sets")
-    if not sets:
-        return None  # the port itself complains where it is not filled in later
     for name, node in sets.items():
         if not node.labelled:
             return f"training_sets.{name}: some configurations lack energy or forces; label them first"
-        if potential is not None and (
-            missing := sorted(set(node.elements) - set(potential.get_dict().get("species", [])))
-        ):
+        if species is not None and (missing := sorted(set(node.elements) - set(species))):
             return f"training_sets.{name}: contains {missing}, which the species of `potential` lack"
-    if message := validation.levels_error((f"training_sets.{name}", node) for name, node in sets.items()):
-        return message
-    settings = inputs["settings"].get_dict()
+    if not sets:
+        return None  # the port itself complains where it is not filled in later
+    labels = validation.levels_error((f"training_sets.{name}", node) for name, node in sets.items())
+    return labels or held_back_error(sets, inputs["settings"].get_dict())
+
+
+def held_back_error(sets: Mapping[str, orm.Data], settings: Mapping[str, Any]) -> str | None:
+    """What is held back must be enough, and have what potentials are to be chosen by."""
     without = [name for name, node in sets.items() if not node.base.attributes.get("has_stress")]
     if settings["error"].startswith("stress") and without:
         return f"training_sets.{without[0]}: has no stresses, by whose errors `settings` wants to choose"

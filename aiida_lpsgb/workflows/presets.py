@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from aiida_lpsgb.calculations.label.engine import merged
+from aiida_lpsgb.calculations.protocols import merged
 
 KEYS = {"crystal", "published", "seed", "systems", "overrides", "protocol", "scales"}
 SCALE_KEYS = {"description", "only", "seed", "systems", "overrides", "protocol"}
@@ -15,7 +15,7 @@ SCALE_KEYS = {"description", "only", "seed", "systems", "overrides", "protocol"}
 
 def scales_of(path: str | Path) -> dict[str, str]:
     """Names of the scales of a file, each with its description."""
-    return {name: scale.get("description", "") for name, scale in _read(Path(path)).get("scales", {}).items()}
+    return {name: scale.get("description", "") for name, scale in _read(Path(path))["scales"].items()}
 
 
 def read_preset(path: str | Path, scale: str | None = None) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def read_preset(path: str | Path, scale: str | None = None) -> dict[str, Any]:
     """
     path = Path(path)
     content = _read(path)
-    scales = content.get("scales", {})
+    scales = content["scales"]
     if scales and scale not in scales:
         raise ValueError(f"{path}: scale {scale!r} is none of {', '.join(scales)}")
     if scale is not None and not scales:
@@ -74,7 +74,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not {"crystal", "systems"} <= set(content):
         raise ValueError(f"{path} is no study: it needs `crystal` and `systems`")
     _check(path, content, KEYS, "")
-    for name, scale in (content.get("scales") or {}).items():
+    content["scales"] = content.get("scales") or {}
+    if not isinstance(content["scales"], dict):
+        raise ValueError(f"{path}: scales: expected a dictionary, found {content['scales']!r}")
+    for name, scale in content["scales"].items():
         _check(path, scale, SCALE_KEYS, f"scales.{name}.")
     return content
 

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.properties import deformation_error
 from aiida_lpsgb.calculations.relax import validate_relaxation
-from aiida_lpsgb.workflows.md import MD_FILLED_IN
-from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, made_by, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
+from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
+from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, made_by, named, namespace_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in, fill_job
 
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 RelaxCalculation = CalculationFactory("lpsgb.relax")
@@ -143,9 +142,8 @@ class PropertiesWorkChain(ProtocolMixin):
         if values["drift"] and calculator is None:
             builder.drift.cell = orm.Dict(values["drift"]["cell"])
             builder.drift.parameters = orm.Dict(values["drift"]["parameters"])
-            builder.drift.md.md.code = code_of(codes, "md")
-            builder.drift.md.md.metadata.options = values["options"]["md"]
-        return builder
+            fill_job(builder.drift.md.md, codes, values, "md")
+        return cls.checked(builder)
 
     def relax(self) -> ExitCode | ToContext:
         """Relax rattled copies of the crystal with their cells."""
@@ -160,29 +158,27 @@ class PropertiesWorkChain(ProtocolMixin):
         if not self.ctx.relaxed.is_finished_ok:
             return self.exit_codes.ERROR_RELAXATION_FAILED.format(detail=how_it_ended(self.ctx.relaxed))
         made = deform(self.ctx.relaxed.outputs.configurations, self.inputs.deformation)
-        self.ctx.structure = made["structure"]
         self.out("structure", made["structure"])
-        jobs = {"strained": self._submit_relaxation(made["strained"], self.inputs.ion_relaxation, "relax_strained")}
+        jobs = {}
         if "drift" in self.inputs:
+            # Before anything is submitted: nothing may be left running where this is refused.
             try:
                 self.ctx.cell = made_by(make_supercell, made["structure"], self.inputs.drift.cell)
             except RefusedError as error:
                 return self.exit_codes.ERROR_DRIFT_FAILED.format(detail=error)
-            inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="drift.md"))
-            inputs.md.structure = self.ctx.cell
-            inputs.md.potential = self.inputs.relax.potential
-            inputs.md.parameters = self.inputs.drift.parameters
-            inputs.md.seed = self.inputs.seed
-            inputs.setdefault("metadata", {})["call_link_label"] = "drift"
-            jobs["dynamics"] = self.submit(MdBaseWorkChain, **inputs)
+            jobs["dynamics"] = self._submit_drift()
+        jobs["strained"] = self._submit_relaxation(made["strained"], self.inputs.ion_relaxation, "relax_strained")
         return ToContext(**jobs)
 
     def _submit_relaxation(self, configurations: orm.Data, relaxation: orm.Dict, label: str) -> orm.CalcJobNode:
-        inputs = AttributeDict(self.exposed_inputs(RelaxCalculation, namespace="relax"))
-        inputs.configurations = configurations
-        inputs.relaxation = relaxation
-        inputs.metadata = {**inputs.get("metadata", {}), "call_link_label": label}
-        return self.submit(RelaxCalculation, **inputs)
+        inputs = self.exposed_inputs(RelaxCalculation, namespace="relax")
+        inputs |= {"configurations": configurations, "relaxation": relaxation}
+        return self.submit(RelaxCalculation, **named(label, inputs))
+
+    def _submit_drift(self) -> orm.WorkChainNode:
+        given = {"potential": self.inputs.relax.potential, "parameters": self.inputs.drift.parameters}
+        inputs = inputs_of_run(self, "drift.md", structure=self.ctx.cell, seed=self.inputs.seed, **given)
+        return self.submit(MdBaseWorkChain, **named("drift", inputs))
 
     def finish(self) -> ExitCode | None:
         """Evaluate what there is."""

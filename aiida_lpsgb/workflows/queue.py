@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ProcessState, ToContext, WorkChain
+from aiida.engine import ProcessSpec, ProcessState, ToContext, WorkChain
 from aiida.engine.processes.workchains.awaitable import Awaitable
+
+from aiida_lpsgb.calculations.validation import count_error
+from aiida_lpsgb.workflows.outputs import named
 
 _RUNNING = "queued_"
 
@@ -20,21 +23,33 @@ class QueueMixin(WorkChain):
     ``ctx.children``, label to process node, in the order they were queued.
     """
 
-    def fill_queue(self, process_class: type, inputs: Mapping[str, Mapping[str, Any]], max_concurrent: int) -> None:
+    @staticmethod
+    def limit_queue(spec: ProcessSpec, what: str) -> None:
+        """Declare the port `max_concurrent`: how many of what is queued run at the same time."""
+        spec.input(
+            "max_concurrent",
+            valid_type=orm.Int,
+            default=lambda: orm.Int(2),
+            serializer=orm.to_aiida_type,
+            validator=count_error,
+            help=f"{what} at the same time.",
+        )
+
+    def fill_queue(self, process_class: type, inputs: Mapping[str, Mapping[str, Any]]) -> None:
         """Queue a child for every label, after a queue that is empty."""
-        self.open_queue(max_concurrent)
+        self.open_queue()
         for label, values in inputs.items():
             self.enqueue(label, process_class, values)
 
-    def open_queue(self, max_concurrent: int) -> None:
-        """Begin with an empty queue of children, so many of which run at the same time."""
+    def open_queue(self, width: int | None = None) -> None:
+        """Begin with an empty queue, of which so many run at the same time: `max_concurrent` if not given."""
         self.ctx.queue = []
-        self.ctx.queue_width = max_concurrent
+        self.ctx.queue_width = self.inputs.max_concurrent.value if width is None else width
         self.ctx.children = {}
 
     def enqueue(self, label: str, process_class: type, inputs: Mapping[str, Any]) -> None:
         """Add a child to the queue."""
-        self.ctx.queue.append((label, process_class, dict(inputs)))
+        self.ctx.queue.append((label, process_class, inputs))
         self.ctx.children[label] = None  # keeps its place
 
     def drop_queued(self, labels: list[str]) -> None:
@@ -60,8 +75,7 @@ class QueueMixin(WorkChain):
         waiting = {key: orm.load_node(self.ctx[key].pk) for key in self._running()}
         while self.ctx.queue and len(waiting) < self.ctx.queue_width:
             label, process_class, inputs = self.ctx.queue.pop(0)
-            inputs["metadata"] = {**inputs.get("metadata", {}), "call_link_label": label}
-            waiting[_RUNNING + label] = self.submit(process_class, **inputs)
+            waiting[_RUNNING + label] = self.submit(process_class, **named(label, inputs))
         return ToContext(**waiting)
 
     def _running(self) -> list[str]:

@@ -16,12 +16,13 @@ from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shar
 from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
 from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, known_species, potential_error
+from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.calculations.validation import level_error, structure_error
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.workflows.active_learning import own_exploration_error
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, namespace_of
 from aiida_lpsgb.workflows.properties import can_relax
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, inputs_of_child
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
@@ -30,6 +31,7 @@ LabelWorkChain = WorkflowFactory("lpsgb.label")
 PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
 MeltQuenchWorkChain = WorkflowFactory("lpsgb.melt_quench")
 PropertiesWorkChain = WorkflowFactory("lpsgb.properties")
+ReferenceMdWorkChain = WorkflowFactory("lpsgb.reference_md")
 TransportWorkChain = WorkflowFactory("lpsgb.transport")
 ValidateWorkChain = WorkflowFactory("lpsgb.validate")
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -50,6 +52,12 @@ untrained_potential = CalculationFactory("lpsgb.potential.untrained")
 # The children that not every study has: the ports of each that the study fills in, and what it is for.
 OPTIONAL_CHILDREN = {
     "label": (LabelWorkChain, ("configurations",), "Labels the start set."),
+    "reference_md": (
+        ReferenceMdWorkChain,
+        ("structure", "seed"),
+        "Dynamics of the ordered crystal by the label engine, of which frames are learned from beside the start set; "
+        "left out: there are none.",
+    ),
     "passive_learning": (
         PassiveLearningWorkChain,
         ("training_sets", "structure", "potential", "seed"),
@@ -84,18 +92,23 @@ OPTIONAL_CHILDREN = {
 }
 # What a study that is added to has done already.
 ADDED_WITHOUT = (
-    *("start_set", "potential", "training_sets", "label", "passive_learning", "active_learning", "validate"),
-    *("properties", "reference", "thresholds"),
+    *("start_set", "reference_md", "potential", "training_sets", "label", "passive_learning", "active_learning"),
+    *("validate", "properties", "reference", "thresholds"),
 )
 # The work chains that make structures of a kind.
 RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
-SEEDED = ("ordering", "start_set", "passive_learning", "potential", "exploration", "properties", "validation")
+SEEDED = (
+    *("ordering", "start_set", "reference_md", "passive_learning", "potential", "exploration"),
+    *("properties", "validation"),
+)
 CRYSTAL = "crystal"
 PROPERTIES = "properties_"
 REFERENCE = "reference"
 VALIDATION = "validation"
 RECIPE = "recipe_"
 FIRST = "p1"
+# What the study calls its other children and crystals, and what calculations have beside structures by their names.
+TAKEN = (VALIDATION, "best", "parameters", "seed", "settings", "exploration", "structures", "history", "metadata")
 
 
 class StudyWorkChain(ProtocolMixin, QueueMixin):
@@ -106,7 +119,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     """
 
     CHILDREN = (
-        *("label", "passive_learning", "active_learning"),
+        *("label", "reference_md", "passive_learning", "active_learning"),
         *("grain_boundary", "melt_quench", "properties", "transport", "validate"),
     )
     OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
@@ -163,9 +176,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             required=False,
             help="Labelled configurations to learn from beside, or (without `start_set`) instead of, the start set.",
         )
-        spec.input(
-            "max_concurrent", valid_type=orm.Int, default=lambda: orm.Int(2), help="Systems worked on at the same time."
-        )
+        cls.limit_queue(spec, "Systems worked on")
         for namespace, (child, filled_in, text) in OPTIONAL_CHILDREN.items():
             options = {"required": False, "populate_defaults": False, "help": text}
             spec.expose_inputs(child, namespace=namespace, exclude=filled_in, namespace_options=options)
@@ -200,6 +211,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             cls.build_structures,
             if_(cls.has_to_learn)(
                 cls.label_start_set,
+                cls.label_reference,
                 cls.inspect_labels,
                 if_(cls.has_grid)(cls.try_grid, cls.inspect_grid),
                 cls.learn,
@@ -253,6 +265,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             message="Not fit for production: {detail}. Learn more, or set `go_on_anyway` to run all the same.",
         )
         spec.exit_code(408, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
+        spec.exit_code(409, "ERROR_REFERENCE_FAILED", message="The label engine's dynamics failed: {detail}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -299,15 +312,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         """
         values = cls.get_protocol_inputs(protocol, overrides, options)
         builder = cls.get_builder()
-        builder.crystal = crystal
+        fill_in(builder, crystal=crystal, structures=structures or None)
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         builder.ordering = orm.Dict(values["ordering"])
         recipes = cls._recipes(values, systems or {CRYSTAL: {"kind": CRYSTAL}})
         builder.systems = {label: orm.Dict(recipe) for label, recipe in recipes.items()}
         builder.metadata.description = f"{', '.join(recipes)} by protocol {values['protocol']}"
-        if structures:
-            builder.structures = dict(structures)
         builder.transport = cls._child(codes, values, "transport", mobile=values["mobile"])
         cls._fill_recipes(builder, codes, values, recipes)
         cls._fill_examination(builder, codes, values)
@@ -317,11 +328,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         if values["start_set"]:
             builder.start_set = orm.Dict(values["start_set"])
         builder.potential = orm.Dict({"species": elements(crystal), **values["potential"]})
-        if training_sets:
-            builder.training_sets = dict(training_sets)
+        fill_in(builder, training_sets=training_sets or None)
         for entry in ("active_learning", "validate"):
-            values[entry] = None if values[entry] is None else cls._merge({"label": values["label"]}, values[entry])
-        for entry in ("label", "passive_learning", "active_learning", "validate"):
+            values[entry] = None if values[entry] is None else merged({"label": values["label"]}, values[entry])
+        if values["reference_md"] is not None:
+            own = {"engine": {**values["label"]["engine"], **values["reference_md"].get("engine", {})}}
+            values["reference_md"] = merged(values["reference_md"], own)
+        for entry in ("label", "reference_md", "passive_learning", "active_learning", "validate"):
             if values[entry] is not None:
                 builder[entry] = cls._child(codes, values, entry)
         engine = builder.label._inputs(prune=True).get("engine", {}).get("ase")
@@ -353,12 +366,20 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             Of new systems of kind `structure`, by their names.
         protocol, overrides
             As of `get_builder_from_protocol`; they concern the new recipes and what makes them alone.
+
+        Raises
+        ------
+        ValueError
+            If the study has no potentials, or as of `get_builder_from_protocol`.
         """
         values = cls.get_protocol_inputs(protocol, overrides)
         recipes = cls._recipes(values, systems)
         builder = study.get_builder_restart()
-        builder.potentials = dict(study.inputs.potentials if "potentials" in study.inputs else study.outputs.potentials)
-        if "active_sets" in study.outputs:
+        learned = next((place.potentials for place in (study.inputs, study.outputs) if "potentials" in place), None)
+        if learned is None:
+            raise ValueError(f"{study.process_label}<{study.pk}> has learned no potentials and was given none")
+        builder.potentials = dict(learned)
+        if "watch" in study.inputs.transport and "active_sets" in study.outputs:
             builder.transport.active_sets = dict(study.outputs.active_sets)
         for port in ADDED_WITHOUT:
             if port in study.inputs:
@@ -370,7 +391,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         missing = {
             label: recipe
             for label, recipe in recipes.items()
-            if RECIPE_CHILDREN.get(recipe["kind"]) not in study.inputs
+            if (port := RECIPE_CHILDREN.get(recipe.get("kind"))) is not None and port not in study.inputs
         }
         cls._fill_recipes(builder, codes, values, missing)
         return cls.checked(builder)
@@ -383,14 +404,14 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         )
         glass = MeltQuenchWorkChain.get_protocol_inputs(values["protocol"], values["melt_quench"], path="melt_quench.")
         defaults = {"boundary": {"run": relaxed["boundary"]}, "glass": {"amorphous": glass["amorphous"]}}
-        defaults = cls._merge(defaults, values["recipes"])
-        merged = {name: cls._merge(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
+        defaults = merged(defaults, values["recipes"])
+        recipes = {name: merged(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
         for name, recipe in systems.items():
             for cell in ("learn", "run"):
                 # A matrix and a number of atoms exclude each other.
                 if "matrix" in (recipe.get(cell) or {}):
-                    merged[name][cell] = dict(recipe[cell])
-        return merged
+                    recipes[name][cell] = dict(recipe[cell])
+        return recipes
 
     @classmethod
     def _fill_recipes(
@@ -419,8 +440,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     def _child(cls, codes: Mapping[str, Any], values: Mapping[str, Any], entry: str, **more: Any) -> dict[str, Any]:
         """What the builder of a child holds, but for what the study fills in."""
         child, filled_in = (TransportWorkChain, ("seed",)) if entry == "transport" else OPTIONAL_CHILDREN[entry][:2]
-        own = {"protocol": values["protocol"], "options": values["options"], "path": f"{entry}."}
-        inputs = child_inputs(child.get_builder_from_protocol(codes, overrides=values[entry], **own, **more))
+        inputs = inputs_of_child(child, codes, values, entry, **more)
         return {port: value for port, value in inputs.items() if port not in filled_in}
 
     # --- structures and potentials --------------------------------------------------------------------------------
@@ -464,28 +484,54 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             else:
                 self.ctx.small[name] = made_by(make_supercell, self.ctx.crystal, recipe["learn"])
 
-    def label_start_set(self) -> ExitCode | ToContext | None:
-        """Label strained and rattled configurations, where they are wanted."""
-        if "start_set" not in self.inputs:
-            return None
-        try:
-            seed = self.ctx.seeds["start_set"]
-            configurations = made_by(make_start_set, self.inputs.start_set, seed, **self.ctx.starts)
-        except RefusedError as error:
-            return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=error)
-        self.report(f"{len(configurations)} configurations of {', '.join(self.ctx.starts)} to start with")
-        inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
+    def label_start_set(self) -> ExitCode | ToContext:
+        """Label strained and rattled configurations, and run the label engine's own dynamics, where they are wanted."""
+        begun = {}
+        if "start_set" in self.inputs:
+            try:
+                seed = self.ctx.seeds["start_set"]
+                configurations = made_by(make_start_set, self.inputs.start_set, seed, **self.ctx.starts)
+            except RefusedError as error:
+                return self.exit_codes.ERROR_STRUCTURES_FAILED.format(detail=error)
+            self.report(f"{len(configurations)} configurations of {', '.join(self.ctx.starts)} to start with")
+            begun["labelling"] = self._label(configurations)
+        if self.inputs.get("reference_md"):
+            inputs = self.exposed_inputs(ReferenceMdWorkChain, namespace="reference_md")
+            inputs.structure = self.ctx.crystal
+            inputs.seed = self.ctx.seeds["reference_md"]
+            begun["reference_md"] = self.submit(ReferenceMdWorkChain, **inputs)
+        return ToContext(**begun)
+
+    def _label(self, configurations: ConfigurationsData) -> orm.WorkChainNode:
+        inputs = self.exposed_inputs(LabelWorkChain, namespace="label")
         inputs.configurations = configurations
-        return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
+        return self.submit(LabelWorkChain, **inputs)
+
+    def label_reference(self) -> ExitCode | ToContext | None:
+        """Label the frames of the dynamics again where these had another level of theory than the labels."""
+        self.ctx.training_sets = dict(self.inputs.get("training_sets", {}))
+        dynamics = self.ctx.get("reference_md")
+        if dynamics is None:
+            return None
+        if "configurations" not in dynamics.outputs:
+            return self.exit_codes.ERROR_REFERENCE_FAILED.format(detail=how_it_ended(dynamics))
+        frames = dynamics.outputs.configurations
+        self.report(f"{len(frames)} frames of dynamics by {frames.level_of_theory} to start with, too")
+        if frames.level_of_theory != level_of(self.inputs.label.engine):
+            return ToContext(relabelling=self._label(frames))
+        self.ctx.training_sets["reference"] = frames
+        return None
 
     def inspect_labels(self) -> ExitCode | None:
         """Take what there is to learn from."""
-        self.ctx.training_sets = dict(self.inputs.get("training_sets", {}))
         self.ctx.potential = self.inputs.potential
-        if "labelling" in self.ctx:
-            if "configurations" not in self.ctx.labelling.outputs:
-                return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(self.ctx.labelling))
-            self.ctx.training_sets["start"] = self.ctx.labelling.outputs.configurations
+        for name, labelling in (("start", "labelling"), ("reference", "relabelling")):
+            if labelling not in self.ctx:
+                continue
+            node = self.ctx[labelling]
+            if "configurations" not in node.outputs:
+                return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(node))
+            self.ctx.training_sets[name] = node.outputs.configurations
         return None
 
     def has_grid(self) -> bool:
@@ -494,7 +540,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def try_grid(self) -> ToContext:
         """Try potentials of several levels and cut-offs on what is labelled."""
-        inputs = AttributeDict(self.exposed_inputs(PassiveLearningWorkChain, namespace="passive_learning"))
+        inputs = self.exposed_inputs(PassiveLearningWorkChain, namespace="passive_learning")
         inputs.training_sets = self.ctx.training_sets
         inputs.structure = self.ctx.crystal
         inputs.potential = self.inputs.potential
@@ -514,7 +560,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def learn(self) -> ToContext:
         """Learn the potentials actively."""
-        inputs = AttributeDict(self.exposed_inputs(ActiveLearningWorkChain, namespace="active_learning"))
+        inputs = self.exposed_inputs(ActiveLearningWorkChain, namespace="active_learning")
         inputs.potential = untrained_potential(self.ctx.potential, self.ctx.seeds["potential"])
         inputs.training_sets = self.ctx.training_sets
         inputs.structures = self.ctx.small
@@ -547,7 +593,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     def examine(self) -> None:
         """Queue the properties of the crystal by every potential and by the reference, and the test."""
         self.ctx.examining = True
-        self.open_queue(self.inputs.max_concurrent.value)
+        self.open_queue()
         for name, potential in sorted(self.ctx.potentials.items()):
             self._queue_properties(name, potential=potential)
         if "reference" in self.inputs:
@@ -556,7 +602,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             self._queue_validation()
 
     def _queue_properties(self, name: str, **examined: orm.Data) -> None:
-        inputs = AttributeDict(self.exposed_inputs(PropertiesWorkChain, namespace="properties"))
+        inputs = self.exposed_inputs(PropertiesWorkChain, namespace="properties")
         inputs.structure = self.ctx.crystal
         inputs.seed = self.ctx.seeds["properties"]
         inputs.relax.update(examined)
@@ -608,7 +654,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     def queue_systems(self) -> None:
         """Begin with every system that needs nothing of another, and with the test of the potentials."""
         self.ctx.structures, self.ctx.regions, self.ctx.results, self.ctx.failed = {}, {}, {}, {}
-        self.open_queue(self.inputs.max_concurrent.value)
+        self.open_queue()
         if self._is_tested() and not self.has_to_examine():
             self._queue_validation()
         for name in self.inputs.systems:
@@ -625,8 +671,10 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             for path, output in leaves(node.outputs, f"systems.{name}"):
                 self.out(path, output)
         elif node.is_finished_ok:
-            results = node.outputs.results if self._kind(name) == "boundary" else node.outputs.amorphous
-            self._run(name, node.outputs.structure, results, "boundary" if self._kind(name) == "boundary" else None)
+            if self._kind(name) == "boundary":
+                self._run(name, node.outputs.structure, node.outputs.results, "boundary")
+            else:
+                self._run(name, node.outputs.structure, node.outputs.amorphous)
 
     def _make_crystal(self, name: str) -> None:
         try:
@@ -665,7 +713,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
                 self._run(name, joined["structure"], joined["results"], "interface")
 
     def _recipe_inputs(self, child: type, namespace: str, name: str) -> AttributeDict:
-        inputs = AttributeDict(self.exposed_inputs(child, namespace=namespace))
+        inputs = self.exposed_inputs(child, namespace=namespace)
         inputs.structure = self.ctx.crystal
         inputs.potential = self.ctx.potentials[min(self.ctx.potentials)]
         inputs.seed = self.ctx.seeds[f"system_{name}"]
@@ -677,7 +725,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         """Queue the transport of a structure, and make what waits for it."""
         self.ctx.structures[name] = structure
         self.out(f"systems.{name}.structure", structure)
-        inputs = AttributeDict(self.exposed_inputs(TransportWorkChain, namespace="transport"))
+        inputs = self.exposed_inputs(TransportWorkChain, namespace="transport")
         inputs.structure = structure
         inputs.potentials = self.ctx.potentials
         if "watch" in inputs and self.ctx.active_sets:
@@ -713,7 +761,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         return bool(self.inputs.get("validate") and self.ctx.tested)
 
     def _queue_validation(self) -> None:
-        inputs = AttributeDict(self.exposed_inputs(ValidateWorkChain, namespace="validate"))
+        inputs = self.exposed_inputs(ValidateWorkChain, namespace="validate")
         inputs.structures = {name: self.ctx.small[name] for name in self.ctx.tested}
         inputs.potentials = self.ctx.potentials
         inputs.seed = self.ctx.seeds["validation"]
@@ -751,12 +799,10 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
 def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
     """The elements of a crystal, sorted."""
-    structure = crystal if isinstance(crystal, orm.StructureData) else None
-    if structure is not None:
-        return sorted(structure.get_symbols_set())
-    return sorted(
-        {str(e) for e in read_cif(crystal.get_content(), check_formula=False).composition.element_composition}
-    )
+    if isinstance(crystal, orm.StructureData):
+        return sorted(crystal.get_symbols_set())
+    composition = read_cif(crystal.get_content(), check_formula=False).composition
+    return sorted(str(element) for element in composition.element_composition)
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
@@ -769,6 +815,8 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         return f"potentials: {REFERENCE!r} is what the label engine's properties are called; give it another name"
     systems = {name: recipe.get_dict() for name, recipe in inputs["systems"].items()}
     for name in systems:
+        if name in TAKEN or name.startswith((RECIPE, PROPERTIES)):
+            return f"systems.{name}: the study itself calls something so; give the system another name"
         if message := recipe_error(name, systems, inputs.get("structures", {})):
             return message
     if message := crystal_error(inputs):
@@ -800,8 +848,8 @@ def learning_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str,
     for port in ("potential", "label", "active_learning"):
         if not inputs.get(port):
             return f"{port}: missing; give it, or `potentials` that are trained"
-    if "start_set" not in inputs and not inputs.get("training_sets"):
-        return "start_set: give `start_set`, `training_sets` or both to learn from"
+    if not any(inputs.get(port) for port in ("start_set", "reference_md", "training_sets")):
+        return "start_set: give `start_set`, `reference_md`, `training_sets` or several of them to learn from"
     if not any(recipe.get("learn") for recipe in systems.values()):
         return "systems: no recipe has a `learn`, so there is nothing to explore"
     potential = inputs["potential"].get_dict()

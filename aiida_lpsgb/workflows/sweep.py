@@ -27,7 +27,11 @@ def expose_sweep(spec: ProcessSpec) -> None:
     )
     spec.input("temperatures", valid_type=orm.List, validator=validate_temperatures, help="Temperatures in K.")
     spec.input(
-        "n_replicas", valid_type=orm.Int, default=lambda: orm.Int(1), validator=validate_count, help="Runs of each."
+        "n_replicas",
+        valid_type=orm.Int,
+        default=lambda: orm.Int(1),
+        validator=validation.count_error,
+        help="Runs of each.",
     )
     spec.input("seed", valid_type=orm.Int, help="The seed that those of all runs derive from.")
     spec.input(
@@ -36,34 +40,16 @@ def expose_sweep(spec: ProcessSpec) -> None:
         validator=validate_template,
         help="Parameters of `lpsgb.md`, with the word `target` where a stage is to have the run's temperature.",
     )
-    spec.input(
-        "max_concurrent",
-        valid_type=orm.Int,
-        default=lambda: orm.Int(2),
-        validator=validate_count,
-        help="Runs at the same time.",
-    )
     spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
 
 
 def validate_temperatures(node: orm.List, _: Any) -> str | None:
     """Different temperatures above zero."""
-    temperatures = node.get_list()
-    if not temperatures:
-        return "temperatures: none is given"
-    if message := validation.temperature_error(temperatures):
-        return f"temperatures: {message}"
-    if len(set(temperatures)) < len(temperatures):
-        return f"temperatures: {temperatures} holds one twice; use `n_replicas` for more runs of it"
-    return None
+    message = validation.temperatures_error(node.get_list())
+    return f"temperatures: {message}" if message else None
 
 
 def validate_template(node: orm.Dict, _: Any) -> str | None:
     """Stages that LAMMPS can run, one of which leaves a trajectory."""
     message = template_error(node.get_dict()) or trajectory_error(node.get_dict())
     return f"parameters: {message}" if message else None
-
-
-def validate_count(node: orm.Int, port: Any) -> str | None:
-    """A count must be at least one."""
-    return None if node.value >= 1 else f"{port.name}: is {node.value}, expected at least 1"

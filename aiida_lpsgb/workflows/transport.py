@@ -11,14 +11,16 @@ from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
+from aiida_lpsgb.calculations.analyse import observables_error
 from aiida_lpsgb.calculations.functions.arrhenius import BY_RUN
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.calculations.md_parameters import extrapolation_error
+from aiida_lpsgb.workflows.md import inputs_of_run
 from aiida_lpsgb.workflows.outputs import flattened, how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job
 from aiida_lpsgb.workflows.queue import QueueMixin
-from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
+from aiida_lpsgb.workflows.sweep import expose_sweep
 
 AnalyseCalculation = CalculationFactory("lpsgb.analyse")
 TransportRunWorkChain = WorkflowFactory("lpsgb.transport_run")
@@ -44,6 +46,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         super().define(spec)
         spec.input("structure", valid_type=orm.StructureData, help="Fully occupied structure to run.")
         expose_sweep(spec)
+        cls.limit_queue(spec, "Runs")
         spec.input_namespace(
             "active_sets",
             dynamic=True,
@@ -63,11 +66,13 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         spec.input(
             "motion",
             valid_type=orm.Dict,
+            validator=observables_error,
             help="Observables of every run, as `parameters` of `lpsgb.analyse`; `diffusivity` is one of them.",
         )
         spec.input(
             "structural",
             valid_type=orm.Dict,
+            validator=observables_error,
             required=False,
             help="Observables of the runs at `structural_temperatures`, those of `motion` among them.",
         )
@@ -172,10 +177,8 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             builder.budget = orm.Dict(values["budget"])
         if values["watch"]:
             builder.watch = orm.Dict(values["watch"])
-        builder.md.md.code = code_of(codes, "md")
-        builder.md.md.metadata.options = values["options"]["md"]
-        builder.analyse.code = code_of(codes, "analyse")
-        builder.analyse.metadata.options = values["options"]["analyse"]
+        fill_job(builder.md.md, codes, values, "md")
+        fill_job(builder.analyse, codes, values, "analyse")
         observables = {"mobile": dict(mobile or {}), **values["analyse"]}
         wanted = AnalyseCalculation.get_parameters(
             values["protocol"], observables, by_region=bool(regions), path=f"{path}analyse."
@@ -255,7 +258,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             inputs.seed,
             **({"watch": inputs.watch} if self._watched() else {}),
         )
-        self.open_queue(inputs.max_concurrent.value)
+        self.open_queue()
         self.ctx.temperature_of = {}
         for temperature in temperatures:
             for replica in range(1, inputs.n_replicas.value + 1):
@@ -276,13 +279,10 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         return self.inputs.get("active_sets", {}) if "watch" in self.inputs else {}
 
     def _run_inputs(self, temperature_K: float, potential: str, parameters: orm.Dict, seed: orm.Int) -> AttributeDict:
-        inputs = AttributeDict({"md": self.exposed_inputs(MdBaseWorkChain, namespace="md")})
-        inputs.md.md.structure = self.inputs.structure
-        inputs.md.md.potential = self.inputs.potentials[potential]
-        inputs.md.md.parameters = parameters
-        inputs.md.md.seed = seed
+        run = {"structure": self.inputs.structure, "potential": self.inputs.potentials[potential]}
         if potential in self._watched():
-            inputs.md.md.active_set = self._watched()[potential]
+            run["active_set"] = self._watched()[potential]
+        inputs = AttributeDict({"md": inputs_of_run(self, parameters=parameters, seed=seed, **run)})
         inputs.analyse = self.exposed_inputs(AnalyseCalculation, namespace="analyse")
         structural = self.inputs.get("structural_temperatures")
         looked_at = structural is not None and temperature_K in structural.get_list()

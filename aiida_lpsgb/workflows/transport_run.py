@@ -10,6 +10,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
+from aiida_lpsgb.calculations.analyse import observables_error
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
 
@@ -40,6 +41,7 @@ class TransportRunWorkChain(WorkChain):
         spec.input(
             "motion",
             valid_type=orm.Dict,
+            validator=observables_error,
             required=False,
             help="Observables that decide whether to go on, `diffusivity` among them; those of `analyse` are computed "
             "at the end. Left out: the run is as long as it is.",

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
-from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of, fill_in
+from aiida_lpsgb.workflows.md import inputs_of_run
+from aiida_lpsgb.workflows.outputs import how_it_ended, named, namespace_of
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job, inputs_of_child
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
 
@@ -38,7 +38,13 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
             "structures", valid_type=orm.StructureData, help="Fully occupied structures that are run, by name."
         )
         expose_sweep(spec)
-        spec.input("settings", valid_type=orm.Dict, help="`n_frames`: number of frames labelled a run.")
+        cls.limit_queue(spec, "Runs")
+        spec.input(
+            "settings",
+            valid_type=orm.Dict,
+            validator=validate_settings,
+            help="`n_frames`: number of frames labelled a run.",
+        )
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
         spec.expose_inputs(
             MlpPredictBaseWorkChain, namespace="predict", exclude=("mlp.potential", "mlp.configurations")
@@ -97,14 +103,9 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
         builder.parameters = orm.Dict(values["parameters"])
         builder.settings = orm.Dict({"n_frames": values["n_frames"]})
         builder.max_concurrent = orm.Int(values["max_concurrent"])
-        builder.md.md.code = code_of(codes, "md")
-        builder.md.md.metadata.options = values["options"]["md"]
-        builder.predict.mlp.code = code_of(codes, "mlp")
-        builder.predict.mlp.metadata.options = values["options"]["select"]
-        label = LabelWorkChain.get_builder_from_protocol(
-            codes, protocol=protocol, overrides=values["label"], options=values["options"], path=f"{path}label."
-        )
-        builder.label = child_inputs(label)
+        fill_job(builder.md.md, codes, values, "md")
+        fill_job(builder.predict.mlp, codes, values, "mlp", "select")
+        builder.label = inputs_of_child(LabelWorkChain, codes, values, "label", path)
         return cls.checked(builder)
 
     def queue_runs(self) -> None:
@@ -118,13 +119,12 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
             for temperature in inputs.temperatures.get_list():
                 for replica in range(1, inputs.n_replicas.value + 1):
                     label = run_label(temperature, name, replica)
-                    run = AttributeDict(self.exposed_inputs(MdBaseWorkChain, namespace="md"))
-                    run.md.structure = structure
-                    run.md.potential = potential
-                    run.md.parameters = plan[f"parameters_{temperature_label(temperature)}"]
-                    run.md.seed = plan[f"seed_{label}"]
-                    runs[label] = run
-        self.fill_queue(MdBaseWorkChain, runs, inputs.max_concurrent.value)
+                    parameters = plan[f"parameters_{temperature_label(temperature)}"]
+                    seed = plan[f"seed_{label}"]
+                    runs[label] = inputs_of_run(
+                        self, structure=structure, potential=potential, parameters=parameters, seed=seed
+                    )
+        self.fill_queue(MdBaseWorkChain, runs)
 
     def label(self) -> ExitCode | ToContext:
         """Label frames of the runs."""
@@ -136,7 +136,7 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
             for label, run in self.ctx.children.items()
             for name, node in namespace_of(run, "trajectories").items()
         }
-        inputs = AttributeDict(self.exposed_inputs(LabelWorkChain, namespace="label"))
+        inputs = self.exposed_inputs(LabelWorkChain, namespace="label")
         inputs.configurations = sample_frames(self.inputs.settings, **segments)
         self.report(f"labelling {len(inputs.configurations)} test configurations")
         return ToContext(labelling=self.submit(LabelWorkChain, **inputs))
@@ -151,11 +151,10 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
         self.out("test_set", labelling.outputs.configurations)
         jobs = {}
         for name, potential in self.inputs.potentials.items():
-            inputs = AttributeDict(self.exposed_inputs(MlpPredictBaseWorkChain, namespace="predict"))
+            inputs = self.exposed_inputs(MlpPredictBaseWorkChain, namespace="predict")
             inputs.mlp.potential = potential
             inputs.mlp.configurations = labelling.outputs.configurations
-            inputs.metadata = {"call_link_label": f"predict_{name}"}
-            jobs[f"predicting_{name}"] = self.submit(MlpPredictBaseWorkChain, **inputs)
+            jobs[f"predicting_{name}"] = self.submit(MlpPredictBaseWorkChain, **named(f"predict_{name}", inputs))
         return ToContext(**jobs)
 
     def finish(self) -> ExitCode | None:
@@ -172,6 +171,14 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
         if failed:
             return self.exit_codes.ERROR_PREDICTIONS_FAILED.format(detail="; ".join(failed))
         return None
+
+
+def validate_settings(node: orm.Dict, _: Any) -> str | None:
+    """Without a frame there would be nothing to test on."""
+    settings = node.get_dict()
+    if set(settings) != {"n_frames"} or not isinstance(settings["n_frames"], int) or settings["n_frames"] < 1:
+        return f"settings: is {settings}, expected `n_frames` alone, a whole number above 0"
+    return None
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 from aiida import orm
-from aiida.common import AttributeDict
 from aiida.engine import calcfunction
 from aiida.plugins import WorkflowFactory
 from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import GPa
 
 from aiida_lpsgb.calculations.functions.labels import assemble
-from aiida_lpsgb.calculations.label.engine import merged
+from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.labelling import levels
 from aiida_lpsgb.labelling.vasp import site_order
 from aiida_lpsgb.workflows.label.single_points import SinglePointsWorkChain
@@ -67,7 +66,7 @@ class PwLabelWorkChain(SinglePointsWorkChain):
 
     def child_inputs(self, structure):
         """Return the inputs of a run, with the pseudopotentials of the elements that are there."""
-        inputs = AttributeDict(self.exposed_inputs(self.PROCESS, namespace=self.NAMESPACE))
+        inputs = self.exposed_inputs(self.PROCESS, namespace=self.NAMESPACE)
         inputs.pw.structure = structure
         inputs.pw.pseudos = {kind: inputs.pw.pseudos[kind] for kind in structure.get_kind_names()}
         return inputs

@@ -104,3 +104,13 @@ def test_bad_numbers():
         Known()
     with pytest.raises(ValueError, match="a positive quantity is -1"):
         Known(-1.0, positive=True)
+
+
+def test_an_error_of_many_times_the_value():
+    """It leaves everything open, and is no error."""
+    known = Known.of(1e-12, 1e-9, positive=True)
+    assert known.low < 1e-50
+    assert known.high > 1e30
+    assert np.isfinite(known.draw(np.random.default_rng(0), 1000)).all()
+    with pytest.raises(ValueError, match="a positive quantity is 0"):
+        Known.of(0.0, 1.0, positive=True)

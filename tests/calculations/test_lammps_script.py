@@ -53,6 +53,12 @@ class TestLines:
         assert "fix stage_2 all nvt temp 600 600 0.1" in script()
         assert "timestep 0.002" in script()
 
+    def test_processes_share_the_cell_the_same_way_however_it_breathes(self):
+        text = script(grid=(2, 1, 1))
+        line = 'if "$(extract_setting(world_size)) == 2" then "processors 2 1 1"'
+        assert text.index(line) < text.index("read_data")
+        assert "processors" not in script()
+
     def test_continuation_reads_the_restart_and_keeps_velocities(self):
         text = script(restart_file="md.500.restart")
         assert "read_restart md.500.restart" in text

@@ -15,6 +15,7 @@ from aiida_lpsgb.calculations.md import (
     RESTART_END,
     is_skewed,
     newest_restart,
+    processor_grid,
     validate_inputs,
     validate_parameters,
     validate_seed,
@@ -67,6 +68,20 @@ def test_data_file_of_a_cell_that_leans_is_of_the_same_lattice(tmp_path, times):
     written = read(path, format="lammps-data", atom_style="atomic")
     assert not is_skewed(written.cell.array)
     assert np.allclose(np.sort(written.get_all_distances(mic=True).ravel()), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "n_processes", "grid"),
+    [
+        ((10, 10, 30), 2, (1, 1, 2)),
+        ((10, 10, 30), 3, (1, 1, 3)),
+        ((10, 20, 30), 6, (1, 2, 3)),
+        ((10, 10, 10), 8, (2, 2, 2)),
+        ((30, 10, 10), 7, (7, 1, 1)),
+    ],
+)
+def test_processes_share_the_cell_with_the_smallest_faces(lengths, n_processes, grid):
+    assert processor_grid(np.diag(lengths), n_processes) == grid
 
 
 @pytest.mark.parametrize("seed", [0, -1, 2**31])

@@ -54,6 +54,7 @@ def test_good(changes):
         ({"stages": ["nvt"]}, "a stage is a dictionary"),
         ({"pair_style": "lj/cut"}, "`pair_style`"),
         ({"timestep_fs": -1}, "`timestep_fs` must be positive"),
+        ({"timestep_fs": 200}, "`timestep_fs` is 200: no atom is followed by steps above 20 fs"),
         ({"timestep_fs": "2"}, "`timestep_fs` must be positive"),
         ({"restart_interval_ps": 0}, "`restart_interval_ps` must be positive"),
         ({"barostat": "cubic"}, "`barostat`"),

@@ -1,6 +1,7 @@
 """`aiida-lpsgb export`: folders that LAMMPS runs, and files of structures and trajectories."""
 
 import subprocess
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -129,6 +130,28 @@ def test_segments_are_joined(segments, tmp_path):
     assert "the format holds one structure, and there are 6" in run(
         "file", *(node.pk for node in segments), "-o", tmp_path / "POSCAR", code=1
     )
+
+
+def test_a_file_that_is_not_replaced_is_kept(potential, tmp_path):
+    (tmp_path / "x.xyz").write_text("mine")
+    run("file", potential.pk, "-o", tmp_path / "x.xyz", "--force", code=1)
+    assert (tmp_path / "x.xyz").read_text() == "mine"
+
+
+def test_the_first_job_of_an_imported_run(structure, potential, tmp_path):
+    """An archive may bring the last job first."""
+    chain = orm.WorkChainNode(process_type="aiida.workflows:lpsgb.md.base").store()
+    for hours, temperature in ((2, 600.0), (1, 300.0)):
+        job = orm.CalcJobNode(process_type="aiida.calculations:lpsgb.md")
+        parameters = orm.Dict({"stages": [HOLD | {"temperature_K": temperature}]}).store()
+        inputs = {"structure": structure, "potential": potential, "parameters": parameters, "seed": orm.Int(1).store()}
+        for port, node in inputs.items():
+            job.base.links.add_incoming(node, LinkType.INPUT_CALC, port)
+        job.base.links.add_incoming(chain, LinkType.CALL_CALC, f"iteration_0{hours}")
+        job.backend_entity.bare_model.ctime = datetime(2026, 1, 1, hours, tzinfo=UTC)
+        job.store()
+    run("lammps", chain.pk, tmp_path / "run")
+    assert "temp 300 300 " in (tmp_path / "run" / "in.lmp").read_text()
 
 
 def test_wrong_sources(potential, tmp_path):

@@ -124,10 +124,11 @@ def test_temperatures_and_replicas_join_a_sweep(launch, finished):
         (("--temperatures", "900"), "nothing to add"),
         (("--temperatures", "-5"), "temperatures must be above 0 K"),
         (("--temperatures", "500", "--protocol", "fast"), "--protocol: those of the sweep"),
+        (("--temperatures", "500", "--mobile", "Na", "--cutoff", "P-S=2.5"), "--mobile, --cutoff: those of the sweep"),
     ],
 )
 def test_what_cannot_join_a_sweep(launch, finished, arguments, message):
-    code = 2 if "--protocol" in arguments else 1
+    code = 2 if "those of the sweep" in message else 1
     assert message in launch("sweep", "--add", finished.pk, *arguments, code=code)
 
 
@@ -195,6 +196,15 @@ def test_an_own_dump(launch, tmp_path):
     assert inputs["parameters"]["speciation"] is None
     assert "give --temperature" in launch("analyse", dump, "--timestep", 2, code=2)
     assert "needs named regions" not in str(inputs)
+
+
+def test_what_a_dump_leaves_open_is_an_option(launch, tmp_path):
+    dump = tmp_path / "run.dump"
+    frames = [DUMP.format(step=100 * (k % 10), x=0.1 * k) for k in range(20)]
+    dump.write_text("".join(frames))
+    arguments = ("analyse", dump, "--timestep", 2, "--temperature", 600)
+    assert "give restart_gap_ps" in launch(*arguments, code=1)
+    launch(*arguments, "--restart-gap", 0.2)
 
 
 def test_what_is_neither_a_file_nor_a_node(launch):

@@ -173,6 +173,20 @@ def test_existing_daemon_timeout_is_left(aiida_profile, monkeypatch):
         config.unset_option("daemon.timeout", scope=aiida_profile.name)
 
 
+def test_caching_does_not_need_aiida_vasp(monkeypatch):
+    """AiiDA loads what a pattern without a wildcard names; a fresh install may lack it."""
+    from aiida.common.exceptions import MissingEntryPointError
+    from aiida.manage import caching
+
+    def missing(name):
+        raise MissingEntryPointError(name)
+
+    monkeypatch.setattr("aiida.plugins.entry_point.load_entry_point_from_string", missing)
+    for pattern in quicksetup.CACHED:
+        caching._validate_identifier_pattern(identifier=pattern, strict=True)
+    assert caching._match_wildcard(string="aiida.calculations:vasp.vasp", pattern=quicksetup.CACHED[1])
+
+
 def test_existing_caching_is_left(aiida_profile):
     from aiida.manage.configuration import get_config
 

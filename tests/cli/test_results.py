@@ -43,6 +43,14 @@ def test_json_alone(study):
     assert json.loads(output.output)["systems"][0]["name"] == "crystal"
 
 
+def test_json_here_and_the_rest_in_files(study, tmp_path):
+    """What else is asked for is written, and what is said of it is no part of the JSON."""
+    output = run("results", study.pk, "--json", "-", "--csv", tmp_path / "csv", "-o", tmp_path / "plot.png")
+    assert json.loads(output.stdout)["systems"][0]["name"] == "crystal"
+    assert (tmp_path / "csv" / "runs.csv").exists()
+    assert (tmp_path / "plot.png").exists()
+
+
 def test_newest_is_the_default(study):
     newest = build_study(temperatures=(), learning=False)
     assert f"StudyWorkChain<{newest.pk}>" in run("results").output

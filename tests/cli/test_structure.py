@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ase.build import bulk
 from ase.io import read, write
 from click.testing import CliRunner
 
@@ -259,3 +260,28 @@ def test_the_parent_may_be_the_disordered_crystal(call, crystal):
     assert alone.startswith("true angle 180.000°")
     assert "no rotation about the axis asked for, [0, 0, 1]" in alone
     assert call("boundary", "relaxed.extxyz", *words, "--parent", CIF).output.startswith("true angle  34.55")
+
+
+def test_slabs_are_no_crystals_to_cut_grains_from(call):
+    atoms = bulk("LiF", "rocksalt", a=4.1, cubic=True)
+    atoms.center(vacuum=6, axis=2)
+    atoms.write("slab.extxyz")
+    result = call("boundary", "slab.extxyz", "--axis", "0,0,1", "--plane", "1,2,0", "--list")
+    assert "slab.extxyz: the cell is empty over 12.0 Å along c" in result.output
+    assert result.exit_code == 1
+
+
+def test_numbers_that_are_none(call):
+    bulk("Cu", cubic=True).write("cu.extxyz")
+    assert (
+        "angle must be a number of degrees"
+        in call("boundary", "cu.extxyz", "--plane", "001", "--angle", "nan", "--list").output
+    )
+    assert "rattle amplitude (nan Å)" in call("strain", "cu.extxyz", "-o", "s.extxyz", "--rattle", "nan").output
+    assert "'Na=nan' is not ELEMENT=CHARGE" in call("order", CIF, "-o", "x.cif", "--charge", "Na=nan").output
+
+
+def test_the_ranking_follows_the_occupancies(call):
+    result = call("order", CIF, "-o", "o.extxyz")
+    assert "ranked by occupancy: the occupancies of Li say which sites it prefers" in result.output
+    assert "ranked by" not in call("order", CIF, "-o", "o.extxyz", "--rank-by", "ewald").output

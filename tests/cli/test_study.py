@@ -94,8 +94,13 @@ def test_own_frames_take_the_place_of_the_start_set(study, generate_images, tmp_
     ("arguments", "message"),
     [
         (("--set", "potential.level=7"), "`level` is 7; it is an even number from 2 to 28"),
+        (("--set", "potential.level=[8]"), "`level` is [8]; it is an even number"),
+        (("--set", "transport.temperatures_K=700"), "'transport.temperatures_K' is 700, not a list"),
+        (("--set", "transport.temperatures_K=[hot]"), "temperatures must be above 0 K, one is 'hot'"),
         (("--set", "transport.tempratures_K=[700]"), "'transport.tempratures_K' is no entry of the protocol"),
         (("--set", "level"), "give path=value"),
+        (("--set", "ordering=5"), "override 'ordering' is 5, expected a dictionary"),
+        (("--set", "validate=false"), "override 'validate' is False, expected a dictionary, or null for none"),
         (("--boundary", "001/000"), "plane must not be zero"),
         (("--boundary", "001/12"), "'12' is not three integers"),
         (("--charge", "Na=1"), "no formal charge given for P, S"),
@@ -109,6 +114,14 @@ def test_own_frames_take_the_place_of_the_start_set(study, generate_images, tmp_
             "no stage sets `dump_interval_ps`",
         ),
         (("--set", "ordering.n_candidats=2"), "unknown n_candidats"),
+        (("--set", "start_set.amplitudes=[.nan]"), "start_set: amplitudes must be a list of numbers"),
+        (("--set", "recipes.crystal.run.n_atoms=-1"), "n_atoms must be a number that is not negative"),
+        (("--set", "mobile.species=Xx"), "species"),
+        (("--set", "transport.analyse.rdf.r_max=9"), "r_max"),
+        (("--set", "transport.analyse.speciation.cutoff_A=-1"), "cutoff_A"),
+        (("--set", "ordering.supercell=[0,1,1]"), "supercell must be three positive integers"),
+        (("--set", "active_learning.settings.grade=atoms"), "`grade` is 'atoms'; choose one of configuration"),
+        (("--set", "transport.parameters.timestep_fs=200"), "no atom is followed by steps above 20 fs"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(study, arguments, message):

@@ -92,3 +92,13 @@ def test_bad_values_are_refused(change, message):
 def test_missing_scalars_are_named():
     with pytest.raises(ValueError, match="lack region, diffusive"):
         DiffusivityData({k: v for k, v in SCALARS.items() if k not in ("region", "diffusive")})
+
+
+def test_in_a_notebook():
+    shown = DiffusivityData(SCALARS | {"verdict": "diffusive: it <moves>"})._repr_html_()
+    assert "Diffusion of Li at 500 K (DiffusivityData, not stored)" in shown
+    assert "<td>1e-06 ± 1e-07 cm²/s</td>" in shown
+    assert "it &lt;moves&gt;" in shown
+    still = DiffusivityData(SCALARS | {"diffusive": False, "upper_limit_cm2_s": 3e-6})._repr_html_()
+    assert "<td>&lt; 3e-06 cm²/s</td>" in still
+    assert "±" not in still

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-import shutil
+import subprocess
+import sys
 import textwrap
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -23,11 +24,8 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida.plugins.entry_point import get_entry_point_names
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
-from click.testing import CliRunner
 
 from aiida_lpsgb.cli import main as aiida_lpsgb
-from aiida_lpsgb.structures.files import read_structure
-from aiida_lpsgb.structures.ordering import order
 from aiida_lpsgb.workflows import protocols
 
 ROOT = Path(__file__).parents[2]
@@ -162,46 +160,6 @@ def test_builders_that_go_on_from_a_study_take_what_is_documented(names, study, 
     exec(compile(code.replace("submit(", "check("), "page", "exec"), names | {"check": check, "study": study})
 
 
-# --- the shell, really ---------------------------------------------------------------------------------------------
-
-SUBMITTING = ("study", "launch")
-PRINTED = [
-    command
-    for command in commands()
-    if re.match(r"aiida-lpsgb (study|launch|structure|levels|export) ", command.values[0] + " ")
-    and "how-to/own-crystal" in command.id
-]
-
-
-@pytest.fixture
-def folder(computer, data_path, tmp_path, monkeypatch):
-    """Go to a folder with the files that the commands name."""
-    for name in ("li3n", "li6ps5cl", "li7la3zr2o12", "na3ps4"):
-        shutil.copy(ROOT / "examples" / "data" / f"{name}.cif", tmp_path)
-    shutil.copy(data_path / "mtp" / "li3ps4_level8.mtp", tmp_path / "pot.mtp")
-    atoms = order(read_structure(ROOT / "examples/data/beta-li3ps4.cif"), {"Li": 1, "P": 5, "S": -2}, seed=1)[0]
-    atoms.info = {}
-    for name in ("ordered", "supercell", "frames"):
-        atoms.write(tmp_path / f"{name}.extxyz")
-    atoms.calc = SinglePointCalculator(atoms, energy=-90.0, forces=np.zeros((len(atoms), 3)), stress=np.zeros(6))
-    atoms.write(tmp_path / "labelled.extxyz")
-    frame = "ITEM: TIMESTEP\n{}\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n" + 3 * "0 8\n"
-    frame += "ITEM: ATOMS id element xu yu zu\n1 Li {} 0 0\n2 Cl 4 4 4\n"
-    (tmp_path / "run.dump").write_text("".join(frame.format(100 * k, 0.1 * k) for k in range(20)))
-    monkeypatch.chdir(tmp_path)
-    return computer
-
-
-def test_the_page_of_the_own_crystal_runs_as_it_is_printed(folder):
-    assert len(PRINTED) > 10
-    for command in PRINTED:
-        words = shlex.split(command.values[0])[1:]
-        if words[0] in SUBMITTING:
-            words += ["--computer", folder, *([] if "--dry-run" in words else ["--dry-run"])]
-        result = CliRunner().invoke(aiida_lpsgb, words)
-        assert result.exit_code == 0, f"{command.values[0]}\n{result.output}\n{result.exception!r}"
-
-
 # --- the shell ------------------------------------------------------------------------------------------------------
 
 
@@ -271,3 +229,19 @@ def test_the_reference_has_every_process():
     processes = {*get_entry_point_names("aiida.calculations"), *get_entry_point_names("aiida.workflows")}
     missing = [name for name in sorted(processes) if name.startswith("lpsgb.") and f"`{name}`" not in text]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
+def test_pictures_that_are_shown_exist(page):
+    text = page.read_text(encoding="utf-8")
+    shown = re.findall(r"!\[[^\]]*\]\(([^)\s]+)|^```\{(?:figure|image)\} (\S+)", text, re.MULTILINE)
+    missing = [name for name in map("".join, shown) if not (page.parent / name).exists()]
+    assert missing == []
+
+
+@pytest.mark.slow
+def test_the_gallery_is_drawn_by_its_script(tmp_path):
+    script = ROOT / "docs" / "gallery" / "pictures.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert {"crystal.png", "tilt.png", "twist.png"} <= drawn <= {path.name for path in script.parent.glob("*.png")}

@@ -194,6 +194,14 @@ def test_bad_parameters(files, capsys, parameters, message):
     assert message in error
 
 
+def test_a_file_without_configurations(files, capsys):
+    arguments = files(rattled(1))
+    empty = Path(arguments[0]).with_suffix(".extxyz")
+    empty.touch()
+    assert main([str(empty), *arguments[1:]]) == 1
+    assert "cannot be read" in (error := capsys.readouterr().err) or "holds no configuration" in error
+
+
 def test_bad_files(files, capsys, tmp_path):
     arguments = files(rattled(1))
     Path(arguments[0]).write_bytes(Path(arguments[0]).read_bytes()[:200])

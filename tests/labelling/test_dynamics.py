@@ -93,10 +93,17 @@ def test_a_run_that_explodes():
         ({"n_steps": 22}, "dynamics: n_steps 22 is no multiple of interval_steps 5"),
         ({"seed": 1.5}, "dynamics: seed is 1.5, expected a positive integer"),
         ({"thermostat": "nose"}, r"dynamics: unknown keys \['thermostat'\]"),
+        ({"pressure_GPa": "high"}, "dynamics: pressure_GPa is 'high', expected a number"),
+        ({"isotropic": "no"}, "dynamics: isotropic is 'no', expected true or false"),
     ],
 )
 def test_bad_plans(changes, message):
     with pytest.raises(ValueError, match=message):
         dynamics.Plan.of(PLAN | changes)
-    with pytest.raises(ValueError, match=r"dynamics: .*'seed'"):
+
+
+def test_what_is_no_plan():
+    with pytest.raises(ValueError, match="dynamics: seed missing"):
         dynamics.Plan.of({key: value for key, value in PLAN.items() if key != "seed"})
+    with pytest.raises(ValueError, match="dynamics is 3, expected a dictionary of temperature_K, n_steps"):
+        dynamics.Plan.of(3)

@@ -107,6 +107,7 @@ def test_a_run_of_vasp_that_was_ended_from_outside(emulate, name):
         files.read(path, level_of_theory="EMT")
     found = files.read(path, level_of_theory="EMT", skip=True)
     assert_alike(found.images, whole[:2], 1e-12)
+    assert len(files.read(path, labelled=False).images) == 2  # the last of them once
     path = emulate(copper()[0], incar, failures=[{"mode": "walltime", "step": 1}]) / name
     with pytest.raises(ValueError, match="no ionic step, or the file is cut short before the first was done"):
         files.read(path, level_of_theory="EMT", skip=True)

@@ -76,6 +76,45 @@ def test_fewer_rows_than_coefficients(mtp, images, species):
     assert active.grade([images[10]])[0] > 10
 
 
+def root_mean_squares(mtp, images, species):
+    """Of every derivative over the rows of images, by definition; radial ones over all pairs of species."""
+    rows = np.concatenate([Engine(mtp, species).rows(atoms) for atoms in images])
+    squares = (rows**2).mean(axis=0)
+    pairs = mtp.n_species**2
+    radial = squares[: mtp.radial_coefficients.size].reshape(pairs, -1)
+    squares[: mtp.radial_coefficients.size] = np.tile(radial.mean(axis=0), pairs)
+    return np.sqrt(squares)
+
+
+def test_begins_with_a_share_of_what_is_typical_of_each_coefficient(mtp, images, species):
+    active = ActiveSet(mtp, species, "neighborhood")
+    active.begin_with(images[:20], 0.01)
+    diagonal = 0.01 * root_mean_squares(mtp, images[:20], species)
+    np.testing.assert_allclose(active.matrix, np.diag(diagonal), rtol=1e-9)
+    np.testing.assert_allclose(active.inverse, np.diag(1 / diagonal), rtol=1e-9)
+    with pytest.raises(ValueError, match="init_scale should be positive"):
+        active.begin_with(images, 0)
+
+
+def test_a_pair_that_never_met_has_a_grade_of_what_others_come_to(mtp, species):
+    """Two P at 4.9 Å, just within the cut-off, are no reason to end a run; nearer they are."""
+
+    def molecule(distance):
+        symbols = [species[0], species[1], species[1]]
+        positions = [[0, 0, 2.5], [0, 0, 0], [distance, 0, 0]]
+        return Atoms(symbols, positions, cell=[30, 30, 30], pbc=True)
+
+    apart = [molecule(5.5 + 0.1 * k) for k in range(5)]
+
+    def grades(**start):
+        return select_add(mtp, apart, [], species, mode="neighborhood", **start).active_set.grade(met)
+
+    met = [molecule(4.9), molecule(3.0)]
+    assert grades().min() > 500
+    at_cutoff, near = grades(init_scale=0.2)
+    assert at_cutoff < 1.1 < 2 < near
+
+
 def test_fixed_composition(mtp, make_atoms, species):
     """The species' columns are then dependent: rows of the identity remain, and nothing diverges."""
     images = [make_atoms(6, seed) for seed in range(60)]

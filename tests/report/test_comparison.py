@@ -7,6 +7,7 @@ import pytest
 from aiida_lpsgb.analysis.comparison import Known, Structure
 from aiida_lpsgb.report import comparison, study_results, tables
 from aiida_lpsgb.report.results import System
+from aiida_lpsgb.report.text import Number
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,14 @@ def test_without_a_fit_the_runs_at_the_target_count(results):
     known = comparison.structures_of(bare)["crystal"].known["diffusivity"]
     assert known.value is None  # nothing was diffusive at 300 K
     assert known.limit > 0
+
+
+def test_a_ratio_that_is_not_above_zero_is_not_known(results, monkeypatch):
+    """Noise makes one of a boundary that nothing crosses; the tables of all else must come out."""
+    monkeypatch.setattr(comparison, "coldest_ratio", lambda *_: Number(-0.02, 0.05))
+    structures = comparison.structures_of(results)
+    assert all("isotropy" not in structure.known for structure in structures.values())
+    assert "diffusivity" in structures["crystal"].known
 
 
 def test_two_systems_have_an_order_and_no_correlation(results):

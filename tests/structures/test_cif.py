@@ -68,6 +68,9 @@ def test_a_file_without_occupancies_is_full():
         ([*salt(), "Na Na 0.5 0.001 0.5 0.3"], r"at \(0\.5, 0, 0\.5\) add up to 1\.30"),
         (salt("Li{i} Li {r} 1.1"), r"Li1 in line 18\); up to 1\.02 is taken for rounding"),
         (salt("Li{i} Li {r} -0.2"), r"the occupancy of site Li1 \(line 18\) is negative"),
+        (salt("Li{i} Li {r} nan"), r"the occupancy of site Li1 \(line 18\) is 'nan', not a number"),
+        (salt("Li{i} Li {r} inf"), r"the occupancy of site Li1 \(line 18\) is 'inf', not a number"),
+        (salt("Li{i} Li nan 0 0 1"), r"a coordinate of site Li1 \(line 18\) is 'nan'"),
         (salt("Li{i} Li {r} half"), r"the occupancy of site Li1 \(line 18\) is 'half', not a number"),
         (salt("Li{i} Li 0 ? 0 1"), r"site Li1 \(line 18\) has no position \(0 \? 0\)"),
         (salt("Li{i} Li 0 0 zero 1"), r"a coordinate of site Li1 \(line 18\) is 'zero'"),
@@ -99,6 +102,9 @@ def test_rounding_of_shared_sites_is_scaled_back():
         ("M{i} '0.25Fe3+ + 0.25Al' {r} 0.5", {"Fe": 1, "Al": 1, "F": 4}),
         ("M{i} '0.5Li + 0.5Na' {r} 0.5", {"Li": 1, "Na": 1, "F": 4}),
         ("M{i} '0.75Li' {r} 1", {"Li": 3, "F": 4}),
+        ("M{i} Li0.5Na0.5 {r} 1", {"Li": 2, "Na": 2, "F": 4}),
+        ("M{i} 'Li.5, Na.25' {r} 1", {"Li": 2, "Na": 1, "F": 4}),
+        ("Li0.5 Li {r} 1", {"Li": 4, "F": 4}),
         ("M{i} '.5Li + .25Na + .25K' {r} .", {"Li": 2, "Na": 1, "K": 1, "F": 4}),
         ("D{i} D {r} 1", {"H": 4, "F": 4}),
         ("D{i} D1+ {r} 0.5", {"H": 2, "F": 4}),
@@ -183,6 +189,17 @@ def test_symmetry_by_name_or_number(symmetry):
 def test_symmetry_that_is_named_but_not_found_is_refused():
     with pytest.raises(ValueError, match="space group 'Q 17' but lists no symmetry operations"):
         read_cif(cif(salt(), symmetry="_symmetry_space_group_name_H-M 'Q 17'\n"))
+
+
+@pytest.mark.parametrize("operation", ["x,y,q", "x,y", "x,y,z,t", "x,,z", "1,y,z"])
+def test_symmetry_operations_that_are_none_are_refused(operation):
+    with pytest.raises(ValueError, match=f"symmetry operation 2 of .* is '{operation}', not such as"):
+        read_cif(cif(salt(), symmetry=f"{P1}'{operation}'\n"))
+
+
+def test_a_number_of_units_that_cannot_be_is_left_out():
+    head = "_chemical_formula_sum 'Li F'\n_cell_formula_units_Z 0\n"
+    assert counts(read_cif(cif(salt(), head))) == {"Li": 4, "F": 4}
 
 
 def test_text_fields_comments_and_other_loops():

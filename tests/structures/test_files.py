@@ -36,6 +36,12 @@ def test_files_that_only_pymatgen_reads(tmp_path):
         ("x.data", "hello\n", r"x\.data cannot be read as a LAMMPS data file"),
         ("x.cif", "hello\n", r"x\.cif: expected one structure in the CIF, found 0"),
         ("x.extxyz", "", r"x\.extxyz cannot be read"),
+        (
+            "POSCAR",
+            "x\n1\n4 0 0\n0 4 0\n0 0 4\n1 1\nDirect\n0 0 0\n.5 .5 .5\n",
+            r"line 6 must name the elements.*\(1 1\)",
+        ),
+        ("x.extxyz", '1\nLattice="4 0 0 0 4 0 0 0 4"\nX 0 0 0\n', "an atom has no element"),
     ],
 )
 def test_unreadable_files_are_named(tmp_path, name, content, message):
@@ -54,6 +60,9 @@ def test_missing_partial_and_molecular_structures(tmp_path, cif_path):
     write(tmp_path / "water.xyz", molecule("H2O"))
     with pytest.raises(ValueError, match="not periodic in three dimensions"):
         read_structure(tmp_path / "water.xyz")
+    (tmp_path / "flat.extxyz").write_text('1\nLattice="0 0 0 0 0 0 0 0 0" pbc="T T T"\nLi 0 0 0\n')
+    with pytest.raises(ValueError, match=r"flat\.extxyz: the cell has no volume"):
+        read_structure(tmp_path / "flat.extxyz")
 
 
 @pytest.mark.parametrize("name", ["b", "b.foo", "b.cube2"])

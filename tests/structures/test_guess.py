@@ -1,6 +1,8 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ase.build import bulk
 from pymatgen.core import Lattice, Structure
 
 from aiida_lpsgb.structures.files import read_structure
@@ -156,6 +158,24 @@ def test_anions_move_where_no_cation_does():
     assert "vacant sites" in guess(zirconia).mobile.reason
 
 
+def test_fluoride_moves_before_what_is_charged_twice():
+    fluorite = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.46), ["Ca", "F"], [[0, 0, 0], [0.25] * 3])
+    assert guess(fluorite).mobile.value == "F"
+
+
+@pytest.mark.parametrize(("axis", "length", "empty"), [("a", 13.0, False), ("a", 20.25, True), ("c", 20.25, True)])
+def test_cells_with_vacuum_are_told(axis, length, empty):
+    atoms = bulk("LiF", "rocksalt", a=4.1, cubic=True).repeat(2)
+    cell = atoms.cell.lengths()
+    cell["abc".index(axis)] = length
+    told = guess(Structure(np.diag(cell), atoms.symbols, atoms.positions, coords_are_cartesian=True)).empty
+    assert told == (
+        f"the cell is empty over {length - 3 * 2.05:.1f} Å along {axis}, as that of a slab or a molecule"
+        if empty
+        else None
+    )
+
+
 def test_networks_without_end_are_no_polyanions():
     cristobalite = Structure.from_spacegroup("Fd-3m", Lattice.cubic(7.3), ["Si", "O"], [[0, 0, 0], [0.125] * 3])
     found = guess(cristobalite)
@@ -183,3 +203,9 @@ def test_given_bonds_and_charges_are_kept():
     assert guess(structure, cutoffs={}).units.value == []
     with pytest.raises(ValueError, match="no formal charge given for P"):
         guess(structure, charges={"Li": 1, "S": -2})
+
+
+def test_atoms_that_lie_in_each_other_are_refused():
+    both = crystal(["Li", "F", "F"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
+    with pytest.raises(ValueError, match=r"F \(atom \d\) and F \(atom \d\) are 0\.00 Å apart, in each other"):
+        guess(both)

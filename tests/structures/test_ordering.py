@@ -227,6 +227,12 @@ def test_more_than_fit_are_refused_with_the_pair():
     assert crowded.get_chemical_symbols().count("Li") == 72
 
 
+def test_two_atoms_at_one_place_are_refused():
+    both = Structure(Lattice.cubic(4.0), ["Li", "F"], [[0, 0, 0], [0, 0, 0]])
+    with pytest.raises(ValueError, match=r"sites Li and F are 0\.00 Å apart"):
+        ordering.order(both)
+
+
 def test_full_sites_that_lie_in_each_other_are_refused():
     cell = Structure(
         Lattice.cubic(5), ["Li", "Li", {"F": 0.5}, {"Cl": 0.5}], np.diag([0, 0.3, 0.5, 0]) @ np.ones((4, 3))

@@ -36,6 +36,15 @@ MINIATURE = {
     },
     "ordering": {"charges": {"Li": 1, "Cl": -0.5}, "n_candidates": 1},
     "start_set": {"strains": [0.0], "amplitudes": [0.1, 0.2], "n_rattles": 8},
+    "reference_md": {
+        "settings": {
+            "temperatures_K": [600],
+            "timestep_fs": 1.0,
+            "duration_ps": 0.1,
+            "equilibration_ps": 0.02,
+            "n_samples": 4,
+        }
+    },
     # The passive stage puts its own level there. It has one point: measured times might not choose the same twice.
     "potential": {"level": 2, "radial_basis_size": 4},
     "passive_learning": {

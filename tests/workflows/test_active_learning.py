@@ -10,6 +10,7 @@ from ase.build import bulk
 from aiida_lpsgb.workflows.active_learning import (
     ActiveLearningWorkChain,
     free_label,
+    own_exploration_error,
     validate_inputs,
     validate_settings,
 )
@@ -35,7 +36,8 @@ def test_good_settings():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"temperatures_K": []}, "`temperatures_K` is empty"),
+        ({"temperatures_K": []}, "`temperatures_K`: none is given"),
+        ({"temperatures_K": [300, 300]}, "holds one twice"),
         ({"temperatures_K": [300, -1]}, "above 0 K"),
         ({"gamma_break": [10, 1.5]}, "`gamma_break` (1.5) is below `gamma_select` (2)"),
         ({"gamma_break": [2, 10]}, "does not rise"),
@@ -53,6 +55,21 @@ def test_bad_settings(changes, message):
 def test_missing_setting():
     settings = {key: value for key, value in SETTINGS.items() if key != "max_labels"}
     assert "['max_labels'] are missing" in validate_settings(orm.Dict(settings), None)
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"temperatures_K": []}, "`temperatures_K`: none is given"),
+        ({"temperatures_K": [300, 0]}, "above 0 K"),
+        ({"n_replicas": 0}, "`n_replicas` must be at least 1, it is 0"),
+        ({"temperatures_K": [300], "n_replicas": 2}, None),
+    ],
+)
+def test_a_structure_without_a_run_is_no_exploration(own, message):
+    """A loop that explores nothing would have converged."""
+    found = own_exploration_error(own, None)
+    assert found is None if message is None else message in found
 
 
 def test_increments_of_an_earlier_loop_are_kept():
@@ -145,6 +162,7 @@ class TestExplorationThatTeachesNothing:
         code = explored(self.DONE, self.FAILED)
         assert code.status == ActiveLearningWorkChain.exit_codes.ERROR_EXPLORATION_FAILED.status
         assert "LAMMPS stopped: tilted box too far" in code.message
+        assert "in iteration 1:" in code.message
 
     def test_as_long_as_others_extrapolate_it_goes_on(self, explored):
         assert explored(self.FAILED, self.BROKE) is None

@@ -1,13 +1,15 @@
 """What a study costs at most, against counts of what it really makes."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 from aiida import orm
 from ase.io import read
 
+from aiida_lpsgb.structures import bicrystal, interface
 from aiida_lpsgb.structures.strain import start_set
-from aiida_lpsgb.workflows.estimate import estimate, how, total
+from aiida_lpsgb.workflows.estimate import MAX_AREA_A2, WIDTH_A, estimate, how, total
 from aiida_lpsgb.workflows.from_structure import structure_of, study_from_structure
 from aiida_lpsgb.workflows.protocols import load_codes
 
@@ -31,6 +33,12 @@ def test_the_start_set_is_as_large_as_the_one_that_is_made(cost):
     costs, builder = cost(overrides={"ordering": {"n_candidates": 1}})
     options = builder.start_set.get_dict()
     assert costs["start set"].labels == len(start_set([read(LI3N)], seed=1, **options))
+
+
+def test_sizes_that_are_not_given_are_those_of_what_is_built():
+    for function in (bicrystal.build, interface.interface):
+        assert inspect.signature(function).parameters["width"].default == WIDTH_A
+    assert inspect.signature(interface.interface).parameters["max_area"].default == MAX_AREA_A2
 
 
 def test_runs_go_on_to_their_budget(cost):

@@ -180,6 +180,8 @@ def test_a_plan_is_kept(codes, tmp_path, monkeypatch):
         ("a: 1", "needs `crystal` and `systems`"),
         ("{crystal: a.cif, systems: {}}", "`format` is None"),
         ("{format: 1, crystal: a.cif, systems: {}, sytems: 1}", r"unknown keys \['sytems'\]"),
+        ("{format: 1, crystal: a.cif, systems: [crystal]}", r"systems: expected a dictionary, found \['crystal'\]"),
+        ("{format: 1, crystal: a.cif, systems: {}, overrides: fast}", "overrides: expected a dictionary"),
     ],
 )
 def test_a_file_that_is_no_plan(tmp_path, text, message):
@@ -187,3 +189,11 @@ def test_a_file_that_is_no_plan(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         StudyPlan.read(path)
+
+
+def test_one_thing_need_not_be_a_list(tmp_path):
+    """A name that is typed into a saved plan is a name, not its letters."""
+    path = tmp_path / "study.yaml"
+    path.write_text("{format: 1, crystal: a.cif, systems: {}, potentials: 123, frames: [a.xyz, 7], species:}")
+    plan = StudyPlan.read(path)
+    assert (plan.potentials, plan.frames, plan.species) == (("123",), ("a.xyz", "7"), ())

@@ -143,8 +143,5 @@ def test_without_a_cost_there_is_no_choice(builder, aiida_code_installed):
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(builder, arguments, message):
-    from aiida.engine.utils import instantiate_process
-    from aiida.manage import get_manager
-
     with pytest.raises(ValueError, match=message):
-        instantiate_process(get_manager().get_runner(), builder(**arguments))
+        builder(**arguments)

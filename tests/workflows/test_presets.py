@@ -73,7 +73,8 @@ def test_a_scale_comes_over_the_rest(tmp_path):
 
 
 def test_without_scales(tmp_path):
-    path = write(tmp_path, protocol="fast")
+    path = write(tmp_path, protocol="fast", scales=None)
+    assert scales_of(path) == {}
     assert read_preset(path)["protocol"] == "fast"
     with pytest.raises(ValueError, match="there are no scales"):
         read_preset(path, "small")
@@ -88,6 +89,7 @@ def test_without_scales(tmp_path):
         ({"overrides": 3}, "overrides: expected a dictionary, found 3"),
         ({"systems": None}, "systems: expected a dictionary, found None"),
         ({"scales": {"b": {}}}, "scale 'a' is none of b"),
+        ({"scales": ["a"]}, r"scales: expected a dictionary, found \['a'\]"),
     ],
 )
 def test_bad_files(tmp_path, more, message):

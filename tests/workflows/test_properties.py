@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from aiida import orm
+from aiida.common import LinkType
 from aiida.engine import run_get_node
 from aiida.plugins import WorkflowFactory
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 
+from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.data.pair_style import PairStyleData
 
 PropertiesWorkChain = WorkflowFactory("lpsgb.properties")
@@ -89,3 +92,27 @@ def test_a_drift_needs_a_potential(codes):
 def test_relaxations_need_the_program(codes, installed_code):
     with pytest.raises(ValueError, match="codes: 'relax' is missing; properties need `lpsgb-label`"):
         PropertiesWorkChain.get_builder_from_protocol({"label": installed_code("lmp", "lpsgb.label.cp2k")})
+
+
+def test_a_builder_says_at_once_what_is_missing(codes):
+    with pytest.raises(ValueError, match=r"relax: give either `parameters` .* or `potential`"):
+        PropertiesWorkChain.get_builder_from_protocol(codes, orm.StructureData(ase=bulk("Cu")))
+
+
+def test_nothing_is_left_running_where_the_cell_of_the_drift_is_refused(codes, generate_workchain, monkeypatch):
+    potential = PairStyleData(["pair_style lj/cut 8", "pair_coeff 1 1 0.01 3.4"], ["Ar"])
+    builder = PropertiesWorkChain.get_builder_from_protocol(codes, orm.StructureData(ase=bulk("Ar", a=5.25)), potential)
+    builder.drift.cell = orm.Dict({"matrix": [[1, 0, 0], [2, 0, 0], [0, 0, 1]]})
+    process = generate_workchain("lpsgb.properties", builder._inputs(prune=True))
+    relaxed = orm.CalcJobNode()
+    relaxed.set_process_state("finished")
+    relaxed.set_exit_status(0)
+    relaxed.store()
+    atoms = bulk("Ar", a=5.25)
+    atoms.calc = SinglePointCalculator(atoms, energy=-0.08, forces=np.zeros((1, 3)), stress=np.zeros(6))
+    configurations = ConfigurationsData([atoms], level_of_theory="toy")
+    configurations.base.links.add_incoming(relaxed, LinkType.CREATE, "configurations")
+    configurations.store()
+    process.ctx.relaxed = relaxed
+    monkeypatch.setattr(process, "submit", lambda *_, **__: pytest.fail("a job was submitted"))
+    assert process.strain().status == PropertiesWorkChain.exit_codes.ERROR_DRIFT_FAILED.status

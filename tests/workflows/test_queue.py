@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node, while_
-from aiida.plugins import CalculationFactory
+from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.workflows.queue import QueueMixin
 
@@ -22,6 +22,7 @@ class QueueTestWorkChain(QueueMixin):
         spec.input("code", valid_type=orm.AbstractCode)
         spec.input("dropped", valid_type=orm.List, default=lambda: orm.List([]))
         spec.input("slow_s", valid_type=orm.Int, default=lambda: orm.Int(0))
+        cls.limit_queue(spec, "Sums")
         spec.outline(cls.fill, while_(cls.queue_waits)(cls.run_queue), cls.finish)
         spec.output("order", valid_type=orm.List)
 
@@ -29,7 +30,7 @@ class QueueTestWorkChain(QueueMixin):
         self.ctx.ended = []
         inputs = {name: self._add(number) for number, name in enumerate(("first", "second", "third", "fourth"))}
         inputs["first"]["metadata"]["options"]["sleep"] = self.inputs.slow_s.value
-        self.fill_queue(AddCalculation, inputs, 2)
+        self.fill_queue(AddCalculation, inputs)
         self.drop_queued(self.inputs.dropped.get_list())
 
     def _add(self, number):
@@ -67,3 +68,23 @@ def test_what_is_dropped_never_runs(adding_code):
     outputs, node = run_get_node(QueueTestWorkChain, code=adding_code, dropped=orm.List(["third"]))
     assert node.is_finished_ok, node.exit_message
     assert sorted(outputs["order"].get_list()) == ["first", "fourth", "late", "second"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "active_learning",
+        "grain_boundary",
+        "label",
+        "passive_learning",
+        "reference_md",
+        "study",
+        "transport",
+        "validate",
+    ],
+)
+def test_a_queue_that_runs_nothing_is_refused(name):
+    """It would wait for ever."""
+    port = WorkflowFactory(f"lpsgb.{name}").spec().inputs["max_concurrent"]
+    assert "expected at least 1" in port.validate(orm.Int(0)).message
+    assert port.validate(orm.Int(1)) is None

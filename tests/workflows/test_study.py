@@ -2,9 +2,11 @@
 
 import pytest
 from aiida import orm
+from aiida.common import LinkType
 from ase.build import bulk
 
-from aiida_lpsgb.workflows.study import elements, validate_inputs
+from aiida_lpsgb.workflows.protocols import load_codes
+from aiida_lpsgb.workflows.study import StudyWorkChain, elements, validate_inputs
 
 STAGE = {"ensemble": "npt", "duration_ps": 5, "temperature_K": "target"}
 CRYSTAL = {"kind": "crystal", "learn": {"n_atoms": 8}, "run": {"n_atoms": 8}}
@@ -26,6 +28,13 @@ def test_good_inputs(inputs):
     assert validate_inputs(inputs, None) is None
 
 
+@pytest.mark.parametrize("name", ["validation", "recipe_crystal", "seed"])
+def test_names_that_are_taken(inputs, name):
+    """Results of one would be taken for those of the other."""
+    inputs["systems"][name] = orm.Dict(CRYSTAL)
+    assert validate_inputs(inputs, None).startswith(f"systems.{name}: the study itself calls something so")
+
+
 @pytest.mark.parametrize("port", ["potential", "label", "active_learning"])
 def test_nothing_to_learn_with(inputs, port):
     del inputs[port]
@@ -36,6 +45,12 @@ def test_nothing_to_learn_from(inputs, generate_configurations):
     del inputs["start_set"]
     assert "to learn from" in validate_inputs(inputs, None)
     inputs["training_sets"] = {"mine": generate_configurations()}
+    assert validate_inputs(inputs, None) is None
+
+
+def test_dynamics_of_the_label_engine_are_enough_to_learn_from(inputs):
+    del inputs["start_set"]
+    inputs["reference_md"] = {"settings": orm.Dict({})}
     assert validate_inputs(inputs, None) is None
 
 
@@ -177,6 +192,12 @@ class TestFinished:
         assert study.inputs.potential["level"] == 2
         assert {potential.level for potential in study.outputs.potentials.values()} == {4}
 
+    def test_frames_of_the_label_engines_dynamics_are_learned_from(self, study):
+        frames = study.outputs.training_sets.reference
+        assert len(frames) == study.inputs.reference_md.settings["n_samples"]
+        assert frames.level_of_theory == study.outputs.training_sets.start.level_of_theory
+        assert frames.creator.process_type.endswith("lpsgb.reference.sample")
+
     def test_structure_is_looked_at_where_it_is_asked_for(self, study):
         observables = study.outputs.systems["crystal"]["observables"]
         assert {"rdf", "disorder", "density", "topology"} <= set(observables["t300k_p1_1"])
@@ -192,3 +213,43 @@ class TestFinished:
         assert set(study.outputs.test_errors) == set(study.outputs.potentials) == {"p1", "p2"}
         contents = {node.get_content() for node in study.outputs.potentials.values()}
         assert len(contents) == 2
+
+
+class TestAdding:
+    """A study that has further systems beside those of one that is there."""
+
+    NEW = {"large": {"kind": "crystal", "run": {"n_atoms": 64}}}
+
+    @pytest.fixture
+    def study(self, aiida_profile_clean, computer, generate_workchain, generate_potential):
+        """Return a function that makes the node of a study with given potentials, which has active sets, too."""
+
+        def factory(**overrides):
+            builder = StudyWorkChain.get_builder_from_protocol(
+                load_codes(computer),
+                orm.StructureData(ase=bulk("LiS", "rocksalt", a=5.2)),
+                potentials={"p1": generate_potential()},
+                protocol="fast",
+                overrides={"properties": None, **overrides},
+            )
+            node = generate_workchain("lpsgb.study", builder._inputs(prune=True)).node
+            active_set = orm.SinglefileData.from_string("active set", filename="state.als").store()
+            active_set.base.links.add_incoming(node, LinkType.RETURN, "active_sets__p1")
+            return node
+
+        return factory
+
+    def test_runs_are_watched_as_before(self, study):
+        builder = StudyWorkChain.get_builder_adding(study(), self.NEW)
+        assert set(builder.systems) == {"crystal", "large"}
+        assert "p1" in builder.transport.active_sets
+
+    def test_without_a_watch_there_is_nothing_to_watch_with(self, study):
+        """Active sets without a watch would be refused, by every run of the study."""
+        builder = StudyWorkChain.get_builder_adding(study(transport={"watch": None}), self.NEW)
+        assert not builder.transport._inputs(prune=True).get("active_sets")
+
+    def test_a_study_that_has_learned_nothing(self, aiida_profile_clean):
+        node = orm.WorkChainNode(process_type="aiida.workflows:lpsgb.study").store()
+        with pytest.raises(ValueError, match="has learned no potentials"):
+            StudyWorkChain.get_builder_adding(node, self.NEW)

@@ -26,9 +26,9 @@ PROGRAMS = Path(sys.executable).parent
 SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 N_PROCESSES = 2
 N_WALL_TIMES = 8
-DURATION_PS = 200.0
-INTERVAL_PS = 2.0
-RESTART_PS = 1.0
+DURATION_PS = 600.0
+INTERVAL_PS = 6.0
+RESTART_PS = 2.0
 # Resolution of a stored coordinate, twice, and rounding.
 TOLERANCE_A = 1.1e-3
 

@@ -49,7 +49,7 @@ def untrained_error(given: Mapping[str, Any]) -> str | None:
         return message
     if missing := [key for key in REQUIRED if key not in given]:
         return f"{', '.join(missing)} must be given"
-    if given["level"] not in basis.LEVELS:
+    if given["level"] not in list(basis.LEVELS):
         return f"`level` is {given['level']!r}; it is an even number from {min(basis.LEVELS)} to {max(basis.LEVELS)}"
     for key in ("cutoff_angstrom", "min_distance_angstrom"):
         if key in given and (message := not_positive(key, given[key])):

@@ -7,6 +7,7 @@ outputs.
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from functools import wraps
@@ -364,6 +365,8 @@ def order_request_error(options: dict[str, Any], crystal: orm.Data | None = None
                 raise ValueError(f"{key} must be a whole number of at least 1, not {options[key]!r}")
         if options.get("rank_by", "ewald") not in ordering.RANKINGS:
             raise ValueError(f"rank_by must be one of {', '.join(ordering.RANKINGS)}, not {options['rank_by']!r}")
+        if options.get("supercell") is not None:
+            ordering.repeats_matrix(options["supercell"])
         charges = options.get("charges")
         if charges is not None and not (isinstance(charges, dict) and all(map(_is_number, charges.values()))):
             raise ValueError(f"charges must give a number for each element, not {charges!r}")
@@ -378,7 +381,7 @@ def order_request_error(options: dict[str, Any], crystal: orm.Data | None = None
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def boundary_request_error(
@@ -426,16 +429,30 @@ def rattle_request_error(options: dict[str, Any]) -> str | None:
 
 def start_set_request_error(options: dict[str, Any]) -> str | None:
     """Say what is wrong with the parameters of `lpsgb.start_set`, or None."""
-    return _keys_error(
-        "start_set", options, set(inspect.signature(strain.start_set).parameters) - {"structures", "seed"}
-    )
+    known = set(inspect.signature(strain.start_set).parameters) - {"structures", "seed"}
+    if message := _keys_error("start_set", options, known):
+        return message
+    for name in ("strains", "shears", "amplitudes"):
+        values = options.get(name, [])
+        if not isinstance(values, (list, tuple)) or not all(map(_is_number, values)):
+            return f"start_set: {name} must be a list of numbers, not {values!r}"
+        if name == "amplitudes" and min(values, default=0) < 0:
+            return f"start_set: amplitudes must not be negative, they are {list(values)}"
+    if not (isinstance(options.get("n_rattles", 1), int) and options.get("n_rattles", 1) >= 0):
+        return f"start_set: n_rattles must be a whole number of at least 0, not {options['n_rattles']!r}"
+    return None
 
 
 def supercell_keys_error(options: dict[str, Any]) -> str | None:
     """Say which parameters of `lpsgb.supercell` are unknown or exclude each other, or None."""
     if "matrix" in options:
         return None if set(options) == {"matrix"} else "supercell: give `matrix`, or `n_atoms` and `height`, not both"
-    return _keys_error("supercell", options, SUPERCELL_KEYS)
+    if message := _keys_error("supercell", options, SUPERCELL_KEYS):
+        return message
+    for name, value in options.items():
+        if not _is_number(value) or value < 0:
+            return f"supercell: {name} must be a number that is not negative, not {value!r}"
+    return None
 
 
 def interface_keys_error(options: dict[str, Any]) -> str | None:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
 
 from aiida_lpsgb.calculations.label.engine import LabelEngine
+from aiida_lpsgb.calculations.program import call_of, declare_program
 from aiida_lpsgb.labelling import levels
 from aiida_lpsgb.labelling.calculators import PRETRAINED, level_of_theory
 from aiida_lpsgb.labelling.cli import check_parameters
@@ -49,14 +50,7 @@ class AseLabelCalculation(LabelEngine, CalcJob):
             "`keywords`: its arguments; `level_of_theory`: the name its labels go by, made of these if not given; "
             f"`max_force_ev_angstrom` ({MAX_FORCE:g}): with a larger force a configuration counts as failed.",
         )
-        options = spec.inputs["metadata"]["options"]
-        options["parser_name"].default = "lpsgb.label.ase"
-        options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
-        # Where these inputs are exposed without their defaults, the default must still be enough.
-        options["resources"].required = False
-        options["withmpi"].default = False
-        options["input_filename"].default = cls.PARAMETERS_FILE
-        options["output_filename"].default = cls.OUTPUT_FILE
+        declare_program(spec, cls.PARAMETERS_FILE, cls.OUTPUT_FILE, "lpsgb.label.ase")
 
         spec.outputs["results"].help = (
             "`n_configurations`, `n_labelled`, `failed` (place to reason), `not_begun` (places), `level_of_theory`, "
@@ -120,25 +114,23 @@ class AseLabelCalculation(LabelEngine, CalcJob):
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the parameters; the configurations are copied as they are."""
-        parameters = json.dumps(self.program_parameters(self.inputs), indent=2, sort_keys=True)
-        folder.create_file_from_filelike(io.StringIO(parameters), self.PARAMETERS_FILE, mode="w", encoding="utf-8")
+        parameters = self.program_parameters(self.inputs)
+        return call_of_label(self, folder, parameters, self.inputs.configurations, self.LABELS_FILE)
 
-        codeinfo = CodeInfo()
-        codeinfo.code_uuid = self.inputs.code.uuid
-        codeinfo.cmdline_params = [self.CONFIGURATIONS_FILE, self.PARAMETERS_FILE, self.LABELS_FILE]
-        walltime = self.inputs.metadata.options.get("max_wallclock_seconds")
-        if walltime:
-            codeinfo.cmdline_params.append(f"--max-seconds={walltime * WALLTIME_FRACTION:g}")
-        codeinfo.stdout_name = self.options.output_filename
-        codeinfo.stderr_name = self.ERROR_FILE
 
-        calcinfo = CalcInfo()
-        calcinfo.codes_info = [codeinfo]
-        configurations = self.inputs.configurations
-        calcinfo.local_copy_list = [(configurations.uuid, configurations.FILENAME, self.CONFIGURATIONS_FILE)]
-        calcinfo.retrieve_list = [self.options.output_filename, self.ERROR_FILE]
-        calcinfo.retrieve_temporary_list = [self.LABELS_FILE]
-        return calcinfo
+def call_of_label(
+    job: CalcJob, folder: Folder, parameters: Mapping[str, Any], configurations: orm.Data, found_file: str
+) -> CalcInfo:
+    """A call of `lpsgb-label`, which ends by itself before the wall time does."""
+    text = json.dumps(parameters, indent=2, sort_keys=True)
+    folder.create_file_from_filelike(io.StringIO(text), job.PARAMETERS_FILE, mode="w", encoding="utf-8")
+    arguments = [job.CONFIGURATIONS_FILE, job.PARAMETERS_FILE, found_file]
+    if walltime := job.inputs.metadata.options.get("max_wallclock_seconds"):
+        arguments.append(f"--max-seconds={walltime * WALLTIME_FRACTION:g}")
+    calcinfo = call_of(job, arguments)
+    calcinfo.local_copy_list = [(configurations.uuid, configurations.FILENAME, job.CONFIGURATIONS_FILE)]
+    calcinfo.retrieve_temporary_list = [found_file]
+    return calcinfo
 
 
 def validate_parameters(node: orm.Dict, _: Any) -> str | None:

@@ -12,7 +12,9 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
 
 from aiida_lpsgb.calculations.label.ase import WALLTIME_FRACTION
-from aiida_lpsgb.calculations.label.engine import LabelEngine, merged
+from aiida_lpsgb.calculations.label.engine import LabelEngine
+from aiida_lpsgb.calculations.program import declare_program
+from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.labelling import cp2k, levels
 
 _KEYS = {"force_eval", "basis_set", "potential", "kinds"}
@@ -58,12 +60,7 @@ class Cp2kLabelCalculation(LabelEngine, CalcJob):
             validator=validate_version,
             help="Version of CP2K, such as 2023.1: keywords have changed.",
         )
-        options = spec.inputs["metadata"]["options"]
-        options["parser_name"].default = "lpsgb.label.cp2k"
-        options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
-        options["resources"].required = False
-        options["input_filename"].default = cls.INPUT_FILE
-        options["output_filename"].default = cls.OUTPUT_FILE
+        declare_program(spec, cls.INPUT_FILE, cls.OUTPUT_FILE, "lpsgb.label.cp2k", parallel=True)
 
         spec.outputs["results"].help = (
             "`n_configurations`, `n_labelled`, `unconverged`, `refused` (place to reason), `not_begun` (places), "

@@ -6,7 +6,7 @@ derives from :class:`LabelEngine`. A package of its own may bring one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from aiida import orm
@@ -234,6 +234,31 @@ def available(prefix: str = PREFIX, base: type[Process] = LabelEngine) -> dict[s
     return found
 
 
+def expose_engines(
+    spec: ProcessSpec, exclude: Collection[str], prefix: str = PREFIX, base: type[Process] = LabelEngine
+) -> None:
+    """Expose the inputs of all engines that can be used as ``engine.<name>``; those of one of them must be given."""
+    there = available(prefix, base)
+    for name, engine in there.items():
+        options = {"required": False, "populate_defaults": False, "help": f"Inputs of `{prefix}{name}`."}
+        spec.expose_inputs(engine, namespace=f"engine.{name}", exclude=exclude, namespace_options=options)
+
+    def one_engine(value: Mapping[str, Any], _: Any) -> str | None:
+        given = [name for name, inputs in value.items() if inputs]
+        if len(given) == 1:
+            return None
+        found = f"{len(given)} are given ({', '.join(given)})" if given else "none is given"
+        return f"engine: {found}; give the inputs of one engine, such as engine.ase (there are {', '.join(there)})"
+
+    spec.inputs["engine"].validator = one_engine
+    spec.inputs["engine"].help = "Inputs of the engine to use, under its name."
+
+
+def given(engines: Mapping[str, Any]) -> str:
+    """Name of the engine whose inputs are given."""
+    return next(name for name, inputs in engines.items() if inputs)
+
+
 def name_of(code: orm.AbstractCode, prefix: str = PREFIX, base: type[Process] = LabelEngine) -> str:
     """Return the name of the engine that a code is for.
 
@@ -249,15 +274,6 @@ def name_of(code: orm.AbstractCode, prefix: str = PREFIX, base: type[Process] = 
             return name
     known = ", ".join(f"{engine.CODE_PLUGIN} ({name})" for name, engine in engines.items())
     raise ValueError(f"code: {code.full_label} is for {plugin}; engines are there for codes of {known}")
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dictionary with the entries of another over it, and those of dictionaries inside over theirs."""
-    result = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
-    return result
 
 
 def level_of(engine: Mapping[str, Any] | None) -> str | None:

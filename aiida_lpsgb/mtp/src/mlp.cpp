@@ -353,6 +353,7 @@ void mindist(const Arguments& arguments) {
 
 const std::vector<Option> selection_options = {
     {"--init-threshold", "X", "size of the identity that the active set begins with, default 1e-5"},
+    {"--init-scale", "X", "begin with this share of each coefficient's typical derivative in the training set instead"},
     {"--select-threshold", "X", "nothing is exchanged when no grade is above, default 1.1"},
     {"--swap-threshold", "X", "exchanges end when no grade is above, default 1.0000001"},
     {"--nbh-weight", "X", "if not 0, select by neighbourhoods"},
@@ -390,6 +391,15 @@ Selection::Limits limits_of(const Arguments& arguments) {
   return limits;
 }
 
+// The active set of a training set.
+Selection selected_from(const std::vector<Structure>& train, const Potential& potential, const Arguments& arguments,
+                        const Selection::Settings& settings, const Selection::Limits& limits) {
+  Selection selection(potential, settings);
+  if (arguments.has("--init-scale")) selection.begin_with(pointers(train), arguments.positive("--init-scale", 0));
+  selection.extend(pointers(train), 0, limits);
+  return selection;
+}
+
 // The active set that a file gives for this potential.
 Selection loaded(const std::string& path, const Potential& potential, const Arguments& arguments,
                  const Selection::Settings& settings) {
@@ -416,9 +426,8 @@ void calc_grade(const Arguments& arguments) {
   const Potential potential = read_potential(arguments[0]);
   say("MTPR from " + arguments[0] + ", train: " + arguments[1] + ", input: " + arguments[2]);
   const auto selected = [&] {
-    Selection selection(potential, settings);
     const std::vector<Structure> train = read_structures(arguments[1], potential.species_count);
-    selection.extend(pointers(train), 0, limits);
+    Selection selection = selected_from(train, potential, arguments, settings, limits);
     std::map<long, const Structure*> structures;
     for (std::size_t k = 0; k < train.size(); ++k) structures[static_cast<long>(k)] = &train[k];
     const std::string path = arguments.text("--als-filename", "state.als");
@@ -470,10 +479,9 @@ void select_add(const Arguments& arguments) {
   const std::vector<Structure> train = read_structures(arguments[1], potential.species_count),
                                candidates = read_structures(arguments[2], potential.species_count);
   say("loading training set... done\n" + std::to_string(train.size()) + " configurations found in the training set");
-  Selection selection(potential, settings);
   const double select_threshold = limits.select_threshold;
   limits.select_threshold = limits.swap_threshold;
-  selection.extend(pointers(train), 0, limits);
+  Selection selection = selected_from(train, potential, arguments, settings, limits);
   limits.select_threshold = select_threshold;
   const long begin = static_cast<long>(train.size());
   if (limit > 0) {

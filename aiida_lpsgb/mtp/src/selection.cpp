@@ -67,6 +67,34 @@ Selection::Selection(ActiveSet set, std::vector<long> owners, bool sums, int thr
   for (int thread = 0; thread < threads; ++thread) evaluators_.emplace_back(set_.potential);
 }
 
+void Selection::begin_with(const std::vector<const Structure*>& structures, double share) {
+  if (!(share > 0) || std::isinf(share))
+    throw std::invalid_argument("init_scale should be positive, got " + std::to_string(share));
+  std::vector<double> squares(size_, 0.0), block;
+  long count = 0;
+  for (std::size_t first = 0; first < structures.size();) {
+    const std::size_t last = block_end(structures, first, Limits{}.block);
+    fill_block(structures, first, last, block);
+    for (std::size_t row = 0; row < block.size() / width_; ++row, ++count)
+      for (long k = 0; k < size_; ++k) squares[k] += block[row * width_ + k] * block[row * width_ + k];
+    first = last;
+  }
+  const Potential& p = set_.potential;
+  const long pairs = p.species_count * p.species_count, functions = static_cast<long>(p.radial_count()) / pairs;
+  for (long k = 0; k < functions; ++k) {
+    double sum = 0.0;
+    for (long pair = 0; pair < pairs; ++pair) sum += squares[pair * functions + k];
+    for (long pair = 0; pair < pairs; ++pair) squares[pair * functions + k] = sum / pairs;
+  }
+  std::fill(matrix_.begin(), matrix_.end(), 0.0);
+  std::fill(owners_.begin(), owners_.end(), nobody);
+  for (long k = 0; k < size_; ++k) {
+    const double typical = squares[k] > 0 ? std::sqrt(squares[k] / count) : 1.0;
+    matrix_[k * width_ + k] = share * typical;
+  }
+  invert();
+}
+
 // Rows of one structure, `width` apart.
 void Selection::fill_rows(Evaluator& evaluator, const Structure& structure, double* out) const {
   const Potential& p = set_.potential;

@@ -39,6 +39,10 @@ class Selection {
   // Goes on with an active set. `owners`: number of the structure of each row, or `nobody`.
   Selection(ActiveSet set, std::vector<long> owners, bool sums, int threads);
 
+  // Begins anew with a diagonal: `share` of the root mean square of each coefficient's entries in the rows of structures.
+  // Of radial coefficients that is taken over all pairs of species: what a pair that never met may come to.
+  void begin_with(const std::vector<const Structure*>& structures, double share);
+
   const Potential& potential() const { return set_.potential; }
   const ActiveSet& active_set() const { return set_; }
   bool neighbourhoods() const { return set_.by_neighbourhoods(); }

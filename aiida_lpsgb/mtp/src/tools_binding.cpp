@@ -219,6 +219,13 @@ void bind_selection(py::module_& module) {
              return array_of(grades, {static_cast<py::ssize_t>(grades.size())});
            })
       .def(
+          "begin_with",
+          [](Selection& s, const std::vector<Structure>& structures, double share) {
+            py::gil_scoped_release release;
+            s.begin_with(pointers(structures), share);
+          },
+          py::arg("structures"), py::arg("share"))
+      .def(
           "extend",
           [](Selection& s, const std::vector<Structure>& structures, long first, double select_threshold,
              double swap_threshold, long swaps, long subset, long block) {

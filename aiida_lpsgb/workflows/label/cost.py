@@ -88,7 +88,7 @@ def measured(level_of_theory: str) -> Measured | None:
         orm.Dict, with_incoming="chain", edge_filters={"label": "results"},
         filters={"attributes.level_of_theory": level_of_theory, "attributes.n_labelled": {">": 0}},
     )  # fmt: skip
-    builder.order_by({"chain": {"id": "desc"}}).limit(MOST_LABELLINGS)
+    builder.order_by({"chain": {"ctime": "desc"}}).limit(MOST_LABELLINGS)
     seconds = n_labels = n_atoms = 0.0
     for (chain,) in builder.all():
         jobs = [node for node in chain.called_descendants if isinstance(node, orm.CalcJobNode)]

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessBuilder, while_
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_lpsgb.calculations.functions.configurations import collect_labels, n_batches, split, split_compositions
 from aiida_lpsgb.calculations.label import engine as engines
+from aiida_lpsgb.calculations.validation import count_error
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.workflows.label.cost import cost_of
+from aiida_lpsgb.workflows.outputs import how_it_ended
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
 from aiida_lpsgb.workflows.queue import QueueMixin
 
@@ -34,39 +35,20 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             valid_type=orm.Int,
             default=lambda: orm.Int(50),
             serializer=orm.to_aiida_type,
-            validator=validate_positive,
+            validator=count_error,
             help="Most configurations a job. It gets fewer where that lets `max_concurrent` jobs run at once. Engines "
             "that run a job for each configuration take no notice of it.",
         )
-        spec.input(
-            "max_concurrent",
-            valid_type=orm.Int,
-            default=lambda: orm.Int(2),
-            serializer=orm.to_aiida_type,
-            validator=validate_positive,
-            help="Jobs at the same time.",
-        )
+        cls.limit_queue(spec, "Jobs")
         spec.input(
             "max_attempts",
             valid_type=orm.Int,
             default=lambda: orm.Int(2),
             serializer=orm.to_aiida_type,
-            validator=validate_positive,
+            validator=count_error,
             help="How often a configuration is tried, where its failure is one that may pass.",
         )
-        for name, engine in engines.available().items():
-            spec.expose_inputs(
-                engine,
-                namespace=f"engine.{name}",
-                exclude=("configurations", "max_concurrent"),
-                namespace_options={
-                    "required": False,
-                    "populate_defaults": False,
-                    "help": f"Inputs of `{engines.PREFIX}{name}`.",
-                },
-            )
-        spec.inputs["engine"].validator = validate_engine
-        spec.inputs["engine"].help = "Inputs of the engine to use, under its name."
+        engines.expose_engines(spec, exclude=("configurations", "max_concurrent"))
         spec.inputs.validator = validate_inputs
         spec.outline(
             cls.setup,
@@ -154,7 +136,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
 
     def setup(self) -> None:
         """Find out which engine to use, and begin with all configurations."""
-        self.ctx.engine = next(name for name, inputs in self.inputs.engine.items() if inputs)
+        self.ctx.engine = engines.given(self.inputs.engine)
         self.ctx.attempt = 0
         self.ctx.to_label = self.inputs.configurations
         self.ctx.may_pass = True
@@ -181,11 +163,9 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             shared["max_concurrent"] = self.inputs.max_concurrent
         jobs = {}
         for label, batch in self._batches().items():
-            jobs[f"attempt_{self.ctx.attempt}_{label}"] = AttributeDict({**shared, "configurations": batch})
-            # Every job gets metadata of its own: the queue writes its link label there.
-            jobs[f"attempt_{self.ctx.attempt}_{label}"].metadata = AttributeDict(shared.get("metadata", {}))
+            jobs[f"attempt_{self.ctx.attempt}_{label}"] = {**shared, "configurations": batch}
         self.report(f"attempt {self.ctx.attempt}: {len(self.ctx.to_label)} configurations in {len(jobs)} jobs")
-        self.fill_queue(self.engine, jobs, self.inputs.max_concurrent.value)
+        self.fill_queue(self.engine, jobs)
 
     @property
     def _one_by_one(self) -> bool:
@@ -207,7 +187,7 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
             if "configurations" in job.outputs:
                 self.ctx.labelled[label] = job.outputs.configurations
             if not job.is_finished_ok:
-                self.ctx.detail = f"{job.process_label}<{job.pk}> [{job.exit_status}] {job.exit_message}"
+                self.ctx.detail = how_it_ended(job)
                 self.report(self.ctx.detail)
                 self.ctx.may_pass |= may_pass(job)
         jobs = list(self.ctx.children.values())
@@ -231,13 +211,6 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
         )
 
 
-def validate_positive(node: orm.Int, port: Any) -> str | None:
-    """A count must be at least one."""
-    if node.value < 1:
-        return f"{port.name}: is {node.value}, expected at least 1"
-    return None
-
-
 def may_pass(job: orm.ProcessNode) -> bool:
     """Whether what made a job fail may be gone another time."""
     known = [code for code in job.process_class.exit_codes.values() if code.status == job.exit_status]
@@ -245,20 +218,10 @@ def may_pass(job: orm.ProcessNode) -> bool:
     return not known or any(code.invalidates_cache for code in known)
 
 
-def validate_engine(value: Mapping[str, Any], _: Any) -> str | None:
-    """Exactly one engine must be given."""
-    given = [name for name, inputs in value.items() if inputs]
-    if len(given) != 1:
-        there = ", ".join(engines.available())
-        found = f"{len(given)} are given ({', '.join(given)})" if given else "none is given"
-        return f"engine: {found}; give the inputs of one engine, such as engine.ase (there are {there})"
-    return None
-
-
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """The configurations must be such as the engine can label."""
     # Where a work chain exposes these inputs, it fills in the configurations later.
     if "configurations" not in inputs or "engine" not in inputs:
         return None
-    name = next(name for name, values in inputs["engine"].items() if values)
+    name = engines.given(inputs["engine"])
     return engines.load(name).validate({**inputs["engine"][name], "configurations": inputs["configurations"]})

@@ -11,6 +11,7 @@ from aiida.engine import ExitCode, Process, ProcessSpec, while_
 
 from aiida_lpsgb.calculations.functions.labels import PLACE, structures
 from aiida_lpsgb.calculations.label.engine import LabelEngine
+from aiida_lpsgb.workflows.outputs import how_it_ended
 from aiida_lpsgb.workflows.queue import QueueMixin
 
 
@@ -42,13 +43,7 @@ class SinglePointsWorkChain(LabelEngine, QueueMixin):
             serializer=orm.to_aiida_type,
             help="Name the labels go by; labels of different names are not mixed.",
         )
-        spec.input(
-            "max_concurrent",
-            valid_type=orm.Int,
-            default=lambda: orm.Int(2),
-            serializer=orm.to_aiida_type,
-            help="Configurations at the same time.",
-        )
+        cls.limit_queue(spec, "Configurations")
         spec.expose_inputs(cls.PROCESS, namespace=cls.NAMESPACE, exclude=cls.FILLED_IN)
         spec.outline(cls.setup, while_(cls.queue_waits)(cls.run_queue), cls.collect)
         spec.exit_code(401, "ERROR_NO_LABELS", message="No configuration could be labelled: {detail}")
@@ -69,13 +64,12 @@ class SinglePointsWorkChain(LabelEngine, QueueMixin):
         jobs = {
             name: self.child_inputs(structure) for name, structure in structures(self.inputs.configurations).items()
         }
-        self.fill_queue(self.PROCESS, jobs, self.inputs.max_concurrent.value)
+        self.fill_queue(self.PROCESS, jobs)
 
     def child_inputs(self, structure: orm.StructureData) -> AttributeDict:
         """Return the inputs of the process for a structure, whose atoms of a species are together."""
-        inputs = AttributeDict(self.exposed_inputs(self.PROCESS, namespace=self.NAMESPACE))
+        inputs = self.exposed_inputs(self.PROCESS, namespace=self.NAMESPACE)
         inputs.structure = structure
-        inputs.metadata = AttributeDict(inputs.get("metadata", {}))
         return inputs
 
     def collect(self) -> ExitCode | None:
@@ -119,11 +113,7 @@ def calculation_of(child: orm.ProcessNode) -> orm.ProcessNode:
 
 def reason_of(child: orm.ProcessNode) -> str:
     """Say how a process ended, and the last calculation in it."""
-    ends = []
-    for node in dict.fromkeys((child, calculation_of(child))):
-        state = f"[{node.exit_status}] {node.exit_message}" if node.is_finished else node.process_state.value
-        ends.append(f"{node.process_label}<{node.pk}> {state}")
-    return ", after ".join(ends)
+    return ", after ".join(how_it_ended(node) for node in dict.fromkeys((child, calculation_of(child))))
 
 
 def may_pass(child: orm.ProcessNode) -> bool:

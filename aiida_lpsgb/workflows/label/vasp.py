@@ -11,7 +11,7 @@ from aiida.plugins import WorkflowFactory
 from aiida_vasp.data.potcar import PotcarData
 
 from aiida_lpsgb.calculations.functions.labels import labels_of_vasp
-from aiida_lpsgb.calculations.label.engine import merged
+from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.labelling import levels, vasp
 from aiida_lpsgb.workflows.label.single_points import SinglePointsWorkChain
 

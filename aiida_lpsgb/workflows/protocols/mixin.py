@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from copy import deepcopy
-from importlib import resources
-from typing import Any, ClassVar
+from typing import Any
 
-import yaml
 from aiida import orm
 from aiida.engine import ProcessBuilder, WorkChain
 from aiida.engine.processes.ports import PortNamespace
+
+from aiida_lpsgb.calculations.protocols import ProtocolReader
 
 CODE_ROLES = {
     "mlp": ("lpsgb.mlp",),
@@ -22,103 +21,10 @@ CODE_ROLES = {
 }
 """The codes that work chains take, with how the name of the plugin that each is registered for begins. `relax` is
 `lpsgb-label` where `label` is another program."""
-OPTION_ROLES = ("label", "train", "select", "md", "analyse")
-"""The jobs that ``options`` tell apart; ``select`` is grading, selecting and computing errors."""
 
 
-class ProtocolMixin(WorkChain):
-    """Read `workflows/protocols/<name>.yaml`, where `name` is the module of the work chain.
-
-    An entry that bears the name of a child in ``CHILDREN`` holds overrides of the child's own protocol: the parent
-    hands them on and knows no key of them.
-    """
-
-    CHILDREN: ClassVar[tuple[str, ...]] = ()
-    # Entries that an override replaces whole, since their keys exclude each other.
-    WHOLE_ENTRIES: ClassVar[tuple[str, ...]] = ()
-    # Entries that take keys the protocol does not list; the port they are given to checks them.
-    OPEN_ENTRIES: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def _protocol_file(cls) -> dict[str, Any]:
-        name = cls.__module__.rsplit(".", maxsplit=1)[-1]
-        text = resources.files("aiida_lpsgb.workflows.protocols").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-        return yaml.safe_load(text)
-
-    @classmethod
-    def get_default_protocol(cls) -> str:
-        """Name of the protocol used where none is asked for."""
-        return cls._protocol_file()["default_protocol"]
-
-    @classmethod
-    def get_available_protocols(cls) -> dict[str, str]:
-        """Names of the protocols, each with its description."""
-        return {name: values["description"] for name, values in cls._protocol_file()["protocols"].items()}
-
-    @classmethod
-    def get_protocol_inputs(
-        cls,
-        protocol: str | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        options: Mapping[str, Mapping[str, Any]] | None = None,
-        path: str = "",
-    ) -> dict[str, Any]:
-        """Values of a protocol over the file's defaults, with overrides over both.
-
-        Parameters
-        ----------
-        protocol
-            Name of the protocol; the default one if not given.
-        overrides
-            Replacements for entries of the protocol.
-        options
-            ``metadata.options`` by role (`OPTION_ROLES`); those of the overrides come over them.
-        path
-            Where the overrides stand in those of the parent, for messages.
-
-        Returns
-        -------
-        dict
-            The values, ``options`` with every role, and ``protocol``, the name.
-
-        Raises
-        ------
-        ValueError
-            If the protocol does not exist or an override names a key that no protocol has.
-        """
-        content = cls._protocol_file()
-        name = protocol or content["default_protocol"]
-        if name not in content["protocols"]:
-            raise ValueError(f"protocol {name!r} does not exist; choose one of {sorted(content['protocols'])}")
-        given = dict(overrides or {})
-        own_options = given.pop("options", {})
-        for label, roles in (("options", options or {}), (f"override '{path}options'", own_options)):
-            if unknown := sorted(set(roles) - set(OPTION_ROLES)):
-                raise ValueError(f"{label}: unknown {', '.join(unknown)}; the jobs are {', '.join(OPTION_ROLES)}")
-        values = cls._merge(content["default_inputs"], content["protocols"][name])
-        values.pop("description")
-        values = cls._merge(values, given, strict=True, path=path)
-        values["options"] = {
-            role: {**(options or {}).get(role, {}), **own_options.get(role, {})} for role in OPTION_ROLES
-        }
-        return values | {"protocol": name}
-
-    @classmethod
-    def _merge(
-        cls, base: Mapping[str, Any], changes: Mapping[str, Any], *, strict: bool = False, path: str = ""
-    ) -> dict[str, Any]:
-        """Deep merge of dictionaries; `strict` refuses keys the base lacks."""
-        merged = deepcopy(dict(base))
-        for key, value in changes.items():
-            if strict and key not in merged:
-                raise ValueError(f"override {path + key!r} is no entry of the protocol; there: {sorted(merged)}")
-            nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-            if nested and key not in cls.WHOLE_ENTRIES:
-                inner = strict and key not in (*cls.OPEN_ENTRIES, *cls.CHILDREN)
-                merged[key] = cls._merge(merged[key], value, strict=inner, path=f"{path}{key}.")
-            else:
-                merged[key] = deepcopy(value)
-        return merged
+class ProtocolMixin(ProtocolReader, WorkChain):
+    """Makes builders with the numbers of a protocol, and checks what they hold."""
 
     @classmethod
     def checked(cls, builder: ProcessBuilder) -> ProcessBuilder:
@@ -155,9 +61,30 @@ def inputs_error(namespace: PortNamespace, values: Mapping[str, Any]) -> str | N
     return namespace.validator(values, namespace) if namespace.validator else None
 
 
+def fill_job(
+    job: Any, codes: Mapping[str, orm.AbstractCode], values: Mapping[str, Any], role: str, job_role: str | None = None
+) -> None:
+    """Put the code of a role into the namespace of a job, and the options of what it does, where that differs."""
+    job.code = code_of(codes, role)
+    job.metadata.options = values["options"][job_role or role]
+
+
 def child_inputs(builder: Any) -> dict[str, Any]:
     """What a child's builder holds, to be given to the parent's namespace of it."""
     return builder._inputs(prune=True)
+
+
+def inputs_of_child(
+    child: type[ProtocolMixin],
+    codes: Mapping[str, orm.AbstractCode],
+    values: Mapping[str, Any],
+    entry: str,
+    path: str = "",
+    **more: Any,
+) -> dict[str, Any]:
+    """What the builder of a child holds by the same protocol, with the entry of the parent's that bears its name."""
+    own = {"protocol": values["protocol"], "options": values["options"], "path": f"{path}{entry}."}
+    return child_inputs(child.get_builder_from_protocol(codes, overrides=values[entry], **own, **more))
 
 
 def code_of(codes: Mapping[str, orm.AbstractCode], role: str) -> orm.AbstractCode:

@@ -12,7 +12,8 @@ from aiida_lpsgb.calculations.functions.reference import SETTINGS, plan_referenc
 from aiida_lpsgb.calculations.label import engine as engines
 from aiida_lpsgb.calculations.validation import structure_error
 from aiida_lpsgb.data.configurations import ConfigurationsData
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of
+from aiida_lpsgb.workflows.outputs import how_it_ended
+from aiida_lpsgb.workflows.protocols import ProtocolMixin, child_inputs, code_of, fill_in
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.reference_md.run import PREFIX, ReferenceRunWorkChain
 
@@ -41,26 +42,8 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
             help=f"What is run. {text}.",
         )
         spec.input("seed", valid_type=orm.Int, help="Seed of velocities, thermostats and of the choice of frames.")
-        spec.input(
-            "max_concurrent",
-            valid_type=orm.Int,
-            default=lambda: orm.Int(2),
-            serializer=orm.to_aiida_type,
-            help="Runs at the same time.",
-        )
-        for name, run in engines.available(PREFIX, ReferenceRunWorkChain).items():
-            spec.expose_inputs(
-                run,
-                namespace=f"engine.{name}",
-                exclude=("structure", "plan"),
-                namespace_options={
-                    "required": False,
-                    "populate_defaults": False,
-                    "help": f"Inputs of `{PREFIX}{name}`.",
-                },
-            )
-        spec.inputs["engine"].validator = validate_engine
-        spec.inputs["engine"].help = "Inputs of the engine to use, under its name."
+        cls.limit_queue(spec, "Runs")
+        engines.expose_engines(spec, ("structure", "plan"), PREFIX, ReferenceRunWorkChain)
         spec.outline(cls.queue, while_(cls.queue_waits)(cls.run_queue), cls.finish)
         spec.output(
             "configurations",
@@ -77,7 +60,7 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
     def get_builder_from_protocol(
         cls,
         codes: Mapping[str, orm.AbstractCode],
-        structure: orm.StructureData,
+        structure: orm.StructureData | None = None,
         *,
         engine: str | None = None,
         protocol: str | None = None,
@@ -93,7 +76,7 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
         codes
             By role: ``label``.
         structure
-            Where all runs begin.
+            Where all runs begin; left open if not given.
         engine
             Name of the engine; the one that the code is for if not given.
         protocol, overrides, options, path
@@ -115,7 +98,7 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
             code, values["engine_protocol"], values["engine"], values["options"]["label"]
         )
         builder = cls.get_builder()
-        builder.structure = structure
+        fill_in(builder, structure=structure)
         builder.settings = orm.Dict(values["settings"])
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
@@ -124,13 +107,13 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
 
     def queue(self) -> None:
         """Queue a run at each temperature."""
-        name = next(name for name, inputs in self.inputs.engine.items() if inputs)
+        name = engines.given(self.inputs.engine)
         run = engines.load(name, PREFIX, ReferenceRunWorkChain)
         jobs = {}
         for label, plan in plan_reference(self.inputs.settings, self.inputs.seed).items():
             shared = self.exposed_inputs(run, namespace=f"engine.{name}")
             jobs[label] = {**shared, "structure": self.inputs.structure, "plan": plan}
-        self.fill_queue(run, jobs, self.inputs.max_concurrent.value)
+        self.fill_queue(run, jobs)
 
     def finish(self) -> ExitCode | None:
         """Give all frames, and draw from the runs that came to their end."""
@@ -142,18 +125,9 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
             if run.is_finished_ok:
                 whole[label] = run.outputs.configurations
             else:
-                failed.append(f"{label}: {run.process_label}<{run.pk}> [{run.exit_status}] {run.exit_message}")
+                failed.append(f"{label}: {how_it_ended(run)}")
         if failed:
             detail = "; ".join(failed)
             return self.exit_codes.ERROR_RUN_FAILED.format(n=len(failed), total=len(self.ctx.children), detail=detail)
         self.out("configurations", sample_reference(self.inputs.settings, self.inputs.seed, **whole))
         return None
-
-
-def validate_engine(value: Mapping[str, Any], _: Any) -> str | None:
-    """Exactly one engine must be given."""
-    given = [name for name, inputs in value.items() if inputs]
-    if len(given) != 1:
-        there = ", ".join(engines.available(PREFIX, ReferenceRunWorkChain))
-        return f"engine: {len(given)} are given; give the inputs of one engine, such as engine.ase (there are {there})"
-    return None

@@ -10,6 +10,7 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, WorkC
 
 from aiida_lpsgb.calculations.functions.configurations import merge
 from aiida_lpsgb.data.configurations import ConfigurationsData
+from aiida_lpsgb.workflows.outputs import how_it_ended, named
 
 PREFIX = "lpsgb.reference_md."
 
@@ -95,8 +96,7 @@ class ReferenceRunWorkChain(WorkChain):
         """Run the next segment."""
         self.ctx.n_segments += 1
         process, inputs = self.segment()
-        inputs["metadata"] = {**inputs.get("metadata", {}), "call_link_label": f"segment_{self.ctx.n_segments:03d}"}
-        return ToContext(segment=self.submit(process, **inputs))
+        return ToContext(segment=self.submit(process, **named(f"segment_{self.ctx.n_segments:03d}", inputs)))
 
     def segment(self) -> tuple[type, dict[str, Any]]:
         """Return the process of the next segment and its inputs."""
@@ -115,10 +115,8 @@ class ReferenceRunWorkChain(WorkChain):
     def fail(self) -> ExitCode:
         """Give what there is, and name the segment that failed."""
         self.give()
-        child = self.ctx.segment
-        detail = f"{child.process_label}<{child.pk}> [{child.exit_status}] {child.exit_message}"
         return self.exit_codes.ERROR_SEGMENT_FAILED.format(
-            step=self.ctx.n_done, n_steps=self.ctx.n_steps, detail=detail
+            step=self.ctx.n_done, n_steps=self.ctx.n_steps, detail=how_it_ended(self.ctx.segment)
         )
 
     def give(self) -> None:

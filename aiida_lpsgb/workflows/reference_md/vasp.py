@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec
 from aiida.plugins import WorkflowFactory
 
@@ -80,7 +79,7 @@ class VaspReferenceRunWorkChain(ReferenceRunWorkChain):
 
     def segment(self) -> tuple[type, dict[str, Any]]:
         """Return VASP from the last positions and velocities."""
-        inputs = AttributeDict(self.exposed_inputs(VaspWorkChain, namespace="vasp"))
+        inputs = self.exposed_inputs(VaspWorkChain, namespace="vasp")
         inputs.structure = self.ctx.structure
         inputs.parameters = vasp_parameters(
             inputs.parameters, self.inputs.plan, self.inputs.segment_steps, **self.ctx.progress

@@ -27,7 +27,7 @@ def test_protocols_of_every_work_chain(name):
 def test_override_goes_deep():
     inputs = WorkflowFactory("lpsgb.active_learning").get_protocol_inputs("fast", {"settings": {"gamma_select": 3.0}})
     assert inputs["settings"]["gamma_select"] == 3.0
-    assert inputs["settings"]["gamma_break"] == [10, 5]
+    assert inputs["settings"]["gamma_break"] == [5]
 
 
 def test_unknown_override_is_refused_with_its_path():
@@ -35,6 +35,31 @@ def test_unknown_override_is_refused_with_its_path():
         WorkflowFactory("lpsgb.active_learning").get_protocol_inputs(
             "fast", {"settings": {"gamma_selct": 3.0}}, path="active_learning."
         )
+
+
+@pytest.mark.parametrize("value", [5, False, [500]])
+def test_an_override_of_many_entries_is_a_dictionary(value):
+    with pytest.raises(ValueError, match=r"'transport' is .*, not a dictionary"):
+        WorkflowFactory("lpsgb.study").get_protocol_inputs("fast", {"transport": value})
+    assert WorkflowFactory("lpsgb.study").get_protocol_inputs("fast", {"validate": None})["validate"] is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"temperatures_K": 700}, r"override 'temperatures_K' is 700, not a list such as \["),
+        ({"n_replicas": 1.5}, "'n_replicas' is 1.5, not a whole number"),
+        ({"n_replicas": "two"}, "'n_replicas' is 'two', not a number such as 1"),
+        ({"n_replicas": True}, "'n_replicas' is True, not a number"),
+        ({"parameters": {"timestep_fs": [2]}}, r"'parameters\.timestep_fs' is \[2\], not a number"),
+        ({"parameters": {"timestep_fs": float("nan")}}, r"'parameters\.timestep_fs' is nan, not a number"),
+        ({"max_concurrent": 0}, "'max_concurrent' is 0: nothing would ever begin"),
+        ({"budget": 100}, "'budget' is 100, not a dictionary with "),
+    ],
+)
+def test_an_override_of_another_kind_is_refused(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        WorkflowFactory("lpsgb.transport").get_protocol_inputs("fast", overrides)
 
 
 def test_entries_with_exclusive_keys_are_replaced():
