@@ -260,11 +260,11 @@ def test_atoms_that_come_near_between_rebuilds(lammps):
     lammps.write(mtp, atoms)
     script = f"""{HEADER}pair_style mtp p.mtp
 pair_coeff * *
-neighbor 2.5 bin
+neighbor 4.5 bin
 neigh_modify every 1000 delay 1000 check no
 {DUMP}dump r all custom 3 pos.txt id type xu yu zu
 dump_modify r sort id format float %.17g
-velocity all create 2000 7
+velocity all create 6000 7
 fix 1 all nve
 timestep 0.001
 thermo 3
@@ -280,7 +280,7 @@ run 24
         moved.positions = np.array(table, dtype=float)
         distances.append(moved.get_all_distances(mic=True))
         assert_close(energy, evaluate(mtp, moved)["energy"])
-    assert np.any((distances[0] > mtp.cutoff + 0.8) & (distances[-1] < mtp.cutoff))
+    assert np.any((distances[0] > mtp.cutoff + 0.6) & (distances[-1] < mtp.cutoff))
 
 
 def test_minimise_and_restart(lammps):
