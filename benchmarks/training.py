@@ -10,10 +10,10 @@ those of the resulting potentials by one and the same function. `--peer` gives M
 stopped, with ours until the loss that it had then: processor time bears other load better than wall time. Threads are
 compared by wall time, the fastest of several runs.
 
-`basins` counts how many of `--seeds` trainings at level 8 end at or below the best loss of `--peer-runs` runs of `mlp`,
-and the processor time until they are there, for three data sets: Li₃PS₄ as above, and rattled copper and a random alloy
-of copper, palladium and gold, both labelled by effective medium theory. `memory` is level 16 with many configurations of
-128 atoms and random labels: time of an iteration and largest resident memory.
+`basins` counts how many of `--seeds` trainings at level 8 end at or below the best loss of `--peer-runs` runs of
+`mlp`, and the processor time until they are there, for three data sets: Li₃PS₄ as above, and rattled copper and a
+random alloy of copper, palladium and gold, both labelled by effective medium theory. `memory` is level 16 with many
+configurations of 128 atoms and random labels: time of an iteration and largest resident memory.
 
 The last line is one JSON object.
 """
@@ -109,7 +109,7 @@ def load_data(path: Path, count: int) -> list[Atoms]:
 
 
 def make_metal(elements: list[str], lattice: float, count: int, seed: int) -> list[Atoms]:
-    """Strained and rattled fcc cells of 32 atoms, a fifth of them with a vacancy, labelled by effective medium theory."""
+    """Strained and rattled fcc cells of 32 atoms, some with a vacancy, labelled by effective medium theory."""
     from ase.calculators.emt import EMT
 
     rng, images = np.random.default_rng(seed), []
@@ -170,11 +170,11 @@ def final_loss(folder: Path, name: str, species: list[str]) -> float:
     return training.train(MTP.read(folder / name), images, species, max_iter=0, regularisation=0.0).loss
 
 
-def run_peer(program: str, folder: Path, species: list[str], iterations: int, limit: int | None) -> dict:
+def run_peer(args: argparse.Namespace, folder: Path, species: list[str]) -> dict:
     # Where it is stopped, the potential of its last iteration counts.
-    arguments = ["train", "initial.mtp", "train.cfg", f"--max-iter={iterations}"]
+    arguments = ["train", "initial.mtp", "train.cfg", f"--max-iter={args.peer_iterations}"]
     arguments += ["--trained-pot-name=peer.mtp", "--curr-pot-name=peer.mtp"]
-    seconds, text = processor_seconds([program, *arguments], folder, limit)
+    seconds, text = processor_seconds([args.peer, *arguments], folder, args.peer_seconds)
     return {
         "seconds": seconds,
         "iterations": len(re.findall("BFGS iter", text)),
@@ -249,10 +249,7 @@ def run_case(name: str, images: list[Atoms], args: argparse.Namespace) -> dict:
         print(f"{name}: ours {ours.seconds:.1f} s, {ours.iterations} iterations, loss {ours.loss:.5g}", flush=True)
         print(f"{name}: two threads {found['two_threads']:.2f} times as fast as one", flush=True)
         for peer, run in (
-            (
-                "mlp",
-                args.peer and (lambda: run_peer(args.peer, folder, SPECIES, args.peer_iterations, args.peer_seconds)),
-            ),
+            ("mlp", args.peer and (lambda: run_peer(args, folder, SPECIES))),
             ("motep", args.motep and (lambda: run_motep(folder, args.motep_iterations))),
         ):
             if not run:
@@ -283,28 +280,18 @@ def run_basins(name: str, species: list[str], images: list[Atoms], args: argpars
         folder = Path(temporary)
         write_cfg(folder / "train.cfg", images, species)
         untrained(BASIN_LEVEL, len(species), 0.95 * shortest_distance(images)).write(folder / "initial.mtp")
-        limits = args.peer_iterations, args.peer_seconds
-        runs = range(args.peer_runs if args.peer else 0)
-        theirs = [run_peer(args.peer, folder, species, *limits) for _ in runs]
+        theirs = [run_peer(args, folder, species) for _ in range(args.peer_runs if args.peer else 0)]
         ours = [Ours(folder, species, seed=seed) for seed in range(args.seeds)]
-    found = {"configurations": len(images), "losses": sorted(run.loss for run in ours)}
-    found["seconds"] = statistics.median(run.seconds for run in ours)
-    print(
-        f"{name}: ours {found['seconds']:.1f} s, losses {found['losses'][0]:.4g} to {found['losses'][-1]:.4g}",
-        flush=True,
-    )
+    losses = sorted(run.loss for run in ours)
+    found = {"configurations": len(images), "losses": losses, "seconds": statistics.median(run.seconds for run in ours)}
+    print(f"{name}: ours {found['seconds']:.1f} s, losses {losses[0]:.4g} to {losses[-1]:.4g}", flush=True)
     if theirs:
         best = min(theirs, key=lambda run: run["loss"])
-        reached = [run.seconds_to(best["loss"]) for run in ours]
-        found["mlp"] = theirs
-        found["share"] = sum(seconds is not None for seconds in reached) / len(ours)
-        there = [seconds for seconds in reached if seconds is not None]
-        found["ratio"] = best["seconds"] / statistics.median(there) if there else None
-        losses = ", ".join(f"{run['loss']:.4g} in {run['seconds']:.0f} s" for run in theirs)
-        print(
-            f"{name}: mlp {losses}; {found['share']:.0%} of ours reach its best, {found['ratio']} times faster",
-            flush=True,
-        )
+        reached = [seconds for run in ours if (seconds := run.seconds_to(best["loss"])) is not None]
+        ratio = best["seconds"] / statistics.median(reached) if reached else None
+        found |= {"mlp": theirs, "share": len(reached) / len(ours), "ratio": ratio}
+        text = ", ".join(f"{run['loss']:.4g} in {run['seconds']:.0f} s" for run in theirs)
+        print(f"{name}: mlp {text}; {found['share']:.0%} of ours reach its best, {ratio} times faster", flush=True)
     return found
 
 
