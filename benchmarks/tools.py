@@ -1,10 +1,11 @@
-"""Processor time of `lpsgb-mlp`'s sub-commands, beside MLIP-2's `mlp`.
+"""Processor time and memory of `lpsgb-mlp`'s sub-commands, beside MLIP-2's `mlp`.
 
     python benchmarks/tools.py [--peer MLP] [--levels 8 14 20] [--configurations 20 120 2000] [--repeats 3]
 
 Both programs read the same files: strained and rattled cells of β-Li₃PS₄ (32 atoms), labelled by the potential of the
 tests, and potentials of each level with random coefficients. Whole programs on one core are compared by their processor
-time, the least of several runs. The last line is one JSON object.
+time: runs alternate and the least of each program counts, so that other load matters little. Memory is the largest
+resident set, of which some 9 MB may be those of the process that starts the program. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -36,6 +37,14 @@ COMMANDS = {
     "calc-grade": ["pot.mtp", "in.cfg", "candidates.cfg", "out.cfg"],
     "select-add": ["pot.mtp", "in.cfg", "candidates.cfg", "out.cfg"],
 }
+# A started program's memory counts from that of the process it was forked from: a small one.
+LAUNCHER = """
+import os, sys
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(process, 0)
+print("\\n", usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 def processor() -> str:
@@ -58,32 +67,36 @@ def write_files(folder: Path, level: int, count: int) -> None:
         untrained(level, len(SPECIES), 1.4, seed=1).write(folder / "pot.mtp")
 
 
-def seconds(command: list[str], folder: Path) -> float:
-    """Processor time of a program."""
+def run(command: list[str], folder: Path) -> tuple[float, float]:
+    """Processor time in seconds and largest resident memory in MB of a program."""
     shutil.copy(folder / "in.cfg", folder / "mindist.cfg")
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status or errors:
-        raise SystemExit(f"{' '.join(command)} failed: {errors.decode()[-500:]}")
-    return usage.ru_utime + usage.ru_stime
+    done = subprocess.run([sys.executable, "-ISc", LAUNCHER, *command], cwd=folder, capture_output=True, text=True)
+    if done.returncode or done.stderr:
+        raise SystemExit(f"{' '.join(command)} failed: {done.stderr[-500:]}")
+    seconds, kilobytes = done.stdout.split()[-2:]
+    return float(seconds), float(kilobytes) / 1e3
 
 
-def measure(level: int, count: int, programs: dict[str, str], repeats: int) -> dict:
+def measure(level: int, count: int, programs: dict[str, str], args: argparse.Namespace) -> dict:
     found: dict = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_files(folder, level, count)
-        for command, arguments in COMMANDS.items():
-            best = {
-                name: min(seconds([program, command, *arguments], folder) for _ in range(repeats))
-                for name, program in programs.items()
+        for command in args.commands:
+            runs: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+            for _ in range(args.repeats):
+                for name, program in programs.items():
+                    runs[name].append(run([program, command, *COMMANDS[command]], folder))
+            row = {
+                name: {"seconds": min(seconds for seconds, _ in done), "memory_mb": max(memory for _, memory in done)}
+                for name, done in runs.items()
             }
-            text = ", ".join(f"{name} {value:.3f} s" for name, value in best.items())
-            if "mlp" in best:
-                best["ratio"] = best["mlp"] / best["ours"]
-                text += f", {best['ratio']:.1f} times as fast"
-            found[command] = best
+            text = ", ".join(f"{name} {one['seconds']:.3f} s, {one['memory_mb']:.0f} MB" for name, one in row.items())
+            if "mlp" in row:
+                found[command] = row | {"ratio": row["mlp"]["seconds"] / row["ours"]["seconds"]}
+                text += f"; {found[command]['ratio']:.2f} times as fast"
+            else:
+                found[command] = row
             print(f"level {level}, {count} configurations, {command}: {text}", flush=True)
     return found
 
@@ -93,12 +106,13 @@ def main() -> None:
     parser.add_argument("--peer", help="MLIP-2's mlp")
     parser.add_argument("--levels", type=int, nargs="+", default=[8, 14, 20])
     parser.add_argument("--configurations", type=int, nargs="+", default=[20, 120, 2000])
+    parser.add_argument("--commands", nargs="+", default=list(COMMANDS), choices=COMMANDS)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     programs = {"ours": str(Path(sys.executable).parent / "lpsgb-mlp")} | ({"mlp": args.peer} if args.peer else {})
     print(f"processor: {processor()}")
     found = {
-        str(level): {str(count): measure(level, count, programs, args.repeats) for count in args.configurations}
+        str(level): {str(count): measure(level, count, programs, args) for count in args.configurations}
         for level in args.levels
     }
     print(json.dumps({"processor": processor(), "levels": found}))

@@ -1,6 +1,6 @@
-"""Time to train a moment tensor potential to the loss at which MLIP-2's `mlp train` stops.
+"""Time to train a moment tensor potential to the loss at which MLIP-2's `mlp train` stops, and how sure that is.
 
-    python benchmarks/training.py [--peer MLP] [--peer-seconds S] [--motep] [--cases small large] [--data FILE.extxyz]
+    python benchmarks/training.py [--peer MLP] [--peer-seconds S] [--motep] [--cases small large basins memory]
 
 Cases: `small` is level 8 with 100 configurations of 32 atoms, `large` is level 14 with 300. The configurations are
 strained, rattled and molecular dynamics frames of β-Li₃PS₄ at 500 to 1000 K, labelled by SevenNet-0: made once (about a
@@ -9,6 +9,11 @@ those of the resulting potentials by one and the same function. `--peer` gives M
 `--peer-seconds` (of processor time) its limits. Compared is the processor time on one core until a peer stops, or is
 stopped, with ours until the loss that it had then: processor time bears other load better than wall time. Threads are
 compared by wall time, the fastest of several runs.
+
+`basins` counts how many of `--seeds` trainings at level 8 end at or below the best loss of `--peer-runs` runs of
+`mlp`, and the processor time until they are there, for three data sets: Li₃PS₄ as above, and rattled copper and a
+random alloy of copper, palladium and gold, both labelled by effective medium theory. `memory` is level 16 with many
+configurations of 128 atoms and random labels: time of an iteration and largest resident memory.
 
 The last line is one JSON object.
 """
@@ -20,6 +25,7 @@ import json
 import os
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,8 +36,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from ase import Atoms, units
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from ase.neighborlist import neighbor_list
 from ase.spacegroup import crystal
 
 from aiida_lpsgb.mtp import training
@@ -41,6 +49,7 @@ from aiida_lpsgb.mtp.potential import MTP
 
 SPECIES = ["Li", "P", "S"]
 CASES = {"small": (8, 100), "large": (14, 300)}
+BASIN_LEVEL = 8
 MIN_DISTANCE = 1.4
 SITES = {
     "Li": [(0.333, 0.030, 0.387), (0, 0, 0.5)],
@@ -99,6 +108,27 @@ def load_data(path: Path, count: int) -> list[Atoms]:
     return images
 
 
+def make_metal(elements: list[str], lattice: float, count: int, seed: int) -> list[Atoms]:
+    """Strained and rattled fcc cells of 32 atoms, some with a vacancy, labelled by effective medium theory."""
+    from ase.calculators.emt import EMT
+
+    rng, images = np.random.default_rng(seed), []
+    for index in range(count):
+        atoms = bulk(elements[0], "fcc", a=lattice, cubic=True).repeat(2)
+        atoms.symbols = rng.permutation(np.resize(elements, len(atoms)))
+        if index % 5 == 4:
+            del atoms[rng.integers(len(atoms))]
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-0.04, 0.04, (3, 3))), scale_atoms=True)
+        atoms.rattle((0.03, 0.08, 0.15)[index % 3], rng=rng)
+        atoms.calc = EMT()
+        images.append(labelled(atoms))
+    return images
+
+
+def shortest_distance(images: list[Atoms]) -> float:
+    return min(neighbor_list("d", atoms, 3.0).min() for atoms in images)
+
+
 def processor_seconds(command: list[str], folder: Path, limit: int | None = None) -> tuple[float, str]:
     """Processor time and output of a program, which is stopped at the limit on its processor time."""
 
@@ -118,17 +148,16 @@ def processor_seconds(command: list[str], folder: Path, limit: int | None = None
 class Ours:
     """Training in this process, with the processor time at which each loss was reached (reading included)."""
 
-    def __init__(self, folder: Path, max_iter: int, tolerance: float):
+    def __init__(self, folder: Path, species: list[str], **options):
         begin, self.times = time.process_time(), []
-        images, mtp = read_cfg(folder / "train.cfg", SPECIES), MTP.read(folder / "initial.mtp")
+        images, mtp = read_cfg(folder / "train.cfg", species), MTP.read(folder / "initial.mtp")
         result = training.train(
             mtp,
             images,
-            SPECIES,
-            max_iter=max_iter,
-            tolerance=tolerance,
+            species,
             regularisation=0.0,  # the peers' loss
             progress=lambda iteration, loss, current: self.times.append((time.process_time() - begin, loss)),
+            **options,
         )
         self.seconds, self.loss, self.iterations = self.times[-1][0], result.loss, len(self.times) - 1
 
@@ -136,21 +165,21 @@ class Ours:
         return next((seconds for seconds, reached in self.times if reached <= loss), None)
 
 
-def final_loss(folder: Path, name: str) -> float:
-    images = read_cfg(folder / "train.cfg", SPECIES)
-    return training.train(MTP.read(folder / name), images, SPECIES, max_iter=0, regularisation=0.0).loss
+def final_loss(folder: Path, name: str, species: list[str]) -> float:
+    images = read_cfg(folder / "train.cfg", species)
+    return training.train(MTP.read(folder / name), images, species, max_iter=0, regularisation=0.0).loss
 
 
-def run_peer(program: str, folder: Path, iterations: int, limit: int | None) -> dict:
+def run_peer(args: argparse.Namespace, folder: Path, species: list[str]) -> dict:
     # Where it is stopped, the potential of its last iteration counts.
-    arguments = ["train", "initial.mtp", "train.cfg", f"--max-iter={iterations}"]
+    arguments = ["train", "initial.mtp", "train.cfg", f"--max-iter={args.peer_iterations}"]
     arguments += ["--trained-pot-name=peer.mtp", "--curr-pot-name=peer.mtp"]
-    seconds, text = processor_seconds([program, *arguments], folder, limit)
+    seconds, text = processor_seconds([args.peer, *arguments], folder, args.peer_seconds)
     return {
         "seconds": seconds,
         "iterations": len(re.findall("BFGS iter", text)),
         "stopped_by_itself": "BFGS ended due to" in text.rpartition("Pre-training ended")[2],
-        "loss": final_loss(folder, "peer.mtp"),
+        "loss": final_loss(folder, "peer.mtp", species),
     }
 
 
@@ -190,7 +219,7 @@ def run_motep(folder: Path, iterations: int) -> dict:
     count = re.search(r"\s*radial_funcs_count = \d+", text)[0]
     text = text.replace(count, "").replace("\n\tradial_coeffs", f"{count}\n\tradial_coeffs")
     (folder / "motep.mtp").write_text(text)
-    return {"seconds": seconds, "iterations": iterations, "loss": final_loss(folder, "motep.mtp")}
+    return {"seconds": seconds, "iterations": iterations, "loss": final_loss(folder, "motep.mtp", SPECIES)}
 
 
 def thread_ratio(folder: Path, repeats: int) -> float:
@@ -214,13 +243,13 @@ def run_case(name: str, images: list[Atoms], args: argparse.Namespace) -> dict:
         picked = np.linspace(0, len(images) - 1, count).astype(int)
         write_cfg(folder / "train.cfg", [images[index] for index in picked], SPECIES)
         untrained(level, len(SPECIES), MIN_DISTANCE).write(folder / "initial.mtp")
-        ours = Ours(folder, args.max_iter, args.tolerance)
+        ours = Ours(folder, SPECIES, max_iter=args.max_iter, tolerance=args.tolerance)
         found = {"level": level, "configurations": count, "loss": ours.loss, "seconds": ours.seconds}
         found |= {"iterations": ours.iterations, "two_threads": thread_ratio(folder, args.repeats)}
         print(f"{name}: ours {ours.seconds:.1f} s, {ours.iterations} iterations, loss {ours.loss:.5g}", flush=True)
         print(f"{name}: two threads {found['two_threads']:.2f} times as fast as one", flush=True)
         for peer, run in (
-            ("mlp", args.peer and (lambda: run_peer(args.peer, folder, args.peer_iterations, args.peer_seconds))),
+            ("mlp", args.peer and (lambda: run_peer(args, folder, SPECIES))),
             ("motep", args.motep and (lambda: run_motep(folder, args.motep_iterations))),
         ):
             if not run:
@@ -235,6 +264,57 @@ def run_case(name: str, images: list[Atoms], args: argparse.Namespace) -> dict:
     return found
 
 
+def basin_sets(args: argparse.Namespace) -> dict[str, tuple[list[str], list[Atoms]]]:
+    """Species and configurations of each data set."""
+    crystal_images = load_data(args.data, CASES["small"][1])
+    picked = np.linspace(0, len(crystal_images) - 1, 60).astype(int)
+    return {
+        "Li-P-S": (SPECIES, [crystal_images[index] for index in picked]),
+        "Cu": (["Cu"], make_metal(["Cu"], 3.6, 60, seed=1)),
+        "Cu-Pd-Au": (["Cu", "Pd", "Au"], make_metal(["Cu", "Pd", "Au"], 3.85, 60, seed=2)),
+    }
+
+
+def run_basins(name: str, species: list[str], images: list[Atoms], args: argparse.Namespace) -> dict:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_cfg(folder / "train.cfg", images, species)
+        untrained(BASIN_LEVEL, len(species), 0.95 * shortest_distance(images)).write(folder / "initial.mtp")
+        theirs = [run_peer(args, folder, species) for _ in range(args.peer_runs if args.peer else 0)]
+        ours = [Ours(folder, species, seed=seed) for seed in range(args.seeds)]
+    losses = sorted(run.loss for run in ours)
+    found = {"configurations": len(images), "losses": losses, "seconds": statistics.median(run.seconds for run in ours)}
+    print(f"{name}: ours {found['seconds']:.1f} s, losses {losses[0]:.4g} to {losses[-1]:.4g}", flush=True)
+    if theirs:
+        best = min(theirs, key=lambda run: run["loss"])
+        reached = [seconds for run in ours if (seconds := run.seconds_to(best["loss"])) is not None]
+        ratio = best["seconds"] / statistics.median(reached) if reached else None
+        found |= {"mlp": theirs, "share": len(reached) / len(ours), "ratio": ratio}
+        text = ", ".join(f"{run['loss']:.4g} in {run['seconds']:.0f} s" for run in theirs)
+        print(f"{name}: mlp {text}; {found['share']:.0%} of ours reach its best, {ratio} times faster", flush=True)
+    return found
+
+
+def run_memory(args: argparse.Namespace) -> dict:
+    """Time and memory of an iteration at level 16, for configurations of 128 atoms with random labels."""
+    rng, base, images = np.random.default_rng(1), ordered_crystal().repeat((1, 2, 2)), []
+    for _ in range(args.memory_configurations):
+        atoms = Atoms(base.symbols, positions=base.positions, cell=base.cell, pbc=True)
+        atoms.rattle(0.1, rng=rng)
+        results = {"energy": rng.normal(), "forces": rng.normal(size=(len(atoms), 3)), "stress": rng.normal(size=6)}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        images.append(atoms)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    mtp = untrained(16, len(SPECIES), MIN_DISTANCE, seed=1)
+    data, _ = training.training_set(mtp, images, SPECIES, training.Weights())
+    begin = time.process_time()
+    data.normal_equations(mtp.parameters, 1)
+    found = {"configurations": len(images), "seconds": time.process_time() - begin, "images_mb": before}
+    found["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(f"level 16, {len(images)} x 128 atoms: {found}", flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", help="MLIP-2's mlp")
@@ -242,15 +322,26 @@ def main() -> None:
     parser.add_argument("--peer-seconds", type=int)
     parser.add_argument("--motep", action="store_true")
     parser.add_argument("--motep-iterations", type=int, default=60)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=[*CASES, "basins", "memory"], default=list(CASES))
+    parser.add_argument("--peer-runs", type=int, default=3, help="for basins")
+    parser.add_argument("--seeds", type=int, default=20, help="for basins")
+    parser.add_argument("--memory-configurations", type=int, default=1000)
     parser.add_argument("--max-iter", type=int, default=300)
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--repeats", type=int, default=5)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "aiida-lpsgb" / "training.extxyz"
     parser.add_argument("--data", type=Path, default=cache)
     args = parser.parse_args()
-    images = load_data(args.data, max(CASES[name][1] for name in args.cases))
-    print(json.dumps({name: run_case(name, images, args) for name in args.cases}))
+    found = {}
+    cases = [name for name in args.cases if name in CASES]
+    if cases:
+        images = load_data(args.data, max(CASES[name][1] for name in cases))
+        found |= {name: run_case(name, images, args) for name in cases}
+    if "basins" in args.cases:
+        found["basins"] = {name: run_basins(name, *data, args) for name, data in basin_sets(args).items()}
+    if "memory" in args.cases:
+        found["memory"] = run_memory(args)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -257,6 +257,35 @@ run 200
     assert np.ptp(total) < 1e-3 * np.ptp(energies)
 
 
+def test_atoms_that_come_near_between_rebuilds(lammps):
+    """Neighbours that were far beyond the cutoff when LAMMPS made its lists count as soon as they are within it."""
+    mtp, atoms = random_potential(), random_atoms()
+    lammps.write(mtp, atoms)
+    script = f"""{HEADER}pair_style mtp p.mtp
+pair_coeff * *
+neighbor 4.5 bin
+neigh_modify every 1000 delay 1000 check no
+{DUMP}dump r all custom 3 pos.txt id type xu yu zu
+dump_modify r sort id format float %.17g
+velocity all create 6000 7
+fix 1 all nve
+timestep 0.001
+thermo 3
+run 24
+"""
+    output = lammps.run(script)
+    assert "Neighbor list builds = 0" in output
+    frames = (lammps.folder / "pos.txt").read_text().split("ITEM: TIMESTEP")[1:]
+    tables = [[line.split()[2:] for line in frame.splitlines()[-len(atoms) :]] for frame in frames]
+    distances = []
+    for table, energy in zip(tables, thermo(output)["PotEng"], strict=True):
+        moved = atoms.copy()
+        moved.positions = np.array(table, dtype=float)
+        distances.append(moved.get_all_distances(mic=True))
+        assert_close(energy, evaluate(mtp, moved)["energy"])
+    assert np.any((distances[0] > mtp.cutoff + 0.6) & (distances[-1] < mtp.cutoff))
+
+
 def test_minimise_and_restart(lammps):
     mtp, atoms = random_potential(), random_atoms()
     lammps.write(mtp, atoms)

@@ -42,6 +42,7 @@ Evaluator::Evaluator(const Potential& potential, const std::string& kernel)
   const Program& p = program_.view();
   slots_.resize(p.species_count);
   counts_.resize(static_cast<std::size_t>(kernel_->lanes) * p.species_count);
+  kept_ends_.resize(p.species_count);
 }
 
 void Evaluator::prepare_batch(const Neighbourhoods& neighbourhoods, const Results& results) {
@@ -63,28 +64,59 @@ void Evaluator::prepare_batch(const Neighbourhoods& neighbourhoods, const Result
 }
 
 void Evaluator::compute(const double* positions, const Neighbourhoods& neighbourhoods, Results& results) {
+  compute_all(positions, neighbourhoods, Use::none, nullptr, results);
+}
+
+void Evaluator::compute(const double* positions, std::size_t atoms, const Neighbourhoods& neighbourhoods,
+                        Shortlist& shortlist, Results& results) {
+  const Use use = shortlist.holds(positions, atoms) ? Use::read : Use::write;
+  if (use == Use::write) shortlist.begin(positions, atoms, program_.view().species_count);
+  compute_all(positions, neighbourhoods, use, &shortlist, results);
+}
+
+void Evaluator::compute_all(const double* positions, const Neighbourhoods& neighbourhoods, Use use,
+                            Shortlist* shortlist, Results& results) {
   prepare_batch(neighbourhoods, results);
   for (int species = 0; species < program_.view().species_count; ++species) {
     const std::size_t count = neighbourhoods.centres_of(species).size();
     batch_.species = species;
     for (std::size_t first = 0; first < count; first += kernel_->lanes) {
       const std::size_t used = std::min<std::size_t>(kernel_->lanes, count - first);
-      run_batch(positions, neighbourhoods, first, static_cast<int>(used), results);
+      run_batch(positions, neighbourhoods, first, static_cast<int>(used), use, shortlist, results);
     }
     if (!ungraded_.empty()) grade(results);
   }
 }
 
+void Evaluator::gather(const double* positions, const Neighbourhoods& neighbourhoods, std::size_t k, int lane, Use use,
+                       Shortlist* shortlist) {
+  const Program& p = program_.view();
+  const int species = batch_.species, centre = neighbourhoods.centres_of(species)[k];
+  int* counts = &counts_[static_cast<std::size_t>(lane) * p.species_count];
+  if (use == Use::read) {
+    kernel_->gather(p, positions, centre, shortlist->neighbours(species, k), shortlist->ends(species, k), lane, counts,
+                    batch_);
+    return;
+  }
+  const int *list = neighbourhoods.neighbours(species, k), *ends = neighbourhoods.ends(species, k);
+  if (use == Use::none) {
+    kernel_->gather(p, positions, centre, list, ends, lane, counts, batch_);
+    return;
+  }
+  kernel_->gather_and_keep(p, positions, centre, list, ends, lane, counts, batch_, shortlist->radius_squared(),
+                           shortlist->place(ends[p.species_count - 1]), kept_ends_.data());
+  shortlist->note(species, kept_ends_.data());
+}
+
 void Evaluator::run_batch(const double* positions, const Neighbourhoods& neighbourhoods, std::size_t first, int used,
-                          Results& results) {
+                          Use use, Shortlist* shortlist, Results& results) {
   const Program& p = program_.view();
   const int* centres = &neighbourhoods.centres_of(batch_.species)[first];
   std::fill(slots_.begin(), slots_.end(), 0);
   std::fill(counts_.begin(), counts_.end(), 0);
   for (int lane = 0; lane < used; ++lane) {
-    int* counts = &counts_[static_cast<std::size_t>(lane) * p.species_count];
-    kernel_->gather(p, positions, centres[lane], neighbourhoods.neighbours(batch_.species, first + lane),
-                    neighbourhoods.ends(batch_.species, first + lane), lane, counts, batch_);
+    gather(positions, neighbourhoods, first + lane, lane, use, shortlist);
+    const int* counts = &counts_[static_cast<std::size_t>(lane) * p.species_count];
     for (int s = 0; s < p.species_count; ++s) slots_[s] = std::max(slots_[s], counts[s]);
   }
   for (int lane = 0; lane < kernel_->lanes; ++lane)

@@ -13,6 +13,7 @@
 #include "neighbourhoods.hpp"
 #include "potential.hpp"
 #include "program.hpp"
+#include "shortlist.hpp"
 
 namespace mtp {
 
@@ -40,6 +41,9 @@ class Evaluator {
 
   // positions: [atoms][3].
   void compute(const double* positions, const Neighbourhoods& neighbourhoods, Results& results);
+  // The same by means of a shortlist of these neighbourhoods, where they reach further than the cutoff.
+  void compute(const double* positions, std::size_t atoms, const Neighbourhoods& neighbourhoods, Shortlist& shortlist,
+               Results& results);
 
   const char* kernel_name() const { return kernel_->name; }
   const Program& program() const { return program_.view(); }
@@ -59,10 +63,18 @@ class Evaluator {
     std::size_t size_ = 0;
   };
 
+  // What a walk over neighbours does with a shortlist.
+  enum class Use { none, write, read };
+
+  void compute_all(const double* positions, const Neighbourhoods& neighbourhoods, Use use, Shortlist* shortlist,
+                   Results& results);
   void prepare_batch(const Neighbourhoods& neighbourhoods, const Results& results);
+  // Puts the k-th centre of the batch's species into a lane.
+  void gather(const double* positions, const Neighbourhoods& neighbourhoods, std::size_t k, int lane, Use use,
+              Shortlist* shortlist);
   // Evaluates centres first ... first + used of the batch's species.
-  void run_batch(const double* positions, const Neighbourhoods& neighbourhoods, std::size_t first, int used,
-                 Results& results);
+  void run_batch(const double* positions, const Neighbourhoods& neighbourhoods, std::size_t first, int used, Use use,
+                 Shortlist* shortlist, Results& results);
   void collect(const int* centres, int used, Results& results);
   void collect_rows(const int* centres, int used, Results& results);
   // Keeps a batch's row, and grades when enough have come together.
@@ -74,7 +86,7 @@ class Evaluator {
   Batch batch_{};
   Buffer<double> vectors_, workspace_, row_, small_;
   Buffer<int> neighbours_;
-  std::vector<int> slots_, counts_;
+  std::vector<int> slots_, counts_, kept_ends_;
   std::vector<std::pair<const int*, int>> ungraded_;  // centres and their number, of each batch with a row
 };
 

@@ -33,6 +33,9 @@ struct Kernel {
   // the neighbours of species 0 up to ends[0], then those of species 1 up to ends[1] ...; positions are [atoms][3].
   void (*gather)(const Program&, const double* positions, int centre, const int* list, const int* ends, int lane,
                  int* counts, const Batch&);
+  // The same; puts those closer than the root of `kept_squared` into `kept`, in the same form, and their ends too.
+  void (*gather_and_keep)(const Program&, const double* positions, int centre, const int* list, const int* ends,
+                          int lane, int* counts, const Batch&, double kept_squared, int* kept, int* kept_ends);
   // Fills what the lanes lack up to `slots` with neighbours at the cutoff, which contribute nothing.
   void (*pad)(const Program&, int centre, int lane, const int* counts, const Batch&);
   void (*evaluate)(const Program&, const Batch&);

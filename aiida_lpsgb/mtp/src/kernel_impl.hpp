@@ -77,29 +77,46 @@ Workspace carve(const Program& p, long slots, double* memory) {
 
 // ---- neighbours -----------------------------------------------------------------------------------------------------
 
-void gather(const Program& p, const double* positions, int centre, const int* list, const int* ends, int lane,
-            int* counts, const Batch& batch) {
+// Without branches: a neighbour that is too far is overwritten by the next one.
+template <bool keep>
+inline void gather_lane(const Program& p, const double* positions, int centre, const int* list, const int* ends,
+                        int lane, int* counts, const Batch& batch, double kept_squared, int* kept, int* kept_ends) {
   const double x = positions[3L * centre], y = positions[3L * centre + 1], z = positions[3L * centre + 2];
   int k = 0;
+  long all_kept = 0;
   for (int s = 0; s < p.species_count; ++s) {
     const long first = static_cast<long>(s) * batch.capacity * lanes;
     int* neighbours = batch.neighbours + first + lane;
     double* vectors = batch.vectors + 3 * first + lane;
     long found = 0;
-    // Without branches: a neighbour beyond the cutoff is overwritten by the next one.
     for (; k < ends[s]; ++k) {
       const int j = list[k];
       const double* q = positions + 3L * j;
       const double dx = q[0] - x, dy = q[1] - y, dz = q[2] - z;
+      const double squared = dx * dx + dy * dy + dz * dz;
       double* out = vectors + found * 3 * lanes;
       out[0] = dx;
       out[lanes] = dy;
       out[2 * lanes] = dz;
       neighbours[found * lanes] = j;
-      found += dx * dx + dy * dy + dz * dz < p.cutoff_squared ? 1 : 0;
+      found += squared < p.cutoff_squared ? 1 : 0;
+      if (!keep) continue;
+      kept[all_kept] = j;
+      all_kept += squared < kept_squared ? 1 : 0;
     }
     counts[s] = static_cast<int>(found);
+    if (keep) kept_ends[s] = static_cast<int>(all_kept);
   }
+}
+
+void gather(const Program& p, const double* positions, int centre, const int* list, const int* ends, int lane,
+            int* counts, const Batch& batch) {
+  gather_lane<false>(p, positions, centre, list, ends, lane, counts, batch, 0.0, nullptr, nullptr);
+}
+
+void gather_and_keep(const Program& p, const double* positions, int centre, const int* list, const int* ends, int lane,
+                     int* counts, const Batch& batch, double kept_squared, int* kept, int* kept_ends) {
+  gather_lane<true>(p, positions, centre, list, ends, lane, counts, batch, kept_squared, kept, kept_ends);
 }
 
 void pad(const Program& p, int centre, int lane, const int* counts, const Batch& batch) {
@@ -500,7 +517,7 @@ void evaluate(const Program& p, const Batch& batch) {
   differentiate(p, batch, w, slots);
 }
 
-constexpr Kernel kernel = {MTP_NAME, lanes, workspace_size, gather, pad, evaluate, scatter, grade};
+constexpr Kernel kernel = {MTP_NAME, lanes, workspace_size, gather, gather_and_keep, pad, evaluate, scatter, grade};
 
 }  // namespace
 

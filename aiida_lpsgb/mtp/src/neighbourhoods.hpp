@@ -29,6 +29,10 @@ struct ListsView {
 class Neighbourhoods {
  public:
   void assign(const ListsView& lists, const SpeciesView& species, int species_count);
+  // The same, with centres side by side that have like numbers of neighbours of each species nearer than `radius`: the
+  // kernels take several at once, for as long as the longest takes. positions: [atoms][3].
+  void assign_alike(double radius, const double* positions, const ListsView& lists, const SpeciesView& species,
+                    int species_count);
 
   const std::vector<int>& centres_of(int species) const { return centres_[species]; }
   // Neighbours of the k-th centre of a species, and where those of each species end.
@@ -38,6 +42,9 @@ class Neighbourhoods {
   int longest() const { return longest_; }
 
  private:
+  void group(const ListsView& lists, const SpeciesView& species, int species_count);
+  void order_alike(double radius, const double* positions, const ListsView& lists, const SpeciesView& species);
+  void append_all(const ListsView& lists, const SpeciesView& species);
   void append(int centre, const ListsView& lists, const SpeciesView& species);
 
   std::vector<std::vector<int>> centres_;        // by species

@@ -17,6 +17,13 @@
 
 using namespace LAMMPS_NS;
 
+namespace {
+
+// LAMMPS's lists reach further than the cutoff, by 2 A as a rule, and hold some three times as many neighbours.
+constexpr double shortlist_margin = 0.6;
+
+}  // namespace
+
 PairMTP::PairMTP(LAMMPS *lmp) : Pair(lmp)
 {
   single_enable = 0;
@@ -70,6 +77,7 @@ void PairMTP::load_potential(const std::string &path)
     potential_ = mtp::parse_potential(read_file(path));
     if (!potential_.trained()) throw std::invalid_argument("the potential is not trained: it has no coefficients");
     evaluator_ = std::make_unique<mtp::Evaluator>(potential_);
+    shortlist_ = std::make_unique<mtp::Shortlist>(potential_.max_dist, shortlist_margin);
   } catch (const std::exception &e) {
     fail(path + ": " + e.what());
   }
@@ -187,7 +195,8 @@ void PairMTP::evaluate(int eflag, int vflag, mtp::Results &results)
 void PairMTP::run(mtp::Results &results)
 {
   sort_neighbours();
-  evaluator_->compute(atom->nlocal > 0 ? &atom->x[0][0] : nullptr, neighbourhoods_, results);
+  const std::size_t all = atom->nlocal + atom->nghost;
+  evaluator_->compute(all > 0 ? &atom->x[0][0] : nullptr, all, neighbourhoods_, *shortlist_, results);
 }
 
 // After every rebuild, and when a fix changes the types of atoms between rebuilds.
@@ -196,8 +205,10 @@ void PairMTP::sort_neighbours()
   const int *types = atom->type;
   const std::size_t all = atom->nlocal + atom->nghost;
   if (neighbor->ago > 0 && sorted_types_.size() == all && std::equal(types, types + all, sorted_types_.begin())) return;
-  neighbourhoods_.assign({list->inum, list->ilist, list->numneigh, list->firstneigh, NEIGHMASK},
-                         {types, species_of_.data()}, potential_.species_count);
+  neighbourhoods_.assign_alike(potential_.max_dist, all > 0 ? &atom->x[0][0] : nullptr,
+                               {list->inum, list->ilist, list->numneigh, list->firstneigh, NEIGHMASK},
+                               {types, species_of_.data()}, potential_.species_count);
+  shortlist_->forget();
   sorted_types_.assign(types, types + all);
 }
 

@@ -55,6 +55,7 @@ class PairMTP : public Pair {
 
   std::unique_ptr<mtp::Evaluator> evaluator_;
   mtp::Neighbourhoods neighbourhoods_;
+  std::unique_ptr<mtp::Shortlist> shortlist_;
   std::vector<double> ghost_forces_;  // forces of all atoms where LAMMPS does not send those of ghosts home
 };
 
