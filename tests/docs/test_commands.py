@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.cli import main
+from aiida_lpsgb.labelling import files
 from aiida_lpsgb.structures.files import read_structure
 from aiida_lpsgb.structures.ordering import order
 from aiida_lpsgb.workflows.from_structure import StudyPlan
@@ -83,8 +84,9 @@ def folder(crystal, data_path, tmp_path, monkeypatch):
     labelled = crystal.copy()
     forces = np.zeros((len(crystal), 3))
     labelled.calc = SinglePointCalculator(labelled, energy=-90.0, forces=forces, stress=np.zeros(6))
-    for name in ("labelled.extxyz", "train.xyz", "extra.traj"):
-        labelled.write(tmp_path / name, format="extxyz" if name.endswith("xyz") else None)
+    labelled.write(tmp_path / "labelled.extxyz")
+    for name in ("train.xyz", "extra.traj"):
+        files.write(tmp_path / name, [labelled], ["Li", "P", "S"], "SevenNet-0")
     frame = "ITEM: TIMESTEP\n{}\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n" + 3 * "0 8\n"
     frame += "ITEM: ATOMS id element xu yu zu\n1 Li {} 0 0\n2 Cl 4 4 4\n"
     (tmp_path / "run.dump").write_text("".join(frame.format(100 * k, 0.1 * k) for k in range(20)))
