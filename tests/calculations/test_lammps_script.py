@@ -18,6 +18,7 @@ from aiida_lpsgb.calculations.lammps_script import (
     render_runs,
     render_script,
 )
+from aiida_lpsgb.calculations.md import processor_grid
 from aiida_lpsgb.calculations.md_parameters import planned_steps, resolve
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.ordering import order
@@ -135,7 +136,8 @@ class TestContinuation:
             write_lammps_data(handle, crystal, specorder=SPECIES, units="metal", atom_style="atomic", force_skew=True)
             handle.write("\nMasses\n\n1 6.94\n2 30.97\n3 32.06\n")
         pair_style = mtp_pair_style(values, SPECIES)
-        text = render_script(values, pair_style, 7, restart_file=restart_file, walltime_s=walltime_s)
+        grid = processor_grid(crystal.cell.array, processes) if processes > 1 else None
+        text = render_script(values, pair_style, 7, grid=grid, restart_file=restart_file, walltime_s=walltime_s)
         (folder / "md.in").write_text(text)
         launcher = [str(PROGRAMS / "mpiexec"), "-n", str(processes)] if processes > 1 else []
         command = [*launcher, str(PROGRAMS / "lmp"), "-in", "md.in", "-log", "log.lammps", "-screen", "none"]
@@ -160,4 +162,6 @@ class TestContinuation:
         assert set(continued) == {step for step in undisturbed if step >= restart}
         for step, (cell, table) in continued.items():
             assert np.array_equal(cell, undisturbed[step][0])
-            assert np.array_equal(table, undisturbed[step][1]), f"step {step}"
+            # The undisturbed run writes the frame of the restart point before its positions pass through the cell.
+            tolerance = 1e-12 if step == restart else 0.0
+            assert np.abs(table - undisturbed[step][1]).max() <= tolerance, f"step {step}"
