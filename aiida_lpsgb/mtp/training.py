@@ -39,7 +39,6 @@ _WEIGHTINGS = ("vibrations", "molecules", "structures")
 _INITS = ("same", "random")
 # Steps of each random start before the first of them are given up, and between the further times.
 _FIRST_STEPS, _FURTHER_STEPS = 30, 15
-_SMALLEST_SAMPLE = 12
 
 
 @dataclass(frozen=True)
@@ -218,18 +217,11 @@ def train(
 
 
 def _sample(mtp: MTP, images: Sequence[Atoms], image_weights: Sequence[float] | None, seed: int) -> list[int]:
-    """Some of the configurations that count, enough to determine the coefficients ten times over.
-
-    They are spread evenly over those in order of their largest force, which is always among them: where a sample has no
-    close neighbours, the best fit to it may be far from one to all.
-    """
+    """Some of the configurations that count, enough to determine the coefficients ten times over."""
     used = [k for k in range(len(images)) if image_weights is None or image_weights[k]]
-    rng = np.random.default_rng((seed, len(used)))
-    rows = np.mean([3 * len(images[k]) + 7 for k in used])
-    count = min(len(used), max(_SMALLEST_SAMPLE, int(10 * mtp.n_parameters / rows) + 1))
-    ordered = sorted(used, key=lambda k: np.abs(labels(images[k]).get("forces", [0.0])).max())
-    parts = np.array_split(ordered, count)
-    return sorted([*(int(rng.choice(part)) for part in parts[:-1]), ordered[-1]])
+    order = np.random.default_rng((seed, len(used))).permutation(used).tolist()
+    rows = np.cumsum([3 * len(images[k]) + 7 for k in order])
+    return sorted(order[: max(8, int(np.searchsorted(rows, 10 * mtp.n_parameters)) + 1)])
 
 
 def _best_start(

@@ -12,7 +12,7 @@ from aiida_lpsgb.mtp.basis import untrained
 from aiida_lpsgb.mtp.calculator import Engine
 from aiida_lpsgb.mtp.configurations import labels, types_of
 from aiida_lpsgb.mtp.errors import evaluate_errors
-from aiida_lpsgb.mtp.training import Weights, _sample, balanced, train
+from aiida_lpsgb.mtp.training import Weights, balanced, train
 
 
 def training_set(mtp, images, species, kernel="", weights=None):
@@ -175,23 +175,6 @@ def test_of_several_starts_the_best_goes_on(make_potential, make_labelled, speci
     raced = [train(mtp, images, species, seed=seed, starts=6, max_iter=40).loss for seed in range(2)]
     assert max(alone) > 1.05 * min(alone)  # there are several minima
     assert max(raced) < np.median(alone)
-
-
-def test_starts_are_tried_on_configurations_of_all_kinds(make_potential, make_labelled, species):
-    images = make_labelled(make_potential(4, seed=2), 60, seed=1)
-    forces = np.array([np.abs(atoms.get_forces()).max() for atoms in images])
-    mtp, weights = untrained(2, 3, 1.4, radial_basis_size=2), np.arange(60) % 3
-    samples = [_sample(mtp, images, weights, seed) for seed in range(3)]
-    used = np.flatnonzero(weights)
-    for sample in samples:
-        assert len(set(sample)) == len(sample) == 12
-        assert set(sample) <= set(used)
-        # One of each twelfth of those that count, and the one of largest forces.
-        places = np.searchsorted(np.sort(forces[used]), np.sort(forces[sample]))
-        assert places[-1] == len(used) - 1
-        assert np.all(np.diff(places) < 2 * 4)
-    assert samples[0] != samples[1] != samples[2]
-    assert sorted(_sample(mtp, images[:5], None, 0)) == list(range(5))
 
 
 def test_trained_potentials_have_one_start(make_potential, make_labelled, species):

@@ -26,3 +26,17 @@ def test_nothing_is_found(tmp_path, sanitizers):
     done = subprocess.run([tmp_path / "check", *(tmp_path / name for name in "abc")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "finished" in done.stdout
+
+
+@pytest.mark.slow
+def test_shortlists_have_all_neighbours(tmp_path, data_path):
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    names = ("evaluator", "neighbourhoods", "shortlist", "program", "potential", "kernel_baseline")
+    command = [compiler, "-g", "-O1", "-std=c++17", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command += ["-I", SOURCES, Path(__file__).with_name("shortlist_check.cpp"), *(SOURCES / f"{n}.cpp" for n in names)]
+    subprocess.run([*command, "-o", tmp_path / "check"], check=True)
+    potential = data_path / "mtp" / "li3ps4_level8.mtp"
+    done = subprocess.run([tmp_path / "check", potential], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
