@@ -320,15 +320,22 @@ class Display:
         self._clear()
         print(text, file=self.stream, flush=True)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a status line would be shown now: always on a terminal, now and then in a file."""
+        return self.overwrites or time.monotonic() - self.shown_at >= STATUS_INTERVAL_S
+
     def update(self, text: str) -> None:
-        """Show a status line."""
+        """Show a status line, where it is due."""
+        if not self.is_due:
+            return
         if self.overwrites:
             self._clear()
             width = shutil.get_terminal_size().columns - 1
             self.status = text if len(text) <= width else text[: width - 1] + "…"
             self.stream.write(self.status)
             self.stream.flush()
-        elif time.monotonic() - self.shown_at >= STATUS_INTERVAL_S:
+        else:
             self.shown_at = time.monotonic()
             print(text, file=self.stream, flush=True)
 
@@ -361,7 +368,7 @@ def daemon_hint() -> str | None:
     return "The daemon is not running, nothing will move until it is: verdi daemon start 2"
 
 
-def follow(node: ProcessNode, interval_s: float = 1.0, stream: TextIO | None = None) -> ProcessNode:
+def follow(node: ProcessNode, interval_s: float = 2.0, stream: TextIO | None = None) -> ProcessNode:
     """Print what a process and those below it do and report, until it ends.
 
     Nothing is changed and no process is needed to answer: the states are read from the database, the progress of
@@ -393,7 +400,8 @@ def follow(node: ProcessNode, interval_s: float = 1.0, stream: TextIO | None = N
                 ended = node.is_terminated  # before the last look, so that no report is missed
                 causes.learn(tree.refresh())
                 lines = reports.new(tree.processes)
-                status = "" if ended else status_line(tree, tails, planned)
+                # Costs more than all else here, and runs beside what it tells of.
+                status = status_line(tree, tails, planned) if display.is_due and not ended else ""
             except OperationalError:  # SQLite is locked for longer than it waits: whoever writes will be done soon
                 time.sleep(interval_s)
                 continue

@@ -12,7 +12,7 @@ from aiida_lpsgb.calculations.functions.seeds import derive_seed
 from aiida_lpsgb.calculations.functions.sweep import at_temperature, temperature_label
 
 CRITERIA = ("no_break", "no_selection")
-MORE_ITERATIONS = 5
+MORE_ITERATIONS = 3
 """Times as many iterations as a potential has that begins from the one of the iteration before."""
 LOOP_KEYS = ("temperatures_K", "n_replicas")
 """Settings of the loop that a structure may have of its own."""
