@@ -332,8 +332,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         for entry in ("active_learning", "validate"):
             values[entry] = None if values[entry] is None else merged({"label": values["label"]}, values[entry])
         if values["reference_md"] is not None:
-            own = {"engine": {**values["label"]["engine"], **values["reference_md"].get("engine", {})}}
-            values["reference_md"] = merged(values["reference_md"], own)
+            engine = {"engine": values["label"].get("engine", {})}
+            values["reference_md"] = merged(engine, values["reference_md"])
         for entry in ("label", "reference_md", "passive_learning", "active_learning", "validate"):
             if values[entry] is not None:
                 builder[entry] = cls._child(codes, values, entry)

@@ -35,6 +35,15 @@ def test_the_start_set_is_as_large_as_the_one_that_is_made(cost):
     assert costs["start set"].labels == len(start_set([read(LI3N)], seed=1, **options))
 
 
+def test_every_step_of_reference_dynamics_is_a_label(cost):
+    settings = {"temperatures_K": [300, 600, 900], "duration_ps": 0.2, "n_samples": 7}
+    costs, _ = cost(overrides={"reference_md": {"settings": settings}})
+    assert costs["reference dynamics"].amount == "3 runs, 300 steps in all"
+    assert costs["reference dynamics"].labels == 7
+    n_atoms = len(read(LI3N))
+    assert costs["reference dynamics"].core_hours == pytest.approx(300 * n_atoms * 0.028 / 3600)
+
+
 def test_sizes_that_are_not_given_are_those_of_what_is_built():
     for function in (bicrystal.build, interface.interface):
         assert inspect.signature(function).parameters["width"].default == WIDTH_A

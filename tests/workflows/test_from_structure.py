@@ -12,6 +12,7 @@ from aiida_lpsgb.structures.guess import guess
 from aiida_lpsgb.workflows.from_structure import (
     StudyPlan,
     crystal_node,
+    is_quick,
     label_of,
     label_overrides,
     study_from_structure,
@@ -128,6 +129,29 @@ def test_overrides_come_over_what_was_guessed(codes):
     assert builder.potential["min_distance_angstrom"] == 1.1
     assert builder.potential["species"] == ["Na", "P", "S"]
     assert builder.transport.structural_temperatures.get_list() == [700]
+
+
+def test_longer_dynamics_are_of_a_cheaper_level_and_labelled_again(codes):
+    builder = study_from_structure(CRYSTALS / "na3ps4.cif", codes=codes, protocol="moderate")
+    assert builder.reference_md.engine.ase.parameters["calculator"] == "chgnet"
+    assert builder.label.engine.ase.parameters["calculator"] == "sevennet"
+
+
+def test_learning_begins_with_dynamics_of_quick_labels(codes, generate_configurations):
+    def ports(**given):
+        return study_from_structure(CRYSTALS / "na3ps4.cif", codes=codes, **given)._inputs(prune=True)
+
+    inputs = ports(label="sevennet+d3")
+    engines = (inputs["reference_md"]["engine"]["ase"], inputs["label"]["engine"]["ase"])
+    assert engines[0]["parameters"].get_dict() == engines[1]["parameters"].get_dict()
+    assert "reference_md" not in ports(overrides={"reference_md": None})
+    assert "reference_md" not in ports(training_sets={"mine": generate_configurations(level_of_theory="SevenNet-0")})
+
+
+def test_dynamics_of_dft_are_a_choice(aiida_code_installed, codes):
+    assert is_quick(codes["label"])
+    assert not is_quick(aiida_code_installed(default_calc_job_plugin="vasp.vasp", filepath_executable="/bin/true"))
+    assert not is_quick(None)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ class TestPlan:
         members = plan_committee(training, orm.Dict({"n_potentials": 3}), orm.Int(5))
         assert set(members) == {"p2", "p3"}
         for member in members.values():
-            assert member["max_iter"] == 50
+            assert member["max_iter"] == 30
             assert member["init_params"] == "random"
         assert members["p2"]["seed"] != members["p3"]["seed"]
         more = plan_committee(training, orm.Dict({"n_potentials": 5}), orm.Int(5))
