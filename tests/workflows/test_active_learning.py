@@ -44,7 +44,7 @@ def test_good_settings():
         ({"gamma_break": 10}, "must be a list"),
         ({"gamma_select": 0.1}, "at least 1"),
         ({"criterion": "never"}, "`criterion`"),
-        ({"max_iterations": 0}, "`max_iterations` must be at least 1"),
+        ({"max_iterations": 0}, "`max_iterations` must be a whole number of at least 1"),
         ({"gama_break": [1]}, "unknown keys ['gama_break']"),
     ],
 )
