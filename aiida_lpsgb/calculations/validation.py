@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 from aiida import orm
+from aiida.engine import ProcessSpec
 
 from aiida_lpsgb.calculations.md_parameters import gamma_error as gamma_error
 from aiida_lpsgb.calculations.potentials import known_species, potential_error
@@ -16,6 +17,18 @@ from aiida_lpsgb.calculations.potentials import known_species, potential_error
 def count_error(node: orm.Int, port: Any) -> str | None:
     """A count must be at least one; the validator of a port."""
     return None if node.value >= 1 else f"{port.name}: is {node.value}, expected at least 1"
+
+
+def declare_count(spec: ProcessSpec, name: str, default: int, help_text: str) -> None:
+    """Declare a port that takes a count, at least one."""
+    spec.input(
+        name,
+        valid_type=orm.Int,
+        default=lambda: orm.Int(default),
+        serializer=orm.to_aiida_type,
+        validator=count_error,
+        help=help_text,
+    )
 
 
 def temperatures_error(temperatures_K: Sequence[float]) -> str | None:

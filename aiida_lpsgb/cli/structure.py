@@ -123,6 +123,18 @@ CUTOFFS = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
 
 
+def _candidates_option(what: str) -> Callable:
+    """The option ``-n/--candidates``: how many of what is made are written."""
+    return click.option(
+        "-n",
+        "--candidates",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help=f"{what}; files get a number.",
+    )
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def structure() -> None:
     """Order crystals, build grain boundaries and interfaces, and draw them."""
@@ -132,14 +144,7 @@ def structure() -> None:
 @INPUT
 @OUTPUT
 @CHARGES
-@click.option(
-    "-n",
-    "--candidates",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Arrangements; files get a number.",
-)
+@_candidates_option("Arrangements")
 @click.option(
     "--supercell", nargs=3, type=int, help="Repeats before filling; by default the smallest that hold the shares."
 )
@@ -307,14 +312,7 @@ def strain(
 @REGION
 @click.option("--n-atoms", type=int, default=1, show_default=True, help="Least number of atoms.")
 @click.option("--vacuum", type=float, default=0.0, show_default=True, help="Open the second boundary by this, Å.")
-@click.option(
-    "-n",
-    "--candidates",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Bicrystals; files get a number.",
-)
+@_candidates_option("Bicrystals")
 @POTENTIAL
 @SPECIES
 @click.option(

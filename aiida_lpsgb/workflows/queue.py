@@ -9,7 +9,7 @@ from aiida import orm
 from aiida.engine import ProcessSpec, ProcessState, ToContext, WorkChain
 from aiida.engine.processes.workchains.awaitable import Awaitable
 
-from aiida_lpsgb.calculations.validation import count_error
+from aiida_lpsgb.calculations.validation import declare_count
 from aiida_lpsgb.workflows.outputs import named
 
 _RUNNING = "queued_"
@@ -26,14 +26,7 @@ class QueueMixin(WorkChain):
     @staticmethod
     def limit_queue(spec: ProcessSpec, what: str) -> None:
         """Declare the port `max_concurrent`: how many of what is queued run at the same time."""
-        spec.input(
-            "max_concurrent",
-            valid_type=orm.Int,
-            default=lambda: orm.Int(2),
-            serializer=orm.to_aiida_type,
-            validator=count_error,
-            help=f"{what} at the same time.",
-        )
+        declare_count(spec, "max_concurrent", 2, f"{what} at the same time.")
 
     def fill_queue(self, process_class: type, inputs: Mapping[str, Mapping[str, Any]]) -> None:
         """Queue a child for every label, after a queue that is empty."""

@@ -40,6 +40,21 @@ def random_atoms(n_atoms=8, seed=0, n_cell=6.0):
     return atoms
 
 
+def strain_slopes(energies_of, atoms, step=1e-4):
+    """Derivatives of every atom's energy by the strains xx, yy, zz, xy, xz and yz, shape (n, 6), by differences."""
+    slopes = []
+    for i, j in [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]:
+        energies = {}
+        for k in (-2, -1, 1, 2):
+            strain = np.eye(3)
+            strain[i, j] += k * step
+            strained = atoms.copy()
+            strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+            energies[k] = energies_of(strained)
+        slopes.append((8 * (energies[1] - energies[-1]) - (energies[2] - energies[-2])) / (12 * step))
+    return np.transpose(slopes)
+
+
 def labelled_images(mtp, count, n_atoms=8, seed=0):
     """Random configurations with the energies, forces and stresses of a potential."""
     engine, images = Engine(mtp, SPECIES), []

@@ -15,6 +15,7 @@ from ase import Atoms
 
 from aiida_lpsgb.mtp import _core
 from aiida_lpsgb.mtp.basis import untrained
+from tests.mtp.conftest import strain_slopes
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,17 +92,8 @@ def test_repulsion_and_virials_of_atoms(atoms):
     without = on_cpu(potential_of(6, repulsive_below=below / 2), atoms)
     assert abs(cpu["energy"] - without["energy"]) > 1e-9
     # An atom's virial is minus the derivative of its energy by the strain.
-    step, slopes = 1e-4, []
-    for i, j in [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]:
-        energies = {}
-        for k in (-2, -1, 1, 2):
-            strain = np.eye(3)
-            strain[i, j] += k * step
-            strained = atoms.copy()
-            strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
-            energies[k] = on_cpu(potential, strained)["energies"]
-        slopes.append((8 * (energies[1] - energies[-1]) - (energies[2] - energies[-2])) / (12 * step))
-    assert np.abs(gpu["virials"] + np.transpose(slopes)).max() < 1e-6 * np.abs(gpu["virials"]).max()
+    slopes = strain_slopes(lambda strained: on_cpu(potential, strained)["energies"], atoms)
+    assert np.abs(gpu["virials"] + slopes).max() < 1e-6 * np.abs(gpu["virials"]).max()
 
 
 def test_more_neighbours_than_there_is_room_for_at_first():

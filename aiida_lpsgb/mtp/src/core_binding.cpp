@@ -68,6 +68,18 @@ mtp::PeriodicNeighbours neighbours_of(const mtp::Potential& potential, const Arr
                                  potential.species_count);
 }
 
+// Energy, energies and forces of atoms, and the virial, by name.
+py::dict named(const mtp::Results& results, const Array<double>& energies, const Array<double>& forces) {
+  Array<double> virial(6);
+  std::copy_n(results.virial, 6, virial.mutable_data());
+  py::dict out;
+  out["energy"] = results.energy;
+  out["energies"] = energies;
+  out["forces"] = forces;
+  out["virial"] = virial;
+  return out;
+}
+
 // A potential with its compiled program. One evaluation at a time: the work space is the object's own.
 class PythonEvaluator {
  public:
@@ -80,7 +92,7 @@ class PythonEvaluator {
   py::dict evaluate(const Array<int>& types, const Array<double>& positions, const Array<double>& cell,
                     const Array<bool>& pbc) {
     const mtp::PeriodicNeighbours near = neighbours_of(potential_, types, positions, cell, pbc);
-    Array<double> energies(types.size()), forces({types.size(), py::ssize_t{3}}), virial(6);
+    Array<double> energies(types.size()), forces({types.size(), py::ssize_t{3}});
     std::fill_n(energies.mutable_data(), energies.size(), 0.0);
     std::fill_n(forces.mutable_data(), forces.size(), 0.0);
     std::vector<double> all(3 * near.total(), 0.0);
@@ -93,13 +105,7 @@ class PythonEvaluator {
       evaluator_.compute(near.positions(), near.neighbourhoods(), results);
     }
     near.fold(all, forces.mutable_data());
-    std::copy_n(results.virial, 6, virial.mutable_data());
-    py::dict out;
-    out["energy"] = results.energy;
-    out["energies"] = energies;
-    out["forces"] = forces;
-    out["virial"] = virial;
-    return out;
+    return named(results, energies, forces);
   }
 
   // dE_i/dp of every atom, [atoms][parameters].
@@ -195,7 +201,7 @@ class PythonDeviceEvaluator {
                     const Array<bool>& pbc, double skin, bool want_virials) {
     const mtp::PeriodicNeighbours near = neighbours_of(potential_, types, positions, cell, pbc);
     const int count = static_cast<int>(types.size()), all = static_cast<int>(near.total());
-    Array<double> energies(count), forces({count, 3}), virial(6), virials({count, 6});
+    Array<double> energies(count), forces({count, 3}), virials({count, 6});
     for (auto* array : {&energies, &forces, &virials}) std::fill_n(array->mutable_data(), array->size(), 0.0);
     std::vector<double> every(3 * near.total(), 0.0), own_virials(6 * near.total(), 0.0), own_energies(all, 0.0);
     std::vector<int> species(potential_.species_count), kinds(all);
@@ -213,12 +219,7 @@ class PythonDeviceEvaluator {
     near.fold(every, forces.mutable_data());
     std::copy_n(own_energies.data(), count, energies.mutable_data());
     std::copy_n(own_virials.data(), 6 * count, virials.mutable_data());
-    std::copy_n(results.virial, 6, virial.mutable_data());
-    py::dict out;
-    out["energy"] = results.energy;
-    out["energies"] = energies;
-    out["forces"] = forces;
-    out["virial"] = virial;
+    py::dict out = named(results, energies, forces);
     if (want_virials) out["virials"] = virials;
     return out;
   }

@@ -61,7 +61,6 @@ class Selection {
   struct Candidates;
   struct Top;
 
-  void prepare(int threads);
   void fill_rows(Evaluator& evaluator, const Structure& structure, double* out) const;
   void fill_block(const std::vector<const Structure*>& structures, std::size_t first, std::size_t last,
                   std::vector<double>& block);

@@ -11,7 +11,7 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_lpsgb.calculations.functions.configurations import collect_labels, n_batches, split, split_compositions
 from aiida_lpsgb.calculations.label import engine as engines
-from aiida_lpsgb.calculations.validation import count_error
+from aiida_lpsgb.calculations.validation import declare_count
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.workflows.label.cost import cost_of
 from aiida_lpsgb.workflows.outputs import how_it_ended
@@ -30,23 +30,16 @@ class LabelWorkChain(ProtocolMixin, QueueMixin):
         """Declare ports, outline and exit codes."""
         super().define(spec)
         spec.input("configurations", valid_type=ConfigurationsData, help="Configurations to label.")
-        spec.input(
+        declare_count(
+            spec,
             "batch_size",
-            valid_type=orm.Int,
-            default=lambda: orm.Int(50),
-            serializer=orm.to_aiida_type,
-            validator=count_error,
-            help="Most configurations a job. It gets fewer where that lets `max_concurrent` jobs run at once. Engines "
-            "that run a job for each configuration take no notice of it.",
+            50,
+            "Most configurations a job. It gets fewer where that lets `max_concurrent` jobs run at once. Engines that "
+            "run a job for each configuration take no notice of it.",
         )
         cls.limit_queue(spec, "Jobs")
-        spec.input(
-            "max_attempts",
-            valid_type=orm.Int,
-            default=lambda: orm.Int(2),
-            serializer=orm.to_aiida_type,
-            validator=count_error,
-            help="How often a configuration is tried, where its failure is one that may pass.",
+        declare_count(
+            spec, "max_attempts", 2, "How often a configuration is tried, where its failure is one that may pass."
         )
         engines.expose_engines(spec, exclude=("configurations", "max_concurrent"))
         spec.inputs.validator = validate_inputs
