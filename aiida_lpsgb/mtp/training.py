@@ -38,7 +38,7 @@ MAX_FORCE = 1e4
 _WEIGHTINGS = ("vibrations", "molecules", "structures")
 _INITS = ("same", "random")
 # Steps of each random start before the first of them are given up, and between the further times.
-_FIRST_STEPS, _FURTHER_STEPS = 30, 15
+_FIRST_STEPS, _FURTHER_STEPS = 12, 6
 
 
 @dataclass(frozen=True)
@@ -312,6 +312,7 @@ class _LevenbergMarquardt:
 
     # Eigenvalues of the scaled normal matrix below this fraction of the largest are taken as directions without effect.
     RANK = 1e-12
+    LINEAR_RANK = 1e-11
 
     def __init__(
         self, data: _training.TrainingSet, count: float, mtp: MTP, threads: int = 1, regularisation: float = 0.0
@@ -337,18 +338,28 @@ class _LevenbergMarquardt:
     def _penalty(self, parameters: np.ndarray) -> float:
         return self._ridge * float(parameters @ parameters)
 
+    def _with_best_linear(self, parameters: np.ndarray) -> tuple[np.ndarray, float]:
+        """The moment and species coefficients at their optimum for the radial ones, and the loss there."""
+        n = self._n_radial
+        matrix, gradient, total = self._data.linear_equations(parameters, self._threads)
+        matrix[np.diag_indices_from(matrix)] += self._ridge
+        gradient += self._ridge * parameters[n:]
+        scale = _scale(matrix)
+        values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+        used = values > self.LINEAR_RANK * values[-1]
+        projected = vectors.T[used] @ (gradient / scale)
+        best = parameters.copy()
+        best[n:] -= vectors[:, used] @ (projected / values[used]) / scale
+        return best, total + self._penalty(parameters) - float(projected @ (projected / values[used]))
+
     def solve_linear(self) -> None:
         """Give the moment and species coefficients their optimum for the present radial ones."""
-        n = self._n_radial
-        scale = _scale(self._matrix[n:, n:])
-        values, vectors = np.linalg.eigh(self._matrix[n:, n:] / np.outer(scale, scale))
-        used = values > 1e-10 * values[-1]
-        coordinates = vectors.T[used] @ (self._gradient[n:] / scale) / values[used]
-        self.parameters[n:] -= vectors[:, used] @ coordinates / scale
+        self.parameters, _ = self._with_best_linear(self.parameters)
         self._linearise()
 
     def step(self) -> bool:
         """Lower the loss by one iteration; False when no step does."""
+        before = self.parameters, self._matrix, self._gradient, self._sum
         scale = _scale(self._matrix)
         matrix, gradient = self._matrix / np.outer(scale, scale), self._gradient / scale
         while self._damping < 1e12:
@@ -356,16 +367,17 @@ class _LevenbergMarquardt:
             damped[np.diag_indices_from(damped)] += self.RANK * len(matrix)
             damped[np.diag_indices(self._n_radial)] += self._damping
             scaled = -np.linalg.solve(damped, gradient)
-            trial = self.parameters + scaled / scale
-            loss = self._data.loss(trial, self._threads) + self._penalty(trial)
             expected = -(2.0 * scaled @ gradient + scaled @ matrix @ scaled)
-            if loss < self._sum and expected > 0:
-                ratio = (self._sum - loss) / expected
-                self._damping = max(self._damping * max(0.2, 1.0 - (2.0 * ratio - 1.0) ** 3), 1e-12)
-                self._growth = 2.0
+            trial, loss = self._with_best_linear(before[0] + scaled / scale)
+            if loss < before[-1] and expected > 0:
                 self.parameters = trial
                 self._linearise()
-                return True
+                if self._sum < before[-1]:  # the other loss is a difference, with its rounding errors
+                    ratio = (before[-1] - self._sum) / expected
+                    self._damping = max(self._damping * max(0.2, 1.0 - (2.0 * ratio - 1.0) ** 3), 1e-12)
+                    self._growth = 2.0
+                    return True
+                self.parameters, self._matrix, self._gradient, self._sum = before
             self._damping *= self._growth
             self._growth *= 2.0
         return False
