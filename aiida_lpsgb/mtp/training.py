@@ -5,9 +5,9 @@ The loss is MLIP-2's [1]_: the mean over configurations of
 .. math:: \frac{w_e}{N} (E - E^*)^2 + w_f \sum_i |\mathbf f_i - \mathbf f_i^*|^2
           + \frac{w_s}{N} \lVert V\sigma - V^*\sigma^* \rVert_F^2 .
 
-It is a sum of squares in which the moment and species coefficients are linear. The Levenberg–Marquardt method [2]_
-with analytic derivatives damps the radial coefficients only, so that the linear ones are at their optimum to first
-order in every step (as variable projection in Kaufman's approximation [3]_). At fixed composition the species
+It is a sum of squares in which the moment and species coefficients are linear: variable projection [3]_. Steps of the
+Levenberg–Marquardt method [2]_ with analytic derivatives damp the radial coefficients only (Kaufman's approximation),
+and a trial is judged with the linear coefficients at their optimum for its radial ones. At fixed composition the species
 coefficients are not determined one by one; the smallest change that fits is taken.
 
 References
@@ -310,7 +310,8 @@ def _settled(history: list[float], tolerance: float, window: int = 10) -> bool:
 class _LevenbergMarquardt:
     """The state of the optimiser: parameters, their normal equations and the damping."""
 
-    # Eigenvalues of the scaled normal matrix below this fraction of the largest are taken as directions without effect.
+    # Eigenvalues of the scaled normal matrix below this fraction of the largest are taken as directions without effect:
+    # in a step, and where the linear coefficients are solved for.
     RANK = 1e-12
     LINEAR_RANK = 1e-11
 
@@ -339,9 +340,11 @@ class _LevenbergMarquardt:
         return self._ridge * float(parameters @ parameters)
 
     def _with_best_linear(self, parameters: np.ndarray) -> tuple[np.ndarray, float]:
-        """The moment and species coefficients at their optimum for the radial ones, and the loss there."""
+        """The moment and species coefficients at their optimum for the radial ones, and the sum of losses there."""
         n = self._n_radial
         matrix, gradient, total = self._data.linear_equations(parameters, self._threads)
+        if not (np.isfinite(total) and np.isfinite(matrix).all()):  # a step too far
+            return parameters, np.inf
         matrix[np.diag_indices_from(matrix)] += self._ridge
         gradient += self._ridge * parameters[n:]
         scale = _scale(matrix)

@@ -63,8 +63,8 @@ void accumulate(const double* jacobian, long rows, int columns, double* matrix) 
 
 // ---- one atom -------------------------------------------------------------------------------------------------------
 
-// All per-neighbour arrays begin with the neighbour's index. Rows of the radial basis end with zeros, so that whole vectors
-// of them may be added where a row of another species, or the next row, begins before the vector's end.
+// All per-neighbour arrays begin with the neighbour's index. Rows of the radial basis end with zeros, so that whole
+// vectors of them may be added where what belongs to another species, or to the next row, begins before their end.
 struct Workspace {
   int basis_padded, basic_padded, columns;
   double* unit;        // [3]
@@ -408,7 +408,8 @@ void add_columns(const Configuration& cfg, int i, int first, int n, int count, c
         virial[v] -= 0.5 * r[a] * slope[b] + 0.5 * r[b] * slope[a];
       }
     }
-    double *force_rows = jacobian + (1 + 3L * i) * stride + k, *virial_rows = jacobian + (1 + 3L * cfg.atoms) * stride + k;
+    double* force_rows = jacobian + (1 + 3L * i) * stride + k;
+    double* virial_rows = jacobian + (1 + 3L * cfg.atoms) * stride + k;
     for (int a = 0; a < 3; ++a) store(force_rows + a * stride, load(force_rows + a * stride) + own[a]);
     for (int v = 0; v < 6; ++v) store(virial_rows + v * stride, load(virial_rows + v * stride) + virial[v]);
   }
