@@ -7,8 +7,8 @@ The loss is MLIP-2's [1]_: the mean over configurations of
 
 It is a sum of squares in which the moment and species coefficients are linear: variable projection [3]_. Steps of the
 Levenberg–Marquardt method [2]_ with analytic derivatives damp the radial coefficients only (Kaufman's approximation),
-and a trial is judged with the linear coefficients at their optimum for its radial ones. At fixed composition the species
-coefficients are not determined one by one; the smallest change that fits is taken.
+and a trial is judged with the linear coefficients at their optimum for its radial ones. At fixed composition the
+species coefficients are not determined one by one; the smallest change that fits is taken.
 
 References
 ----------
