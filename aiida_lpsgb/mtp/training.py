@@ -37,8 +37,9 @@ __all__ = ["TrainingResult", "Weights", "balanced", "bootstrap_weights", "train"
 MAX_FORCE = 1e4
 _WEIGHTINGS = ("vibrations", "molecules", "structures")
 _INITS = ("same", "random")
-# Steps of each random start before the first of them are given up, and between the further times.
-_FIRST_STEPS, _FURTHER_STEPS = 12, 6
+# Steps of each random start before the first of them are given up, and between the further times; how many of them are
+# left when the sample gives way to all configurations, whose minima have another order.
+_FIRST_STEPS, _FURTHER_STEPS, _FINALISTS = 12, 6, 4
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class TrainingResult:
     converged
         Whether the loss had stopped falling before the limit on iterations was met.
     loss_history
-        Loss after each iteration, beginning with that of the initial coefficients.
+        Loss after each iteration, beginning with that of the given coefficients, or of the random start that goes on.
     """
 
     mtp: MTP
@@ -159,7 +160,7 @@ def train(
         Number of threads. The result is reproducible for the same number.
     starts
         Number of random starts for a potential without coefficients. They are fitted to a sample of the configurations,
-        the worse half is given up again and again, and the last one is fitted to all configurations: the loss has many
+        the last few to all of them, and the worse half is given up again and again until one is left: the loss has many
         minima, and where a fit will end shows early.
     init
         Whether a start has the ``same`` radial coefficients for all pairs of species, or ``random`` ones for each;
@@ -186,21 +187,21 @@ def train(
     if init not in (None, *_INITS):
         raise ValueError(f"init should be one of {', '.join(_INITS)}, got {init!r}")
     images, weights = list(images), weights or Weights()
-    data, count = training_set(mtp, images, species, weights, image_weights)
-    start = mtp
-    if not mtp.trained:
+    everything = training_set(mtp, images, species, weights, image_weights)
+    if mtp.trained:
+        fit = _LevenbergMarquardt(*everything, mtp, threads, regularisation)
+    else:
         inits = [init] if init else _INITS
         trials = [random_coefficients(mtp, (seed, k), inits[k % len(inits)] == "same") for k in range(starts)]
-        start = trials[0]
         if max_iter and starts > 1:
             sample = _sample(mtp, images, image_weights, seed)
             sample_weights = None if image_weights is None else [image_weights[index] for index in sample]
             tried = training_set(mtp, [images[index] for index in sample], species, weights, sample_weights)
             groups = [trials[kind :: len(inits)] for kind in range(len(inits))]
-            start = _best_start(groups, *tried, threads, regularisation)
-    fit = _LevenbergMarquardt(data, count, start, threads, regularisation)
-    if not mtp.trained:
-        fit.solve_linear()
+            fit = _best_start(groups, tried, everything, threads, regularisation)
+        else:
+            fit = _LevenbergMarquardt(*everything, trials[0], threads, regularisation)
+            fit.solve_linear()
     history = [fit.loss]
     if progress:
         progress(0, fit.loss, mtp.with_parameters(fit.parameters))
@@ -226,12 +227,17 @@ def _sample(mtp: MTP, images: Sequence[Atoms], image_weights: Sequence[float] | 
 
 def _best_start(
     groups: Sequence[Sequence[MTP]],
-    data: _training.TrainingSet,
-    count: float,
+    sample: tuple[_training.TrainingSet, float],
+    everything: tuple[_training.TrainingSet, float],
     threads: int,
     regularisation: float,
-) -> MTP:
+) -> _LevenbergMarquardt:
     """Fit all, give up the worse half after some steps, and again, until one is left."""
+
+    def begun(data: tuple[_training.TrainingSet, float], mtp: MTP) -> _LevenbergMarquardt:
+        fit = _LevenbergMarquardt(*data, mtp, threads, regularisation)
+        fit.solve_linear()
+        return fit
 
     def race(fits: list[_LevenbergMarquardt], steps: int) -> list[_LevenbergMarquardt]:
         for fit in fits:
@@ -240,13 +246,13 @@ def _best_start(
 
     left = []
     for group in groups:  # some kinds of starts are slower at first
-        fits = [_LevenbergMarquardt(data, count, trial, threads, regularisation) for trial in group]
-        for fit in fits:
-            fit.solve_linear()
-        left += race(fits, _FIRST_STEPS)
+        left += race([begun(sample, trial) for trial in group], _FIRST_STEPS)
+    while len(left) > _FINALISTS:
+        left = race(left, _FURTHER_STEPS)
+    left = [begun(everything, groups[0][0].with_parameters(fit.parameters)) for fit in left]
     while len(left) > 1:
         left = race(left, _FURTHER_STEPS)
-    return groups[0][0].with_parameters(left[0].parameters)
+    return left[0]
 
 
 def bootstrap_weights(count: int, seed: int) -> np.ndarray:
