@@ -38,8 +38,9 @@ MAX_FORCE = 1e4
 _WEIGHTINGS = ("vibrations", "molecules", "structures")
 _INITS = ("same", "random")
 # Steps of each random start before the first of them are given up, and between the further times; how many of them are
-# left when the sample gives way to all configurations, whose minima have another order.
-_FIRST_STEPS, _FURTHER_STEPS, _FINALISTS = 12, 6, 4
+# left when the sample gives way to all configurations, whose minima have another order, and their steps there.
+_FIRST_STEPS, _FURTHER_STEPS = 12, 6
+_FINALISTS, _LAST_STEPS = 2, 10
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def train(
         Number of threads. The result is reproducible for the same number.
     starts
         Number of random starts for a potential without coefficients. They are fitted to a sample of the configurations,
-        the last few to all of them, and the worse half is given up again and again until one is left: the loss has many
+        the last two to all of them, and the worse half is given up again and again until one is left: the loss has many
         minima, and where a fit will end shows early.
     init
         Whether a start has the ``same`` radial coefficients for all pairs of species, or ``random`` ones for each;
@@ -251,7 +252,7 @@ def _best_start(
         left = race(left, _FURTHER_STEPS)
     left = [begun(everything, groups[0][0].with_parameters(fit.parameters)) for fit in left]
     while len(left) > 1:
-        left = race(left, _FURTHER_STEPS)
+        left = race(left, _LAST_STEPS)
     return left[0]
 
 
