@@ -250,7 +250,7 @@ def _best_start(
 
 
 def bootstrap_weights(count: int, seed: int) -> np.ndarray:
-    """Random weights of so many configurations, exponentially distributed with mean 1 (count,): a Bayesian bootstrap [1]_.
+    """Random weights of configurations, exponentially distributed with mean 1 (count,): a Bayesian bootstrap [1]_.
 
     As `image_weights` of `train`, with another seed for each member of a committee, the spread of the members'
     predictions shows how far the training set determines them, as for configurations that are drawn with replacement.

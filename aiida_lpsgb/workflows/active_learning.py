@@ -52,8 +52,8 @@ SETTINGS = {
     "criterion": "no_break (no run exceeds the last gamma_break) or no_selection (nothing exceeds gamma_select either)",
     "max_iterations": "iterations before the loop gives up",
     "max_labels": "labels before the loop gives up",
-    "n_potentials": "potentials of the committee, whose spread is part of every uncertainty; when the runs of the first "
-    "no longer end early, the others are trained on what it found, and explore at the highest temperature",
+    "n_potentials": "potentials of the committee, whose spread is part of every uncertainty; when the runs of the "
+    "first no longer end early, the others are trained on what it found, and explore at the highest temperature",
 }
 
 
@@ -320,8 +320,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 return self._fail("TRAINING", training)
             if not training.is_finished_ok:
                 self.report(
-                    f"iteration {self.iteration}: training of {name} ended with [{training.exit_status}]; going on with "
-                    "its potential"
+                    f"iteration {self.iteration}: training of {name} ended with [{training.exit_status}]; going on "
+                    "with its potential"
                 )
             self.ctx.potentials[name] = training.outputs.potential
             self.ctx.learned[name] = len(self.ctx.training_sets)

@@ -10,6 +10,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
+from aiida_lpsgb.calculations.functions.active_learning import FIRST
 from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
@@ -106,7 +107,6 @@ PROPERTIES = "properties_"
 REFERENCE = "reference"
 VALIDATION = "validation"
 RECIPE = "recipe_"
-FIRST = "p1"
 # What the study calls its other children and crystals, and what calculations have beside structures by their names.
 TAKEN = (VALIDATION, "best", "parameters", "seed", "settings", "exploration", "structures", "history", "metadata")
 

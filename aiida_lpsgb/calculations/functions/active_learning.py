@@ -21,7 +21,7 @@ LOOP_KEYS = ("temperatures_K", "n_replicas")
 
 
 def exploration_label(structure: str, temperature_K: float, replica: int, potential: str = FIRST) -> str:
-    """Link label of an exploration run: `crystal_t500k_1`, with another potential than the first `crystal_t500k_1_p2`."""
+    """Link label of an exploration run: `crystal_t500k_1`, or `crystal_t500k_1_p2` where not the first potential ran."""
     label = f"{structure}_{temperature_label(temperature_K)}_{replica}"
     return label if potential == FIRST else f"{label}_{potential}"
 
@@ -111,7 +111,7 @@ def plan_exploration(
 
 @calcfunction
 def plan_committee(training: orm.Dict, settings: orm.Dict, seed: orm.Int) -> dict[str, orm.Dict]:
-    """Training parameters of the other members of the committee: random coefficients and other weights of the data each.
+    """Training parameters of the other members of the committee: random coefficients and weights of the data each.
 
     Parameters
     ----------
