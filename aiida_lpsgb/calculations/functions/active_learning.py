@@ -21,7 +21,7 @@ LOOP_KEYS = ("temperatures_K", "n_replicas")
 
 
 def exploration_label(structure: str, temperature_K: float, replica: int, potential: str = FIRST) -> str:
-    """Link label of an exploration run: `crystal_t500k_1`, or `crystal_t500k_1_p2` where not the first potential ran."""
+    """Link label of an exploration run: `crystal_t500k_1`, or `crystal_t500k_1_p2` where another than the first ran."""
     label = f"{structure}_{temperature_label(temperature_K)}_{replica}"
     return label if potential == FIRST else f"{label}_{potential}"
 
