@@ -256,7 +256,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def has_candidates(self) -> bool:
         """Whether exploration left something to select from, and the loop goes on."""
-        return not self.ctx.history["converged"] and bool(self.ctx.candidates)
+        return not self.ctx.history["settled"] and bool(self.ctx.candidates)
 
     def has_selected(self) -> bool:
         """Whether there is something to label within the budget."""
@@ -269,7 +269,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     @property
     def team(self) -> list[str]:
-        """Potentials that learn and explore: the first, and once it has converged, all."""
+        """Potentials that learn and explore: the first, and once it has settled, all."""
         return team_of(self.ctx.history)
 
     def _behind(self, known: Mapping[str, int]) -> list[str]:

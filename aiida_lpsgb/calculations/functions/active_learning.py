@@ -224,8 +224,9 @@ def decide(row: Mapping[str, Any], stage: int, team: Sequence[str], settings: Ma
     """Next index of the `gamma_break` schedule, who is to explore, and whether the loop has converged.
 
     The loop goes on to the next `gamma_break` when every run of an iteration reached its end. When that is so at the
-    last one (with `criterion: no_selection` not even a selected configuration may be left then), the other members of
-    the committee are trained and explore, too; the loop has converged when their runs end so as well.
+    last one (with `criterion: no_selection` not even a selected configuration may be left then), those who explored
+    are `settled`: the other members of the committee are trained and explore, too. The loop has converged when their
+    runs end so as well.
     """
     last = stage == len(settings["gamma_break"]) - 1
     clean = row["n_broken"] == 0
@@ -234,6 +235,7 @@ def decide(row: Mapping[str, Any], stage: int, team: Sequence[str], settings: Ma
     everyone = committee(settings)
     return {
         "stage": stage + 1 if clean and not last else stage,
+        "settled": settled,
         "team": everyone if settled else list(team),
         "converged": settled and list(team) == everyone,
     }

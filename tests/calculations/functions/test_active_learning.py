@@ -139,8 +139,8 @@ def test_a_committee_converges_when_all_have_explored():
     settings = {**SETTINGS, "n_potentials": 3}
     broken, clean = ({"n_broken": n, "n_extrapolated": n} for n in (1, 0))
     alone = decide(broken, 1, ["p1"], settings)
-    assert alone == {"stage": 1, "team": ["p1"], "converged": False}
+    assert alone == {"stage": 1, "settled": False, "team": ["p1"], "converged": False}
     settled = decide(clean, 1, ["p1"], settings)
-    assert settled == {"stage": 1, "team": ["p1", "p2", "p3"], "converged": False}
-    assert decide(broken, 1, settled["team"], settings) == settled
+    assert settled == {"stage": 1, "settled": True, "team": ["p1", "p2", "p3"], "converged": False}
+    assert decide(broken, 1, settled["team"], settings) == {**settled, "settled": False}
     assert decide(clean, 1, settled["team"], settings) == {**settled, "converged": True}
