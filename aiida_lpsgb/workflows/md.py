@@ -114,6 +114,16 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         if "restart_interval_ps" not in parameters and any("duration_ps" in stage for stage in parameters["stages"]):
             self.report(f"restart files are written every {DEFAULTS['restart_interval_ps']:g} ps, the default")
 
+    def inspect_process(self) -> ExitCode | None:
+        """Let the handlers look at a job; where that ends the run, hand out the segments that there are.
+
+        AiiDA itself ends it where a job excepted, was killed or failed in a way that no handler knows.
+        """
+        code = super().inspect_process()
+        if code is not None and code.status and "results" not in self.outputs:
+            self._attach_segments()
+        return code
+
     def _begin(self) -> None:
         """Stand at the beginning of the run: nothing done yet."""
         self.ctx.segments = []
@@ -184,8 +194,14 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         extended = "parent_folder" in self.inputs.md
         if extended or self.ctx.halvings >= self.inputs.max_timestep_halvings.value:
             n = self.ctx.halvings
-            mended = f"also with the time step halved {'once' if n == 1 else f'{n} times'}" if n else (
-                "and one that is extended keeps its time step" if extended else "and its time step may not be halved"
+            mended = (
+                f"also with the time step halved {'once' if n == 1 else f'{n} times'}"
+                if n
+                else (
+                    "and one that is extended keeps its time step"
+                    if extended
+                    else "and its time step may not be halved"
+                )
             )
             code = self.exit_codes.ERROR_UNSTABLE
             return self._give_up(calculation, code.format(mended=mended, detail=calculation.exit_message))
