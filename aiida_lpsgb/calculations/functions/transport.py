@@ -74,8 +74,8 @@ def summarise(failed: orm.List | None = None, **summaries: orm.Dict) -> orm.Dict
     Returns
     -------
     Dict
-        ``runs``, ``arrhenius`` and ``regional_arrhenius``, by the same labels; ``failed``: the labels; ``extrapolation``: ``max_grade`` and
-        ``n_extrapolated`` of each run that was watched.
+        ``runs``, ``arrhenius`` and ``regional_arrhenius``, by the same labels; ``failed``: labels of the runs that
+        failed; ``extrapolation``: ``max_grade`` and ``n_extrapolated`` of each run that was watched.
     """
     result: dict[str, Any] = {"runs": {}, "arrhenius": None, "regional_arrhenius": {}}
     result["failed"] = failed.get_list() if failed is not None else []
