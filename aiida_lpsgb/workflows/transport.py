@@ -403,9 +403,6 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     for name, potential in inputs["potentials"].items():
         if message := validation.md_inputs_error(inputs["structure"], potential):
             return f"potentials.{name}: {message}"
-    for port in ("motion", "structural"):
-        if port in inputs and not inputs[port].get_dict().get("diffusivity"):
-            return f"{port}: `diffusivity` is missing, which is what all runs are fitted by"
     active_sets = inputs.get("active_sets") or {}
     if unknown := sorted(set(active_sets) - set(inputs["potentials"])):
         return f"active_sets: there are no potentials {', '.join(unknown)}"
@@ -417,4 +414,7 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         temperatures = set(inputs["temperatures"].get_list())
         if missing := sorted(set(inputs["structural_temperatures"].get_list()) - temperatures):
             return f"structural_temperatures: {missing} are none of `temperatures`, {sorted(temperatures)}"
+    for port in ("motion", "structural"):
+        if port in inputs and not inputs[port].get_dict().get("diffusivity"):
+            return f"{port}: `diffusivity` is missing, which is what all runs are fitted by"
     return None
