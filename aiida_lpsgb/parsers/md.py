@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -161,13 +162,14 @@ class MdParser(ProgramParser):
 
     def _parse_final(self, path: Path) -> str | None:
         """Attach the last configuration; returns what is wrong with it, or None."""
-        if not path.exists() or not path.stat().st_size:
-            return "the last configuration was not written"
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        # A line without its end may hold half a number.
+        if not text.endswith("\n"):
+            return "the last configuration was not written to its end"
         try:
-            with path.open(encoding="utf-8") as handle:
-                atoms = read_lammps_dump_text(handle, specorder=self.species)
-        except (ValueError, IndexError):
-            return "the last configuration is cut short"
+            atoms = read_lammps_dump_text(StringIO(text), specorder=self.species)
+        except (ValueError, IndexError, RuntimeError, StopIteration):
+            return "the last configuration cannot be read"
         if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
             return "the last configuration is not finite"
         if len(atoms) != len(self.node.inputs.structure.sites):

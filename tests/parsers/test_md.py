@@ -196,9 +196,12 @@ class TestStructure:
         outputs, _ = parse("max_steps", [RELAX], atoms=self.ONE, files={"final.lammpstrj": final})
         assert "structure" not in outputs
 
-    @pytest.mark.parametrize("kept", [0, 40, 150, 600, -2])
-    def test_run_that_finished_without_it_has_not_succeeded(self, parse, kept):
-        final = {"final.lammpstrj": dump(ATOMS)[:kept]}
+    @pytest.mark.parametrize("cut", [0, 15, 40, 150, 600, -2, 1, 3, 6, 20, 100])
+    @pytest.mark.parametrize("unit", ["characters", "lines"])
+    def test_run_that_finished_without_it_has_not_succeeded(self, parse, cut, unit):
+        text = dump(ATOMS)
+        lines = text.splitlines(keepends=True)
+        final = {"final.lammpstrj": text[:cut] if unit == "characters" else "".join(lines[: min(cut, len(lines) - 1)])}
         outputs, node = parse("staged", [{**RELAX, "relax_cell": "aniso"}, HOLD, PRODUCE], files=final)
         assert node.exit_status == 402
         assert "the last configuration" in node.exit_message
