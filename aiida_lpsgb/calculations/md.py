@@ -23,7 +23,7 @@ from aiida_lpsgb.calculations import lammps_script, validation
 from aiida_lpsgb.calculations.lammps_script import PairStyle, render_mlip_ini, render_script
 from aiida_lpsgb.calculations.md_parameters import extension_error, parameters_error, resolve
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, Interaction, interaction, is_mtp, potential_error
-from aiida_lpsgb.calculations.program import processes_of
+from aiida_lpsgb.calculations.program import declare_signals, keep_exit_status, processes_of
 from aiida_lpsgb.mtp.als_header import grade_mode
 
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -138,6 +138,7 @@ class MdCalculation(CalcJob):
     def define_exit_codes(cls, spec: CalcJobProcessSpec) -> None:
         """Declare the exit codes: those of passing faults invalidate the cache, those of the physics do not."""
         spec.exit_code(300, "ERROR_NO_LOG", message="LAMMPS wrote no log: {detail}", invalidates_cache=True)
+        declare_signals(spec)
         spec.exit_code(
             310,
             "EXTRAPOLATION_BREAK",
@@ -174,8 +175,8 @@ class MdCalculation(CalcJob):
         )
         spec.exit_code(
             402,
-            "ERROR_TRAJECTORY_TRUNCATED",
-            message="LAMMPS finished, but the trajectory is incomplete: {detail}",
+            "ERROR_OUTPUT_INCOMPLETE",
+            message="LAMMPS finished, but what it wrote is incomplete: {detail}",
             invalidates_cache=True,
         )
 
@@ -201,6 +202,7 @@ class MdCalculation(CalcJob):
         calcinfo = CalcInfo()
         calcinfo.codes_info = [codeinfo]
         calcinfo.retrieve_list = [self.LOG_FILE]
+        keep_exit_status(calcinfo)
         calcinfo.retrieve_temporary_list = [
             lammps_script.FINAL_FILE,
             lammps_script.EXTRAPOLATED_FILE,

@@ -6,7 +6,6 @@ killed or was imported is looked at as one that has finished.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -152,13 +151,13 @@ class System:
         return self.made["energies_J_m2"][self.made["lowest"]] if "energies_J_m2" in self.made else None
 
     def at(self, temperature_K: float) -> list[Run]:
-        """The runs at a temperature that have a diffusivity."""
-        return [run for run in self.runs if run.temperature_K == temperature_K and run.motion]
+        """The runs at a temperature that have a diffusivity; what a failed one had found before is none of them."""
+        return [run for run in self.runs if run.temperature_K == temperature_K and run.motion and not run.failed]
 
     @property
     def temperatures_K(self) -> list[float]:
         """The temperatures at which there is a diffusivity, from the coldest."""
-        return sorted({run.temperature_K for run in self.runs if run.motion})
+        return sorted({run.temperature_K for run in self.runs if run.motion and not run.failed})
 
 
 @dataclass(frozen=True)
@@ -466,6 +465,8 @@ def _run(
     system: str, process: Process, found: Mapping[str, Node], given: Mapping[str, Node], judgement: Node | None
 ) -> dict[str, Any]:
     """What a run's nodes say."""
+    from aiida_lpsgb.calculations.functions.sweep import read_label
+
     temperature, potential, replica = read_label(process.name)
     diffusivity, seed = found.get("diffusivity"), given.get("md__md__seed")
     return {
@@ -495,14 +496,6 @@ def _grades(given: Mapping[str, Node], parts: Sequence[Node]) -> dict[str, Any]:
 
     control = given["md__md__parameters"].get_dict().get("extrapolation") or {}
     return {"watched_above": control.get("gamma_select"), **extrapolation_of(node.get_dict() for node in parts)}
-
-
-def read_label(label: str) -> tuple[float, str, int]:
-    """Temperature (K), potential and replica of a run's label, such as ``t512p5k_p1_2``."""
-    match = re.fullmatch(r"t([\dpe-]+)k_(.+)_(\d+)", label)
-    if match is None:
-        raise ValueError(f"{label!r} is no label of a run, such as t500k_p1_1")
-    return float(match[1].replace("p", ".")), match[2], int(match[3])
 
 
 # ---- learning and potentials ---------------------------------------------------------------------------------------
@@ -693,8 +686,13 @@ def _seeds(tree: ProcessTree) -> dict[str, int]:
 
 
 def _failures(systems: Sequence[System], learning: Learning | None) -> tuple[str, ...]:
-    """What went wrong, each cause once."""
+    """What went wrong, each cause once; first the potential, where it is one that has all the failed runs."""
+    from aiida_lpsgb.calculations.functions.sweep import potential_at_fault
+
     failures = [f"learning: {learning.outcome}"] if learning and learning.failed else []
+    ended = {s.name: [run for run in s.runs if run.failed or not run.outcome] for s in systems}
+    blame = potential_at_fault({name: {run.label: not run.failed for run in runs} for name, runs in ended.items()})
+    failures += [f"of the runs {blame}"] if blame else []
     for system in systems:
         broken = [f"{system.name} {run.label}: {run.outcome}" for run in system.runs if run.failed]
         failures += broken or ([f"{system.name}: {system.outcome}"] if system.failed else [])

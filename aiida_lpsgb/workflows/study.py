@@ -15,6 +15,7 @@ from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
 from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
+from aiida_lpsgb.calculations.functions.sweep import potential_at_fault
 from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, known_species, potential_error
 from aiida_lpsgb.calculations.protocols import merged
@@ -25,6 +26,7 @@ from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, ma
 from aiida_lpsgb.workflows.properties import can_relax
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, inputs_of_child
 from aiida_lpsgb.workflows.queue import QueueMixin
+from aiida_lpsgb.workflows.sweep import outcomes_of
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
@@ -255,7 +257,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         spec.output("table", valid_type=orm.Dict, required=False, help="The headline numbers of every system.")
         spec.exit_code(401, "ERROR_LABELLING_FAILED", message="The start set could not be labelled: {detail}")
         spec.exit_code(402, "ERROR_LEARNING_FAILED", message="Active learning did not converge: {detail}")
-        spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {detail}")
+        spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {blame}{detail}")
         spec.exit_code(404, "ERROR_VALIDATION_FAILED", message="The potentials could not be tested: {detail}")
         spec.exit_code(405, "ERROR_STRUCTURES_FAILED", message="The structures could not be built: {detail}")
         spec.exit_code(406, "ERROR_PROPERTIES_FAILED", message="The potentials could not be examined: {detail}")
@@ -783,7 +785,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             self.out("table", tabulate(**summaries))
         if self.ctx.failed:
             detail = "; ".join(f"{name}: {end}" for name, end in self.ctx.failed.items())
-            return self.exit_codes.ERROR_SYSTEMS_FAILED.format(detail=detail)
+            sweeps = [name for name in self.inputs.systems if self.ctx.children.get(name) is not None]
+            blame = potential_at_fault({name: outcomes_of(self.ctx.children[name]) for name in sweeps})
+            return self.exit_codes.ERROR_SYSTEMS_FAILED.format(blame=f"{blame}; " if blame else "", detail=detail)
         if self.ctx.validation is not None and not self.ctx.validation.is_finished_ok:
             return self.exit_codes.ERROR_VALIDATION_FAILED.format(detail=how_it_ended(self.ctx.validation))
         return None

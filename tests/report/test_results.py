@@ -6,7 +6,7 @@ from plumpy import ProcessState
 
 from aiida_lpsgb.report import study_results
 from aiida_lpsgb.report.processes import Process
-from aiida_lpsgb.report.results import cores, read_label
+from aiida_lpsgb.report.results import cores
 from tests.report.conftest import (
     SYSTEMS,
     add_learning,
@@ -226,30 +226,6 @@ def test_another_process_is_refused(aiida_profile):
     node = create(function("advance"), orm.Dict({}), "result")
     with pytest.raises(ValueError, match=r"have results: lpsgb\.study, lpsgb\.transport, lpsgb\.active_learning"):
         study_results(node.creator)
-
-
-@pytest.mark.parametrize(
-    ("label", "expected"),
-    [
-        ("t500k_p1_1", (500.0, "p1", 1)),
-        ("t512p5k_p1_12", (512.5, "p1", 12)),
-        ("t500k_my_potential_2", (500.0, "my_potential", 2)),
-    ],
-)
-def test_labels_of_runs(label, expected):
-    assert read_label(label) == expected
-
-
-def test_labels_are_those_that_a_sweep_gives():
-    from aiida_lpsgb.calculations.functions.sweep import run_label
-
-    for run in ((300.0, "p1", 1), (512.25, "a_b", 3), (1e5, "p2", 2)):
-        assert read_label(run_label(*run)) == run
-
-
-def test_what_is_no_label_is_refused():
-    with pytest.raises(ValueError, match="no label of a run, such as t500k_p1_1"):
-        read_label("part_0")
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,13 @@ def budget_error(budget: Mapping[str, Any]) -> str | None:
 
 
 @calcfunction
-def summarise(**summaries: orm.Dict) -> orm.Dict:
+def summarise(failed: orm.List | None = None, **summaries: orm.Dict) -> orm.Dict:
     """The headline numbers of a structure: those of each run, and of the fits.
 
     Parameters
     ----------
+    failed
+        Labels of the runs that failed.
     **summaries
         ``run_<label>`` (``summary`` of `lpsgb.analyse`), ``dynamics_<label>_part_<number>`` (results of each part
         of a run that was watched), ``arrhenius`` and ``regional_<region>_<estimator>`` (`lpsgb.arrhenius_fit`).
@@ -72,10 +74,11 @@ def summarise(**summaries: orm.Dict) -> orm.Dict:
     Returns
     -------
     Dict
-        ``runs``, ``arrhenius`` and ``regional_arrhenius``, by the same labels; ``extrapolation``: ``max_grade`` and
-        ``n_extrapolated`` of each run that was watched.
+        ``runs``, ``arrhenius`` and ``regional_arrhenius``, by the same labels; ``failed``: labels of the runs that
+        failed; ``extrapolation``: ``max_grade`` and ``n_extrapolated`` of each run that was watched.
     """
     result: dict[str, Any] = {"runs": {}, "arrhenius": None, "regional_arrhenius": {}}
+    result["failed"] = failed.get_list() if failed is not None else []
     parts: dict[str, list[dict[str, Any]]] = {}
     for label, node in sorted(summaries.items()):
         if label == "arrhenius":

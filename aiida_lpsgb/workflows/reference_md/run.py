@@ -112,11 +112,12 @@ class ReferenceRunWorkChain(WorkChain):
         if configurations is not None:
             self.ctx.segments[f"segment_{self.ctx.n_segments:03d}"] = configurations
 
-    def fail(self) -> ExitCode:
-        """Give what there is, and name the segment that failed."""
+    def fail(self, reason: str | None = None) -> ExitCode:
+        """Give what there is, and name the segment that failed, with the reason where its end does not tell it."""
         self.give()
+        detail = how_it_ended(self.ctx.segment) + (f", {reason}" if reason else "")
         return self.exit_codes.ERROR_SEGMENT_FAILED.format(
-            step=self.ctx.n_done, n_steps=self.ctx.n_steps, detail=how_it_ended(self.ctx.segment)
+            step=self.ctx.n_done, n_steps=self.ctx.n_steps, detail=detail
         )
 
     def give(self) -> None:
