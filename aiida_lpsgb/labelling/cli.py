@@ -18,6 +18,7 @@ from ase.calculators.calculator import BaseCalculator
 from aiida_lpsgb.labelling import calculators, dynamics, labels, relaxation
 from aiida_lpsgb.labelling.container import Reader
 from aiida_lpsgb.labelling.extxyz import write_extxyz
+from aiida_lpsgb.names import meant
 
 KEYS = {"calculator", "dispersion", "dynamics", "keywords", "level_of_theory", "max_force_ev_angstrom", "relaxation"}
 ALL_LABELLED, BAD_INPUT, SOME_FAILED, OUT_OF_TIME = 0, 1, 2, 3
@@ -44,7 +45,7 @@ def check_parameters(parameters: Any) -> None:
         raise ValueError("parameters must be a dictionary")
     unknown = sorted(set(parameters) - KEYS)
     if unknown:
-        raise ValueError(f"unknown keys {unknown}; there are {', '.join(sorted(KEYS))}")
+        raise ValueError(f"unknown keys {unknown}{meant(unknown, KEYS)}; there are {', '.join(sorted(KEYS))}")
     if not isinstance(parameters.get("calculator"), str):
         raise ValueError("calculator is missing; it is a name such as sevennet, or module:Class")
     if not isinstance(parameters.get("keywords", {}), dict):

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from aiida_lpsgb.names import meant
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -54,7 +56,7 @@ class Levels:
             If there is no such level.
         """
         if name not in self.levels:
-            raise ValueError(f"level of theory {name!r} is not known; there are {', '.join(sorted(self.levels))}")
+            raise ValueError(f"level of theory {name!r} is not known{meant([name], self.levels)}; there are {', '.join(sorted(self.levels))}")
         return dict(self.levels[name])
 
     def extended(self, path: str | Path) -> Levels:

@@ -22,6 +22,7 @@ from pymatgen.core import Element, Structure
 from aiida_lpsgb.calculations.label import engine as engines
 from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.labelling.calculators import level_of_theory
+from aiida_lpsgb.names import meant
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import read_indices
 from aiida_lpsgb.structures.files import is_cif, read_structure
@@ -158,7 +159,7 @@ class StudyPlan:
             raise ValueError(f"{path}: `format` is {version!r}, this version reads {FORMAT}")
         known = [item.name for item in fields(cls)]
         if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"{path}: unknown keys {unknown}; there are {', '.join(known)}")
+            raise ValueError(f"{path}: unknown keys {unknown}{meant(unknown, known)}; there are {', '.join(known)}")
         for key in ("systems", "overrides"):
             if not isinstance(values.get(key, {}), dict):
                 raise ValueError(f"{path}: {key}: expected a dictionary, found {values[key]!r}")
@@ -470,7 +471,7 @@ def label_overrides(label: str) -> tuple[str, dict[str, Any]]:
     engine, _, level = label.partition(":")
     if engine not in engines.names():
         there = ", ".join([*levels, *(f"{name}:LEVEL" for name in engines.names())])
-        raise ValueError(f"label {label!r} is none; choose one of {there} (aiida-lpsgb levels lists them)")
+        raise ValueError(f"label {label!r} is none{meant([label], [*levels, *engines.names()])}; choose one of {there} (aiida-lpsgb levels lists them)")
     known = engines.load(engine).LEVELS
     if level and level not in known.levels:
         level = {_spelt(name): name for name in known.levels}.get(_spelt(level), level)

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from aiida_lpsgb.calculations.protocols import merged
+from aiida_lpsgb.names import meant
 
 KEYS = {"crystal", "published", "seed", "systems", "overrides", "protocol", "scales"}
 SCALE_KEYS = {"description", "only", "seed", "systems", "overrides", "protocol"}
@@ -86,7 +87,7 @@ def _check(path: Path, values: Any, known: set[str], where: str) -> None:
     if not isinstance(values, dict):
         raise ValueError(f"{path}: {where.rstrip('.')}: expected a dictionary, found {values!r}")
     if unknown := sorted(set(values) - known):
-        raise ValueError(f"{path}: there is no `{where}{unknown[0]}`; there are {', '.join(sorted(known))}")
+        raise ValueError(f"{path}: there is no `{where}{unknown[0]}`{meant(unknown[:1], known)}; there are {', '.join(sorted(known))}")
     for key in ("systems", "overrides"):
         if not isinstance(values.get(key, {}), dict):
             raise ValueError(f"{path}: {where}{key}: expected a dictionary, found {values[key]!r}")

@@ -70,7 +70,7 @@ OPTIONAL_CHILDREN = {
     ),
     "grain_boundary": (
         GrainBoundaryWorkChain,
-        ("structure", "potential", "seed", "boundary"),
+        ("structure", "parent", "potential", "seed", "boundary"),
         "Relaxes grain boundaries.",
     ),
     "melt_quench": (
@@ -474,7 +474,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             if "learn" not in recipe:
                 continue
             if self._kind(name) == "boundary":
-                built = made_by(bicrystal, self.ctx.crystal, recipe["learn"])
+                built = made_by(bicrystal, self.ctx.crystal, recipe["learn"], parent=self.inputs.crystal)
                 self.ctx.small[name] = self.ctx.starts[name] = built["structure"]
                 self.ctx.tested.append(name)
             elif self._kind(name) == CRYSTAL:
@@ -690,6 +690,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     def _make_boundary(self, name: str) -> None:
         inputs = self._recipe_inputs(GrainBoundaryWorkChain, "grain_boundary", name)
         inputs.boundary = self.ctx.recipes[name]["run"]
+        inputs.parent = self.inputs.crystal
         self.enqueue(RECIPE + name, GrainBoundaryWorkChain, inputs)
 
     def _make_glass(self, name: str) -> None:
@@ -706,7 +707,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         elif glass in self.ctx.structures:
             try:
                 parameters = self.ctx.recipes[name]["run"]
-                joined = made_by(interface, self.ctx.crystal, self.ctx.structures[glass], parameters)
+                joined = made_by(interface, self.ctx.crystal, self.ctx.structures[glass], parameters, self.inputs.crystal)
             except RefusedError as error:
                 self._fail(name, str(error))
             else:

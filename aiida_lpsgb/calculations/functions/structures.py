@@ -20,6 +20,7 @@ from ase import Atoms
 from pymatgen.core import Structure
 
 from aiida_lpsgb.mtp.calculator import MTPCalculator
+from aiida_lpsgb.names import meant
 from aiida_lpsgb.structures import amorphous, ordering, strain
 from aiida_lpsgb.structures import bicrystal as bicrystals
 from aiida_lpsgb.structures import interface as interfaces
@@ -169,7 +170,7 @@ def bicrystal(
     Parameters
     ----------
     structure : StructureData
-        The crystal, ordered, in the setting that the indices refer to.
+        The crystal, ordered, in the setting that the indices refer to where it has no parent.
     parameters : Dict
         ``plane`` and, optionally, ``axis`` (which tilts need), ``kind``, ``convention``, ``sigma``, ``angle``,
         ``angle_tolerance``, ``plane_2``, ``direction``, ``direction_2``, ``max_strain``, ``max_area``
@@ -180,8 +181,8 @@ def bicrystal(
     potential : PotentialData, optional
         If given, shifts and gaps are ranked by its energies, else by density.
     parent : StructureData or CifData, optional
-        The crystal before it was relaxed or ordered: symmetry that it has lost counts as well
-        (:class:`aiida_lpsgb.structures.crystal.Crystal`).
+        The crystal before it was relaxed or ordered: indices refer to its cell, and symmetry that was lost counts as
+        well (:class:`aiida_lpsgb.structures.crystal.Crystal`).
 
     Returns
     -------
@@ -299,18 +300,22 @@ def lowest(**results: orm.Dict) -> orm.Dict:
 
 @calcfunction
 @refusing
-def interface(crystal: orm.StructureData, glass: orm.StructureData, parameters: orm.Dict) -> dict[str, orm.Data]:
+def interface(
+    crystal: orm.StructureData, glass: orm.StructureData, parameters: orm.Dict, parent: orm.Data | None = None
+) -> dict[str, orm.Data]:
     """Join a glass to a crystal plane on both sides.
 
     Parameters
     ----------
     crystal : StructureData
-        The crystal, ordered, in the setting that the indices refer to.
+        The crystal, ordered, in the setting that the indices refer to where it has no parent.
     glass : StructureData
         A periodic glass of the same elements.
     parameters : Dict
         ``plane`` and, optionally, the other keywords of :func:`aiida_lpsgb.structures.interface.interface`, and
         ``cutoffs`` and ``charges`` of :class:`aiida_lpsgb.structures.crystal.Crystal`.
+    parent : StructureData or CifData, optional
+        The crystal before it was ordered, to whose cell indices refer.
 
     Returns
     -------
@@ -320,7 +325,7 @@ def interface(crystal: orm.StructureData, glass: orm.StructureData, parameters: 
     options = parameters.get_dict()
     _require_known(options, INTERFACE_KEYS | set(CRYSTAL_KEYS), ("plane",))
     atoms = interfaces.interface(
-        _crystal(crystal, options),
+        _crystal(crystal, options, parent),
         _ordered(glass, "glass"),
         **{key: value for key, value in options.items() if key not in CRYSTAL_KEYS},
     )
@@ -576,7 +581,7 @@ def _require_known(options: dict[str, Any], known: Collection[str], required: Co
     """Refuse unknown and missing parameters by name."""
     unknown = sorted(set(options).difference(known))
     if unknown:
-        raise ValueError(f"parameters: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        raise ValueError(f"parameters: unknown {', '.join(unknown)}{meant(unknown, known)}; known are {', '.join(sorted(known))}")
     missing = sorted(set(required).difference(options))
     if missing:
         raise ValueError(f"parameters: {', '.join(missing)} must be given")

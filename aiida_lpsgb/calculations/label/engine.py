@@ -16,6 +16,7 @@ from aiida.plugins.entry_point import get_entry_point_names, load_entry_point
 
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.levels import Levels
+from aiida_lpsgb.names import meant
 
 PREFIX = "lpsgb.label."
 _GROUPS = ("aiida.calculations", "aiida.workflows")
@@ -148,7 +149,7 @@ class LabelEngine(Process):
         unknown = sorted(set(changes) - set(cls.DEFAULTS))
         if unknown:
             there = ", ".join(sorted({"level", "levels", *cls.DEFAULTS}))
-            raise ValueError(f"override {unknown[0]!r} is no entry of {cls.__name__}; there are {there}")
+            raise ValueError(f"override {unknown[0]!r} is no entry of {cls.__name__}{meant(unknown[:1], cls.DEFAULTS)}; there are {there}")
         return {**cls.DEFAULTS, **changes, "level": {"name": name, **levels.get(name)}}
 
     @classmethod
@@ -219,7 +220,7 @@ def load(name: str, prefix: str = PREFIX, base: type[Process] = LabelEngine) -> 
         if not (isinstance(engine, type) and issubclass(engine, base)):
             raise ValueError(f"engine {name!r}: {engine.__name__} does not derive from {base.__name__}")
         return engine
-    raise ValueError(f"engine {name!r} is not registered; there are {', '.join(names(prefix))}")
+    raise ValueError(f"engine {name!r} is not registered{meant([name], names(prefix))}; there are {', '.join(names(prefix))}")
 
 
 def available(prefix: str = PREFIX, base: type[Process] = LabelEngine) -> dict[str, Any]:
