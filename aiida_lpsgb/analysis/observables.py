@@ -24,7 +24,7 @@ from ase.data import atomic_numbers
 
 from aiida_lpsgb.analysis.regions import Region, region_from_dict
 from aiida_lpsgb.analysis.trajectory import Trajectory
-from aiida_lpsgb.names import meant
+from aiida_lpsgb.typed import meant
 
 REQUIRED = inspect.Parameter.empty
 """Default of a parameter that must be given."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from aiida_lpsgb.names import meant
+from aiida_lpsgb.typed import meant
 
 FS_PER_PS = 1000.0
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from aiida_lpsgb.names import meant
+from aiida_lpsgb.typed import meant
 
 OPTION_ROLES = ("label", "train", "select", "md", "analyse")
 """The jobs that ``options`` tell apart; ``select`` is grading, selecting and computing errors."""

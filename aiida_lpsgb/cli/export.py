@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_lpsgb.cli import nodes
+from aiida_lpsgb.cli.errors import PlainGroup
 from aiida_lpsgb.cli.options import profile_option, protocol_option, species_option, use_profile
-from aiida_lpsgb.cli.structure import plain_errors
+from aiida_lpsgb.cli.types import FOLDER, LENGTH, SEED, StructureFile
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -23,7 +24,7 @@ MD = "aiida.calculations:lpsgb.md"
 RUNS = ("aiida.workflows:lpsgb.transport_run", "aiida.workflows:lpsgb.md.base")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def export() -> None:
     """Write LAMMPS folders, structures and trajectories."""
 
@@ -47,17 +48,14 @@ class Run:
 
 @export.command()
 @click.argument("sources", metavar="PK|FILE...", nargs=-1, required=True)
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=FOLDER)
 @click.option("--run", "run_name", metavar="NAME", help="Which run, as the report calls it: crystal t600k_p1_1.")
-@click.option("--temperature", type=float, metavar="K", default=300.0, show_default=True, help="For a structure.")
-@click.option(
-    "--seed", type=click.IntRange(min=1), default=1, show_default=True, help="Of velocities, for a structure."
-)
+@click.option("--temperature", type=LENGTH, metavar="K", default=300.0, show_default=True, help="For a structure.")
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Of velocities, for a structure.")
 @protocol_option()
 @species_option("What the types of a potential in a file stand for, such as Li,P,S.")
 @click.option("-f", "--force", is_flag=True, help="Write into a folder that is not empty.")
 @profile_option()
-@plain_errors
 def lammps(
     sources: Sequence[str],
     folder: Path,
@@ -177,13 +175,12 @@ def _inputs_of(inputs: Any) -> Run:
 @click.option(
     *("-o", "--output"),
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=StructureFile(),
     help="File, its format by its name: .extxyz, .xyz, .cif, POSCAR, .data (LAMMPS), .traj; of frames those of ASE.",
 )
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Take one frame in so many.")
 @click.option("-f", "--force", is_flag=True, help="Replace the file if there is one.")
 @profile_option()
-@plain_errors
 def export_file(sources: Sequence[str], output: Path, every: int, force: bool, profile: str | None) -> None:
     """Write a structure, or the frames of the segments of a run or of configurations, to a file.
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -140,17 +139,18 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
     ``transport.temperatures_K=[700, 500]`` gives ``{"transport": {"temperatures_K": [700, 500]}}``.
     """
     from aiida_lpsgb.calculations.protocols import merged
+    from aiida_lpsgb.typed import yaml_value
 
     nested: dict[str, Any] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        if not equals or not path:
+        if not equals or not all(path.split(".")):
             raise click.ClickException(
                 f"--set {assignment}: give path=value, such as transport.temperatures_K=[700,500]"
             )
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            value = yaml_value(text)
+        except ValueError as error:
             raise click.ClickException(f"--set {path}: {text!r} is no value: {error}") from error
         if isinstance(value, str) and NUMBER.fullmatch(value):  # YAML takes 1e-3, without a point, for text
             value = float(value)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_lpsgb.cli.options import LABEL, LABEL_CODE, protocol_option, species_option, submission_options, use_profile
-from aiida_lpsgb.cli.structure import CHARGES, CUTOFFS, plain_errors
+from aiida_lpsgb.cli.structure import CHARGES, CUTOFFS
+from aiida_lpsgb.cli.types import YamlFile, symbol
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from aiida_lpsgb.structures.guess import Material
     from aiida_lpsgb.workflows.from_structure import StudyPlan
 
-YAML_SUFFIXES = (".yaml", ".yml")
 WIDTH = 116
 INDENT = 25
 CHANGES = {
@@ -36,7 +36,7 @@ CHANGES = {
 
 @click.command()
 @click.argument("crystal", type=click.Path(exists=True, dir_okay=False))
-@click.option("--mobile", metavar="ELEMENT", help="What moves, such as Li.")
+@click.option("--mobile", metavar="ELEMENT", callback=symbol, help="What moves, such as Li.")
 @CHARGES
 @CUTOFFS
 @click.option("--no-units", is_flag=True, help="There are no polyanions: grains are cut between any two atoms.")
@@ -65,10 +65,9 @@ CHANGES = {
 )
 @click.option("-l", "--level-of-theory", help="Of the labels of those frames, if the files do not say.")
 @click.option("--start-set", is_flag=True, help="Label a start set beside those frames.")
-@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="YAML to keep the study in.")
+@click.option("--save", type=YamlFile(), help="YAML to keep the study in.")
 @click.option("-y", "--yes", is_flag=True, help="Submit without asking.")
 @submission_options
-@plain_errors
 def study(crystal: str, save: Path | None, **given: Any) -> None:
     """Study a CRYSTAL: a CIF, POSCAR or any file of ASE or pymatgen, or a YAML that --save has written.
 
@@ -78,7 +77,7 @@ def study(crystal: str, save: Path | None, **given: Any) -> None:
     from aiida_lpsgb.cli import nodes
     from aiida_lpsgb.workflows.from_structure import crystal_node
 
-    saved = Path(crystal).suffix.lower() in YAML_SUFFIXES
+    saved = Path(crystal).suffix.lower() in YamlFile.SUFFIXES
     plan, material = _saved_plan(crystal, given) if saved else _new_plan(crystal, given)
     if material is not None:
         _show_guesses(crystal, material)
@@ -101,8 +100,18 @@ def study(crystal: str, save: Path | None, **given: Any) -> None:
         click.echo("\nDry run: everything fits, and nothing was submitted.")
         return
     if not given["yes"]:
-        click.confirm("\nSubmit it?", abort=True)
+        _ask()
     _launch(builder, given)
+
+
+def _ask() -> None:
+    """Ask whether it shall be submitted, and end where it shall not or nobody is there to answer."""
+    try:
+        click.confirm("\nSubmit it?", abort=True)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, EOFError):
+            raise click.UsageError("nobody is there to answer: --yes submits it, --dry-run does not") from None
+        raise
 
 
 def _portable(texts: Sequence[str]) -> tuple[str, ...]:
@@ -271,7 +280,6 @@ def _listed(numbers: list[float]) -> str:
 
 
 @click.command()
-@plain_errors
 def levels() -> None:
     """List the levels of theory of every label engine; --label takes ENGINE:LEVEL."""
     from aiida_lpsgb.calculations.label import engine as engines

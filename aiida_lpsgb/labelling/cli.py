@@ -18,7 +18,7 @@ from ase.calculators.calculator import BaseCalculator
 from aiida_lpsgb.labelling import calculators, dynamics, labels, relaxation
 from aiida_lpsgb.labelling.container import Reader
 from aiida_lpsgb.labelling.extxyz import write_extxyz
-from aiida_lpsgb.names import meant
+from aiida_lpsgb.typed import meant
 
 KEYS = {"calculator", "dispersion", "dynamics", "keywords", "level_of_theory", "max_force_ev_angstrom", "relaxation"}
 ALL_LABELLED, BAD_INPUT, SOME_FAILED, OUT_OF_TIME = 0, 1, 2, 3

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, Self
 
-from aiida_lpsgb.names import meant
+from aiida_lpsgb.typed import meant
 
 
 class PlanOf:

@@ -19,7 +19,7 @@ from aiida_lpsgb.calculations.functions.active_learning import (
 from aiida_lpsgb.calculations.functions.sweep import template_error
 from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.md_parameters import GRADES
-from aiida_lpsgb.names import meant
+from aiida_lpsgb.typed import meant
 from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
 from aiida_lpsgb.workflows.outputs import how_it_ended, named, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job, inputs_of_child

@@ -39,8 +39,8 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
             "parent",
             valid_type=(orm.StructureData, orm.CifData),
             required=False,
-            help="The crystal before it was ordered, such as its CIF with partial occupancies: indices refer to its cell, "
-            "and its symmetry counts. If not given, those of `structure`.",
+            help="The crystal before it was ordered, such as its CIF with partial occupancies: indices refer to its "
+            "cell, and its symmetry counts. If not given, those of `structure`.",
         )
         spec.input(
             "potential",

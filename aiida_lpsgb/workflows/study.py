@@ -707,7 +707,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         elif glass in self.ctx.structures:
             try:
                 parameters = self.ctx.recipes[name]["run"]
-                joined = made_by(interface, self.ctx.crystal, self.ctx.structures[glass], parameters, self.inputs.crystal)
+                crystal = self.ctx.crystal
+                joined = made_by(interface, crystal, self.ctx.structures[glass], parameters, self.inputs.crystal)
             except RefusedError as error:
                 self._fail(name, str(error))
             else:

@@ -20,7 +20,6 @@ from ase import Atoms
 from pymatgen.core import Structure
 
 from aiida_lpsgb.mtp.calculator import MTPCalculator
-from aiida_lpsgb.names import meant
 from aiida_lpsgb.structures import amorphous, ordering, strain
 from aiida_lpsgb.structures import bicrystal as bicrystals
 from aiida_lpsgb.structures import interface as interfaces
@@ -30,6 +29,7 @@ from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import Crystal, primitive_indices
 from aiida_lpsgb.structures.units import survey
 from aiida_lpsgb.structures.validation import StructureWarning, require_charges, require_ordered
+from aiida_lpsgb.typed import meant
 
 #: Exit status of a calcfunction that refuses its input.
 REFUSED = 410
@@ -581,7 +581,8 @@ def _require_known(options: dict[str, Any], known: Collection[str], required: Co
     """Refuse unknown and missing parameters by name."""
     unknown = sorted(set(options).difference(known))
     if unknown:
-        raise ValueError(f"parameters: unknown {', '.join(unknown)}{meant(unknown, known)}; known are {', '.join(sorted(known))}")
+        named = ", ".join(unknown) + meant(unknown, known)
+        raise ValueError(f"parameters: unknown {named}; known are {', '.join(sorted(known))}")
     missing = sorted(set(required).difference(options))
     if missing:
         raise ValueError(f"parameters: {', '.join(missing)} must be given")
