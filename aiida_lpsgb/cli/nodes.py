@@ -47,6 +47,20 @@ def structure(text: str) -> orm.StructureData:
     return node
 
 
+def parent(text: str | None) -> orm.StructureData | orm.CifData | None:
+    """A crystal before it was ordered, from a file or a node; None without any."""
+    from aiida import orm
+
+    from aiida_lpsgb.workflows.from_structure import crystal_node
+
+    if text is None:
+        return None
+    node = crystal_node(text) if Path(text).is_file() else load_node(text)
+    if not isinstance(node, (orm.StructureData, orm.CifData)):
+        raise click.ClickException(f"{text} is {type(node).__name__}, neither a structure nor a CIF")
+    return node
+
+
 def potentials(texts: Sequence[str], species: Sequence[str] = ()) -> dict[str, orm.Data]:
     """Potentials ``p1``, ``p2`` … from files, nodes, or processes that have learned some.
 

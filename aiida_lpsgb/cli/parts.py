@@ -269,10 +269,20 @@ def added(work_chain: Any, structure: str | None, sweep: str, given: dict[str, A
     ),
     click.option("--twist", "twists", metavar="PLANE[@ANGLE]", multiple=True, help="Twist, such as 001 or 001@36.9."),
     click.option("--pseudo-cubic", is_flag=True, help="Read indices as labels of a cube; a twist is then 001@5."),
+    click.option(
+        "--parent",
+        metavar="PK|FILE",
+        help="The crystal before it was ordered (also its CIF with partial sites): its cell and symmetry count.",
+    ),
     *(POTENTIALS, SPECIES, CHARGES, CUTOFFS),
 )
 def boundary(
-    structure: str, boundaries: Sequence[str], twists: Sequence[str], pseudo_cubic: bool, **given: Any
+    structure: str,
+    boundaries: Sequence[str],
+    twists: Sequence[str],
+    pseudo_cubic: bool,
+    parent: str | None,
+    **given: Any,
 ) -> ProcessBuilder:
     """Build a grain boundary of the ordered crystal STRUCTURE and relax it (lpsgb.grain_boundary)."""
     from aiida.plugins import WorkflowFactory
@@ -289,6 +299,7 @@ def boundary(
         node,
         only(nodes.potentials(given["potentials"], given["species"])),
         boundary=shared(list(made.values())[-1]),
+        parent=nodes.parent(parent),
         **common(given),
         **seed(given),
     )

@@ -24,7 +24,7 @@ from aiida_lpsgb.structures.coincidence import reduced_basis
 from aiida_lpsgb.structures.units import Unit, as_pairs, bond_cutoffs, find_units, inter_unit_distances
 from aiida_lpsgb.structures.validation import composition, require_ordered, total_charge
 
-__all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices", "read_indices"]
+__all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices", "read_indices", "site_marks"]
 
 #: A relaxed cell differs from its parent's by less than this share.
 MAX_CHANGE = 0.3
@@ -383,13 +383,29 @@ class Crystal:
         return [cut for gap, cut in sorted(cuts, key=lambda item: (-round(item[0], 6), item[1]))]
 
 
+def site_marks(structure: Structure) -> Atoms:
+    """An atom at every site of a crystal that may be disordered, of one element where the occupants are the same.
+
+    Parameters
+    ----------
+    structure : pymatgen.core.Structure
+        The crystal.
+
+    Returns
+    -------
+    ase.Atoms
+        Lattice and symmetry of the crystal; the elements mean nothing.
+    """
+    kinds = np.unique([site.species_string for site in structure], return_inverse=True)[1]
+    return Atoms(numbers=kinds + 1, positions=structure.cart_coords, cell=structure.lattice.matrix, pbc=True)
+
+
 def _space_group(crystal: Atoms | Structure, symprec: float) -> tuple[np.ndarray, np.ndarray]:
     """Rotations and translations of the space group, in fractions of the cell."""
     if isinstance(crystal, Atoms):
         positions, kinds = crystal.get_scaled_positions(), crystal.numbers
     else:
-        occupants = [site.species_string for site in crystal]
-        positions, kinds = crystal.frac_coords, np.unique(occupants, return_inverse=True)[1]
+        positions, kinds = crystal.frac_coords, site_marks(crystal).numbers
     found = spglib.get_symmetry((_cell_of(crystal), positions, kinds), symprec=symprec)
     if found is None:
         return np.eye(3)[None], np.zeros((1, 3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 from ase.io import read, write
@@ -157,6 +158,8 @@ def _read(path: Path) -> Atoms | Structure:
     else:
         if not len(found) or min(found.numbers) < 1:
             raise ValueError(f"{path}: " + ("an atom has no element ('X')" if len(found) else "there are no atoms"))
+        if not (np.isfinite(found.positions).all() and np.isfinite(found.cell.array).all()):
+            raise ValueError(f"{path}: a position or the cell is not a finite number")
         return found
     try:
         structure = Structure.from_file(path)

@@ -12,7 +12,7 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
-from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
+from aiida_lpsgb.calculations.functions.recipes import KINDS, boundaries_error, recipe_error, shared
 from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
 from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, known_species, potential_error
@@ -821,7 +821,7 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
             return f"systems.{name}: the study itself calls something so; give the system another name"
         if message := recipe_error(name, systems, inputs.get("structures", {})):
             return message
-    if message := crystal_error(inputs):
+    if message := crystal_error(inputs) or ("crystal" in inputs and boundaries_error(systems, inputs["crystal"])):
         return message
     return None if inputs.get("potentials") else learning_error(inputs, systems)
 

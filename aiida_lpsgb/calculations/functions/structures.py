@@ -26,7 +26,7 @@ from aiida_lpsgb.structures import interface as interfaces
 from aiida_lpsgb.structures import supercell as supercells
 from aiida_lpsgb.structures.boundary import Boundary, boundaries, check_request, require_boundary
 from aiida_lpsgb.structures.cif import read_cif
-from aiida_lpsgb.structures.crystal import Crystal, primitive_indices
+from aiida_lpsgb.structures.crystal import Crystal, primitive_indices, site_marks
 from aiida_lpsgb.structures.units import survey
 from aiida_lpsgb.structures.validation import StructureWarning, require_charges, require_ordered
 from aiida_lpsgb.typed import meant
@@ -400,6 +400,16 @@ def boundary_request_error(
         bicrystals.check_sizes(**{key: options[key] for key in SIZE_KEYS if key in options})
         if structure is not None:
             _boundaries(_crystal(structure, options, parent), options)
+    except (TypeError, ValueError) as error:
+        return f"boundary: {error}"
+    return None
+
+
+def boundary_of_crystal_error(options: dict[str, Any], crystal: orm.CifData | orm.StructureData) -> str | None:
+    """Say why a crystal, which may still be disordered, has no such boundary, or None."""
+    try:
+        disordered, _ = _partially_occupied(crystal, check_formula=False)
+        _boundaries(Crystal(site_marks(disordered), cutoffs={}), options)
     except (TypeError, ValueError) as error:
         return f"boundary: {error}"
     return None
