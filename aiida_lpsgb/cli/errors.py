@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
-__all__ = ("PlainGroup", "plain_errors", "sentence")
+from aiida_lpsgb.programs import sentence
+
+__all__ = ("PlainGroup", "plain_errors")
 
 AIIDA_PREFIX = "invalid attribute value "
 """What AiiDA begins the message of a port's validator with."""
@@ -42,19 +44,12 @@ def plain_errors() -> Iterator[None]:
         except Exception as error:
             if not _is_refusal(error):
                 raise
-            raise click.ClickException(sentence(error)) from error
+            raise click.ClickException(sentence(error).removeprefix(AIIDA_PREFIX)) from error
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
     if category.__module__.startswith("aiida_lpsgb."):
         click.echo(f"Warning: {message}", err=True)
-
-
-def sentence(error: BaseException) -> str:
-    """What an error says, beginning with the file that it concerns."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    return str(error).removeprefix(AIIDA_PREFIX).strip() or type(error).__name__
 
 
 def _is_refusal(error: Exception) -> bool:

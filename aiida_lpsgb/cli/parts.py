@@ -44,7 +44,10 @@ def part(*options: Callable) -> Callable:
     def decorate(make: Callable[..., ProcessBuilder]) -> click.Command:
         def run(**given: Any) -> None:
             use_profile(given["profile"])
-            submitted(make(**given), given)
+            builder = make(**given)
+            if not builder.metadata.get("description"):
+                builder.metadata.description = described(builder.process_class, given)
+            submitted(builder, given)
 
         run.__doc__ = make.__doc__
         run.__name__ = make.__name__
@@ -53,6 +56,12 @@ def part(*options: Callable) -> Callable:
         return launch.command(make.__name__)(run)
 
     return decorate
+
+
+def described(process: Any, given: dict[str, Any]) -> str:
+    """By what protocol a process was made, and what was typed over it; reports show it."""
+    changes = "".join(f", {assignment}" for assignment in given["assignments"])
+    return f"by protocol {given['protocol'] or process.get_default_protocol()}{changes}"
 
 
 def submitted(builder: ProcessBuilder, given: dict[str, Any]) -> None:

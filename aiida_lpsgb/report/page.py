@@ -145,7 +145,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
 
     found = []
     if results.description:
-        found.append(("study", results.description))
+        found.append(("made", results.description))
     if results.learning and results.learning.level_of_theory:
         found.append(("labels", f"{results.learning.level_of_theory}, {sum(results.learning.labels.values())} of them"))
     if results.potentials:
@@ -155,9 +155,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
     found.append(
         ("took", f"{in_words(results.duration.total_seconds())}, {decimal(hours, 2)} core-hours in {_jobs(results)}")
     )
-    versions = {"plugin": "aiida-lpsgb", "core": "aiida-core"}
-    text = ", ".join(f"{name} {results.versions[key]}" for key, name in versions.items() if key in results.versions)
-    found.append(("versions", text or MISSING))
+    found.append(("versions", ", ".join(f"{name} {text}" for name, text in results.versions.items()) or MISSING))
     found.append(("node", f"{results.process_label}<{results.pk}>, {results.ctime:%Y-%m-%d %H:%M}, {results.uuid}"))
     return found
 

@@ -91,7 +91,7 @@ class TransportRunWorkChain(WorkChain):
         self.ctx.parameters = self.inputs.md.md.parameters
         self.ctx.parts, self.ctx.segments, self.ctx.extrapolated = [], {}, {}
         self.ctx.over = "budget" not in self.inputs
-        self.ctx.failure = None
+        self.ctx.failure = self.ctx.not_judged = None
 
     def run_dynamics(self) -> ToContext:
         """Run, or go on from the last step."""
@@ -129,7 +129,7 @@ class TransportRunWorkChain(WorkChain):
     def judge(self) -> None:
         """Decide whether the diffusivity is known, and how much longer to run if it is not."""
         if not self.ctx.analysis.is_finished_ok:
-            self.ctx.failure, self.ctx.over = how_it_ended(self.ctx.analysis), True
+            self.ctx.not_judged, self.ctx.over = how_it_ended(self.ctx.analysis), True
             return
         outcome = judge(self.ctx.parameters, self.inputs.budget, self.ctx.analysis.outputs.diffusivity)
         self.ctx.judgement = outcome["judgement"]
@@ -146,7 +146,7 @@ class TransportRunWorkChain(WorkChain):
     def analyse(self) -> ToContext | None:
         """Compute all observables, unless the last look has."""
         parameters = self.inputs.analyse.parameters
-        looked = "analysis" in self.ctx and self.ctx.analysis.is_finished_ok
+        looked = "analysis" in self.ctx and self.ctx.not_judged is None
         if looked and self.ctx.failure is None and parameters.get_dict() == self.inputs.motion.get_dict():
             return None
         return ToContext(analysis=self._submit_analysis(parameters, "analyse"))
@@ -174,6 +174,8 @@ class TransportRunWorkChain(WorkChain):
         self.out_many(self.exposed_outputs(self.ctx.analysis, AnalyseCalculation))
         if self.ctx.failure is not None:
             return self.exit_codes.ERROR_RUN_FAILED.format(detail=self.ctx.failure)
+        if self.ctx.not_judged is not None:
+            return self.exit_codes.ERROR_ANALYSIS_FAILED.format(detail=self.ctx.not_judged)
         if not self.ctx.analysis.is_finished_ok:
             return self.exit_codes.ERROR_ANALYSIS_FAILED.format(detail=how_it_ended(self.ctx.analysis))
         return None
