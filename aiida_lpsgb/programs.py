@@ -17,9 +17,11 @@ BAD_INPUT, INTERRUPTED = 1, 130
 class Parser(argparse.ArgumentParser):
     """A parser that tells what is wrong with arguments in one line, with the exit status of bad input."""
 
+    STATUS = BAD_INPUT
+
     def error(self, message: str) -> NoReturn:
         """Write a line and exit."""
-        self.exit(BAD_INPUT, f"ERROR: {message} (see {self.prog} --help)\n")
+        self.exit(self.STATUS, f"ERROR: {message} (see {self.prog} --help)\n")
 
 
 def sentence(error: BaseException) -> str:

@@ -186,10 +186,12 @@ def export_file(sources: Sequence[str], output: Path, every: int, force: bool, p
 
     Of a process its output `structure` is written, or all segments of its run where the format holds several frames.
     """
+    from aiida_lpsgb.structures.files import write_frames
+
     use_profile(profile)
     if output.exists() and not force:
         raise click.ClickException(f"{output} is there already; replace it with --force")
-    count = _write(_frames(sources, every), output)
+    count = write_frames(output, _frames(sources, every))
     click.echo(f"{output}: {count} {'frame' if count == 1 else 'frames'}")
 
 
@@ -227,28 +229,3 @@ def _joined(segments: Sequence[orm.Data], every: int) -> Iterator[Atoms]:
             atoms = whole.frame(number)
             atoms.info |= {"time_ps": float(whole.times_ps[number])}
             yield atoms
-
-
-def _write(frames: Iterator[Atoms], output: Path) -> int:
-    """Write frames as they come; a format of one structure takes one."""
-    from ase.io import write
-    from ase.io.formats import filetype, ioformats
-
-    from aiida_lpsgb.structures.files import LAMMPS_SUFFIXES, require_writable, write_atoms
-
-    require_writable(output)
-    name = "" if output.suffix in LAMMPS_SUFFIXES else filetype(str(output), read=False, guess=False)
-    if name in ("extxyz", "xyz", "traj"):
-        count = 0
-        for count, atoms in enumerate(frames, start=1):
-            # A file that is replaced is replaced once there is a frame.
-            write(output, atoms, format=name, append=count > 1)
-        return count
-    images = list(frames)
-    if len(images) == 1:
-        write_atoms(output, images[0])
-    elif name and not ioformats[name].single:
-        write(output, images)
-    else:
-        raise ValueError(f"{output}: the format holds one structure, and there are {len(images)}; use .extxyz")
-    return len(images)

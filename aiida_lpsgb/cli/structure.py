@@ -43,7 +43,7 @@ def _output(required: bool) -> Callable:
 
 OUTPUT = _output(required=True)
 PICTURE = click.option("--picture", type=FIGURE, help="PNG to draw it to.")
-STRAIN = Number(-1, min_open=True)
+STRAIN, AMPLITUDE = Number(-1, 1, min_open=True), Number(0, 5)
 WIDTH = click.option("--width", type=LENGTH, default=25.0, show_default=True, help="Least thickness of a grain, Å.")
 REGION = click.option("--region", type=LENGTH, default=10.0, show_default=True, help="Thickness of each region, Å.")
 CHARGES = click.option(
@@ -144,6 +144,7 @@ def order(
     from aiida_lpsgb.structures import ordering
     from aiida_lpsgb.structures.files import read_structure, write_atoms
 
+    calculator = _calculator(potential, species)
     disordered = read_structure(crystal, check_formula=not ignore_formula, oxidation_states=True)
     if charges is None and not disordered.is_ordered:
         charges = _guessed_charges(disordered)
@@ -157,7 +158,7 @@ def order(
         seed=seed,
         min_distances=min_distances,
     )
-    if calculator := _calculator(potential, species):
+    if calculator is not None:
         found = ordering.rank(found, calculator)
     _describe_filling(found[0].info)
     if len(found) < candidates:
@@ -212,7 +213,7 @@ def _describe_filling(info: dict[str, Any]) -> None:
 @OUTPUT
 @click.option("--isotropic", "strains", type=STRAIN, multiple=True, help="Isotropic strain, such as -0.05; repeat.")
 @click.option("--shear", "shears", type=STRAIN, multiple=True, help="Shear strain, in each of three planes; repeat.")
-@click.option("--rattle", "amplitudes", type=Number(min=0), multiple=True, help="Amplitude in Å, 0 for none; repeat.")
+@click.option("--rattle", "amplitudes", type=AMPLITUDE, multiple=True, help="Amplitude in Å, 0 for none; repeat.")
 @click.option(
     "--n-rattles", type=click.IntRange(min=1), default=1, show_default=True, help="Rattled copies for each amplitude."
 )
@@ -227,9 +228,7 @@ def strain(
     seed: int,
 ) -> None:
     """Strain, shear and rattle the ordered CRYSTAL into one file of configurations."""
-    from ase.io import write
-
-    from aiida_lpsgb.structures.files import read_atoms
+    from aiida_lpsgb.structures.files import read_atoms, write_frames
     from aiida_lpsgb.structures.strain import start_set
 
     if not (strains or shears or amplitudes):
@@ -242,7 +241,7 @@ def strain(
         amplitudes=amplitudes or (0.0,),
         n_rattles=n_rattles,
     )
-    write(output, images)
+    write_frames(output, images)
     click.echo(f"{output}: {len(images)} configurations of {len(images[0])} atoms")
 
 
@@ -310,6 +309,7 @@ def boundary(
     from aiida_lpsgb.structures.crystal import Crystal
     from aiida_lpsgb.structures.files import read_atoms, read_structure
 
+    calculator = _calculator(potential, species)
     atoms = read_atoms(crystal)
     _require_no_vacuum(atoms, crystal)
     setting = Crystal(atoms, cutoffs=cutoffs, charges=charges, parent=read_structure(parent) if parent else None)
@@ -339,7 +339,7 @@ def boundary(
         setting,
         found[0],
         n_candidates=candidates,
-        calculator=_calculator(potential, species),
+        calculator=calculator,
         width=width,
         region=region,
         n_atoms=n_atoms,

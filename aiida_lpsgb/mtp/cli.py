@@ -16,6 +16,10 @@ from aiida_lpsgb.programs import Parser, count, ended, not_negative, positive, t
 __all__ = ["main"]
 
 
+class _Parser(Parser):
+    STATUS = 2  # as the commands in C++ have it
+
+
 def _default_threads() -> int:
     """Return OMP_NUM_THREADS where it is a positive integer, else 1."""
     text = os.environ.get("OMP_NUM_THREADS", "1")
@@ -200,8 +204,8 @@ def _add_init(commands) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="lpsgb-mlp", description="Train, grade and select with moment tensor potentials.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    parser = _Parser(prog="lpsgb-mlp", description="Train, grade and select with moment tensor potentials.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for add in (_add_train, _add_init):
         add(commands)
     # For the list of commands; the program answers these itself.

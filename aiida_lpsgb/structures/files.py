@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pymatgen.core import Structure
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.validation import require_ordered
 
-__all__ = ["is_cif", "read_atoms", "read_structure", "require_writable", "write_atoms"]
+__all__ = ["is_cif", "read_atoms", "read_structure", "require_writable", "write_atoms", "write_frames"]
 
 SMALLEST_VOLUME_A3 = 1e-3
 LAMMPS_SUFFIXES = (".data", ".lmp", ".lammps")
@@ -109,6 +110,44 @@ def write_atoms(path: str | PathLike, atoms: Atoms) -> None:
         write_lammps_data(path, atoms, specorder=elements, masses=True)
     else:
         write(path, atoms)
+
+
+def write_frames(path: str | PathLike, frames: Iterable[Atoms]) -> int:
+    """Write frames as they come, where the format holds several; one that holds one takes one.
+
+    Parameters
+    ----------
+    path : path
+        As for :func:`write_atoms`.
+    frames : iterable of ase.Atoms
+        What to write; a file that is there is replaced once there is a frame.
+
+    Returns
+    -------
+    int
+        How many were written.
+
+    Raises
+    ------
+    ValueError
+        If the name stands for no format that can be written, or for one of a single structure and there are more.
+    """
+    path = Path(path)
+    require_writable(path)
+    name = "" if path.suffix in LAMMPS_SUFFIXES else filetype(str(path), read=False, guess=False)
+    if name in ("extxyz", "xyz", "traj"):
+        count = 0
+        for count, atoms in enumerate(frames, start=1):
+            write(path, atoms, format=name, append=count > 1)
+        return count
+    images = list(frames)
+    if len(images) == 1:
+        write_atoms(path, images[0])
+    elif name and not ioformats[name].single:
+        write(path, images)
+    else:
+        raise ValueError(f"{path}: the format holds one structure, and there are {len(images)}; use .extxyz")
+    return len(images)
 
 
 def require_writable(path: str | PathLike) -> None:
