@@ -1,13 +1,16 @@
 """What `lpsgb.transport` and its runs refuse, and which cold runs are given up."""
 
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from aiida import orm
+from aiida.common import AttributeDict
 from ase.build import bulk
 
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.workflows.transport import too_short, validate_inputs
+from aiida_lpsgb.workflows.transport_run import TransportRunWorkChain
 from aiida_lpsgb.workflows.transport_run import validate_inputs as validate_run
 
 
@@ -57,6 +60,22 @@ def test_a_run_with_a_budget_needs_a_diffusivity_to_judge():
     assert "go together" in validate_run({"budget": budget}, None)
     assert "`diffusivity` is missing" in validate_run({"budget": budget, "motion": orm.Dict({"rdf": {}})}, None)
     assert validate_run({"budget": budget, "motion": orm.Dict({"diffusivity": {"species": "Li"}})}, None) is None
+
+
+def test_a_look_that_failed_is_told_as_that_also_where_the_whole_analysis_then_ends_well():
+    ended = {"process_label": "AnalyseCalculation", "pk": 7, "is_finished": True, "exit_message": "no frames"}
+    look = SimpleNamespace(is_finished_ok=False, exit_status=310, **ended)
+    whole = SimpleNamespace(is_finished_ok=True, exit_status=0, **ended)
+    part = SimpleNamespace(outputs=SimpleNamespace(structure=None, results=None))
+    ctx = AttributeDict({"analysis": look, "failure": None, "not_judged": None, "over": False, "parts": [part]})
+    ctx |= {"segments": {}, "extrapolated": {}}
+    process = MagicMock(ctx=ctx, exit_codes=TransportRunWorkChain.exit_codes)
+    TransportRunWorkChain.judge(process)
+    assert ctx.over
+    ctx.analysis = whole
+    code = TransportRunWorkChain.finish(process)
+    assert code.status == 402
+    assert code.message == "The run could not be analysed: AnalyseCalculation<7> [310] no frames"
 
 
 def run(finished, **judgement):
