@@ -188,12 +188,24 @@ def card(system: System, results: Results, published: Mapping[str, Any] | None, 
             numbers.append((column.title, shown, "; ".join(text for text in (below, beside) if text)))
         elif entry.told:
             more.append((column.title, cell(entry.value) + (f" · {beside}" if beside else "")))
+    more += boundary_words(system)
     size = f"{formula(system.formula)}, {system.n_atoms} atoms" if system.formula else ""
     runs = tables.runs_text(system)
     subtitle = ", ".join(part for part in (system.kind, size, f"{runs} runs" if runs else "") if part)
     picture = picture_of(system) if drawn else ""
     sentence = system.fit.sentence if system.fit else ""
     return Card(system.name, subtitle, system.outcome, numbers, more, sentence, picture)
+
+
+def boundary_words(system: System) -> list[tuple[str, str]]:
+    """How the grains of a boundary lie, and what of that is not as the request would have it; empty for others."""
+    if "lowest" not in system.made:
+        return []
+    found = system.made["candidates"][system.made["lowest"]]
+    planes = " and ".join(dict.fromkeys(f"({' '.join(map(str, found[key]))})" for key in ("plane_1", "plane_2")))
+    label = "" if found.get("nominal_sigma") is None else f", Σ{found['nominal_sigma']}"
+    lying = ("orientation", f"{found['kind']} on {planes}, {found['true_angle_deg']:.2f}°{label}")
+    return [lying, *(("note", note) for note in found.get("notes", ()))]
 
 
 def details(results: Results, published: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -169,7 +169,7 @@ def require_present(named: Iterable[str], elements: Iterable[str], what: str) ->
     there = set(elements)
     missing = sorted({element for name in named for element in name.split("-")} - there)
     if missing:
-        raise ValueError(f"{what} names {', '.join(missing)}, and the structure has only {', '.join(sorted(there))}")
+        raise ValueError(f"{what}: there is no {', '.join(missing)} in the structure of {', '.join(sorted(there))}")
 
 
 def total_charge(atoms: Atoms, charges: Mapping[str, float]) -> float:
