@@ -2,8 +2,9 @@
 
     python benchmarks/first_hour.py [--before REVISION]
 
-Now it is read from the table of that page. Before, it is the blocks of that revision's pages that did the task; the lines
-of a script count, since it is typed into a file. The exit status is 1 if a task takes more than one command, or has none.
+Now it is read from the table of that page. Before, it is the blocks of that revision's pages that did the task; the
+lines of a script count, since it is typed into a file. The exit status is 1 if a task takes more than one command, or
+has none.
 """
 
 from __future__ import annotations

@@ -250,6 +250,7 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
             "--set reference_md=null or --set reference_md.settings.duration_ps=1",
         )
     _item("systems", ", ".join(inputs["systems"]), "--boundary, --twist, --glass, --interface")
+    _show_boundaries(inputs)
     transport = builder.transport
     _item(
         "transport",
@@ -263,6 +264,20 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
     for cost in [*costs, total(costs)]:
         click.echo(f"  {cost.part:<23}{cost.amount:<41}{cost.labels or '':>6}{cost.core_hours:>12.1f}")
     click.echo(textwrap.fill(f"({how(builder)}.)", WIDTH, initial_indent="  ", subsequent_indent="  "))
+
+
+def _show_boundaries(inputs: Mapping[str, Any]) -> None:
+    """How the grains of each boundary lie in the cell of the crystal, and what is not as it was asked for."""
+    from aiida_lpsgb.calculations.functions.recipes import boundary_requests
+    from aiida_lpsgb.calculations.functions.structures import boundary_of_crystal
+
+    systems = {name: recipe.get_dict() for name, recipe in inputs["systems"].items()}
+    for name, request in boundary_requests(systems).items():
+        found = boundary_of_crystal(request, inputs["crystal"]).describe()
+        planes = " and ".join(dict.fromkeys(str(found[key]) for key in ("plane_1", "plane_2")))
+        label = "" if found["nominal_sigma"] is None else f", Σ{found['nominal_sigma']}"
+        lying = f"{found['kind']} on {planes}, {found['true_angle_deg']:.2f}° about {found['axis']}{label}"
+        _item(name, "; ".join([f"{lying}, in the cell of the crystal", *found["notes"]]), None)
 
 
 def _item(label: str, text: str, change: str | None) -> None:

@@ -134,12 +134,16 @@ def recipe_error(name: str, systems: Mapping[str, Mapping[str, Any]], structures
 
 def boundaries_error(systems: Mapping[str, Mapping[str, Any]], crystal: orm.CifData | orm.StructureData) -> str | None:
     """What is wrong with the boundaries among the recipes of a study for its crystal, or None."""
-    for name, recipe in systems.items():
-        if recipe["kind"] == "boundary":
-            request = {**shared(recipe), **(recipe.get("run") or {})}
-            if message := boundary_of_crystal_error(request, crystal):
-                return f"systems.{name}: {message}"
+    for name, request in boundary_requests(systems).items():
+        if message := boundary_of_crystal_error(request, crystal):
+            return f"systems.{name}: {message}"
     return None
+
+
+def boundary_requests(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What is asked for the large cell of each boundary among recipes, by name."""
+    found = {name: recipe for name, recipe in systems.items() if recipe["kind"] == "boundary"}
+    return {name: {**shared(recipe), **(recipe.get("run") or {})} for name, recipe in found.items()}
 
 
 def _parts_error(path: str, recipe: Mapping[str, Any]) -> str | None:

@@ -405,11 +405,22 @@ def boundary_request_error(
     return None
 
 
+def boundary_of_crystal(options: dict[str, Any], crystal: orm.CifData | orm.StructureData) -> Boundary:
+    """How the grains of a boundary lie by cell and symmetry of a crystal, which may still be disordered.
+
+    Raises
+    ------
+    ValueError
+        If the crystal has no such boundary.
+    """
+    disordered, _ = _partially_occupied(crystal, check_formula=False)
+    return _boundaries(Crystal(site_marks(disordered), cutoffs={}), options)[0]
+
+
 def boundary_of_crystal_error(options: dict[str, Any], crystal: orm.CifData | orm.StructureData) -> str | None:
     """Say why a crystal, which may still be disordered, has no such boundary, or None."""
     try:
-        disordered, _ = _partially_occupied(crystal, check_formula=False)
-        _boundaries(Crystal(site_marks(disordered), cutoffs={}), options)
+        boundary_of_crystal(options, crystal)
     except (TypeError, ValueError) as error:
         return f"boundary: {error}"
     return None
