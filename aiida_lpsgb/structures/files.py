@@ -44,6 +44,8 @@ def read_structure(path: str | PathLike, *, check_formula: bool = True, oxidatio
         If the file cannot be read or its structure is not periodic; the message names the file.
     """
     path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
     if is_cif(path):
         try:
             return read_cif(path, check_formula=check_formula, oxidation_states=oxidation_states)
@@ -79,7 +81,10 @@ def read_atoms(path: str | PathLike) -> Atoms:
     ValueError
         If the file cannot be read or holds a partially occupied structure.
     """
-    found = read_structure(path) if is_cif(Path(path)) else _read(Path(path))
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    found = read_structure(path) if is_cif(path) else _read(path)
     if isinstance(found, Structure):
         require_ordered(found, str(path))
         symbols = [site.specie.symbol for site in found]
@@ -184,8 +189,6 @@ def is_cif(path: Path) -> bool:
 
 def _read(path: Path) -> Atoms | Structure:
     """Read by ASE, or else by pymatgen."""
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
     if path.suffix in LAMMPS_SUFFIXES:
         return _read_lammps(path)
     if path.suffix.lower() == ".vasp" or path.name.upper().startswith(("POSCAR", "CONTCAR")):

@@ -165,8 +165,6 @@ class StudyPlan:
                 raise ValueError(f"{path}: {key}: {message}, found {value!r}")
         for key in ("crystal", "potentials", "frames"):
             values[key] = _each(values[key], lambda name: _found(name, path.absolute().parent))
-        if not Path(values["crystal"]).is_file():
-            raise ValueError(f"{path}: crystal: there is no file {values['crystal']}")
         return cls(**values)
 
     # --- the builder ----------------------------------------------------------------------------------------------
@@ -540,7 +538,7 @@ def _kind_error(key: str, value: Any) -> str | None:
     if key == "systems":
         named = isinstance(value, dict) and all(isinstance(name, str) for name in value)
         if not named or not all(isinstance(recipe, dict) for recipe in value.values()):
-            return "expected a dictionary of a recipe (a dictionary) by name"
+            return "expected a dictionary of recipes by name, dictionaries themselves"
     elif key == "overrides":
         if not isinstance(value, dict):
             return "expected a dictionary"
