@@ -43,9 +43,7 @@ def read_structure(path: str | PathLike, *, check_formula: bool = True, oxidatio
     ValueError
         If the file cannot be read or its structure is not periodic; the message names the file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
+    path = _existing(path)
     if is_cif(path):
         try:
             return read_cif(path, check_formula=check_formula, oxidation_states=oxidation_states)
@@ -81,9 +79,7 @@ def read_atoms(path: str | PathLike) -> Atoms:
     ValueError
         If the file cannot be read or holds a partially occupied structure.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
+    path = _existing(path)
     found = read_structure(path) if is_cif(path) else _read(path)
     if isinstance(found, Structure):
         require_ordered(found, str(path))
@@ -185,6 +181,12 @@ def require_writable(path: str | PathLike) -> None:
 def is_cif(path: Path) -> bool:
     """Whether a file is a CIF by its name."""
     return path.suffix.lower() in (".cif", ".mcif")
+
+
+def _existing(path: str | PathLike) -> Path:
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: there is no such file")
+    return Path(path)
 
 
 def _read(path: Path) -> Atoms | Structure:
