@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from plumpy import ProcessState
 
 from aiida_lpsgb.cli import main
-from tests.docs.test_commands import crystal, folder, nodes  # noqa: F401
+from tests.conftest import stored_computer
+from tests.docs.test_commands import fill_folder, ordered_crystal, stored_nodes
 
 BINARY = np.random.default_rng(0).bytes(3000)
 PLAN = "format: 1\ncrystal: crystal.cif\nsystems: {crystal: {kind: crystal}}\n"
@@ -36,13 +37,33 @@ PLANS = {
 }
 
 
-@pytest.fixture
-def command(folder, nodes, computer):  # noqa: F811
-    """Return a function that runs a line, names of nodes for their keys, and returns its output: nothing is stored."""
-    known = {**nodes, "int": orm.Int(5).store(), "bare": orm.WorkChainNode().store(), **processes()}
+@pytest.fixture(scope="module")
+def workplace(aiida_profile, data_path, tmp_path_factory):
+    """Go to a folder of files, most of them bad, and return nodes by name."""
+    folder, crystal = tmp_path_factory.mktemp("bad"), ordered_crystal()
+    fill_folder(folder, crystal, data_path)
+    nodes = stored_nodes(stored_computer(), crystal, data_path)
+    for suffix in ("cif", "extxyz", "mtp", "dump", "npz", "cfg", "traj", "db", "json", "yaml"):
+        (folder / f"binary.{suffix}").write_bytes(BINARY)
+        (folder / f"empty.{suffix}").write_text("")
+    for source in ("crystal.cif", "ordered.extxyz", "pot.mtp"):
+        text = (folder / source).read_text(encoding="utf-8")
+        (folder / f"cut.{source.partition('.')[2]}").write_text(text[:700], encoding="utf-8")
+    for name, (text, _) in PLANS.items():
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (folder / "notes.txt").write_text("hello\n", encoding="utf-8")
+    known = {"int": orm.Int(5).store(), "bare": orm.WorkChainNode().store(), **processes()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield {**nodes, **known}
 
-    def run(line, code=None):
-        words = [str(known[word[1:]].pk) if word[1:] in known and word[0] == ":" else word for word in line.split()]
+
+@pytest.fixture
+def command(workplace, computer):
+    """Return a function that runs a line, names of nodes for their keys, and returns its end: nothing is stored."""
+
+    def run(line):
+        words = [str(workplace[word[1:]].pk) if word[:1] == ":" else word for word in line.split()]
         if words[0] in ("study", "launch") and words[1] != "interface":
             words += ["--computer", computer, "--dry-run"]
         before = orm.QueryBuilder().append(orm.Node).count()
@@ -54,16 +75,6 @@ def command(folder, nodes, computer):  # noqa: F811
         assert last.startswith(("Error: ", "Critical: "))
         return last
 
-    (folder / "binary").mkdir()
-    for suffix in ("cif", "extxyz", "mtp", "dump", "npz", "cfg", "traj", "db", "json", "yaml"):
-        (folder / f"binary.{suffix}").write_bytes(BINARY)
-        (folder / f"empty.{suffix}").write_text("")
-    for source in ("crystal.cif", "ordered.extxyz", "pot.mtp", "run.dump"):
-        text = (folder / source).read_text(encoding="utf-8")
-        (folder / f"cut.{source.partition('.')[2]}").write_text(text[:700], encoding="utf-8")
-    for name, (text, _) in PLANS.items():
-        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
-    (folder / "notes.txt").write_text("hello\n", encoding="utf-8")
     return run
 
 
@@ -188,7 +199,6 @@ def test_plans_that_are_none(command, name):
         ("export lammps structure.cif :potential out --temperature nan", "'nan' is not a finite number"),
         ("export lammps :potential structure.cif out", "not a structure"),
         ("export file :structure -o x.foo", "no format that a structure can be written in"),
-        ("export file :trajectory -o x.cif -f", ""),
         ("export file :trajectory -o x.data", "the format holds one structure, and there are 30"),
         ("export file :potential -o x.extxyz", "give structures, configurations or a run"),
         ("export file :failed -o x.cif", "has no output `structure`"),
@@ -204,7 +214,8 @@ def test_one_sentence_says_what_is_wrong(command, line, message):
     assert message in command(line)
 
 
-def test_nobody_to_answer(folder, computer):  # noqa: F811
+@pytest.mark.usefixtures("workplace")
+def test_nobody_to_answer(computer):
     result = CliRunner().invoke(main, ["study", "crystal.cif", "--computer", computer], input="")
     assert result.exit_code == 2
     assert "nobody is there to answer: --yes submits it, --dry-run does not" in result.output
