@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_lpsgb.cli.options import load_process, process_argument, profile_option
-from aiida_lpsgb.cli.types import FIGURE, FILE, FOLDER, FOUND, OutputPath
+from aiida_lpsgb.cli.types import FIGURE, FOLDER, FOUND, PAGE, OutputPath
 
 if TYPE_CHECKING:
     from aiida.orm import Node, ProcessNode
@@ -84,7 +84,7 @@ def results(
 @process_argument(required=False)
 @profile_option()
 @published_option()
-@click.option("-o", "--output", type=FILE, help="Page to write; report-PK.html in this folder if not given.")
+@click.option("-o", "--output", type=PAGE, help="Page to write; report-PK.html in this folder if not given.")
 def report(process: str | None, profile: str | None, published: Path | None, output: Path | None) -> None:
     """Write what the process PK has found to one self-contained HTML page.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import click
 
 from aiida_lpsgb.cli.options import LABEL, LABEL_CODE, protocol_option, species_option, submission_options, use_profile
 from aiida_lpsgb.cli.structure import CHARGES, CUTOFFS
-from aiida_lpsgb.cli.types import YamlFile, symbol
+from aiida_lpsgb.cli.types import PLAN, symbol
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -65,7 +66,7 @@ CHANGES = {
 )
 @click.option("-l", "--level-of-theory", help="Of the labels of those frames, if the files do not say.")
 @click.option("--start-set", is_flag=True, help="Label a start set beside those frames.")
-@click.option("--save", type=YamlFile(), help="YAML to keep the study in.")
+@click.option("--save", type=PLAN, help="YAML to keep the study in.")
 @click.option("-y", "--yes", is_flag=True, help="Submit without asking.")
 @submission_options
 def study(crystal: str, save: Path | None, **given: Any) -> None:
@@ -77,7 +78,7 @@ def study(crystal: str, save: Path | None, **given: Any) -> None:
     from aiida_lpsgb.cli import nodes
     from aiida_lpsgb.workflows.from_structure import crystal_node
 
-    saved = Path(crystal).suffix.lower() in YamlFile.SUFFIXES
+    saved = Path(crystal).suffix.lower() in PLAN.suffixes
     plan, material = _saved_plan(crystal, given) if saved else _new_plan(crystal, given)
     if material is not None:
         _show_guesses(crystal, material)
@@ -106,11 +107,14 @@ def study(crystal: str, save: Path | None, **given: Any) -> None:
 
 def _ask() -> None:
     """Ask whether it shall be submitted, and end where it shall not or nobody is there to answer."""
+    nobody = click.UsageError("nobody is there to answer: --yes submits it, --dry-run does not")
+    if sys.stdin is None:
+        raise nobody
     try:
         click.confirm("\nSubmit it?", abort=True)
     except click.Abort as abort:
         if isinstance(abort.__context__, EOFError):
-            raise click.UsageError("nobody is there to answer: --yes submits it, --dry-run does not") from None
+            raise nobody from None
         raise
 
 

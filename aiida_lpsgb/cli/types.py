@@ -15,11 +15,12 @@ __all__ = (
     "FOLDER",
     "FOUND",
     "LENGTH",
+    "PAGE",
+    "PLAN",
     "SEED",
     "Number",
     "OutputPath",
     "StructureFile",
-    "YamlFile",
     "by_element",
     "by_pair",
     "indices",
@@ -54,11 +55,13 @@ class OutputPath(click.Path):
         Whether it is a folder, which is made with those above it.
     dash
         Whether ``-`` may stand for the terminal.
+    suffixes
+        With one of which a file's name must end, since it is told by that; any if there are none.
     """
 
-    def __init__(self, folder: bool = False, dash: bool = False):
+    def __init__(self, folder: bool = False, dash: bool = False, suffixes: tuple[str, ...] = ()):
         super().__init__(file_okay=not folder, dir_okay=folder, writable=True, allow_dash=dash, path_type=Path)
-        self.folder = folder
+        self.folder, self.suffixes = folder, suffixes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Read a path."""
@@ -74,6 +77,8 @@ class OutputPath(click.Path):
             self.fail(f"{str(path)!r}: {str(above)!r} is a file, not a folder", param, ctx)
         if not path.exists() and not os.access(above, os.W_OK | os.X_OK):
             self.fail(f"{str(path)!r}: nothing can be written into {str(above)!r}", param, ctx)
+        if self.suffixes and path.suffix.lower() not in self.suffixes:
+            self.fail(f"{str(path)!r}: give a name that ends with {' or '.join(self.suffixes)}", param, ctx)
         return path
 
 
@@ -89,19 +94,6 @@ class StructureFile(OutputPath):
             require_writable(path)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return path
-
-
-class YamlFile(OutputPath):
-    """A YAML file to write; it is told by its suffix when it is read again."""
-
-    SUFFIXES = (".yaml", ".yml")
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Read a path."""
-        path = super().convert(value, param, ctx)
-        if path.suffix.lower() not in self.SUFFIXES:
-            self.fail(f"{str(path)!r}: give a name that ends with {' or '.join(self.SUFFIXES)}", param, ctx)
         return path
 
 
@@ -121,6 +113,7 @@ class Figure(OutputPath):
 
 FOUND = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 FILE, FOLDER, FIGURE = OutputPath(), OutputPath(folder=True), Figure()
+PLAN, PAGE = OutputPath(suffixes=(".yaml", ".yml")), OutputPath(suffixes=(".html", ".htm"))
 SEED = click.IntRange(1, LARGEST_SEED)
 LENGTH = Number(min=0, min_open=True)
 """A length, an area or a time that cannot be zero."""

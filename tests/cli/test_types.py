@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from aiida_lpsgb.cli import main
-from aiida_lpsgb.cli.types import FIGURE, FILE, FOLDER, Number, OutputPath, StructureFile, YamlFile
+from aiida_lpsgb.cli.types import FIGURE, FILE, FOLDER, PAGE, PLAN, Number, OutputPath, StructureFile
 from aiida_lpsgb.structures import bicrystal, boundary, interface, ordering
 
 
@@ -69,10 +69,10 @@ def test_defaults_are_those_of_the_library(name, functions):
     assert compared == {key: library[key] for key in compared}
 
 
-@pytest.mark.parametrize("kind", [FILE, FOLDER, FIGURE, StructureFile(), YamlFile()])
+@pytest.mark.parametrize("kind", [FILE, FOLDER, FIGURE, StructureFile(), PLAN])
 def test_what_cannot_be_written_is_refused(kind, tmp_path):
     (tmp_path / "file").write_text("")
-    suffix = "" if kind is FOLDER else ".yaml" if isinstance(kind, YamlFile) else ".png" if kind is FIGURE else ".cif"
+    suffix = "" if kind is FOLDER else ".yaml" if kind is PLAN else ".png" if kind is FIGURE else ".cif"
     assert converted(kind, str(tmp_path / f"new{suffix}")) == tmp_path / f"new{suffix}"
     with pytest.raises(click.BadParameter, match="is a file, not a folder"):
         converted(kind, str(tmp_path / "file" / f"new{suffix}"))
@@ -98,7 +98,8 @@ def test_folders_that_take_no_files_are_named(tmp_path, monkeypatch):
     ("kind", "name", "message"),
     [
         (StructureFile(), "x.foo", "no format that a structure can be written in"),
-        (YamlFile(), "crystal.cif", "give a name that ends with .yaml or .yml"),
+        (PAGE, "x.pdf", "give a name that ends with .html or .htm"),
+        (PLAN, "crystal.cif", "give a name that ends with .yaml or .yml"),
         (FIGURE, "x.foo", "a figure is told by its suffix, one of"),
     ],
 )
@@ -114,7 +115,10 @@ def test_names_that_stand_for_no_format(kind, name, message, tmp_path):
         ("structure guess CIF --charge Xx=1", "'Xx' is no chemical symbol"),
         ("structure guess CIF --charge Li", "'Li' is not ELEMENT=CHARGE"),
         ("structure guess CIF --charge Li=nan", "'Li=nan' is not ELEMENT=CHARGE"),
-        ("structure guess CIF --charge Na=1 --charge Li=1 --charge P=5 --charge S=-2", "the charges given: there is no Na in the structure of Li, P, S"),
+        (
+            "structure guess CIF --charge Na=1 --charge Li=1 --charge P=5 --charge S=-2",
+            "the charges given: there is no Na in the structure of Li, P, S",
+        ),
         ("structure guess CIF --charge Li=5 --charge P=5 --charge S=-2", "leave the cell of Li12 P4 S16 charged"),
         ("structure guess CIF --cutoff PS=2", "'PS' is not two elements, such as P-S"),
         ("structure guess CIF --cutoff P-S=-1", "'P-S=-1': a length must be above 0"),
