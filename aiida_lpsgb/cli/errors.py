@@ -44,7 +44,8 @@ def plain_errors() -> Iterator[None]:
         except Exception as error:
             if not _is_refusal(error):
                 raise
-            raise click.ClickException(sentence(error).removeprefix(AIIDA_PREFIX)) from error
+            reason = getattr(error, "orig", error)  # a database's, without the query
+            raise click.ClickException(sentence(reason).removeprefix(AIIDA_PREFIX)) from error
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
@@ -60,5 +61,6 @@ def _is_refusal(error: Exception) -> bool:
     if "aiida.common.exceptions" not in sys.modules:
         return False  # AiiDA has not raised what it has not loaded
     from aiida.common.exceptions import AiidaException
+    from sqlalchemy.exc import OperationalError  # a database that is locked or does not answer
 
-    return isinstance(error, AiidaException)
+    return isinstance(error, (AiidaException, OperationalError))
