@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from aiida_lpsgb.typed import meant
 
 FS_PER_PS = 1000.0
 
@@ -152,9 +153,7 @@ def unknown_keys(given: Mapping[str, Any], known: Iterable[str]) -> str | None:
     unknown = sorted(set(given) - set(known))
     if not unknown:
         return None
-    close = {key: difflib.get_close_matches(key, known, n=1) for key in unknown}
-    meant = "".join(f"; `{key}` may be meant as `{match[0]}`" for key, match in close.items() if match)
-    return f"unknown keys {unknown}{meant}; known are {known}"
+    return f"unknown keys {unknown}{meant(unknown, known)}; known are {known}"
 
 
 def not_positive(name: str, value: Any) -> str | None:

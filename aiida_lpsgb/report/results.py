@@ -30,6 +30,8 @@ ADVANCE, CHOOSE, JUDGE = (
 RECIPE = "recipe_"
 """What begins the name of the process that makes the structure of a system."""
 REGIONS = "regions__"
+VERSIONS = {"plugin": "aiida-lpsgb", "core": "aiida-core"}
+"""What AiiDA calls the versions that a process notes."""
 SECONDS_PER_HOUR = 3600.0
 
 
@@ -231,7 +233,7 @@ class Results:
     seeds
         Every seed that went in, by the process it went into.
     versions
-        Of aiida-core and of this package, as the process noted them.
+        Of this package and of aiida-core, as the process noted them, and of the programs, as their jobs did.
     """
 
     pk: int
@@ -335,7 +337,7 @@ def study_results(node: ProcessNode) -> Results:
         core_hours={label: sum(jobs[pk] for pk in pks) for label, pks in _by_label(tree, jobs).items()},
         codes=_codes(jobs),
         seeds=_seeds(tree),
-        versions={name: str(value) for name, value in (node.base.attributes.get("version", None) or {}).items()},
+        versions=_versions(node, jobs),
     )
 
 
@@ -674,6 +676,27 @@ def _codes(jobs: Iterable[int]) -> dict[str, str]:
     """Full label and executable of the codes of some jobs."""
     codes = {nodes["code"] for nodes in inputs_of(jobs, ["code"]).values()}
     return {code.full_label: str(code.get_executable()) for code in sorted(codes, key=lambda code: code.full_label)}
+
+
+def _versions(node: ProcessNode, jobs: Iterable[int]) -> dict[str, str]:
+    """Versions of what took part; several of one program where it was replaced meanwhile."""
+    from aiida.orm import CalcJobNode, Dict, QueryBuilder
+
+    noted = node.base.attributes.get("version", None) or {}
+    found = {name: {str(noted[key])} for key, name in VERSIONS.items() if key in noted}
+    for some in chunks(jobs):
+        query = QueryBuilder().append(CalcJobNode, filters={"id": {"in": some}}, tag="job")
+        query.append(
+            Dict,
+            with_incoming="job",
+            edge_filters={"label": "results"},
+            project=["attributes.lammps_version", "attributes.versions"],
+        )
+        for lammps, others in query.all():
+            programs = {"LAMMPS": lammps} if lammps else others
+            for name, version in (programs if isinstance(programs, Mapping) else {}).items():
+                found.setdefault(name, set()).add(str(version))
+    return {name: " and ".join(sorted(versions)) for name, versions in found.items()}
 
 
 def _seeds(tree: ProcessTree) -> dict[str, int]:

@@ -21,6 +21,7 @@ from aiida_lpsgb.calculations.functions.active_learning import (
 from aiida_lpsgb.calculations.functions.sweep import template_error
 from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.md_parameters import GRADES
+from aiida_lpsgb.typed import meant
 from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
 from aiida_lpsgb.workflows.outputs import how_it_ended, named, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job, inputs_of_child
@@ -470,7 +471,7 @@ def validate_settings(node: orm.Dict, _: Any) -> str | None:
     if missing := sorted(set(SETTINGS) - set(settings)):
         return f"settings: {missing} are missing"
     if unknown := sorted(set(settings) - set(SETTINGS)):
-        return f"settings: unknown keys {unknown}; known are {sorted(SETTINGS)}"
+        return f"settings: unknown keys {unknown}{meant(unknown, SETTINGS)}; known are {sorted(SETTINGS)}"
     if message := validation.temperatures_error(settings["temperatures_K"]):
         return f"settings: `temperatures_K`: {message}"
     schedule = settings["gamma_break"]

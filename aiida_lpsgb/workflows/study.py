@@ -13,7 +13,7 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida_lpsgb.calculations.functions.active_learning import FIRST
 from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
-from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
+from aiida_lpsgb.calculations.functions.recipes import KINDS, boundaries_error, recipe_error, shared
 from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
 from aiida_lpsgb.calculations.functions.sweep import potential_at_fault
 from aiida_lpsgb.calculations.label.engine import level_of
@@ -73,7 +73,7 @@ OPTIONAL_CHILDREN = {
     ),
     "grain_boundary": (
         GrainBoundaryWorkChain,
-        ("structure", "potential", "seed", "boundary"),
+        ("structure", "parent", "potential", "seed", "boundary"),
         "Relaxes grain boundaries.",
     ),
     "melt_quench": (
@@ -476,7 +476,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             if "learn" not in recipe:
                 continue
             if self._kind(name) == "boundary":
-                built = made_by(bicrystal, self.ctx.crystal, recipe["learn"])
+                built = made_by(bicrystal, self.ctx.crystal, recipe["learn"], parent=self.inputs.crystal)
                 self.ctx.small[name] = self.ctx.starts[name] = built["structure"]
                 self.ctx.tested.append(name)
             elif self._kind(name) == CRYSTAL:
@@ -692,6 +692,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     def _make_boundary(self, name: str) -> None:
         inputs = self._recipe_inputs(GrainBoundaryWorkChain, "grain_boundary", name)
         inputs.boundary = self.ctx.recipes[name]["run"]
+        inputs.parent = self.inputs.crystal
         self.enqueue(RECIPE + name, GrainBoundaryWorkChain, inputs)
 
     def _make_glass(self, name: str) -> None:
@@ -708,7 +709,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         elif glass in self.ctx.structures:
             try:
                 parameters = self.ctx.recipes[name]["run"]
-                joined = made_by(interface, self.ctx.crystal, self.ctx.structures[glass], parameters)
+                crystal = self.ctx.crystal
+                joined = made_by(interface, crystal, self.ctx.structures[glass], parameters, self.inputs.crystal)
             except RefusedError as error:
                 self._fail(name, str(error))
             else:
@@ -823,7 +825,7 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
             return f"systems.{name}: the study itself calls something so; give the system another name"
         if message := recipe_error(name, systems, inputs.get("structures", {})):
             return message
-    if message := crystal_error(inputs):
+    if message := crystal_error(inputs) or ("crystal" in inputs and boundaries_error(systems, inputs["crystal"])):
         return message
     return None if inputs.get("potentials") else learning_error(inputs, systems)
 
