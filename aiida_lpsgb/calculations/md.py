@@ -105,7 +105,8 @@ class MdCalculation(CalcJob):
             help=(
                 "`steps` done of `planned_steps`, the averages of every stage over this job's steps, `minimisations` "
                 "(why each ended, its residual forces and pressure), `minimised_energies_eV` of those that reached a "
-                "minimum, `max_grade`, `n_extrapolated` and how many of these were left out."
+                "minimum, `max_grade`, `n_graded` (steps at which the grade was evaluated), `n_extrapolated` and how "
+                "many of these were left out."
             ),
         )
         spec.output(

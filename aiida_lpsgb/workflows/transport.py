@@ -320,24 +320,24 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         regional: dict[str, dict[str, orm.Data]] = {}
         for label, run in self.ctx.children.items():
             self._hand_on(label, run)
+            if "active_set" in run.inputs.md.md:
+                for part, results in namespace_of(run, "results").items():
+                    summaries[f"dynamics_{label}_{part}"] = results
             if not run.is_finished_ok:
                 self.ctx.failed[label] = how_it_ended(run)
                 continue
             summaries[f"run_{label}"] = run.outputs.summary
-            if "active_set" in run.inputs.md.md:
-                for part, results in namespace_of(run, "results").items():
-                    summaries[f"dynamics_{label}_{part}"] = results
             diffusivities[label] = run.outputs.diffusivity
             for name, node in flattened(namespace_of(run, "regions")).items():
                 regional.setdefault(name, {})[label] = node
-        if not diffusivities:
-            return
-        summaries["arrhenius"] = arrhenius_fit(self.inputs.fit, **diffusivities)
-        self.out("arrhenius", summaries["arrhenius"])
+        if diffusivities:
+            summaries["arrhenius"] = arrhenius_fit(self.inputs.fit, **diffusivities)
+            self.out("arrhenius", summaries["arrhenius"])
         for name, nodes in regional.items():
             summaries[f"regional_{name}"] = arrhenius_fit(self.inputs.fit, **nodes)
             self.out(f"regional_arrhenius.{name}", summaries[f"regional_{name}"])
-        self.out("summary", summarise(**summaries))
+        if summaries:
+            self.out("summary", summarise(**summaries))
 
     def _hand_on(self, label: str, run: orm.ProcessNode) -> None:
         """Attach what a run has given, whether or not it reached its end."""

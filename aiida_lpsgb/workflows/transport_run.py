@@ -110,12 +110,14 @@ class TransportRunWorkChain(WorkChain):
             self.ctx.segments[f"segment_{len(self.ctx.segments):03d}"] = node
         for label, node in namespace_of(part, "extrapolated").items():
             self.ctx.extrapolated[f"segment_{first + int(label.rpartition('_')[2]):03d}"] = node
-        if not part.is_finished_ok:
-            self.ctx.failure, self.ctx.over = how_it_ended(part), True
-            if not self.ctx.parts:
-                return self.exit_codes.ERROR_RUN_FAILED.format(detail=self.ctx.failure)
+        begun = bool(self.ctx.parts)
         if "results" in part.outputs:
             self.ctx.parts.append(part)
+        if not part.is_finished_ok:
+            self.ctx.failure, self.ctx.over = how_it_ended(part), True
+            if not begun:
+                self._hand_on_dynamics()
+                return self.exit_codes.ERROR_RUN_FAILED.format(detail=self.ctx.failure)
         return None
 
     def is_judged(self) -> bool:
@@ -162,13 +164,9 @@ class TransportRunWorkChain(WorkChain):
 
     def finish(self) -> ExitCode | None:
         """Hand out what there is."""
-        last = self.ctx.parts[-1].outputs
         self.out("trajectories", self.ctx.segments)
-        if self.ctx.extrapolated:
-            self.out("extrapolated", self.ctx.extrapolated)
-        self.out("structure", last.structure)
-        for number, part in enumerate(self.ctx.parts):
-            self.out(f"results.part_{number}", part.outputs.results)
+        self.out("structure", self.ctx.parts[-1].outputs.structure)
+        self._hand_on_dynamics()
         if "judgement" in self.ctx:
             self.out("judgement", self.ctx.judgement)
         self.out_many(self.exposed_outputs(self.ctx.analysis, AnalyseCalculation))
@@ -177,6 +175,13 @@ class TransportRunWorkChain(WorkChain):
         if not self.ctx.analysis.is_finished_ok:
             return self.exit_codes.ERROR_ANALYSIS_FAILED.format(detail=how_it_ended(self.ctx.analysis))
         return None
+
+    def _hand_on_dynamics(self) -> None:
+        """Hand out what the dynamics say, and the frames that extrapolate: how a run ends does not spoil these."""
+        if self.ctx.extrapolated:
+            self.out("extrapolated", self.ctx.extrapolated)
+        for number, part in enumerate(self.ctx.parts):
+            self.out(f"results.part_{number}", part.outputs.results)
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
