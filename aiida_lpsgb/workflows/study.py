@@ -415,16 +415,14 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         values = cls.get_protocol_inputs(protocol, overrides)
         recipes = cls._recipes(values, systems)
         builder = study.get_builder_restart()
-        learned = namespace_of(study, "potentials"), namespace_of(study, "active_sets")
-        if "potentials" in study.inputs:
-            learned = dict(study.inputs.potentials), {}
-        elif not learned[0]:
-            learned = last_learned(study)
-        if not learned[0]:
+        places = study.inputs, study.outputs, last_learning(study)
+        ports = ("potentials", "active_sets")
+        learned, active_sets = (next((dict(p[port]) for p in places if port in p), None) for port in ports)
+        if learned is None:
             raise ValueError(f"{study.process_label}<{study.pk}> has learned no potentials and was given none")
-        builder.potentials = learned[0]
-        if "watch" in study.inputs.transport and learned[1]:
-            builder.transport.active_sets = learned[1]
+        builder.potentials = learned
+        if "watch" in study.inputs.transport and active_sets:
+            builder.transport.active_sets = active_sets
         for port in ADDED_WITHOUT:
             if port in study.inputs:
                 delattr(builder, port)
@@ -952,12 +950,11 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         return None
 
 
-def last_learned(study: orm.WorkChainNode) -> tuple[dict[str, orm.Data], dict[str, orm.Data]]:
-    """Potentials and active sets of the last learning of a study that has not come to its end; empty without one."""
-    for node in sorted(study.called, key=lambda node: node.ctime, reverse=True):
-        if node.process_type == ActiveLearningWorkChain.build_process_type() and node.is_finished_ok:
-            return namespace_of(node, "potentials"), namespace_of(node, "active_sets")
-    return {}, {}
+def last_learning(study: orm.WorkChainNode) -> Any:
+    """Outputs of the last learning of a study that ended well, for a study that did not come to its own end."""
+    kind = ActiveLearningWorkChain.build_process_type()
+    done = [node for node in study.called if node.process_type == kind and node.is_finished_ok]
+    return max(done, key=lambda node: node.ctime).outputs if done else {}
 
 
 def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
