@@ -142,14 +142,14 @@ def _write_potential(mtp, path: str) -> None:
 
 
 def _image_weights(images: list, feature: str | None, bootstrap_seed: int | None) -> list[float]:
-    """Weights that the configurations carry as a feature, 1 where they do not, times how often each is drawn."""
+    """Weights that the configurations carry as a feature, 1 where they do not, times those of the bootstrap."""
     from aiida_lpsgb.mtp.training import bootstrap_weights
 
-    drawn = [1.0] * len(images) if bootstrap_seed is None else bootstrap_weights(len(images), bootstrap_seed)
+    factors = [1.0] * len(images) if bootstrap_seed is None else bootstrap_weights(len(images), bootstrap_seed)
     try:
         return [
-            float(count) * float(atoms.info.get("features", {}).get(feature, 1.0))
-            for atoms, count in zip(images, drawn, strict=True)
+            float(factor) * float(atoms.info.get("features", {}).get(feature, 1.0))
+            for atoms, factor in zip(images, factors, strict=True)
         ]
     except ValueError:
         raise ValueError(f"the feature {feature} of a configuration is not a number") from None
@@ -211,7 +211,7 @@ def _add_train(commands) -> None:
         "--bootstrap-seed",
         type=_count,
         metavar="N",
-        help="train on as many configurations as there are, drawn with replacement by this seed (for a committee)",
+        help="weight the configurations at random by this seed: a Bayesian bootstrap (for a committee)",
     )
     parser.add_argument("--threads", type=_threads, default=_default_threads(), metavar="N")
     parser.set_defaults(run=_train)

@@ -534,6 +534,7 @@ def learning_table(results: Results) -> Table | None:
         return None
     titles = {
         "iteration": "iteration",
+        "potentials": "explored by",
         "gamma_break": "γ_break",
         "n_broken": "runs ended early",
         "n_extrapolated": "configurations above γ_select",
@@ -551,6 +552,7 @@ def learning_table(results: Results) -> Table | None:
         rows.append(
             (
                 entry["iteration"],
+                ", ".join(entry["potentials"]),
                 entry["gamma_break"],
                 f"{entry['n_broken']} of {entry['n_runs']}",
                 entry["n_extrapolated"],

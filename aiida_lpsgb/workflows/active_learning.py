@@ -12,8 +12,11 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.active_learning import (
     CRITERIA,
+    FIRST,
+    ended_early,
     exploration_label,
     exploration_runs,
+    team_of,
     without_loop_keys,
 )
 from aiida_lpsgb.calculations.functions.sweep import template_error
@@ -37,8 +40,6 @@ forget = CalculationFactory("lpsgb.potential.forget")
 plan_committee = CalculationFactory("lpsgb.learning.plan_committee")
 plan_exploration = CalculationFactory("lpsgb.learning.plan_exploration")
 
-# How the potential that explores is called beside the other members of its committee.
-FIRST = "p1"
 # More runs than this share without any result end the loop: something else than the potential is wrong.
 MAX_MISSING_SHARE = 0.5
 
@@ -52,14 +53,16 @@ SETTINGS = {
     "criterion": "no_break (no run exceeds the last gamma_break) or no_selection (nothing exceeds gamma_select either)",
     "max_iterations": "iterations before the loop gives up",
     "max_labels": "labels before the loop gives up",
-    "n_potentials": "potentials that are trained on the final training set; their spread is part of every uncertainty",
+    "n_potentials": "potentials of the committee, whose spread is part of every uncertainty; when the runs of the "
+    "first no longer end early, the others are trained on what it found, and explore at the highest temperature",
 }
 
 
 class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     """Train, explore, select, label, and again, until exploration stays within what the potential has learned.
 
-    On what was learned further potentials are trained, from other coefficients: a committee.
+    On what was learned further potentials are trained, from other coefficients and with other weights of the data: a
+    committee. Where one of them extrapolates, all learn from that, too.
     """
 
     CHILDREN = ("label",)
@@ -138,7 +141,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 if_(cls.has_selected)(cls.label, cls.inspect_labels),
             ),
             while_(cls.should_iterate)(
-                if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
+                if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
                 cls.explore,
                 while_(cls.queue_waits)(cls.run_queue),
                 cls.inspect_exploration,
@@ -148,17 +151,15 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                     if_(cls.has_selected)(cls.label, cls.inspect_labels),
                 ),
             ),
-            if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-            if_(cls.has_committee)(
-                cls.train_committee, cls.inspect_committee, cls.grade_committee, cls.inspect_committee_grades
-            ),
+            if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
             cls.finish,
         )
 
         spec.output_namespace(
             "potentials",
             valid_type=PotentialData,
-            help="`p1`, the potential that explored, of the last training, and the other members of the committee.",
+            help="`p1`, the potential that explored, of the last training, and where its runs no longer ended early, "
+            "the other members of the committee.",
         )
         spec.output_namespace(
             "active_sets",
@@ -247,13 +248,14 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def setup(self) -> None:
         """Begin with what was given."""
-        self.ctx.potential = self.inputs.potential
+        self.ctx.potentials, self.ctx.active_sets = {}, {}
+        # How many training sets each potential has learned from, and of how many it explored to the end.
+        self.ctx.learned, self.ctx.explored_all = {}, {}
         self.ctx.training_sets = dict(self.inputs.training_sets)
         self.ctx.settings = self.inputs.settings.get_dict()
-        self.ctx.candidates = dict(self.inputs.get("candidates", {}))
+        self.ctx.candidates, self.ctx.chooser = dict(self.inputs.get("candidates", {})), FIRST
         self.ctx.history = None
         self.ctx.n_labels = 0
-        self.ctx.new_labels = True
         self.ctx.exhausted = None
 
     # --- control flow ---------------------------------------------------------------------------------------------
@@ -278,8 +280,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def has_candidates(self) -> bool:
         """Whether there is something to select from, given or left by exploration, and the loop goes on."""
-        converged = self.ctx.history and self.ctx.history["converged"]
-        return not converged and bool(self.ctx.candidates)
+        settled = self.ctx.history and self.ctx.history["settled"]
+        return not settled and bool(self.ctx.candidates)
 
     def has_selected(self) -> bool:
         """Whether there is something to label within the budget."""
@@ -290,9 +292,18 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             return False
         return True
 
-    def has_new_labels(self) -> bool:
-        """Whether there are labels that the potential has not been trained on; at first, all of them."""
-        return self.ctx.new_labels
+    @property
+    def team(self) -> list[str]:
+        """Potentials that learn and explore: the first, and once it has settled, all."""
+        return team_of(self.ctx.history)
+
+    def _behind(self, known: Mapping[str, int]) -> list[str]:
+        """Potentials of the team that do not stand at the present training sets."""
+        return [name for name in self.team if known.get(name) != len(self.ctx.training_sets)]
+
+    def has_to_learn(self) -> bool:
+        """Whether there are labels that a potential has not been trained on; at first, all of them."""
+        return bool(self._behind(self.ctx.learned))
 
     # --- train and grade ------------------------------------------------------------------------------------------
 
@@ -303,40 +314,68 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return self.submit(base, **named(label, inputs))
 
     def train(self) -> ToContext:
-        """Train on all sets, starting from the last potential."""
+        """Train on all sets, each potential from its last coefficients."""
+        self.ctx.learning = self._behind(self.ctx.learned)
         n_configurations = sum(len(node) for node in self.ctx.training_sets.values())
-        self.report(f"iteration {self.iteration}: training on {n_configurations} configurations")
-        label = f"train_{self.iteration:02d}"
-        return ToContext(training=self._submit(MlpTrainBaseWorkChain, "train", label, potential=self.ctx.potential))
+        self.report(
+            f"iteration {self.iteration}: training on {n_configurations} configurations"
+            + (f": {', '.join(self.ctx.learning)}" if self.team != [FIRST] else "")
+        )
+        if self.team != [FIRST] and "committee" not in self.ctx:
+            parameters = self.inputs.train.mlp.get("parameters", orm.Dict())
+            self.ctx.committee = plan_committee(parameters, self.inputs.settings, self.inputs.seed)
+            # They begin from coefficients of their own, not from those that the first is given.
+            self.ctx.blank = self.inputs.potential
+            if self.ctx.blank.mtp.trained:
+                self.ctx.blank = forget(self.inputs.potential)
+        trainings = {}
+        for name in self.ctx.learning:
+            own = {"parameters": self.ctx.committee[name]} if name != FIRST else {}
+            potential = self.ctx.potentials.get(name, self.inputs.potential if name == FIRST else self.ctx.blank)
+            trainings[f"training_{name}"] = self._submit(
+                MlpTrainBaseWorkChain, "train", self._label("train", name), potential=potential, **own
+            )
+        return ToContext(**trainings)
+
+    def _label(self, step: str, name: str) -> str:
+        """Link label of what this iteration does for a potential: `train_02`, `train_02_p3`."""
+        return f"{step}_{self.iteration:02d}" + ("" if name == FIRST else f"_{name}")
 
     def inspect_training(self) -> ExitCode | None:
-        """Take the potential; one that needs more training steps is taken too, the next iteration goes on from it."""
-        training = self.ctx.training
-        if "potential" not in training.outputs:
-            return self._fail("TRAINING", training)
-        if not training.is_finished_ok:
-            self.report(
-                f"iteration {self.iteration}: training ended with [{training.exit_status}]; going on with its potential"
-            )
-        self.ctx.potential = training.outputs.potential
-        self.ctx.new_labels = False
+        """Take the potentials; one that needs more training steps is taken too, the next iteration goes on from it."""
+        for name in self.ctx.learning:
+            training = self.ctx[f"training_{name}"]
+            if "potential" not in training.outputs:
+                return self._fail("TRAINING", training)
+            if not training.is_finished_ok:
+                self.report(
+                    f"iteration {self.iteration}: training of {name} ended with [{training.exit_status}]; going on "
+                    "with its potential"
+                )
+            self.ctx.potentials[name] = training.outputs.potential
+            self.ctx.learned[name] = len(self.ctx.training_sets)
         return None
 
     def grade(self) -> ToContext:
-        """Active set of the new potential, and its errors on the test set."""
-        label = f"grade_{self.iteration:02d}"
-        jobs = {"grading": self._submit(MlpGradeBaseWorkChain, "grade", label, potential=self.ctx.potential)}
-        if "test_set" in self.inputs:
+        """Active sets of the new potentials, and the first one's errors on the test set."""
+        jobs = {}
+        for name in self.ctx.learning:
+            jobs[f"grading_{name}"] = self._submit(
+                MlpGradeBaseWorkChain, "grade", self._label("grade", name), potential=self.ctx.potentials[name]
+            )
+        if "test_set" in self.inputs and FIRST in self.ctx.learning:
             inputs = self.exposed_inputs(MlpErrorsBaseWorkChain, namespace="errors")
-            inputs.mlp |= {"potential": self.ctx.potential, "configurations": self.inputs.test_set}
-            jobs["testing"] = self.submit(MlpErrorsBaseWorkChain, **named(f"test_{self.iteration:02d}", inputs))
+            inputs.mlp |= {"potential": self.ctx.potentials[FIRST], "configurations": self.inputs.test_set}
+            jobs["testing"] = self.submit(MlpErrorsBaseWorkChain, **named(self._label("test", FIRST), inputs))
         return ToContext(**jobs)
 
     def inspect_grade(self) -> ExitCode | None:
-        """Take the active set."""
-        if not self.ctx.grading.is_finished_ok:
-            return self._fail("GRADE", self.ctx.grading)
-        self.ctx.active_set = self.ctx.grading.outputs.active_set
+        """Take the active sets."""
+        for name in self.ctx.learning:
+            grading = self.ctx[f"grading_{name}"]
+            if not grading.is_finished_ok:
+                return self._fail("GRADE", grading)
+            self.ctx.active_sets[name] = grading.outputs.active_set
         return None
 
     # --- explore --------------------------------------------------------------------------------------------------
@@ -344,16 +383,22 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     def explore(self) -> None:
         """Queue molecular dynamics with extrapolation control for every structure, temperature and replica."""
         inputs = self.inputs
+        # Those that have not been seen at their end since the last labels; if all have, everyone, with new velocities.
+        self.ctx.explorers = self._behind(self.ctx.explored_all) or self.team
         previous = {"history": self.ctx.history} if self.ctx.history else {}
         names, own = orm.List(sorted(inputs.structures)), inputs.get("explorations", {})
-        plan = plan_exploration(inputs.settings, inputs.exploration, names, inputs.seed, **previous, **own)
-        learned = {"potential": self.ctx.potential, "active_set": self.ctx.active_set}
+        potentials = orm.List(self.ctx.explorers)
+        plan = plan_exploration(inputs.settings, inputs.exploration, names, potentials, inputs.seed, **previous, **own)
         runs = {}
-        for name, structure in inputs.structures.items():
-            for temperature, replica in exploration_runs(self.ctx.settings, dict(own.get(name, {}))):
-                label = exploration_label(name, temperature, replica)
-                run = {"parameters": plan[f"parameters_{label}"], "seed": plan[f"seed_{label}"]}
-                runs[label] = inputs_of_run(self, structure=structure, **learned, **run)
+        self.ctx.explored_by = {}
+        for potential in self.ctx.explorers:
+            learned = {"potential": self.ctx.potentials[potential], "active_set": self.ctx.active_sets[potential]}
+            for name, structure in inputs.structures.items():
+                for temperature, replica in exploration_runs(self.ctx.settings, dict(own.get(name, {})), potential):
+                    label = exploration_label(name, temperature, replica, potential)
+                    run = {"parameters": plan[f"parameters_{label}"], "seed": plan[f"seed_{label}"]}
+                    runs[label] = inputs_of_run(self, structure=structure, **learned, **run)
+                    self.ctx.explored_by[label] = potential
         self.fill_queue(MdBaseWorkChain, runs)
 
     def inspect_exploration(self) -> ExitCode | None:
@@ -364,6 +409,16 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             self.report(f"run {label} gave nothing: {how_it_ended(self.ctx.children[label])}")
         if len(missing) > MAX_MISSING_SHARE * len(self.ctx.children):
             return self._fail("EXPLORATION", self.ctx.children[missing[0]])
+        broken = [
+            self.ctx.explored_by[label]
+            for label in self.ctx.children
+            if label in missing or ended_early(runs[label].outputs.results)
+        ]
+        for name in self.ctx.explorers:
+            if name not in broken:
+                self.ctx.explored_all[name] = len(self.ctx.training_sets)
+        # What a potential does not know, its own grades tell.
+        self.ctx.chooser = max(self.ctx.explorers, key=broken.count)
         self.ctx.candidates = {}
         for label, run in runs.items():
             for segment, node in namespace_of(run, "extrapolated").items():
@@ -373,14 +428,16 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             optional["test"] = self.ctx.testing.outputs.results
         self.ctx.history = advance(
             settings=self.inputs.settings,
-            training=self.ctx.training.outputs.results,
+            training=self.ctx[f"training_{FIRST}"].outputs.results,
+            potentials=orm.List(self.ctx.explorers),
             missing=orm.List(missing),
             **optional,
             **{f"md_{label}": run.outputs.results for label, run in runs.items()},
         )
         row = self.ctx.history["iterations"][-1]
+        whose = "" if self.ctx.explorers == [FIRST] else f"of {', '.join(self.ctx.explorers)} "
         self.report(
-            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs ended early (gamma_break "
+            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs {whose}ended early (gamma_break "
             f"{row['gamma_break']:g}), {row['n_extrapolated']} configurations extrapolate"
             + (f", {row['n_missing']} runs gave nothing" if row["n_missing"] else "")
             + (", converged" if self.ctx.history["converged"] else "")
@@ -395,7 +452,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def select(self) -> ToContext:
         """Choose the candidates that widen the training set most."""
-        chosen_from = {"potential": self.ctx.potential, "candidates": self.ctx.candidates}
+        potential = self.ctx.potentials.get(self.ctx.chooser, self.inputs.potential)
+        chosen_from = {"potential": potential, "candidates": self.ctx.candidates}
         label = f"select_{self.explored:02d}"
         return ToContext(selection=self._submit(MlpSelectBaseWorkChain, "select", label, **chosen_from))
 
@@ -429,56 +487,6 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         name = free_label(self.ctx.training_sets, self.explored or 1, "iteration" if self.explored else "candidates")
         self.ctx.training_sets[name] = labels
         self.ctx.n_labels += len(labels)
-        self.ctx.new_labels = True
-        return None
-
-    # --- committee ------------------------------------------------------------------------------------------------
-
-    def has_committee(self) -> bool:
-        """Whether further potentials are wanted; of one that still extrapolates there is no use for more."""
-        return self.ctx.exhausted is None and self.ctx.settings["n_potentials"] > 1
-
-    def train_committee(self) -> ToContext:
-        """Train the other members side by side, from coefficients of their own, not from those that are given."""
-        blank = self.inputs.potential
-        if blank.mtp.trained:
-            blank = forget(blank)
-        parameters = self.inputs.train.mlp.get("parameters", orm.Dict())
-        plan = plan_committee(parameters, self.inputs.settings, self.inputs.seed)
-        members = {}
-        for name, changed in sorted(plan.items()):
-            own = {"potential": blank, "parameters": changed}
-            members[f"member_{name}"] = self._submit(MlpTrainBaseWorkChain, "train", f"committee_{name}", **own)
-        self.ctx.members = sorted(plan)
-        self.report(f"training {len(members)} more potentials on what was learned")
-        return ToContext(**members)
-
-    def inspect_committee(self) -> ExitCode | None:
-        """Take every member; one that is missing is an error, as the spread would be of fewer than was asked for."""
-        self.ctx.committee = {}
-        for name in self.ctx.members:
-            training = self.ctx[f"member_{name}"]
-            if "potential" not in training.outputs:
-                return self._fail("TRAINING", training)
-            self.ctx.committee[name] = training.outputs.potential
-        return None
-
-    def grade_committee(self) -> ToContext:
-        """Active sets of the other members, so that runs with them can be watched."""
-        jobs = {
-            f"grading_{name}": self._submit(MlpGradeBaseWorkChain, "grade", f"grade_{name}", potential=potential)
-            for name, potential in self.ctx.committee.items()
-        }
-        return ToContext(**jobs)
-
-    def inspect_committee_grades(self) -> ExitCode | None:
-        """Take the active sets."""
-        self.ctx.active_sets = {}
-        for name in self.ctx.committee:
-            grading = self.ctx[f"grading_{name}"]
-            if not grading.is_finished_ok:
-                return self._fail("GRADE", grading)
-            self.ctx.active_sets[name] = grading.outputs.active_set
         return None
 
     # --- end ------------------------------------------------------------------------------------------------------
@@ -489,10 +497,10 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return self.ctx.exhausted
 
     def _attach_outputs(self) -> None:
-        if self.ctx.potential.uuid != self.inputs.potential.uuid:
-            self.out("potentials", {FIRST: self.ctx.potential, **self.ctx.get("committee", {})})
-        if "active_set" in self.ctx:
-            self.out("active_sets", {FIRST: self.ctx.active_set, **self.ctx.get("active_sets", {})})
+        if self.ctx.potentials:
+            self.out("potentials", self.ctx.potentials)
+        if self.ctx.active_sets:
+            self.out("active_sets", self.ctx.active_sets)
         if self.ctx.history:
             self.out("learning_curve", self.ctx.history)
         self.out("training_sets", self.ctx.training_sets)

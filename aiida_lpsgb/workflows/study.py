@@ -10,7 +10,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations.functions.active_learning import RETURN_SETTINGS, return_error
+from aiida_lpsgb.calculations.functions.active_learning import FIRST, RETURN_SETTINGS, return_error
 from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
 from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
@@ -108,7 +108,6 @@ PROPERTIES = "properties_"
 REFERENCE = "reference"
 VALIDATION = "validation"
 RECIPE = "recipe_"
-FIRST = "p1"
 # What the study calls its other children and crystals, and what calculations have beside structures by their names.
 TAKEN = (
     *(VALIDATION, "best", "before", "parameters", "potential", "seed", "settings", "exploration", "structures"),
@@ -499,7 +498,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.recipes = {name: dict(read_recipe(recipe)) for name, recipe in self.inputs.systems.items()}
         self.ctx.small, self.ctx.starts, self.ctx.tested = {}, {}, []
         self.ctx.n_returns, self.ctx.stuck, self.ctx.examined = 0, None, {}
-        self.ctx.table, self.ctx.production, self.ctx.before = None, None, None
+        self.ctx.production, self.ctx.before = None, None
         try:
             ordered = made_by(order, self.inputs.crystal, self.inputs.ordering, self.ctx.seeds["ordering"])
             self.ctx.crystal = ordered["structure"]
@@ -708,7 +707,6 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             if label.startswith(PROPERTIES):
                 examined[label.removeprefix(PROPERTIES)] = node
         self.ctx.examined = examined
-        self.ctx.production["validation"] = self.ctx.children.get(VALIDATION)
         if failed := [how_it_ended(node) for node in examined.values() if not node.is_finished_ok]:
             return self._give_up(self.exit_codes.ERROR_PROPERTIES_FAILED.format(detail="; ".join(failed)))
         unfit = []
@@ -870,8 +868,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         sweeps = self.ctx.production["sweeps"]
         summaries = {name: node.outputs.summary for name, node in sweeps.items() if "summary" in node.outputs}
         if summaries:
-            before = self.ctx.before and self.ctx.before["table"]
-            self.ctx.production["table"] = tabulate(**summaries, **({"before": before} if before else {}))
+            if self.ctx.before is not None and self.ctx.before["table"] is not None:
+                summaries["before"] = self.ctx.before["table"]
+            self.ctx.production["table"] = tabulate(**summaries)
 
     def goes_back(self) -> bool:
         """Whether potentials are to be learned again, with frames of production."""
@@ -926,7 +925,6 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             self.ctx.stuck = how_it_ended(learning)
         if self.ctx.stuck is not None:
             self.report(f"no way back to learning: {self.ctx.stuck}")
-            self.ctx.n_returns = self.inputs.returns["max_returns"]
             return
         self.ctx.n_returns += 1
         self._produce_with(namespace_of(learning, "potentials"), namespace_of(learning, "active_sets"), learning)

@@ -180,14 +180,21 @@ class TestCandidates:
 def test_a_committee_begins_anew(aiida_profile_clean, loop, monkeypatch):
     """Members that began with the coefficients of the first would agree with it."""
     process, begun = loop(), {}
-    assert process.inputs.potential.mtp.trained
-    monkeypatch.setattr(process, "_submit", lambda base, namespace, label, **mlp: begun.setdefault(label, mlp))
-    process.train_committee()
-    assert set(begun) == {"committee_p2", "committee_p3"}
-    for mlp in begun.values():
-        assert not mlp["potential"].mtp.trained
-        assert mlp["potential"].level == process.inputs.potential.level
-        assert mlp["parameters"]["init_params"] == "random"
+    given = process.inputs.potential
+    assert given.mtp.trained
+    monkeypatch.setattr(process, "_submit", lambda base, namespace, label, **mlp: begun.setdefault(label[-2:], mlp))
+    monkeypatch.setattr(ActiveLearningWorkChain, "team", ["p1", "p2", "p3"])
+    process.train()
+    assert set(begun) == {"01", "p2", "p3"}
+    assert begun["01"]["potential"].uuid == given.uuid
+    for name in ("p2", "p3"):
+        assert not begun[name]["potential"].mtp.trained
+        assert begun[name]["potential"].level == given.level
+        assert begun[name]["parameters"]["init_params"] == "random"
+    process.ctx.potentials["p2"] = given
+    begun.clear()
+    process.train()
+    assert begun["p2"]["potential"].uuid == given.uuid  # from now on from what it has learned
 
 
 @pytest.mark.usefixtures("aiida_profile_clean")
@@ -200,8 +207,9 @@ class TestExplorationThatTeachesNothing:
 
         def factory(*runs):
             process = loop()
-            process.ctx.training = AttributeDict({"outputs": AttributeDict({"results": orm.Dict({}).store()})})
+            process.ctx.training_p1 = AttributeDict({"outputs": AttributeDict({"results": orm.Dict({}).store()})})
             process.ctx.children = {f"run_{i}": self.run(*run) for i, run in enumerate(runs)}
+            process.ctx.explorers, process.ctx.explored_by = ["p1"], dict.fromkeys(process.ctx.children, "p1")
             return process.inspect_exploration()
 
         return factory

@@ -205,7 +205,6 @@ class TestFailures:
 
     def check(self, study, message):
         assert not study.process.has_to_produce()
-        assert not study.process.goes_back()
         code = study.process.finish()
         assert code.status == 410
         assert code.message.startswith("Production extrapolates (crystal: 5 of 100 frames")

@@ -19,18 +19,23 @@ from aiida_lpsgb.calculations.md_parameters import not_a_count, unknown_keys
 from aiida_lpsgb.data.configurations import ConfigurationsData
 
 CRITERIA = ("no_break", "no_selection")
+FIRST = "p1"
+"""Name of the potential that explores alone until its runs no longer end early; the others of its committee follow."""
 MORE_ITERATIONS = 3
 """Times as many iterations as a potential has that begins from the one of the iteration before."""
 LOOP_KEYS = ("temperatures_K", "n_replicas")
 """Settings of the loop that a structure may have of its own."""
 
 
-def exploration_label(structure: str, temperature_K: float, replica: int) -> str:
-    """Link label of an exploration run: `crystal_t500k_1`."""
-    return f"{structure}_{temperature_label(temperature_K)}_{replica}"
+def exploration_label(structure: str, temperature_K: float, replica: int, potential: str = FIRST) -> str:
+    """Link label of an exploration run: `crystal_t500k_1`, or `crystal_t500k_1_p2` where another than the first ran."""
+    label = f"{structure}_{temperature_label(temperature_K)}_{replica}"
+    return label if potential == FIRST else f"{label}_{potential}"
 
 
-def exploration_runs(settings: Mapping[str, Any], own: Mapping[str, Any]) -> list[tuple[float, int]]:
+def exploration_runs(
+    settings: Mapping[str, Any], own: Mapping[str, Any], potential: str = FIRST
+) -> list[tuple[float, int]]:
     """Temperatures and replicas of the exploration runs of a structure.
 
     Parameters
@@ -39,8 +44,13 @@ def exploration_runs(settings: Mapping[str, Any], own: Mapping[str, Any]) -> lis
         Settings of the loop.
     own
         What the structure has of its own: `temperatures_K`, `n_replicas`, and parameters of `lpsgb.md`.
+    potential
+        Who explores. The first one goes everywhere; of the others, which learned from what it found, a run at the
+        highest temperature shows whether they are sound.
     """
     merged = {**settings, **own}
+    if potential != FIRST:
+        return [(max(merged["temperatures_K"]), 1)]
     return [(t, replica) for replica in range(1, merged["n_replicas"] + 1) for t in merged["temperatures_K"]]
 
 
@@ -54,6 +64,7 @@ def plan_exploration(
     settings: orm.Dict,
     exploration: orm.Dict,
     structures: orm.List,
+    potentials: orm.List,
     seed: orm.Int,
     history: orm.Dict | None = None,
     **explorations: orm.Dict,
@@ -68,6 +79,8 @@ def plan_exploration(
         Parameters of `lpsgb.md` with the word `target` for the temperature.
     structures
         Names of the structures that are explored.
+    potentials
+        Names of the potentials that explore.
     seed
         Seed of the whole loop.
     history
@@ -92,11 +105,14 @@ def plan_exploration(
     for name in structures.get_list():
         own = explorations[name].get_dict() if name in explorations else {}
         template = {**exploration.get_dict(), **without_loop_keys(own)}
-        for temperature, replica in exploration_runs(loop, own):
-            label = exploration_label(name, temperature, replica)
-            choice = (f"iteration {iteration}", name, f"{temperature:g} K", replica)
-            plan[f"parameters_{label}"] = orm.Dict({**at_temperature(template, temperature), "extrapolation": control})
-            plan[f"seed_{label}"] = orm.Int(derive_seed(seed.value, *choice))
+        for potential in potentials.get_list():
+            for temperature, replica in exploration_runs(loop, own, potential):
+                label = exploration_label(name, temperature, replica, potential)
+                choice = (f"iteration {iteration}", name, f"{temperature:g} K", replica)
+                choice += () if potential == FIRST else (potential,)
+                parameters = {**at_temperature(template, temperature), "extrapolation": control}
+                plan[f"parameters_{label}"] = orm.Dict(parameters)
+                plan[f"seed_{label}"] = orm.Int(derive_seed(seed.value, *choice))
     return plan
 
 
@@ -166,7 +182,7 @@ def return_error(settings: Mapping[str, Any]) -> str | None:
 
 @calcfunction
 def plan_committee(training: orm.Dict, settings: orm.Dict, seed: orm.Int) -> dict[str, orm.Dict]:
-    """Training parameters of the other members of the committee: random coefficients and a resampled training set each.
+    """Training parameters of the other members of the committee: random coefficients and weights of the data each.
 
     Parameters
     ----------
@@ -182,8 +198,16 @@ def plan_committee(training: orm.Dict, settings: orm.Dict, seed: orm.Int) -> dic
     dict
         A Dict by name, `p2` and so on.
     """
-    names = [f"p{k}" for k in range(2, settings["n_potentials"] + 1)]
-    return {name: orm.Dict(member(training.get_dict(), derive_seed(seed.value, "committee", name))) for name in names}
+    return {
+        name: orm.Dict(member(training.get_dict(), derive_seed(seed.value, "committee", name)))
+        for name in committee(settings.get_dict())
+        if name != FIRST
+    }
+
+
+def committee(settings: Mapping[str, Any]) -> list[str]:
+    """Names of all potentials: `p1`, `p2` and so on."""
+    return [f"p{k}" for k in range(1, settings["n_potentials"] + 1)]
 
 
 def member(training: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -196,6 +220,7 @@ def member(training: Mapping[str, Any], seed: int) -> dict[str, Any]:
 def advance(
     settings: orm.Dict,
     training: orm.Dict,
+    potentials: orm.List,
     missing: orm.List,
     history: orm.Dict | None = None,
     test: orm.Dict | None = None,
@@ -208,7 +233,9 @@ def advance(
     settings
         Settings of the loop.
     training
-        Results of the training of this iteration.
+        Results of the last training of the first potential.
+    potentials
+        Names of the potentials that explored.
     missing
         Labels of the runs that left no results; each counts as broken.
     history
@@ -224,11 +251,13 @@ def advance(
     row = {
         "iteration": iteration,
         "gamma_break": loop["gamma_break"][stage],
+        "potentials": potentials.get_list(),
         "training": training.get_dict(),
         "test": test.get_dict() if test else None,
         **summarise_explorations([node.get_dict() for node in explorations.values()], len(missing.get_list())),
     }
-    return orm.Dict({"iterations": [*(before["iterations"] if before else []), row], **decide(row, stage, loop)})
+    decision = decide(row, stage, team_of(before), loop)
+    return orm.Dict({"iterations": [*(before["iterations"] if before else []), row], **decision})
 
 
 def next_step(history: Mapping[str, Any] | None) -> tuple[int, int]:
@@ -238,9 +267,19 @@ def next_step(history: Mapping[str, Any] | None) -> tuple[int, int]:
     return len(history["iterations"]) + 1, history["stage"]
 
 
+def team_of(history: Mapping[str, Any] | None) -> list[str]:
+    """Potentials that are to learn and to explore in the next iteration."""
+    return [FIRST] if history is None else history["team"]
+
+
+def ended_early(result: Mapping[str, Any]) -> bool:
+    """Whether an exploration run did not reach its end, by its results."""
+    return result["steps"] < result["planned_steps"]
+
+
 def summarise_explorations(results: Sequence[Mapping[str, Any]], n_missing: int = 0) -> dict[str, Any]:
     """How many runs reached their end, and how far the others went; runs without results are broken ones."""
-    broken = [result for result in results if result["steps"] < result["planned_steps"]]
+    broken = [result for result in results if ended_early(result)]
     grades = [result["max_grade"] for result in results if result["max_grade"] is not None]
     return {
         "n_runs": len(results) + n_missing,
@@ -252,14 +291,22 @@ def summarise_explorations(results: Sequence[Mapping[str, Any]], n_missing: int 
     }
 
 
-def decide(row: Mapping[str, Any], stage: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Next index of the `gamma_break` schedule and whether the loop has converged.
+def decide(row: Mapping[str, Any], stage: int, team: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Next index of the `gamma_break` schedule, who is to explore, and whether the loop has converged.
 
-    The loop goes on to the next `gamma_break` when every run of an iteration reached its end, and has converged when
-    that is so at the last one; with `criterion: no_selection` not even a selected configuration may be left then.
+    The loop goes on to the next `gamma_break` when every run of an iteration reached its end. When that is so at the
+    last one (with `criterion: no_selection` not even a selected configuration may be left then), those who explored
+    are `settled`: the other members of the committee are trained and explore, too. The loop has converged when their
+    runs end so as well.
     """
     last = stage == len(settings["gamma_break"]) - 1
     clean = row["n_broken"] == 0
     nothing_new = row["n_extrapolated"] == 0
-    converged = last and clean and (nothing_new or settings["criterion"] == "no_break")
-    return {"stage": stage + 1 if clean and not last else stage, "converged": converged}
+    settled = last and clean and (nothing_new or settings["criterion"] == "no_break")
+    everyone = committee(settings)
+    return {
+        "stage": stage + 1 if clean and not last else stage,
+        "settled": settled,
+        "team": everyone if settled else list(team),
+        "converged": settled and list(team) == everyone,
+    }

@@ -21,6 +21,7 @@ SETTINGS = {
     "grade": "configuration",
     "grade_interval_steps": 10,
     "criterion": "no_break",
+    "n_potentials": 1,
 }
 TEMPLATE = {"stages": [{"ensemble": "npt", "duration_ps": 1, "temperature_K": [300, "target"]}]}
 
@@ -41,6 +42,7 @@ def curve(*iterations, settings=None, missing=()):
         history = advance(
             orm.Dict({**SETTINGS, **(settings or {})}),
             orm.Dict({"n_configurations": number}),
+            orm.List(["p1"]),
             orm.List(list(missing)),
             history,
             **{f"md_{i}": orm.Dict(result) for i, result in enumerate(results)},
@@ -48,9 +50,11 @@ def curve(*iterations, settings=None, missing=()):
     return history
 
 
-def plan(structures=("crystal",), history=None, settings=None, **explorations):
-    arguments = orm.Dict({**SETTINGS, **(settings or {})}), orm.Dict(TEMPLATE), orm.List(list(structures)), orm.Int(1)
-    return plan_exploration(*arguments, history, **{name: orm.Dict(own) for name, own in explorations.items()})
+def plan(structures=("crystal",), history=None, settings=None, potentials=("p1",), **explorations):
+    loop = orm.Dict({**SETTINGS, **(settings or {})})
+    names = orm.List(list(structures)), orm.List(list(potentials))
+    own = {name: orm.Dict(changes) for name, changes in explorations.items()}
+    return plan_exploration(loop, orm.Dict(TEMPLATE), *names, orm.Int(1), history, **own)
 
 
 def seeds(runs):
@@ -88,6 +92,12 @@ class TestPlan:
     def test_gamma_break_falls_after_a_clean_iteration(self):
         runs = plan(history=curve([md()]))
         assert runs["parameters_crystal_t300k_1"]["extrapolation"]["gamma_break"] == 5
+
+    def test_the_others_are_tried_where_it_is_hottest(self):
+        runs = seeds(plan(potentials=("p1", "p2", "p3")))
+        assert seeds(plan()).items() <= runs.items()
+        assert set(runs) - set(seeds(plan())) == {"seed_crystal_t600k_1_p2", "seed_crystal_t600k_1_p3"}
+        assert runs["seed_crystal_t600k_1_p2"] != runs["seed_crystal_t600k_1_p3"]
 
     def test_members_of_a_committee_differ_in_coefficients_and_data(self):
         training = orm.Dict({"max_iter": 10, "init_params": "same"})
@@ -129,8 +139,19 @@ class TestPlan:
 )
 def test_decisions(n_broken, n_extrapolated, stage, criterion, expected):
     row = {"n_broken": n_broken, "n_extrapolated": n_extrapolated}
-    decision = decide(row, stage, {**SETTINGS, "criterion": criterion})
+    decision = decide(row, stage, ["p1"], {**SETTINGS, "criterion": criterion})
     assert (decision["stage"], decision["converged"]) == expected
+
+
+def test_a_committee_converges_when_all_have_explored():
+    settings = {**SETTINGS, "n_potentials": 3}
+    broken, clean = ({"n_broken": n, "n_extrapolated": n} for n in (1, 0))
+    alone = decide(broken, 1, ["p1"], settings)
+    assert alone == {"stage": 1, "settled": False, "team": ["p1"], "converged": False}
+    settled = decide(clean, 1, ["p1"], settings)
+    assert settled == {"stage": 1, "settled": True, "team": ["p1", "p2", "p3"], "converged": False}
+    assert decide(broken, 1, settled["team"], settings) == {**settled, "settled": False}
+    assert decide(clean, 1, settled["team"], settings) == {**settled, "converged": True}
 
 
 RETURNS = {"max_share": 0.02, "max_returns": 1, "max_labels": 3, "max_atoms": 20}
