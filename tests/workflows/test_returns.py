@@ -79,13 +79,14 @@ class TestBuilder:
 # --- when it goes back, and what follows from failures --------------------------------------------------------------
 
 
-def ended(name, outputs, status=0, message=""):
-    """Return the stored node of a work chain with outputs by the labels of their links."""
+def ended(caller, name, outputs, status=0, message=""):
+    """Return the stored node of a work chain that was called, with outputs by the labels of their links."""
     node = orm.WorkChainNode(process_type=f"aiida.workflows:lpsgb.{name}")
     node.set_process_label(name)
     node.set_process_state(ProcessState.FINISHED)
     node.set_exit_status(status)
     node.set_exit_message(message)
+    node.base.links.add_incoming(caller, LinkType.CALL_WORK, "CALL")
     node.store()
     for label, data in outputs.items():
         data.store()
@@ -107,7 +108,7 @@ def study(aiida_profile_clean, builder, generate_workchain, generate_potential, 
             "active_sets__p1": orm.SinglefileData.from_string(f"{seed}", filename="state.als"),
             "training_sets__start": generate_configurations(seed=seed),
         }
-        return ended("active_learning", outputs if status == 0 else {}, status, message)
+        return ended(process.node, "active_learning", outputs if status == 0 else {}, status, message)
 
     def produce(n_extrapolated, n_graded=100, size=8, failed=False):
         process.open_queue()
@@ -118,7 +119,7 @@ def study(aiida_profile_clean, builder, generate_workchain, generate_potential, 
             atoms = bulk("LiS", "rocksalt", a=5.2).repeat((size, 1, 1))
             atoms.info["mv_grade"] = grade
             outputs["extrapolated__t900k_p1_1__segment_000"] = ConfigurationsData([atoms], ["Li", "S"])
-        sweep = ended("transport", outputs, 401 * failed, "a run failed" * failed)
+        sweep = ended(process.node, "transport", outputs, 401 * failed, "a run failed" * failed)
         process.ctx.children["crystal"] = sweep
         process.child_ended("crystal", sweep)
         process.inspect_systems()
@@ -240,7 +241,6 @@ def test_a_study_that_was_stopped_hands_its_potentials_on(study):
     """Its outputs come at its end; what it had learned is still to be added to."""
     node = study.process.node
     learning = study.process.ctx.learning
-    learning.base.links.add_incoming(node, LinkType.CALL_WORK, "CALL")
     added = StudyWorkChain.get_builder_adding(node, {"large": {"kind": "crystal", "run": {"n_atoms": 64}}})
     assert added.potentials["p1"].uuid == learning.outputs.potentials.p1.uuid
     assert "p1" in added.transport.active_sets
