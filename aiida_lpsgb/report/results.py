@@ -25,8 +25,8 @@ STUDY, TRANSPORT, LEARNING, PASSIVE = ROOTS = tuple(
 RUN, VALIDATION, LABELLING = (f"aiida.workflows:lpsgb.{name}" for name in ("transport_run", "validate", "label"))
 MD_BASE, PROPERTIES = (f"aiida.workflows:lpsgb.{name}" for name in ("md.base", "properties"))
 ANALYSIS, MD = (f"aiida.calculations:lpsgb.{name}" for name in ("analyse", "md"))
-ADVANCE, CHOOSE, JUDGE = (
-    f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "passive.choose", "judge")
+ADVANCE, CHOOSE, JUDGE, CARD = (
+    f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "passive.choose", "judge", "properties.card")
 )
 RECIPE = "recipe_"
 """What begins the name of the process that makes the structure of a system."""
@@ -340,7 +340,7 @@ def study_results(node: ProcessNode) -> Results:
         test_set_pk=_test_set_pk(tree),
         prediction_pks=_prediction_pks(tree),
         potentials=_potentials(tree),
-        cards=_cards(node),
+        cards=_cards(tree),
         properties=_properties(tree),
         failures=_failures(systems, learning),
         processes=_counts(tree, cached),
@@ -636,10 +636,11 @@ def _potentials(tree: ProcessTree) -> dict[str, dict[str, Any]]:
     }
 
 
-def _cards(node: ProcessNode) -> dict[str, dict[str, Any]]:
-    """The cards of a study."""
-    dealt = _below("cards__", outputs_of([node.pk], ["cards__*"]).get(node.pk, {}))
-    return {name: card.get_dict() for name, card in sorted(dealt.items())}
+def _cards(tree: ProcessTree) -> dict[str, dict[str, Any]]:
+    """The cards of a study: of each potential the last that was dealt."""
+    dealt = {process.name.removeprefix("card_"): process.pk for process in tree.children(tree.pk, CARD)}
+    found = outputs_of(dealt.values(), ["result"])
+    return {name: found[pk]["result"].get_dict() for name, pk in sorted(dealt.items()) if pk in found}
 
 
 def _properties(tree: ProcessTree) -> dict[str, dict[str, Any]]:

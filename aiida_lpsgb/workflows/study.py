@@ -110,8 +110,8 @@ VALIDATION = "validation"
 RECIPE = "recipe_"
 # What the study calls its other children and crystals, and what calculations have beside structures by their names.
 TAKEN = (
-    *(VALIDATION, "best", "before", "parameters", "potential", "seed", "settings", "exploration", "structures"),
-    *("history", "metadata"),
+    *(VALIDATION, "best", "before", "parameters", "seed", "settings", "exploration", "structures", "history"),
+    "metadata",
 )
 
 
@@ -711,7 +711,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             return self._give_up(self.exit_codes.ERROR_PROPERTIES_FAILED.format(detail="; ".join(failed)))
         unfit = []
         for name in sorted(self.ctx.potentials):
-            card = make_card(self.inputs.thresholds, **self._known_of(name, examined))
+            own = named(f"card_{name}", self._known_of(name, examined))
+            card = make_card(self.inputs.thresholds, **own)
             self.ctx.production["cards"][name] = card
             self.report(f"{name}: {'passes' if card['passed'] else '; '.join(card['reasons'])}")
             if not card["passed"]:
