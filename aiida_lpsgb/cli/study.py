@@ -261,6 +261,9 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
         f"{_listed(transport.temperatures.get_list())} K, {transport.n_replicas.value} run of each",
         "--set transport.temperatures_K=[700,500,300] or --set transport.n_replicas=2",
     )
+    if "returns" in inputs:
+        share = f"more than {builder.returns['max_share']:.0%} of a system's watched frames extrapolate"
+        _item("back to learning", f"where {share}, and all is run again", "--set returns=null")
     _item("seed", str(builder.seed.value), "--seed N")
 
     click.echo(f"\n{'At most':<66}{'labels':>6}{'core-hours':>12}")

@@ -36,6 +36,7 @@ MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 PotentialData = DataFactory("lpsgb.potential")
 advance = CalculationFactory("lpsgb.learning.advance")
+forget = CalculationFactory("lpsgb.potential.forget")
 plan_committee = CalculationFactory("lpsgb.learning.plan_committee")
 plan_exploration = CalculationFactory("lpsgb.learning.plan_exploration")
 
@@ -79,6 +80,14 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         )
         spec.input_namespace(
             "structures", valid_type=orm.StructureData, help="Structures that exploration starts from."
+        )
+        spec.input_namespace(
+            "candidates",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Configurations that were found elsewhere, such as frames of production that extrapolate. Those that "
+            "widen the training sets are labelled before the first training; `potential` must be trained on the sets.",
         )
         spec.input(
             "test_set",
@@ -126,6 +135,11 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
         spec.outline(
             cls.setup,
+            if_(cls.has_candidates)(
+                cls.select,
+                cls.inspect_selection,
+                if_(cls.has_selected)(cls.label, cls.inspect_labels),
+            ),
             while_(cls.should_iterate)(
                 if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
                 cls.explore,
@@ -178,6 +192,11 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             "ERROR_LABELS_EXHAUSTED",
             message="The potential still extrapolates after {n} labels; run on from the outputs.",
         )
+        spec.exit_code(
+            412,
+            "ERROR_NOTHING_SELECTED",
+            message="None of the {n} candidates widens the training sets: there is nothing to learn from them.",
+        )
 
     @classmethod
     def get_builder_from_protocol(
@@ -187,6 +206,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         training_sets: Mapping[str, orm.Data] | None = None,
         structures: Mapping[str, orm.StructureData] | None = None,
         *,
+        candidates: Mapping[str, orm.Data] | None = None,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -201,6 +221,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             By role: `mlp` (`lpsgb-mlp` or MLIP-2's `mlp`), `md` (LAMMPS), `label`; see `load_codes`.
         potential, training_sets, structures
             What to start from, and the structures to explore; left out where a parent fills them in.
+        candidates
+            Configurations to select from and label before the first training.
         protocol, overrides, options, path
             As of `get_protocol_inputs`; the override `label` takes entries of the protocol of `lpsgb.label`, the roles
             of `options` are `train`, `select` (grading, too), `md` and `label`.
@@ -210,6 +232,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
         fill_in(builder, potential=potential, training_sets=training_sets, structures=structures)
+        fill_in(builder, candidates=candidates)
         builder.settings = orm.Dict(values["settings"])
         builder.exploration = orm.Dict(values["exploration"])
         builder.seed = seed or cls.draw_seed()
@@ -230,6 +253,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.learned = {}
         self.ctx.training_sets = dict(self.inputs.training_sets)
         self.ctx.settings = self.inputs.settings.get_dict()
+        self.ctx.candidates, self.ctx.chooser = dict(self.inputs.get("candidates", {})), FIRST
         self.ctx.history = None
         self.ctx.n_labels = 0
         self.ctx.exhausted = None
@@ -255,8 +279,9 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return not self.ctx.is_over
 
     def has_candidates(self) -> bool:
-        """Whether exploration left something to select from, and the loop goes on."""
-        return not self.ctx.history["settled"] and bool(self.ctx.candidates)
+        """Whether there is something to select from, given or left by exploration, and the loop goes on."""
+        settled = self.ctx.history and self.ctx.history["settled"]
+        return not settled and bool(self.ctx.candidates)
 
     def has_selected(self) -> bool:
         """Whether there is something to label within the budget."""
@@ -300,10 +325,14 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if self.ctx.learning != [FIRST] and "committee" not in self.ctx:
             parameters = self.inputs.train.mlp.get("parameters", orm.Dict())
             self.ctx.committee = plan_committee(parameters, self.inputs.settings, self.inputs.seed)
+            # They begin from coefficients of their own, not from those that the first is given.
+            self.ctx.blank = self.inputs.potential
+            if self.ctx.blank.mtp.trained:
+                self.ctx.blank = forget(self.inputs.potential)
         trainings = {}
         for name in self.ctx.learning:
             own = {"parameters": self.ctx.committee[name]} if name != FIRST else {}
-            potential = self.ctx.potentials.get(name, self.inputs.potential)
+            potential = self.ctx.potentials.get(name, self.inputs.potential if name == FIRST else self.ctx.blank)
             trainings[f"training_{name}"] = self._submit(
                 MlpTrainBaseWorkChain, "train", self._label("train", name), potential=potential, **own
             )
@@ -412,22 +441,28 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def select(self) -> ToContext:
         """Choose the candidates that widen the training set most."""
-        chosen_from = {"potential": self.ctx.potentials[self.ctx.chooser], "candidates": self.ctx.candidates}
+        potential = self.ctx.potentials.get(self.ctx.chooser, self.inputs.potential)
+        chosen_from = {"potential": potential, "candidates": self.ctx.candidates}
         label = f"select_{self.explored:02d}"
         return ToContext(selection=self._submit(MlpSelectBaseWorkChain, "select", label, **chosen_from))
 
     def inspect_selection(self) -> ExitCode | None:
-        """Take what was selected; there may be nothing."""
+        """Take what was selected; there may be nothing, but of what was given to be learned from."""
         if not self.ctx.selection.is_finished_ok:
             return self._fail("SELECTION", self.ctx.selection, self.explored)
         self.ctx.selected = self.ctx.selection.outputs.selected if "selected" in self.ctx.selection.outputs else None
+        if self.ctx.selected is None and not self.explored:
+            self._attach_outputs()
+            n_given = sum(len(node) for node in self.ctx.candidates.values())
+            return self.exit_codes.ERROR_NOTHING_SELECTED.format(n=n_given)
         return None
 
     def label(self) -> ToContext:
         """Send the selected configurations to the label engine."""
         inputs = self.exposed_inputs(LabelWorkChain, namespace="label")
         inputs.configurations = self.ctx.selected
-        self.report(f"iteration {self.explored}: labelling {len(self.ctx.selected)} new configurations")
+        where = f"iteration {self.explored}" if self.explored else "candidates"
+        self.report(f"{where}: labelling {len(self.ctx.selected)} new configurations")
         return ToContext(labelling=self.submit(LabelWorkChain, **named(f"label_{self.explored:02d}", inputs)))
 
     def inspect_labels(self) -> ExitCode | None:
@@ -438,7 +473,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if not labelling.is_finished_ok:
             self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         labels = labelling.outputs.configurations
-        self.ctx.training_sets[free_label(self.ctx.training_sets, self.explored)] = labels
+        name = free_label(self.ctx.training_sets, self.explored or 1, "iteration" if self.explored else "candidates")
+        self.ctx.training_sets[name] = labels
         self.ctx.n_labels += len(labels)
         return None
 
@@ -495,7 +531,7 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     if "potential" not in inputs:
         return None  # the port itself complains
     potential = inputs["potential"]
-    if message := grade_error(inputs) or explorations_error(inputs):
+    if message := grade_error(inputs) or explorations_error(inputs) or candidates_error(inputs):
         return message
     if not inputs.get("structures"):
         return "structures: give at least one structure to explore"
@@ -511,6 +547,15 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         if message:
             return message
     return None
+
+
+def candidates_error(inputs: Mapping[str, Any]) -> str | None:
+    """What is selected from must be graded by a potential that is trained, and hold species that it knows."""
+    candidates, potential = inputs.get("candidates") or {}, inputs["potential"]
+    if candidates and not potential.trained:
+        return "candidates: `potential` is not trained, so it cannot be told which of them are new"
+    checked = (validation.configurations_error(node, potential, f"candidates.{k}") for k, node in candidates.items())
+    return next(filter(None, checked), None)
 
 
 def validate_exploration(node: orm.Dict, _: Any) -> str | None:
@@ -557,8 +602,8 @@ def grade_error(inputs: Mapping[str, Any]) -> str | None:
     return None
 
 
-def free_label(training_sets: Mapping[str, Any], iteration: int) -> str:
-    """Name of an iteration's increment; sets of an earlier loop, which may have the same names, are kept."""
-    while f"iteration_{iteration:02d}" in training_sets:
-        iteration += 1
-    return f"iteration_{iteration:02d}"
+def free_label(training_sets: Mapping[str, Any], number: int, name: str = "iteration") -> str:
+    """Name of an increment; sets of an earlier loop, which may have the same names, are kept."""
+    while f"{name}_{number:02d}" in training_sets:
+        number += 1
+    return f"{name}_{number:02d}"

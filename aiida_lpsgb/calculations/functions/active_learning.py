@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice, zip_longest
+from numbers import Real
 from typing import Any
 
 from aiida import orm
 from aiida.engine import calcfunction
+from ase import Atoms
+from ase.neighborlist import neighbor_list
 
 from aiida_lpsgb.calculations.functions.seeds import derive_seed
+from aiida_lpsgb.calculations.functions.structures import refusing
 from aiida_lpsgb.calculations.functions.sweep import at_temperature, temperature_label
+from aiida_lpsgb.calculations.md_parameters import not_a_count, unknown_keys
+from aiida_lpsgb.data.configurations import ConfigurationsData
 
 CRITERIA = ("no_break", "no_selection")
 FIRST = "p1"
@@ -107,6 +114,70 @@ def plan_exploration(
                 plan[f"parameters_{label}"] = orm.Dict(parameters)
                 plan[f"seed_{label}"] = orm.Int(derive_seed(seed.value, *choice))
     return plan
+
+
+@calcfunction
+@refusing
+def pick_candidates(settings: orm.Dict, potential: orm.Data, **frames: orm.Data) -> orm.Data:
+    """Frames of production that extrapolate and can be labelled: what the study goes back to learning with.
+
+    Of every run first the frame that came first: what follows was reached by a potential that no longer knew what it
+    did. Among those the ones of higher grade go before. Too large frames are left out, and those with atoms closer to
+    each other than the radial functions of the potential reach, which no label can teach it.
+
+    Parameters
+    ----------
+    settings
+        `RETURN_SETTINGS`.
+    potential
+        What the frames are learned by (`lpsgb.potential`).
+    **frames
+        Outputs `extrapolated` of `lpsgb.md`, labelled `<run>_segment_<number>`.
+
+    Returns
+    -------
+    ConfigurationsData
+        At most ``max_labels`` configurations, each with its run as ``source`` in ``info``.
+    """
+    max_atoms, shortest_A = settings["max_atoms"], potential.base.attributes.get("min_distance_angstrom")
+    runs: dict[str, list[Atoms]] = {}
+    n_frames = n_large = 0
+    for label, node in sorted(frames.items()):
+        for atoms in node:
+            n_frames += 1
+            n_large += len(atoms) > max_atoms
+            if len(atoms) <= max_atoms and not len(neighbor_list("i", atoms, shortest_A)):
+                atoms.info["source"] = label.rsplit("_segment_", maxsplit=1)[0]
+                runs.setdefault(atoms.info["source"], []).append(atoms)
+    if not runs:
+        raise ValueError(
+            f"{n_frames} frames extrapolate, and none can be labelled: {n_large} have more than {max_atoms} atoms "
+            f"(`max_atoms`), {n_frames - n_large} have atoms closer than {shortest_A:g} Å"
+        )
+    turns = ([atoms for atoms in turn if atoms is not None] for turn in zip_longest(*runs.values()))
+    ordered = chain.from_iterable(sorted(turn, key=lambda atoms: -atoms.info.get("mv_grade", 0.0)) for turn in turns)
+    return ConfigurationsData(islice(ordered, settings["max_labels"]), potential.species)
+
+
+RETURN_SETTINGS = {
+    "max_share": "the largest share of the frames of a system that may extrapolate, of all in which the grade was "
+    "evaluated, for its results to stand",
+    "max_returns": "how often the study goes back",
+    "max_labels": "frames that are labelled each time",
+    "max_atoms": "larger frames are not labelled",
+}
+
+
+def return_error(settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with the settings of a return to learning, or None."""
+    if message := unknown_keys(settings, RETURN_SETTINGS):
+        return message
+    if missing := [key for key in RETURN_SETTINGS if key not in settings]:
+        return f"{', '.join(missing)} must be given"
+    share = settings["max_share"]
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share < 1:
+        return f"`max_share` is {share!r}; it is a share, from 0 to below 1"
+    return next(filter(None, (not_a_count(key, settings[key]) for key in RETURN_SETTINGS if key != "max_share")), None)
 
 
 @calcfunction

@@ -6,10 +6,13 @@ from aiida import orm
 from aiida_lpsgb.calculations.functions.active_learning import (
     advance,
     decide,
+    pick_candidates,
     plan_committee,
     plan_exploration,
+    return_error,
     summarise_explorations,
 )
+from aiida_lpsgb.data.configurations import ConfigurationsData
 
 SETTINGS = {
     "temperatures_K": [300, 600],
@@ -168,3 +171,70 @@ def test_runs_belong_to_potentials():
         "p3": {"n_broken": 0, "n_extrapolated": 1},
     }
     assert (summary["n_runs"], summary["n_broken"], summary["n_missing"], summary["n_extrapolated"]) == (4, 2, 1, 4)
+
+
+RETURNS = {"max_share": 0.02, "max_returns": 1, "max_labels": 3, "max_atoms": 20}
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestCandidates:
+    @pytest.fixture
+    def frames(self, generate_images):
+        """Return a function that makes the frames of a segment, by their grades."""
+
+        def of(*grades, size=8):
+            images = generate_images(count=len(grades), size=size, labelled=False)
+            for atoms, grade in zip(images, grades, strict=True):
+                atoms.info["mv_grade"] = grade
+            return ConfigurationsData(images, ["Li", "P", "S"])
+
+        return of
+
+    def picked(self, potential, **frames):
+        node = pick_candidates(orm.Dict(RETURNS), potential, **frames)
+        return [(atoms.info["source"], atoms.info["mv_grade"]) for atoms in node]
+
+    def test_the_first_of_every_run_go_before_the_second(self, frames, generate_potential):
+        segments = {
+            "a_segment_000": frames(3.0, 90.0),
+            "a_segment_001": frames(99.0),
+            "b_segment_000": frames(8.0, 4.0),
+        }
+        found = self.picked(generate_potential(), **segments)
+        assert found == [("b", 8.0), ("a", 3.0), ("a", 90.0)]
+
+    def test_a_run_goes_on_in_its_next_segment(self, frames, generate_potential):
+        found = self.picked(generate_potential(), a_segment_000=frames(3.0), a_segment_001=frames(2.0, 5.0))
+        assert found == [("a", 3.0), ("a", 2.0), ("a", 5.0)]
+
+    def test_what_cannot_be_labelled_is_left_out(self, frames, generate_potential, generate_images):
+        (close,) = generate_images(count=1, labelled=False)
+        close.positions[1] = close.positions[0] + [1.2, 0, 0]  # the radial functions begin at 1.5 Å
+        close.info["mv_grade"] = 1e4
+        broken = ConfigurationsData([close], ["Li", "P", "S"])
+        sets = {"large_segment_000": frames(9.0, size=27), "broken_segment_000": broken}
+        assert self.picked(generate_potential(), **sets, good_segment_000=frames(3.0)) == [("good", 3.0)]
+        _, node = pick_candidates.run_get_node(orm.Dict(RETURNS), generate_potential(), **sets)
+        assert node.exit_status == 410
+        assert node.exit_message == (
+            "2 frames extrapolate, and none can be labelled: 1 have more than 20 atoms (`max_atoms`), "
+            "1 have atoms closer than 1.5 Å"
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, None),
+        ({"max_share": 0}, None),
+        ({"max_share": 1.0}, "`max_share` is 1.0; it is a share"),
+        ({"max_share": "2 %"}, "`max_share` is '2 %'"),
+        ({"max_returns": 0}, "`max_returns` must be an integer of at least 1"),
+        ({"max_labels": 2.5}, "`max_labels` must be an integer"),
+        ({"max_atom": 5}, "unknown keys ['max_atom']; `max_atom` may be meant as `max_atoms`"),
+    ],
+)
+def test_settings_of_a_return(changes, message):
+    found = return_error({**RETURNS, **changes})
+    assert found is None if message is None else message in found
+    assert return_error({"max_share": 0.1}) == "max_returns, max_labels, max_atoms must be given"
