@@ -77,7 +77,7 @@ def test_structure_is_looked_at_in_the_region_and_diffusion_by_it():
             "x",
             "systems.x.run: interface: parameters: unknown widht",
         ),
-        ({"x": {"kind": "crystal", "run": {"n_atom": 9}}}, "x", "unknown n_atom; known are"),
+        ({"x": {"kind": "crystal", "run": {"n_atom": 9}}}, "x", "unknown n_atom"),
         ({"x": TILT | {"run": {"widht": 9.0}}}, "x", "unknown widht"),
         ({"x": {"kind": "structure"}}, "x", "give its structure as `structures.x`"),
     ],
