@@ -13,7 +13,6 @@ from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.active_learning import (
     CRITERIA,
     FIRST,
-    ended_early,
     exploration_label,
     exploration_runs,
     team_of,
@@ -249,8 +248,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     def setup(self) -> None:
         """Begin with what was given."""
         self.ctx.potentials, self.ctx.active_sets = {}, {}
-        # How many training sets each potential has learned from, and of how many it explored to the end.
-        self.ctx.learned, self.ctx.explored_all = {}, {}
+        # How many training sets each potential has learned from.
+        self.ctx.learned = {}
         self.ctx.training_sets = dict(self.inputs.training_sets)
         self.ctx.settings = self.inputs.settings.get_dict()
         self.ctx.candidates, self.ctx.chooser = dict(self.inputs.get("candidates", {})), FIRST
@@ -271,12 +270,12 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return self.explored + 1
 
     def should_iterate(self) -> bool:
-        """Whether the potential is still to be improved, and may be."""
-        if self.ctx.history and self.ctx.history["converged"]:
-            return False
-        if self.ctx.exhausted is None and self.iteration > self.ctx.settings["max_iterations"]:
+        """Whether a potential is still to be improved, and may be."""
+        converged = self.ctx.history and self.ctx.history["converged"]
+        if not converged and self.ctx.exhausted is None and self.iteration > self.ctx.settings["max_iterations"]:
             self.ctx.exhausted = self.exit_codes.ERROR_ITERATIONS_EXHAUSTED.format(n=self.explored)
-        return self.ctx.exhausted is None
+        self.ctx.is_over = bool(converged) or self.ctx.exhausted is not None
+        return not self.ctx.is_over
 
     def has_candidates(self) -> bool:
         """Whether there is something to select from, given or left by exploration, and the loop goes on."""
@@ -294,16 +293,17 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     @property
     def team(self) -> list[str]:
-        """Potentials that learn and explore: the first, and once it has settled, all."""
+        """Potentials that explore: the first, and once it has settled, the others that have not."""
         return team_of(self.ctx.history)
 
-    def _behind(self, known: Mapping[str, int]) -> list[str]:
-        """Potentials of the team that do not stand at the present training sets."""
-        return [name for name in self.team if known.get(name) != len(self.ctx.training_sets)]
+    def _behind(self) -> list[str]:
+        """Potentials that do not know all labels: of those that explore, and at the end of all."""
+        names = self.ctx.potentials if self.ctx.is_over else self.team
+        return [name for name in sorted(names) if self.ctx.learned.get(name) != len(self.ctx.training_sets)]
 
     def has_to_learn(self) -> bool:
         """Whether there are labels that a potential has not been trained on; at first, all of them."""
-        return bool(self._behind(self.ctx.learned))
+        return bool(self._behind())
 
     # --- train and grade ------------------------------------------------------------------------------------------
 
@@ -315,13 +315,13 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def train(self) -> ToContext:
         """Train on all sets, each potential from its last coefficients."""
-        self.ctx.learning = self._behind(self.ctx.learned)
+        self.ctx.learning = self._behind()
         n_configurations = sum(len(node) for node in self.ctx.training_sets.values())
         self.report(
             f"iteration {self.iteration}: training on {n_configurations} configurations"
-            + (f": {', '.join(self.ctx.learning)}" if self.team != [FIRST] else "")
+            + (f": {', '.join(self.ctx.learning)}" if self.ctx.learning != [FIRST] else "")
         )
-        if self.team != [FIRST] and "committee" not in self.ctx:
+        if self.ctx.learning != [FIRST] and "committee" not in self.ctx:
             parameters = self.inputs.train.mlp.get("parameters", orm.Dict())
             self.ctx.committee = plan_committee(parameters, self.inputs.settings, self.inputs.seed)
             # They begin from coefficients of their own, not from those that the first is given.
@@ -383,22 +383,18 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     def explore(self) -> None:
         """Queue molecular dynamics with extrapolation control for every structure, temperature and replica."""
         inputs = self.inputs
-        # Those that have not been seen at their end since the last labels; if all have, everyone, with new velocities.
-        self.ctx.explorers = self._behind(self.ctx.explored_all) or self.team
         previous = {"history": self.ctx.history} if self.ctx.history else {}
         names, own = orm.List(sorted(inputs.structures)), inputs.get("explorations", {})
-        potentials = orm.List(self.ctx.explorers)
+        potentials = orm.List(self.team)
         plan = plan_exploration(inputs.settings, inputs.exploration, names, potentials, inputs.seed, **previous, **own)
         runs = {}
-        self.ctx.explored_by = {}
-        for potential in self.ctx.explorers:
+        for potential in self.team:
             learned = {"potential": self.ctx.potentials[potential], "active_set": self.ctx.active_sets[potential]}
             for name, structure in inputs.structures.items():
                 for temperature, replica in exploration_runs(self.ctx.settings, dict(own.get(name, {})), potential):
                     label = exploration_label(name, temperature, replica, potential)
                     run = {"parameters": plan[f"parameters_{label}"], "seed": plan[f"seed_{label}"]}
                     runs[label] = inputs_of_run(self, structure=structure, **learned, **run)
-                    self.ctx.explored_by[label] = potential
         self.fill_queue(MdBaseWorkChain, runs)
 
     def inspect_exploration(self) -> ExitCode | None:
@@ -409,16 +405,6 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             self.report(f"run {label} gave nothing: {how_it_ended(self.ctx.children[label])}")
         if len(missing) > MAX_MISSING_SHARE * len(self.ctx.children):
             return self._fail("EXPLORATION", self.ctx.children[missing[0]])
-        broken = [
-            self.ctx.explored_by[label]
-            for label in self.ctx.children
-            if label in missing or ended_early(runs[label].outputs.results)
-        ]
-        for name in self.ctx.explorers:
-            if name not in broken:
-                self.ctx.explored_all[name] = len(self.ctx.training_sets)
-        # What a potential does not know, its own grades tell.
-        self.ctx.chooser = max(self.ctx.explorers, key=broken.count)
         self.ctx.candidates = {}
         for label, run in runs.items():
             for segment, node in namespace_of(run, "extrapolated").items():
@@ -429,13 +415,15 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.history = advance(
             settings=self.inputs.settings,
             training=self.ctx[f"training_{FIRST}"].outputs.results,
-            potentials=orm.List(self.ctx.explorers),
             missing=orm.List(missing),
             **optional,
             **{f"md_{label}": run.outputs.results for label, run in runs.items()},
         )
         row = self.ctx.history["iterations"][-1]
-        whose = "" if self.ctx.explorers == [FIRST] else f"of {', '.join(self.ctx.explorers)} "
+        explorers = row["potentials"]
+        # What a potential does not know, its own grades tell.
+        self.ctx.chooser = max(explorers, key=lambda name: explorers[name]["n_broken"])
+        whose = "" if list(explorers) == [FIRST] else f"of {', '.join(explorers)} "
         self.report(
             f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs {whose}ended early (gamma_break "
             f"{row['gamma_break']:g}), {row['n_extrapolated']} configurations extrapolate"

@@ -281,7 +281,7 @@ def iteration(number, gamma_break, n_broken, n_extrapolated, max_grade):
         "iteration": number,
         "gamma_break": gamma_break,
         "n_runs": 4,
-        "potentials": ["p1"],
+        "potentials": {"p1": {"n_broken": n_broken, "n_extrapolated": n_extrapolated}},
         "n_broken": n_broken,
         "n_missing": 0,
         "n_extrapolated": n_extrapolated,

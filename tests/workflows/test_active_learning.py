@@ -208,8 +208,7 @@ class TestExplorationThatTeachesNothing:
         def factory(*runs):
             process = loop()
             process.ctx.training_p1 = AttributeDict({"outputs": AttributeDict({"results": orm.Dict({}).store()})})
-            process.ctx.children = {f"run_{i}": self.run(*run) for i, run in enumerate(runs)}
-            process.ctx.explorers, process.ctx.explored_by = ["p1"], dict.fromkeys(process.ctx.children, "p1")
+            process.ctx.children = {f"li_t300k_{i}": self.run(*run) for i, run in enumerate(runs)}
             return process.inspect_exploration()
 
         return factory

@@ -220,7 +220,6 @@ def member(training: Mapping[str, Any], seed: int) -> dict[str, Any]:
 def advance(
     settings: orm.Dict,
     training: orm.Dict,
-    potentials: orm.List,
     missing: orm.List,
     history: orm.Dict | None = None,
     test: orm.Dict | None = None,
@@ -234,8 +233,6 @@ def advance(
         Settings of the loop.
     training
         Results of the last training of the first potential.
-    potentials
-        Names of the potentials that explored.
     missing
         Labels of the runs that left no results; each counts as broken.
     history
@@ -243,7 +240,7 @@ def advance(
     test
         Errors on the separate test set, where there is one.
     explorations
-        Results of this iteration's molecular dynamics.
+        Results of this iteration's molecular dynamics, `md_<run>`.
     """
     loop = settings.get_dict()
     before = history.get_dict() if history else None
@@ -251,13 +248,13 @@ def advance(
     row = {
         "iteration": iteration,
         "gamma_break": loop["gamma_break"][stage],
-        "potentials": potentials.get_list(),
         "training": training.get_dict(),
         "test": test.get_dict() if test else None,
-        **summarise_explorations([node.get_dict() for node in explorations.values()], len(missing.get_list())),
+        **summarise_explorations(
+            {label.removeprefix("md_"): node.get_dict() for label, node in explorations.items()}, missing.get_list()
+        ),
     }
-    decision = decide(row, stage, team_of(before), loop)
-    return orm.Dict({"iterations": [*(before["iterations"] if before else []), row], **decision})
+    return orm.Dict({"iterations": [*(before["iterations"] if before else []), row], **decide(row, stage, loop)})
 
 
 def next_step(history: Mapping[str, Any] | None) -> tuple[int, int]:
@@ -268,7 +265,7 @@ def next_step(history: Mapping[str, Any] | None) -> tuple[int, int]:
 
 
 def team_of(history: Mapping[str, Any] | None) -> list[str]:
-    """Potentials that are to learn and to explore in the next iteration."""
+    """Potentials that explore in the next iteration."""
     return [FIRST] if history is None else history["team"]
 
 
@@ -277,36 +274,61 @@ def ended_early(result: Mapping[str, Any]) -> bool:
     return result["steps"] < result["planned_steps"]
 
 
-def summarise_explorations(results: Sequence[Mapping[str, Any]], n_missing: int = 0) -> dict[str, Any]:
-    """How many runs reached their end, and how far the others went; runs without results are broken ones."""
-    broken = [result for result in results if ended_early(result)]
-    grades = [result["max_grade"] for result in results if result["max_grade"] is not None]
+def explored_by(label: str) -> str:
+    """Name of the potential of an exploration run, by its label."""
+    last = label.rpartition("_")[2]
+    return FIRST if last.isdigit() else last
+
+
+def summarise_explorations(results: Mapping[str, Mapping[str, Any]], missing: Sequence[str] = ()) -> dict[str, Any]:
+    """How many runs reached their end, and how far the others went; runs without results are broken ones.
+
+    Parameters
+    ----------
+    results
+        Results of the runs that have some, by their labels.
+    missing
+        Labels of the others.
+    """
+    broken = [label for label, result in results.items() if ended_early(result)] + list(missing)
+    grades = [result["max_grade"] for result in results.values() if result["max_grade"] is not None]
+    potentials: dict[str, dict[str, int]] = {}
+    for label in sorted([*results, *missing], key=explored_by):
+        found = potentials.setdefault(explored_by(label), {"n_broken": 0, "n_extrapolated": 0})
+        found["n_broken"] += label in broken
+        found["n_extrapolated"] += results[label]["n_extrapolated"] if label in results else 0
     return {
-        "n_runs": len(results) + n_missing,
-        "n_broken": len(broken) + n_missing,
-        "n_missing": n_missing,
-        "n_extrapolated": sum(result["n_extrapolated"] for result in results),
+        "potentials": potentials,
+        "n_runs": len(results) + len(missing),
+        "n_broken": len(broken),
+        "n_missing": len(missing),
+        "n_extrapolated": sum(found["n_extrapolated"] for found in potentials.values()),
         "max_grade": max(grades, default=None),
-        "explored_ps": sum(result["steps"] * result["timestep_fs"] for result in results) / 1000,
+        "explored_ps": sum(result["steps"] * result["timestep_fs"] for result in results.values()) / 1000,
     }
 
 
-def decide(row: Mapping[str, Any], stage: int, team: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Next index of the `gamma_break` schedule, who is to explore, and whether the loop has converged.
+def decide(row: Mapping[str, Any], stage: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Next index of the `gamma_break` schedule, who explores next, and whether the loop has converged.
 
-    The loop goes on to the next `gamma_break` when every run of an iteration reached its end. When that is so at the
-    last one (with `criterion: no_selection` not even a selected configuration may be left then), those who explored
-    are `settled`: the other members of the committee are trained and explore, too. The loop has converged when their
-    runs end so as well.
+    The loop goes on to the next `gamma_break` when every run of an iteration reached its end. A potential has settled
+    when that is so at the last one (with `criterion: no_selection` not even a selected configuration may be left
+    then). When the first has, the other members of the committee are trained and explore, too; the loop has converged
+    when each potential has settled.
     """
     last = stage == len(settings["gamma_break"]) - 1
-    clean = row["n_broken"] == 0
-    nothing_new = row["n_extrapolated"] == 0
-    settled = last and clean and (nothing_new or settings["criterion"] == "no_break")
-    everyone = committee(settings)
+
+    def has_settled(found: Mapping[str, int]) -> bool:
+        nothing_new = found["n_extrapolated"] == 0
+        return last and found["n_broken"] == 0 and (nothing_new or settings["criterion"] == "no_break")
+
+    team = [name for name, found in row["potentials"].items() if not has_settled(found)]
+    settled = not team
+    if settled and FIRST in row["potentials"]:
+        team = [name for name in committee(settings) if name != FIRST]
     return {
-        "stage": stage + 1 if clean and not last else stage,
+        "stage": stage + 1 if row["n_broken"] == 0 and not last else stage,
         "settled": settled,
-        "team": everyone if settled else list(team),
-        "converged": settled and list(team) == everyone,
+        "team": team,
+        "converged": not team,
     }

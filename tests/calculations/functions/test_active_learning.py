@@ -10,6 +10,7 @@ from aiida_lpsgb.calculations.functions.active_learning import (
     plan_committee,
     plan_exploration,
     return_error,
+    summarise_explorations,
 )
 from aiida_lpsgb.data.configurations import ConfigurationsData
 
@@ -42,10 +43,9 @@ def curve(*iterations, settings=None, missing=()):
         history = advance(
             orm.Dict({**SETTINGS, **(settings or {})}),
             orm.Dict({"n_configurations": number}),
-            orm.List(["p1"]),
             orm.List(list(missing)),
             history,
-            **{f"md_{i}": orm.Dict(result) for i, result in enumerate(results)},
+            **{f"md_crystal_t300k_{i}": orm.Dict(result) for i, result in enumerate(results)},
         )
     return history
 
@@ -138,20 +138,39 @@ class TestPlan:
     ],
 )
 def test_decisions(n_broken, n_extrapolated, stage, criterion, expected):
-    row = {"n_broken": n_broken, "n_extrapolated": n_extrapolated}
-    decision = decide(row, stage, ["p1"], {**SETTINGS, "criterion": criterion})
+    decision = decide(row(p1=(n_broken, n_extrapolated)), stage, {**SETTINGS, "criterion": criterion})
     assert (decision["stage"], decision["converged"]) == expected
 
 
-def test_a_committee_converges_when_all_have_explored():
+def row(**potentials):
+    found = {
+        name: dict(zip(("n_broken", "n_extrapolated"), numbers, strict=True)) for name, numbers in potentials.items()
+    }
+    return {"potentials": found, "n_broken": sum(numbers[0] for numbers in potentials.values())}
+
+
+def test_a_committee_converges_when_each_of_it_has_explored_to_the_end():
     settings = {**SETTINGS, "n_potentials": 3}
-    broken, clean = ({"n_broken": n, "n_extrapolated": n} for n in (1, 0))
-    alone = decide(broken, 1, ["p1"], settings)
+    alone = decide(row(p1=(1, 4)), 1, settings)
     assert alone == {"stage": 1, "settled": False, "team": ["p1"], "converged": False}
-    settled = decide(clean, 1, ["p1"], settings)
-    assert settled == {"stage": 1, "settled": True, "team": ["p1", "p2", "p3"], "converged": False}
-    assert decide(broken, 1, settled["team"], settings) == {**settled, "settled": False}
-    assert decide(clean, 1, settled["team"], settings) == {**settled, "converged": True}
+    first = decide(row(p1=(0, 2)), 1, settings)
+    assert first == {"stage": 1, "settled": True, "team": ["p2", "p3"], "converged": False}
+    one_left = decide(row(p2=(0, 0), p3=(2, 7)), 1, settings)
+    assert one_left == {"stage": 1, "settled": False, "team": ["p3"], "converged": False}
+    assert decide(row(p3=(0, 0)), 1, settings) == {"stage": 1, "settled": True, "team": [], "converged": True}
+
+
+def test_runs_belong_to_potentials():
+    summary = summarise_explorations(
+        {"crystal_p2_t300k_1": md(), "crystal_t600k_1_p2": md(50, 3, 7.0), "crystal_t600k_1_p3": md(100, 1, 3.0)},
+        ["crystal_p3_t300k_2"],
+    )
+    assert summary["potentials"] == {
+        "p1": {"n_broken": 1, "n_extrapolated": 0},
+        "p2": {"n_broken": 1, "n_extrapolated": 3},
+        "p3": {"n_broken": 0, "n_extrapolated": 1},
+    }
+    assert (summary["n_runs"], summary["n_broken"], summary["n_missing"], summary["n_extrapolated"]) == (4, 2, 1, 4)
 
 
 RETURNS = {"max_share": 0.02, "max_returns": 1, "max_labels": 3, "max_atoms": 20}
