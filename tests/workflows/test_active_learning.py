@@ -184,6 +184,7 @@ def test_a_committee_begins_anew(aiida_profile_clean, loop, monkeypatch):
     assert given.mtp.trained
     monkeypatch.setattr(process, "_submit", lambda base, namespace, label, **mlp: begun.setdefault(label[-2:], mlp))
     monkeypatch.setattr(ActiveLearningWorkChain, "team", ["p1", "p2", "p3"])
+    assert process.should_iterate()
     process.train()
     assert set(begun) == {"01", "p2", "p3"}
     assert begun["01"]["potential"].uuid == given.uuid
