@@ -323,7 +323,7 @@ class _LevenbergMarquardt:
     ):
         self._ridge = regularisation * count
         self._data, self._count, self._threads = data, count, threads
-        self._n_radial = mtp.n_radial_parameters
+        self._n_radial, self._pairs = mtp.n_radial_parameters, mtp.n_species**2
         self._damping, self._growth = 1e-2, 2.0
         self.parameters = mtp.parameters
         self._linearise()
@@ -366,12 +366,15 @@ class _LevenbergMarquardt:
     def step(self) -> bool:
         """Lower the loss by one iteration; False when no step does."""
         before = self.parameters, self._matrix, self._gradient, self._sum
-        scale = _scale(self._matrix)
+        scale, radial = _scale(self._matrix), np.diag_indices(self._n_radial)
         matrix, gradient = self._matrix / np.outer(scale, scale), self._gradient / scale
+        # One scale for all pairs of species: functions of pairs that are hardly met would grow without bound by their own.
+        pairs = np.diag(self._matrix)[: self._n_radial].reshape(self._pairs, -1)
+        common = np.tile(pairs.mean(axis=0), self._pairs) / scale[: self._n_radial] ** 2
         while self._damping < 1e12:
             damped = matrix.copy()
             damped[np.diag_indices_from(damped)] += self.RANK * len(matrix)
-            damped[np.diag_indices(self._n_radial)] += self._damping
+            damped[radial] += self._damping * common
             scaled = -np.linalg.solve(damped, gradient)
             expected = -(2.0 * scaled @ gradient + scaled @ matrix @ scaled)
             trial, loss = self._with_best_linear(before[0] + scaled / scale)
