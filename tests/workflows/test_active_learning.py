@@ -174,7 +174,8 @@ class TestCandidates:
         process.ctx.labelling = SimpleNamespace(is_finished_ok=True, outputs=outputs)
         assert process.inspect_labels() is None
         assert process.ctx.training_sets["candidates_01"].uuid == labels.uuid
-        assert process.has_new_labels()
+        assert process.should_iterate()
+        assert process.has_to_learn()
 
 
 def test_a_committee_begins_anew(aiida_profile_clean, loop, monkeypatch):
