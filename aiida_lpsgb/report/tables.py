@@ -552,7 +552,7 @@ def learning_table(results: Results) -> Table | None:
         rows.append(
             (
                 entry["iteration"],
-                ", ".join(entry["potentials"]),
+                ", ".join(entry.get("potentials", ("p1",))),  # not named where the first alone explored
                 entry["gamma_break"],
                 f"{entry['n_broken']} of {entry['n_runs']}",
                 entry["n_extrapolated"],
