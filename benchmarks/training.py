@@ -12,10 +12,10 @@ stopped, with ours until the loss that it had then: processor time bears other l
 compared by wall time, the fastest of several runs.
 
 `basins` counts how many of `--seeds` trainings at level 8 end at (to 1e-4) or below the best loss of `--peer-runs`
-runs of `mlp`, and the processor time until they are there, for three data sets: Li₃PS₄ as above, and rattled copper and a
-random alloy of copper, palladium and gold, both labelled by effective medium theory. Each training is a line of JSON in
-a file of `--records`; what is there already is not run again, so that a run may be stopped and go on. `memory` is level
-16 with many configurations of 128 atoms and random labels: time of an iteration and largest resident memory.
+runs of `mlp`, and the processor time until they are there, for three data sets: Li₃PS₄ as above, and rattled copper and
+a random alloy of copper, palladium and gold, both labelled by effective medium theory. Each training is a line of JSON
+in a file of `--records`; what is there already is not run again, so that a run may be stopped and go on. `memory` is
+level 16 with many configurations of 128 atoms and random labels: time of an iteration and largest resident memory.
 
 The last line is one JSON object.
 """
