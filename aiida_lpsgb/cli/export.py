@@ -113,8 +113,9 @@ def _made_up(
     from aiida_lpsgb.calculations.functions.sweep import at_temperature
 
     template = WorkflowFactory("lpsgb.transport").get_protocol_inputs(protocol)["parameters"]
+    atoms = nodes.structure(structure)
     found = nodes.potentials([potential], species)
-    return Run(nodes.structure(structure), next(iter(found.values())), at_temperature(template, temperature_K), seed)
+    return Run(atoms, next(iter(found.values())), at_temperature(template, temperature_K), seed)
 
 
 def _run_of(node: orm.Node, name: str | None) -> Run:

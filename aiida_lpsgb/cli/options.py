@@ -85,7 +85,11 @@ def use_profile(profile: str | None) -> None:
     try:
         load_profile(profile)
     except (ConfigurationError, ProfileConfigurationError) as exception:
-        names = ", ".join(get_config().profile_names) or "none (make one: aiida-lpsgb quicksetup)"
+        try:
+            names = ", ".join(get_config().profile_names)
+        except ConfigurationError:  # there is no configuration at all
+            names = ""
+        names = names or "none (make one: aiida-lpsgb quicksetup)"
         raise click.ClickException(f"no profile {profile or 'is the default'}; there are: {names}") from exception
 
 

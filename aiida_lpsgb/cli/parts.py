@@ -398,12 +398,15 @@ def interface(
     from aiida import orm
     from aiida.plugins import CalculationFactory
 
+    from aiida_lpsgb.calculations.functions.structures import interface_keys_error
     from aiida_lpsgb.workflows.outputs import made_by
 
     use_profile(profile)
     crystal, glass_node = nodes.structure(structure), nodes.structure(glass_structure)
     parameters = {"plane": list(plane), "cutoffs": guessed(crystal, given).cutoffs.value}
     parameters |= nodes.overrides(assignments)
+    if message := interface_keys_error(parameters):
+        raise ValueError(message)
     found = made_by(CalculationFactory("lpsgb.interface"), crystal, glass_node, orm.Dict(parameters))
     for name, node in found.items():
         click.echo(f"{name}: {type(node).__name__}<{node.pk}>")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from os import PathLike
@@ -384,6 +385,8 @@ def _twist(text: str, labels: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if number:
         try:
             recipe |= {"sigma": int(number)} if labels else {"angle": float(number)}
+            if not math.isfinite(recipe.get("angle", 0.0)):
+                raise ValueError
         except ValueError:
             expected = "a whole number, Σ" if labels else "an angle in degrees"
             raise ValueError(f"twist {text!r}: {number!r} is not {expected}") from None
