@@ -1,6 +1,7 @@
 """Time to train a moment tensor potential to the loss at which MLIP-2's `mlp train` stops, and how sure that is.
 
     python benchmarks/training.py [--peer MLP] [--peer-seconds S] [--motep] [--cases small large basins memory]
+                                  [--records FOLDER]
 
 Cases: `small` is level 8 with 100 configurations of 32 atoms, `large` is level 14 with 300. The configurations are
 strained, rattled and molecular dynamics frames of β-Li₃PS₄ at 500 to 1000 K, labelled by SevenNet-0: made once (about a
@@ -10,10 +11,11 @@ those of the resulting potentials by one and the same function. `--peer` gives M
 stopped, with ours until the loss that it had then: processor time bears other load better than wall time. Threads are
 compared by wall time, the fastest of several runs.
 
-`basins` counts how many of `--seeds` trainings at level 8 end at or below the best loss of `--peer-runs` runs of
-`mlp`, and the processor time until they are there, for three data sets: Li₃PS₄ as above, and rattled copper and a
-random alloy of copper, palladium and gold, both labelled by effective medium theory. `memory` is level 16 with many
-configurations of 128 atoms and random labels: time of an iteration and largest resident memory.
+`basins` counts how many of `--seeds` trainings at level 8 end at (to 1e-4) or below the best loss of `--peer-runs`
+runs of `mlp`, and the processor time until they are there, for three data sets: Li₃PS₄ as above, and rattled copper and a
+random alloy of copper, palladium and gold, both labelled by effective medium theory. Each training is a line of JSON in
+a file of `--records`; what is there already is not run again, so that a run may be stopped and go on. `memory` is level
+16 with many configurations of 128 atoms and random labels: time of an iteration and largest resident memory.
 
 The last line is one JSON object.
 """
@@ -30,6 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,8 +44,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from ase.neighborlist import neighbor_list
 from ase.spacegroup import crystal
+from tools import processor
 
-from aiida_lpsgb.mtp import training
+from aiida_lpsgb.mtp import _training, training
 from aiida_lpsgb.mtp.basis import untrained
 from aiida_lpsgb.mtp.configurations import read_cfg, write_cfg
 from aiida_lpsgb.mtp.potential import MTP
@@ -50,6 +54,8 @@ from aiida_lpsgb.mtp.potential import MTP
 SPECIES = ["Li", "P", "S"]
 CASES = {"small": (8, 100), "large": (14, 300)}
 BASIN_LEVEL = 8
+# Losses that differ by less are those of one minimum, where each program stops a little short of it.
+SAME_LOSS = 1e-4
 MIN_DISTANCE = 1.4
 SITES = {
     "Li": [(0.333, 0.030, 0.387), (0, 0, 0.5)],
@@ -127,6 +133,15 @@ def make_metal(elements: list[str], lattice: float, count: int, seed: int) -> li
 
 def shortest_distance(images: list[Atoms]) -> float:
     return min(neighbor_list("d", atoms, 3.0).min() for atoms in images)
+
+
+def machine(peer: str | None) -> dict:
+    """What the numbers belong to; the load tells whether the machine was quiet."""
+    found = {"processor": processor(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    found["kernel"] = _training.TrainingSet(untrained(2, 1).to_string()).kernel
+    if peer:
+        found["peer"] = subprocess.run([peer, "help"], capture_output=True, text=True).stdout.partition(",")[0]
+    return found
 
 
 def processor_seconds(command: list[str], folder: Path, limit: int | None = None) -> tuple[float, str]:
@@ -275,23 +290,49 @@ def basin_sets(args: argparse.Namespace) -> dict[str, tuple[list[str], list[Atom
     }
 
 
+def recorded(path: Path, runs: int, run: Callable[[int], dict]) -> list[dict]:
+    """What `run` gives for 0, 1, ..., one line of JSON each; lines that the file has already are read."""
+    found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    for number in range(len(found), runs):
+        found.append({"run": number, **run(number)})
+        with path.open("a") as out:
+            print(json.dumps(found[-1]), file=out)
+        brief = {key: value for key, value in found[-1].items() if key != "trace"}
+        print(f"{path.stem}: {json.dumps(brief)}", flush=True)
+    return found[:runs]
+
+
+def one_of_ours(folder: Path, species: list[str], seed: int) -> dict:
+    ours = Ours(folder, species, seed=seed)
+    found = {"seconds": ours.seconds, "iterations": ours.iterations, "loss": ours.loss}
+    return found | {"trace": [[round(seconds, 3), loss] for seconds, loss in ours.times]}
+
+
 def run_basins(name: str, species: list[str], images: list[Atoms], args: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        records = args.records or folder
+        records.mkdir(parents=True, exist_ok=True)
         write_cfg(folder / "train.cfg", images, species)
         untrained(BASIN_LEVEL, len(species), 0.95 * shortest_distance(images)).write(folder / "initial.mtp")
-        theirs = [run_peer(args, folder, species) for _ in range(args.peer_runs if args.peer else 0)]
-        ours = [Ours(folder, species, seed=seed) for seed in range(args.seeds)]
-    losses = sorted(run.loss for run in ours)
-    found = {"configurations": len(images), "losses": losses, "seconds": statistics.median(run.seconds for run in ours)}
+        ours = recorded(records / f"{name}.jsonl", args.seeds, lambda seed: one_of_ours(folder, species, seed))
+        peer_runs = args.peer_runs if args.peer else 0
+        theirs = recorded(records / f"{name}-mlp.jsonl", peer_runs, lambda _: run_peer(args, folder, species))
+    losses = sorted(run["loss"] for run in ours)
+    found = {"configurations": len(images), "losses": losses, "mlp": theirs}
+    found["seconds"] = statistics.median(run["seconds"] for run in ours)
     print(f"{name}: ours {found['seconds']:.1f} s, losses {losses[0]:.4g} to {losses[-1]:.4g}", flush=True)
     if theirs:
         best = min(theirs, key=lambda run: run["loss"])
-        reached = [seconds for run in ours if (seconds := run.seconds_to(best["loss"])) is not None]
+        least = best["loss"] * (1 + SAME_LOSS)
+        reached = [
+            next(seconds for seconds, loss in run["trace"] if loss <= least) for run in ours if run["loss"] <= least
+        ]
         ratio = best["seconds"] / statistics.median(reached) if reached else None
-        found |= {"mlp": theirs, "share": len(reached) / len(ours), "ratio": ratio}
+        found |= {"share": len(reached) / len(ours), "ratio": ratio}
         text = ", ".join(f"{run['loss']:.4g} in {run['seconds']:.0f} s" for run in theirs)
-        print(f"{name}: mlp {text}; {found['share']:.0%} of ours reach its best, {ratio} times faster", flush=True)
+        print(f"{name}: mlp {text}; {found['share']:.0%} of ours reach its best", flush=True)
+        print(f"{name}: these reach it {ratio and round(ratio, 1)} times faster (median)", flush=True)
     return found
 
 
@@ -325,6 +366,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=[*CASES, "basins", "memory"], default=list(CASES))
     parser.add_argument("--peer-runs", type=int, default=3, help="for basins")
     parser.add_argument("--seeds", type=int, default=20, help="for basins")
+    parser.add_argument("--records", type=Path, help="folder that keeps the runs of basins")
     parser.add_argument("--memory-configurations", type=int, default=1000)
     parser.add_argument("--max-iter", type=int, default=300)
     parser.add_argument("--tolerance", type=float, default=1e-3)
@@ -332,7 +374,8 @@ def main() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "aiida-lpsgb" / "training.extxyz"
     parser.add_argument("--data", type=Path, default=cache)
     args = parser.parse_args()
-    found = {}
+    found = machine(args.peer)
+    print(found, flush=True)
     cases = [name for name in args.cases if name in CASES]
     if cases:
         images = load_data(args.data, max(CASES[name][1] for name in cases))

@@ -75,10 +75,11 @@ class MdCalculation(CalcJob):
                 "iso, aniso or tri), `pressure_bar` and `pressure_tolerance_bar` instead. Common keys: `timestep_fs`, "
                 "`thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), `thermo_interval_ps`, "
                 "`restart_interval_ps` (10 ps; a run with a wall time needs it), `neighbour_skin_A`. For moment tensor "
-                "potentials `pair_style` (mtp, mtp/extrapolation, either with /gpu behind, or mlip) and "
-                "`extrapolation` (`gamma_select`, `gamma_break`, `interval_steps`, `grade`, by default that of the "
-                "active set; of the configurations found at most one every `spacing_ps` is kept, the one of highest "
-                "grade, and `max_configurations` in all). For a potential of aiida-lammps `pair_style_options`, a list."
+                "potentials `pair_style` (mtp, mtp/extrapolation, mlip; the first two with /gpu behind, then with "
+                "`precision`, double or mixed) and `extrapolation` (`gamma_select`, `gamma_break`, `interval_steps`, "
+                "`grade`, by default that of the active set; of the configurations found at most one every "
+                "`spacing_ps` is kept, the one of highest grade, and `max_configurations` in all). For a potential of "
+                "aiida-lammps `pair_style_options`, a list."
             ),
         )
         spec.input("seed", valid_type=orm.Int, validator=validate_seed, help="Seed of the initial velocities.")
@@ -105,7 +106,8 @@ class MdCalculation(CalcJob):
             help=(
                 "`steps` done of `planned_steps`, the averages of every stage over this job's steps, `minimisations` "
                 "(why each ended, its residual forces and pressure), `minimised_energies_eV` of those that reached a "
-                "minimum, `max_grade`, `n_extrapolated` and how many of these were left out."
+                "minimum, `max_grade`, `n_graded` (steps at which the grade was evaluated), `n_extrapolated` and how "
+                "many of these were left out."
             ),
         )
         spec.output(

@@ -5,10 +5,10 @@ The loss is MLIP-2's [1]_: the mean over configurations of
 .. math:: \frac{w_e}{N} (E - E^*)^2 + w_f \sum_i |\mathbf f_i - \mathbf f_i^*|^2
           + \frac{w_s}{N} \lVert V\sigma - V^*\sigma^* \rVert_F^2 .
 
-It is a sum of squares in which the moment and species coefficients are linear. The Levenberg–Marquardt method [2]_
-with analytic derivatives damps the radial coefficients only, so that the linear ones are at their optimum to first
-order in every step (as variable projection in Kaufman's approximation [3]_). At fixed composition the species
-coefficients are not determined one by one; the smallest change that fits is taken.
+It is a sum of squares in which the moment and species coefficients are linear: variable projection [3]_. Steps of the
+Levenberg–Marquardt method [2]_ with analytic derivatives damp the radial coefficients only (Kaufman's approximation),
+and a trial is judged with the linear coefficients at their optimum for its radial ones. At fixed composition the
+species coefficients are not determined one by one; the smallest change that fits is taken.
 
 References
 ----------
@@ -38,7 +38,7 @@ MAX_FORCE = 1e4
 _WEIGHTINGS = ("vibrations", "molecules", "structures")
 _INITS = ("same", "random")
 # Steps of each random start before the first of them are given up, and between the further times.
-_FIRST_STEPS, _FURTHER_STEPS = 30, 15
+_FIRST_STEPS, _FURTHER_STEPS = 12, 6
 
 
 @dataclass(frozen=True)
@@ -250,16 +250,19 @@ def _best_start(
 
 
 def bootstrap_weights(count: int, seed: int) -> np.ndarray:
-    """How often each of so many configurations is drawn when as many are drawn with replacement (count,).
+    """Random weights of configurations, exponentially distributed with mean 1 (count,): a Bayesian bootstrap [1]_.
 
     As `image_weights` of `train`, with another seed for each member of a committee, the spread of the members'
-    predictions shows how far the training set determines them [1]_.
+    predictions shows how far the training set determines them, as for configurations that are drawn with replacement.
+    But every configuration counts for something: a drawn sample lacks 37 % of them, and without what active learning
+    found at the edge of the known, dynamics leaves it.
 
     References
     ----------
-    .. [1] B. Efron, Ann. Stat. 7, 1 (1979).
+    .. [1] D. B. Rubin, Ann. Stat. 9, 130 (1981).
     """
-    return np.bincount(np.random.default_rng(seed).integers(count, size=count), minlength=count)
+    weights = np.random.default_rng(seed).exponential(size=count)
+    return weights / weights.mean()
 
 
 def training_set(
@@ -310,15 +313,17 @@ def _settled(history: list[float], tolerance: float, window: int = 10) -> bool:
 class _LevenbergMarquardt:
     """The state of the optimiser: parameters, their normal equations and the damping."""
 
-    # Eigenvalues of the scaled normal matrix below this fraction of the largest are taken as directions without effect.
+    # Eigenvalues of the scaled normal matrix below this fraction of the largest are taken as directions without effect:
+    # in a step, and where the linear coefficients are solved for.
     RANK = 1e-12
+    LINEAR_RANK = 1e-11
 
     def __init__(
         self, data: _training.TrainingSet, count: float, mtp: MTP, threads: int = 1, regularisation: float = 0.0
     ):
         self._ridge = regularisation * count
         self._data, self._count, self._threads = data, count, threads
-        self._n_radial = mtp.n_radial_parameters
+        self._n_radial, self._pairs = mtp.n_radial_parameters, mtp.n_species**2
         self._damping, self._growth = 1e-2, 2.0
         self.parameters = mtp.parameters
         self._linearise()
@@ -337,35 +342,51 @@ class _LevenbergMarquardt:
     def _penalty(self, parameters: np.ndarray) -> float:
         return self._ridge * float(parameters @ parameters)
 
+    def _with_best_linear(self, parameters: np.ndarray) -> tuple[np.ndarray, float]:
+        """The moment and species coefficients at their optimum for the radial ones, and the sum of losses there."""
+        n = self._n_radial
+        matrix, gradient, total = self._data.linear_equations(parameters, self._threads)
+        if not (np.isfinite(total) and np.isfinite(matrix).all()):  # a step too far
+            return parameters, np.inf
+        matrix[np.diag_indices_from(matrix)] += self._ridge
+        gradient += self._ridge * parameters[n:]
+        scale = _scale(matrix)
+        values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+        used = values > self.LINEAR_RANK * values[-1]
+        projected = vectors.T[used] @ (gradient / scale)
+        best = parameters.copy()
+        best[n:] -= vectors[:, used] @ (projected / values[used]) / scale
+        return best, total + self._penalty(parameters) - float(projected @ (projected / values[used]))
+
     def solve_linear(self) -> None:
         """Give the moment and species coefficients their optimum for the present radial ones."""
-        n = self._n_radial
-        scale = _scale(self._matrix[n:, n:])
-        values, vectors = np.linalg.eigh(self._matrix[n:, n:] / np.outer(scale, scale))
-        used = values > 1e-10 * values[-1]
-        coordinates = vectors.T[used] @ (self._gradient[n:] / scale) / values[used]
-        self.parameters[n:] -= vectors[:, used] @ coordinates / scale
+        self.parameters, _ = self._with_best_linear(self.parameters)
         self._linearise()
 
     def step(self) -> bool:
         """Lower the loss by one iteration; False when no step does."""
-        scale = _scale(self._matrix)
+        before = self.parameters, self._matrix, self._gradient, self._sum
+        scale, radial = _scale(self._matrix), np.diag_indices(self._n_radial)
         matrix, gradient = self._matrix / np.outer(scale, scale), self._gradient / scale
+        # One scale for all pairs of species: functions of pairs that are hardly met would grow without bound by their own.
+        pairs = np.diag(self._matrix)[: self._n_radial].reshape(self._pairs, -1)
+        common = np.tile(pairs.mean(axis=0), self._pairs) / scale[: self._n_radial] ** 2
         while self._damping < 1e12:
             damped = matrix.copy()
             damped[np.diag_indices_from(damped)] += self.RANK * len(matrix)
-            damped[np.diag_indices(self._n_radial)] += self._damping
+            damped[radial] += self._damping * common
             scaled = -np.linalg.solve(damped, gradient)
-            trial = self.parameters + scaled / scale
-            loss = self._data.loss(trial, self._threads) + self._penalty(trial)
             expected = -(2.0 * scaled @ gradient + scaled @ matrix @ scaled)
-            if loss < self._sum and expected > 0:
-                ratio = (self._sum - loss) / expected
-                self._damping = max(self._damping * max(0.2, 1.0 - (2.0 * ratio - 1.0) ** 3), 1e-12)
-                self._growth = 2.0
+            trial, loss = self._with_best_linear(before[0] + scaled / scale)
+            if loss < before[-1] and expected > 0:
                 self.parameters = trial
                 self._linearise()
-                return True
+                if self._sum < before[-1]:  # the other loss is a difference, with its rounding errors
+                    ratio = (before[-1] - self._sum) / expected
+                    self._damping = max(self._damping * max(0.2, 1.0 - (2.0 * ratio - 1.0) ** 3), 1e-12)
+                    self._growth = 2.0
+                    return True
+                self.parameters, self._matrix, self._gradient, self._sum = before
             self._damping *= self._growth
             self._growth *= 2.0
         return False

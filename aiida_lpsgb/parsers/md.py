@@ -29,7 +29,7 @@ from aiida_lpsgb.calculations.potentials import known_species
 from aiida_lpsgb.parsers import lammps_log
 from aiida_lpsgb.parsers.extrapolated import read_extrapolated
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, parse_log
-from aiida_lpsgb.parsers.md_summary import summarise, thermo_arrays, time_taken
+from aiida_lpsgb.parsers.md_summary import n_graded, summarise, thermo_arrays, time_taken
 from aiida_lpsgb.parsers.program import ProgramParser
 
 MdCalculation = CalculationFactory("lpsgb.md")
@@ -132,6 +132,7 @@ class MdParser(ProgramParser):
         every = [found.max_grade, log.break_grade, *seen[np.isfinite(seen)].tolist()]
         grades = [grade for grade in every if grade is not None and math.isfinite(grade)]
         return {
+            "n_graded": n_graded(self.parameters, log.first_step, log.last_step),
             "n_extrapolated": found.n_found,
             "n_extrapolated_left_out": found.n_found - len(found.images),
             "max_grade": max(grades, default=None),

@@ -76,6 +76,15 @@ def summarise(log: LammpsLog, parameters: Mapping[str, Any], n_atoms: int) -> di
     }
 
 
+def n_graded(parameters: Mapping[str, Any], first_step: int, last_step: int) -> int:
+    """How many steps of a segment were graded: every so many, and each by MLIP-2's pair style; 0 without control."""
+    control = parameters.get("extrapolation")
+    if control is None:
+        return 0
+    every = 1 if parameters["pair_style"] == "mlip" else control["interval_steps"]
+    return max(0, last_step // every + (-first_step) // every + 1)
+
+
 def average_stages(
     thermo: Mapping[str, np.ndarray], parameters: Mapping[str, Any], n_atoms: int, last_step: int
 ) -> list[dict[str, Any]]:
@@ -266,6 +275,7 @@ def join_results(
         "minimisations": ordered,
         "minimised_energies_eV": minimised_energies(ordered),
         "stages": average_stages(joined, parameters, last["n_atoms"], last["steps"]),
+        "n_graded": sum(segment["n_graded"] for segment in results),
         "n_extrapolated": sum(segment["n_extrapolated"] for segment in results),
         "n_extrapolated_left_out": sum(segment["n_extrapolated_left_out"] for segment in results),
         "max_grade": max(grades, default=None),

@@ -92,7 +92,7 @@ def test_what_it_took(rich):
     assert results.codes
     assert set(results.codes.values()) == {"/opt/lmp"}
     assert results.seeds == {f"StudyWorkChain<{rich.pk}>": 7}
-    assert results.versions == {"core": "2.9.4", "plugin": "0.1.0"}
+    assert results.versions == {"aiida-lpsgb": "0.1.0", "aiida-core": "2.9.4", "LAMMPS": "22 Jul 2025"}
     assert results.material == "Li3PS4"
 
 

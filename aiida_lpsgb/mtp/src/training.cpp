@@ -50,6 +50,24 @@ struct TrainingSet::Worker {
   Memory workspace, values, jacobian, matrix;
   std::vector<double> gradient;
   double loss = 0.0;
+
+  // What has been evaluated last. Rows with a label move to the front, weighted.
+  void add(const Labels& labels, const Kernel& kernel, std::size_t columns) {
+    long used = 0;
+    for (std::size_t row = 0; row < labels.targets.size(); ++row) {
+      const double root = std::sqrt(labels.weights[row]);
+      if (root == 0.0) continue;
+      const double residual = root * (values.get()[row] - labels.targets[row]);
+      const double* in = jacobian.get() + row * columns;
+      double* out = jacobian.get() + used++ * columns;
+      for (std::size_t k = 0; k < columns; ++k) {
+        out[k] = root * in[k];
+        gradient[k] += residual * out[k];
+      }
+      loss += residual * residual;
+    }
+    kernel.accumulate(jacobian.get(), used, static_cast<int>(columns), matrix.get());
+  }
 };
 
 TrainingSet::TrainingSet(const Potential& potential, const std::string& kernel)
@@ -101,15 +119,20 @@ void TrainingSet::lay_out(const Potential& potential) {
   form_.scalar_moment = scalar_moment_.data();
   form_.func_columns = padded(species * size);
   form_.scalar_columns = padded(form_.scalars);
-  form_.columns = form_.species_begin() + padded(species);
+  form_.linear_columns = form_.scalar_columns + padded(species);
+  form_.columns = form_.linear_columns + species * form_.block();
+  linear_form_ = form_;
+  linear_form_.columns = form_.linear_columns;
 
   for (int centre = 0; centre < species; ++centre)
     for (int neighbour = 0; neighbour < species; ++neighbour)
       for (int mu = 0; mu < form_.funcs; ++mu)
         for (int k = 0; k < size; ++k)
-          column_of_.push_back(centre * form_.block() + mu * form_.func_columns + neighbour * size + k);
-  for (int s = 0; s < species; ++s) column_of_.push_back(form_.species_begin() + s);
-  for (int k = 0; k < form_.scalars; ++k) column_of_.push_back(form_.scalar_begin() + k);
+          column_of_.push_back(form_.linear_columns + centre * form_.block() + mu * form_.func_columns +
+                               neighbour * size + k);
+  radial_parameters_ = column_of_.size();
+  for (int s = 0; s < species; ++s) column_of_.push_back(form_.scalar_columns + s);
+  for (int k = 0; k < form_.scalars; ++k) column_of_.push_back(k);
 }
 
 void TrainingSet::add(int atoms, const double* positions, const int* species, const Cell& cell, Labels labels) {
@@ -176,19 +199,17 @@ std::vector<std::size_t> TrainingSet::shares(int threads) const {
   return first;
 }
 
-template <typename Task>
-std::vector<TrainingSet::Worker> TrainingSet::run(const double* parameters, int threads, bool jacobian,
-                                                  Task task) const {
+NormalEquations TrainingSet::sums(const Form& form, std::size_t first_parameter, const double* parameters,
+                                  int threads) const {
   if (threads < 1) throw std::invalid_argument("at least one thread is needed");
   threads = static_cast<int>(std::clamp<std::size_t>(configurations_.size(), 1, threads));
   const std::vector<double> coefficients = internal(parameters);
   const std::vector<std::size_t> first = shares(threads);
-  const std::size_t rows = rows_of(most_atoms_), columns = form_.columns;
+  const std::size_t rows = rows_of(most_atoms_), columns = form.columns;
   std::vector<Worker> workers(threads);
   for (Worker& worker : workers) {  // here, where a failure can be reported
-    worker.workspace = allocate(kernel_->workspace_size(form_, most_neighbours_));
+    worker.workspace = allocate(kernel_->workspace_size(form, most_neighbours_));
     worker.values = allocate(rows);
-    if (!jacobian) continue;
     worker.jacobian = allocate(rows * columns);
     worker.matrix = allocate(columns * columns);
     worker.gradient.assign(columns, 0.0);
@@ -196,46 +217,28 @@ std::vector<TrainingSet::Worker> TrainingSet::run(const double* parameters, int 
   const auto work = [&](int thread) {
     for (std::size_t k = first[thread]; k < first[thread + 1]; ++k) {
       const Stored& stored = configurations_[k];
-      kernel_->evaluate(form_, coefficients.data(), stored.view(), workers[thread].workspace.get(),
-                        workers[thread].values.get(), workers[thread].jacobian.get());
-      task(stored, workers[thread]);
+      Worker& worker = workers[thread];
+      kernel_->evaluate(form, coefficients.data(), stored.view(), worker.workspace.get(), worker.values.get(),
+                        worker.jacobian.get());
+      worker.add(stored.labels, *kernel_, columns);
     }
   };
   std::vector<std::thread> others;
   for (int thread = 1; thread < threads; ++thread) others.emplace_back(work, thread);
   work(0);
   for (std::thread& other : others) other.join();
-  return workers;
-}
 
-NormalEquations TrainingSet::normal_equations(const double* parameters, int threads) const {
-  const std::size_t columns = form_.columns;
-  const std::vector<Worker> workers = run(parameters, threads, true, [&](const Stored& stored, Worker& worker) {
-    long used = 0;  // rows with a label move to the front, weighted
-    for (std::size_t row = 0; row < stored.labels.targets.size(); ++row) {
-      const double root = std::sqrt(stored.labels.weights[row]);
-      if (root == 0.0) continue;
-      const double residual = root * (worker.values.get()[row] - stored.labels.targets[row]);
-      const double* in = worker.jacobian.get() + row * columns;
-      double* out = worker.jacobian.get() + used++ * columns;
-      for (std::size_t k = 0; k < columns; ++k) {
-        out[k] = root * in[k];
-        worker.gradient[k] += residual * out[k];
-      }
-      worker.loss += residual * residual;
-    }
-    kernel_->accumulate(worker.jacobian.get(), used, form_.columns, worker.matrix.get());
-  });
-  const std::size_t n = column_of_.size();
+  const std::size_t n = column_of_.size() - first_parameter;
+  const int* column_of = column_of_.data() + first_parameter;
   NormalEquations sums;
   sums.matrix.assign(n * n, 0.0);
   sums.gradient.assign(n, 0.0);
   for (const Worker& worker : workers) {
     sums.loss += worker.loss;
     for (std::size_t i = 0; i < n; ++i) {
-      sums.gradient[i] += worker.gradient[column_of_[i]];
+      sums.gradient[i] += worker.gradient[column_of[i]];
       for (std::size_t j = 0; j < n; ++j) {
-        const std::size_t a = std::min(column_of_[i], column_of_[j]), b = std::max(column_of_[i], column_of_[j]);
+        const std::size_t a = std::min(column_of[i], column_of[j]), b = std::max(column_of[i], column_of[j]);
         sums.matrix[i * n + j] += worker.matrix.get()[a * columns + b];
       }
     }
@@ -243,16 +246,12 @@ NormalEquations TrainingSet::normal_equations(const double* parameters, int thre
   return sums;
 }
 
-double TrainingSet::loss(const double* parameters, int threads) const {
-  const std::vector<Worker> workers = run(parameters, threads, false, [](const Stored& stored, Worker& worker) {
-    for (std::size_t row = 0; row < stored.labels.targets.size(); ++row) {
-      const double error = worker.values.get()[row] - stored.labels.targets[row];
-      worker.loss += stored.labels.weights[row] * error * error;
-    }
-  });
-  double sum = 0.0;
-  for (const Worker& worker : workers) sum += worker.loss;
-  return sum;
+NormalEquations TrainingSet::normal_equations(const double* parameters, int threads) const {
+  return sums(form_, 0, parameters, threads);
+}
+
+NormalEquations TrainingSet::linear_equations(const double* parameters, int threads) const {
+  return sums(linear_form_, radial_parameters_, parameters, threads);
 }
 
 void TrainingSet::evaluate(std::size_t index, const double* parameters, double* values, double* jacobian) const {

@@ -48,7 +48,8 @@ class TrainingSet {
   // All following take parameters in the order of Potential. A result depends on the number of threads only by the
   // order of summation.
   NormalEquations normal_equations(const double* parameters, int threads) const;
-  double loss(const double* parameters, int threads) const;
+  // The same for the species and moment coefficients alone, which takes less time.
+  NormalEquations linear_equations(const double* parameters, int threads) const;
   // Energy, forces and virial of one configuration [rows], and their derivatives [rows][parameters] where wanted.
   void evaluate(std::size_t index, const double* parameters, double* values, double* jacobian) const;
 
@@ -68,13 +69,13 @@ class TrainingSet {
   void check_distances(const Stored& stored) const;
   std::vector<double> internal(const double* parameters) const;
   std::vector<std::size_t> shares(int threads) const;
-  template <typename Task>
-  std::vector<Worker> run(const double* parameters, int threads, bool jacobian, Task task) const;
+  NormalEquations sums(const Form& form, std::size_t first_parameter, const double* parameters, int threads) const;
 
   bool repulsive_;
   std::vector<int> exponents_, monomial_of_, func_start_, times_, scalar_moment_;
   std::vector<int> column_of_;  // [parameters]
-  Form form_{};
+  std::size_t radial_parameters_ = 0;
+  Form form_{}, linear_form_{};
   const Kernel* kernel_;
   int most_neighbours_ = 0, most_atoms_ = 0;
   std::vector<Stored> configurations_;

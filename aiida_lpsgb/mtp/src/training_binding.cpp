@@ -42,6 +42,20 @@ const double* checked(const TrainingSet& set, const Array<double>& parameters) {
   return parameters.data();
 }
 
+template <typename Sums>
+py::tuple as_tuple(Sums compute) {
+  mtp::training::NormalEquations sums;
+  {
+    py::gil_scoped_release release;
+    sums = compute();
+  }
+  const auto n = static_cast<py::ssize_t>(sums.gradient.size());
+  Array<double> matrix({n, n}), gradient(n);
+  std::copy(sums.matrix.begin(), sums.matrix.end(), matrix.mutable_data());
+  std::copy(sums.gradient.begin(), sums.gradient.end(), gradient.mutable_data());
+  return py::make_tuple(matrix, gradient, sums.loss);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_training, module) {
@@ -75,28 +89,19 @@ weights : array of float, shape (3 n + 7,)
           "normal_equations",
           [](const TrainingSet& set, const Array<double>& parameters, int threads) {
             const double* p = checked(set, parameters);
-            mtp::training::NormalEquations sums;
-            {
-              py::gil_scoped_release release;
-              sums = set.normal_equations(p, threads);
-            }
-            const auto n = static_cast<py::ssize_t>(set.parameters());
-            Array<double> matrix({n, n}), gradient(n);
-            std::copy(sums.matrix.begin(), sums.matrix.end(), matrix.mutable_data());
-            std::copy(sums.gradient.begin(), sums.gradient.end(), gradient.mutable_data());
-            return py::make_tuple(matrix, gradient, sums.loss);
+            return as_tuple([&] { return set.normal_equations(p, threads); });
           },
           py::arg("parameters"), py::arg("threads") = 1,
           "J^T W J (p, p), J^T W r (p,) and r^T W r of all configurations, with J the derivatives of the labels' "
           "predictions and r the predictions' errors.")
       .def(
-          "loss",
+          "linear_equations",
           [](const TrainingSet& set, const Array<double>& parameters, int threads) {
             const double* p = checked(set, parameters);
-            py::gil_scoped_release release;
-            return set.loss(p, threads);
+            return as_tuple([&] { return set.linear_equations(p, threads); });
           },
-          py::arg("parameters"), py::arg("threads") = 1, "The weighted sum of squared errors.")
+          py::arg("parameters"), py::arg("threads") = 1,
+          "The same for the species and moment coefficients alone, which takes less time.")
       .def(
           "predict",
           [](const TrainingSet& set, std::size_t index, const Array<double>& parameters) {

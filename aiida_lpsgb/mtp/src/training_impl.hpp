@@ -63,12 +63,13 @@ void accumulate(const double* jacobian, long rows, int columns, double* matrix) 
 
 // ---- one atom -------------------------------------------------------------------------------------------------------
 
-// All per-neighbour arrays begin with the neighbour's index.
+// All per-neighbour arrays begin with the neighbour's index. Rows of the radial basis end with zeros, so that whole
+// vectors of them may be added where what belongs to another species, or to the next row, begins before their end.
 struct Workspace {
-  int basic_padded, columns;
+  int basis_padded, basic_padded, columns;
   double* unit;        // [3]
-  double* phi;         // [basis] radial basis, times the scaling
-  double* dphi;        // [basis]
+  double* phi;         // [basis_padded] radial basis, times the scaling
+  double* dphi;        // [basis_padded]
   double* f;           // [funcs] radial functions
   double* df;          // [funcs]
   double* monomial;    // [monomials]
@@ -79,7 +80,7 @@ struct Workspace {
   double* gradients;   // [moments] dE/dm
   double* tangents;    // [moments][basic_padded] dm/d(basic moment)
   double* curvatures;  // [moments][basic_padded] d(dE/dm)/d(basic moment)
-  double* mixed;       // [basic][columns] second derivatives by basic moment and column
+  double* mixed;       // [basic][columns] second derivatives by basic moment and column (moment coefficients first)
   double* slopes;      // [3 neighbours][basic] d(basic moment)/d(vector)
   double* derivatives; // [3 neighbours][columns] d2E/d(vector)d(column)
   double* force;       // [3 neighbours] dE/d(vector)
@@ -94,16 +95,17 @@ long carve(const Form& p, long n, double* memory, Workspace& w) {
     next += padded(count);
     return taken;
   };
+  w.basis_padded = static_cast<int>(padded(p.basis));
   w.basic_padded = static_cast<int>(padded(p.basic));
-  w.columns = p.block() + p.scalar_columns;
+  w.columns = p.scalar_columns + (p.radial() ? p.block() : 0);
   w.unit = take(3 * n);
-  w.phi = take(n * p.basis);
-  w.dphi = take(n * p.basis);
+  w.phi = take(n * w.basis_padded);
+  w.dphi = take(n * w.basis_padded);
   w.f = take(n * p.funcs);
   w.df = take(n * p.funcs);
   w.monomial = take(n * p.monomials);
   w.dmonomial = take(3 * n * p.monomials);
-  w.sums = take(static_cast<long>(p.monomials) * p.func_columns);
+  w.sums = take(static_cast<long>(p.monomials) * p.func_columns + w.basis_padded);
   w.gathered = take(static_cast<long>(p.basic) * p.func_columns);
   w.moments = take(p.moments);
   w.gradients = take(p.moments);
@@ -111,7 +113,7 @@ long carve(const Form& p, long n, double* memory, Workspace& w) {
   w.curvatures = take(static_cast<long>(p.moments) * w.basic_padded);
   w.mixed = take(static_cast<long>(p.basic) * w.columns);
   w.slopes = take(3 * n * p.basic);
-  w.derivatives = take(3 * n * w.columns);
+  w.derivatives = take(3 * n * w.columns + w.basis_padded);
   w.force = take(3 * n);
   return next - memory;
 }
@@ -122,20 +124,29 @@ long workspace_size(const Form& p, int neighbours) {
   return carve(p, neighbours, &nothing, w);
 }
 
-// Chebyshev polynomials times (cutoff - r)^2 and their derivatives.
-void radial_basis(const Form& p, double r, double* phi, double* dphi) {
-  const double mult = 2.0 / (p.cutoff - p.min_dist), ksi = (2.0 * r - p.min_dist - p.cutoff) / (p.cutoff - p.min_dist);
-  const double d = r - p.cutoff;
-  double value = p.scaling * d * d, slope = 2.0 * p.scaling * d;
-  double value_before = ksi * value, slope_before = mult * value + ksi * slope;  // T(-1) = T(1)
+// Writes one value of each of `count` neighbours, which are `stride` apart.
+inline void scatter(V values, int count, double* out, long stride) {
+  double each[lanes];
+  store(each, values);
+  for (int l = 0; l < count; ++l) out[l * stride] = each[l];
+}
+
+// Chebyshev polynomials times (cutoff - r)^2 and their derivatives, for `count` neighbours.
+void radial_basis(const Form& p, V r, int count, int stride, double* phi, double* dphi) {
+  const double mult = 2.0 / (p.cutoff - p.min_dist);
+  const V ksi = (2.0 * r - p.min_dist - p.cutoff) / (p.cutoff - p.min_dist), d = r - p.cutoff;
+  V value = p.scaling * d * d, slope = 2.0 * p.scaling * d;
+  V value_before = ksi * value, slope_before = mult * value + ksi * slope;  // T(-1) = T(1)
   for (int k = 0; k < p.basis; ++k) {
-    phi[k] = value;
-    dphi[k] = slope;
-    const double next = 2.0 * ksi * value - value_before;
-    const double next_slope = 2.0 * (mult * value + ksi * slope) - slope_before;
+    scatter(value, count, phi + k, stride);
+    scatter(slope, count, dphi + k, stride);
+    const V next = 2.0 * ksi * value - value_before;
+    const V next_slope = 2.0 * (mult * value + ksi * slope) - slope_before;
     value_before = value, slope_before = slope;
     value = next, slope = next_slope;
   }
+  for (int l = 0; l < count; ++l)
+    for (int k = p.basis; k < stride; ++k) phi[l * stride + k] = dphi[l * stride + k] = 0.0;
 }
 
 void radial_functions(const Form& p, const double* coefficients, int neighbour_species, const double* phi,
@@ -154,50 +165,64 @@ void radial_functions(const Form& p, const double* coefficients, int neighbour_s
 
 constexpr int max_rank = 32;
 
-void monomials(const Form& p, const double* u, double inverse, double* value, double* derivative) {
-  double power[3][max_rank + 1];
+// Products of powers of the unit vectors' components, and their derivatives with respect to the vectors.
+void monomials(const Form& p, const V* u, V inverse, int count, double* value, double* derivative) {
+  V power[3][max_rank + 1];
   for (int a = 0; a < 3; ++a) {
-    power[a][0] = 1.0;
+    power[a][0] = inverse * 0.0 + 1.0;
     for (int k = 1; k <= p.rank; ++k) power[a][k] = power[a][k - 1] * u[a];
   }
+  const long stride = p.monomials;
   for (int q = 0; q < p.monomials; ++q) {
     const int* e = p.exponents + 3 * q;
-    const double x = power[0][e[0]], y = power[1][e[1]], z = power[2][e[2]], m = x * y * z;
-    const double along = (e[0] + e[1] + e[2]) * m;  // a monomial is homogeneous
-    const double gx = e[0] > 0 ? e[0] * power[0][e[0] - 1] * y * z : 0.0;
-    const double gy = e[1] > 0 ? e[1] * power[1][e[1] - 1] * x * z : 0.0;
-    const double gz = e[2] > 0 ? e[2] * power[2][e[2] - 1] * x * y : 0.0;
-    value[q] = m;
-    derivative[q] = inverse * (gx - along * u[0]);
-    derivative[p.monomials + q] = inverse * (gy - along * u[1]);
-    derivative[2 * p.monomials + q] = inverse * (gz - along * u[2]);
+    const V x = power[0][e[0]], y = power[1][e[1]], z = power[2][e[2]], m = x * y * z;
+    const V along = static_cast<double>(e[0] + e[1] + e[2]) * m;  // a monomial is homogeneous
+    V slope[3] = {};
+    if (e[0] > 0) slope[0] = static_cast<double>(e[0]) * power[0][e[0] - 1] * y * z;
+    if (e[1] > 0) slope[1] = static_cast<double>(e[1]) * power[1][e[1] - 1] * x * z;
+    if (e[2] > 0) slope[2] = static_cast<double>(e[2]) * power[2][e[2] - 1] * x * y;
+    scatter(m, count, value + q, stride);
+    for (int a = 0; a < 3; ++a)
+      scatter(inverse * (slope[a] - along * u[a]), count, derivative + a * stride + q, 3 * stride);
   }
 }
 
+// Everything that depends on one neighbour alone, for as many neighbours at a time as there are lanes.
 void prepare(const Form& p, const double* coefficients, const Configuration& cfg, int first, int n,
              const Workspace& w) {
-  for (int j = 0; j < n; ++j) {
-    const double* r = cfg.vectors + 3L * (first + j);
-    const double distance = __builtin_sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]), inverse = 1.0 / distance;
-    double* u = w.unit + 3L * j;
-    for (int a = 0; a < 3; ++a) u[a] = r[a] * inverse;
-    double *phi = w.phi + static_cast<long>(j) * p.basis, *dphi = w.dphi + static_cast<long>(j) * p.basis;
-    radial_basis(p, distance, phi, dphi);
-    radial_functions(p, coefficients, cfg.neighbour_species[first + j], phi, dphi, w.f + static_cast<long>(j) * p.funcs,
-                     w.df + static_cast<long>(j) * p.funcs);
-    monomials(p, u, inverse, w.monomial + static_cast<long>(j) * p.monomials,
-              w.dmonomial + 3L * j * p.monomials);
+  for (int begin = 0; begin < n; begin += lanes) {
+    const int count = n - begin < lanes ? n - begin : lanes;
+    double vectors[3][lanes], distances[lanes];
+    for (int l = 0; l < lanes; ++l) {
+      const double* r = cfg.vectors + 3L * (first + begin + (l < count ? l : 0));
+      for (int a = 0; a < 3; ++a) vectors[a][l] = r[a];
+      distances[l] = __builtin_sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
+    }
+    const V distance = load(distances), inverse = 1.0 / distance;
+    V unit[3];
+    for (int a = 0; a < 3; ++a) {
+      unit[a] = load(vectors[a]) * inverse;
+      scatter(unit[a], count, w.unit + 3L * begin + a, 3);
+    }
+    radial_basis(p, distance, count, w.basis_padded, w.phi + static_cast<long>(begin) * w.basis_padded,
+                 w.dphi + static_cast<long>(begin) * w.basis_padded);
+    monomials(p, unit, inverse, count, w.monomial + static_cast<long>(begin) * p.monomials,
+              w.dmonomial + 3L * begin * p.monomials);
   }
+  for (long j = 0; j < n; ++j)
+    radial_functions(p, coefficients, cfg.neighbour_species[first + j], w.phi + j * w.basis_padded,
+                     w.dphi + j * w.basis_padded, w.f + j * p.funcs, w.df + j * p.funcs);
 }
 
 void basic_moments(const Form& p, const Configuration& cfg, const double* coefficients, int first, int n,
                    const Workspace& w) {
   for (long k = 0; k < static_cast<long>(p.monomials) * p.func_columns; ++k) w.sums[k] = 0.0;
-  for (int j = 0; j < n; ++j) {
-    const double *phi = w.phi + static_cast<long>(j) * p.basis, *m = w.monomial + static_cast<long>(j) * p.monomials;
-    double* out = w.sums + cfg.neighbour_species[first + j] * p.basis;
-    for (int q = 0; q < p.monomials; ++q, out += p.func_columns)
-      for (int k = 0; k < p.basis; ++k) out[k] += m[q] * phi[k];
+  for (int begin = 0, end; begin < n; begin = end) {  // neighbours of one species
+    const int species = cfg.neighbour_species[first + begin];
+    for (end = begin + 1; end < n && cfg.neighbour_species[first + end] == species;) ++end;
+    multiply(p.monomials, w.basis_padded, end - begin, w.monomial + static_cast<long>(begin) * p.monomials, 1,
+             p.monomials, w.phi + static_cast<long>(begin) * w.basis_padded, w.basis_padded,
+             w.sums + species * p.basis, p.func_columns);
   }
   for (int mu = 0; mu < p.funcs; ++mu)
     for (int i = p.func_start[mu]; i < p.func_start[mu + 1]; ++i) {
@@ -237,18 +262,23 @@ inline void add_scaled(int count, double a, const double* x, double b, const dou
   for (int k = 0; k < count; k += lanes) store(y + k, load(y + k) + a * load(x + k) + b * load(z + k));
 }
 
-// Derivatives of all moments, and of dE/dm, with respect to the basic moments: the products once more, forwards and
-// backwards, with one tangent for each basic moment.
-void second_order(const Form& p, const Workspace& w) {
+// Derivatives of all moments with respect to the basic ones: the products with one tangent for each basic moment.
+void moment_tangents(const Form& p, const Workspace& w) {
   const long width = w.basic_padded;
-  for (long k = 0; k < p.moments * width; ++k) w.tangents[k] = w.curvatures[k] = 0.0;
+  for (long k = 0; k < p.moments * width; ++k) w.tangents[k] = 0.0;
   for (int i = 0; i < p.basic; ++i) w.tangents[i * width + i] = 1.0;
-  const double *m = w.moments, *g = w.gradients;
   for (int t = 0; t < p.products; ++t) {
     const int* row = p.times + 4L * t;
-    add_scaled(w.basic_padded, row[2] * m[row[1]], w.tangents + row[0] * width, row[2] * m[row[0]],
+    add_scaled(w.basic_padded, row[2] * w.moments[row[1]], w.tangents + row[0] * width, row[2] * w.moments[row[0]],
                w.tangents + row[1] * width, w.tangents + row[3] * width);
   }
+}
+
+// Derivatives of dE/dm with respect to the basic moments: the products backwards, with these tangents.
+void moment_curvatures(const Form& p, const Workspace& w) {
+  const long width = w.basic_padded;
+  for (long k = 0; k < p.moments * width; ++k) w.curvatures[k] = 0.0;
+  const double *m = w.moments, *g = w.gradients;
   for (int t = p.products - 1; t >= 0; --t) {
     const int* row = p.times + 4L * t;
     const double* out = w.curvatures + row[3] * width;
@@ -261,6 +291,12 @@ void second_order(const Form& p, const Workspace& w) {
 // Second derivatives of the energy by basic moment and column.
 void mixed_derivatives(const Form& p, const Workspace& w) {
   for (long k = 0; k < static_cast<long>(p.basic) * w.columns; ++k) w.mixed[k] = 0.0;
+  for (int k = 0; k < p.scalars; ++k) {
+    const double* tangent = w.tangents + static_cast<long>(p.scalar_moment[k]) * w.basic_padded;
+    for (int i = 0; i < p.basic; ++i) w.mixed[static_cast<long>(i) * w.columns + k] = tangent[i];
+  }
+  if (!p.radial()) return;
+  moment_curvatures(p, w);
   for (int mu = 0; mu < p.funcs; ++mu) {
     const int begin = p.func_start[mu], count = p.func_start[mu + 1] - begin;
     for (int i = 0; i < count; ++i) {
@@ -269,11 +305,7 @@ void mixed_derivatives(const Form& p, const Workspace& w) {
       for (int k = 0; k < p.func_columns; ++k) to[k] = from[k];
     }
     multiply(p.basic, p.func_columns, count, w.curvatures + begin, w.basic_padded, 1, w.gathered, p.func_columns,
-             w.mixed + mu * p.func_columns, w.columns);
-  }
-  for (int k = 0; k < p.scalars; ++k) {
-    const double* tangent = w.tangents + static_cast<long>(p.scalar_moment[k]) * w.basic_padded;
-    for (int i = 0; i < p.basic; ++i) w.mixed[static_cast<long>(i) * w.columns + p.block() + k] = tangent[i];
+             w.mixed + p.scalar_columns + mu * p.func_columns, w.columns);
   }
 }
 
@@ -299,12 +331,11 @@ void slopes(const Form& p, int n, const Workspace& w) {
   }
 }
 
-// d2E/d(vector)d(column): through the moments for all columns, and directly for the radial ones.
-void column_derivatives(const Form& p, const Configuration& cfg, int first, int n, const Workspace& w) {
-  for (long k = 0; k < 3L * n * w.columns; ++k) w.derivatives[k] = 0.0;
-  multiply(3L * n, w.columns, p.basic, w.slopes, p.basic, 1, w.mixed, w.columns, w.derivatives, w.columns);
+// What the radial coefficients change in d2E/d(vector)d(column) at given derivatives by the moments.
+void direct_derivatives(const Form& p, const Configuration& cfg, int first, int n, const Workspace& w) {
   for (int j = 0; j < n; ++j) {
-    const double *phi = w.phi + static_cast<long>(j) * p.basis, *dphi = w.dphi + static_cast<long>(j) * p.basis;
+    const double* phi = w.phi + static_cast<long>(j) * w.basis_padded;
+    const double* dphi = w.dphi + static_cast<long>(j) * w.basis_padded;
     const double* m = w.monomial + static_cast<long>(j) * p.monomials;
     for (int mu = 0; mu < p.funcs; ++mu) {
       double sum = 0.0, dsum[3] = {};
@@ -314,13 +345,19 @@ void column_derivatives(const Form& p, const Configuration& cfg, int first, int 
         for (int a = 0; a < 3; ++a) dsum[a] += w.gradients[i] * w.dmonomial[(3L * j + a) * p.monomials + q];
       }
       for (int a = 0; a < 3; ++a) {
-        double* out = w.derivatives + (3L * j + a) * w.columns + mu * p.func_columns +
+        double* out = w.derivatives + (3L * j + a) * w.columns + p.scalar_columns + mu * p.func_columns +
                       cfg.neighbour_species[first + j] * p.basis;
-        const double along = sum * w.unit[3L * j + a];
-        for (int k = 0; k < p.basis; ++k) out[k] += along * dphi[k] + dsum[a] * phi[k];
+        add_scaled(w.basis_padded, sum * w.unit[3L * j + a], dphi, dsum[a], phi, out);
       }
     }
   }
+}
+
+// d2E/d(vector)d(column)
+void column_derivatives(const Form& p, const Configuration& cfg, int first, int n, const Workspace& w) {
+  for (long k = 0; k < 3L * n * w.columns; ++k) w.derivatives[k] = 0.0;
+  multiply(3L * n, w.columns, p.basic, w.slopes, p.basic, 1, w.mixed, w.columns, w.derivatives, w.columns);
+  if (p.radial()) direct_derivatives(p, cfg, first, n, w);
 }
 
 // ---- sums over a configuration --------------------------------------------------------------------------------------
@@ -341,46 +378,51 @@ void add_values(const Configuration& cfg, int i, int first, int n, double energy
   }
 }
 
-// A row of derivatives belongs to the columns of the central species and to those of the moments.
-inline void add_row(const Form& p, int species, double factor, const double* in, double* row) {
-  double *radial = row + static_cast<long>(species) * p.block(), *scalar = row + p.scalar_begin();
-  for (int k = 0; k < p.block(); k += lanes) store(radial + k, load(radial + k) + factor * load(in + k));
-  in += p.block();
-  for (int k = 0; k < p.scalar_columns; k += lanes) store(scalar + k, load(scalar + k) + factor * load(in + k));
-}
-
 void add_energy_row(const Form& p, int species, const Workspace& w, double* row) {
-  double *radial = row + static_cast<long>(species) * p.block(), *scalar = row + p.scalar_begin();
+  for (int k = 0; k < p.scalars; ++k) row[k] += w.moments[p.scalar_moment[k]];
+  row[p.scalar_columns + species] += 1.0;
+  if (!p.radial()) return;
+  double* radial = row + p.linear_columns + static_cast<long>(species) * p.block();
   for (int mu = 0; mu < p.funcs; ++mu)
     for (int i = p.func_start[mu]; i < p.func_start[mu + 1]; ++i) {
       const double* sums = w.sums + static_cast<long>(p.monomial_of[i]) * p.func_columns;
       for (int k = 0; k < p.func_columns; ++k) radial[mu * p.func_columns + k] += w.gradients[i] * sums[k];
     }
-  for (int k = 0; k < p.scalars; ++k) scalar[k] += w.moments[p.scalar_moment[k]];
-  row[p.species_begin() + species] += 1.0;
+}
+
+// Adds `count` columns of an atom's derivatives, of rows `width` apart, to the rows of the forces and the virial.
+void add_columns(const Configuration& cfg, int i, int first, int n, int count, const double* derivatives, long width,
+                 double* jacobian, long stride) {
+  for (int k = 0; k < count; k += lanes) {
+    V own[3] = {}, virial[6] = {};
+    for (int j = 0; j < n; ++j) {
+      const double *r = cfg.vectors + 3L * (first + j), *d = derivatives + 3L * j * width + k;
+      double* other = jacobian + (1 + 3L * cfg.neighbours[first + j]) * stride + k;
+      const V slope[3] = {load(d), load(d + width), load(d + 2 * width)};
+      for (int a = 0; a < 3; ++a) {
+        own[a] += slope[a];
+        store(other + a * stride, load(other + a * stride) - slope[a]);
+      }
+      for (int v = 0; v < 6; ++v) {
+        const int a = voigt[v][0], b = voigt[v][1];
+        virial[v] -= 0.5 * r[a] * slope[b] + 0.5 * r[b] * slope[a];
+      }
+    }
+    double* force_rows = jacobian + (1 + 3L * i) * stride + k;
+    double* virial_rows = jacobian + (1 + 3L * cfg.atoms) * stride + k;
+    for (int a = 0; a < 3; ++a) store(force_rows + a * stride, load(force_rows + a * stride) + own[a]);
+    for (int v = 0; v < 6; ++v) store(virial_rows + v * stride, load(virial_rows + v * stride) + virial[v]);
+  }
 }
 
 void add_jacobian(const Form& p, const Configuration& cfg, int i, int first, int n, const Workspace& w,
                   double* jacobian) {
   const int species = cfg.species[i];
   add_energy_row(p, species, w, jacobian);
-  double* forces = jacobian + p.columns;
-  double* virial = jacobian + (1 + 3L * cfg.atoms) * p.columns;
-  for (int j = 0; j < n; ++j) {
-    const double* r = cfg.vectors + 3L * (first + j);
-    const double* d = w.derivatives + 3L * j * w.columns;
-    for (int a = 0; a < 3; ++a) {
-      add_row(p, species, 1.0, d + static_cast<long>(a) * w.columns, forces + (3L * i + a) * p.columns);
-      add_row(p, species, -1.0, d + static_cast<long>(a) * w.columns,
-              forces + (3L * cfg.neighbours[first + j] + a) * p.columns);
-    }
-    for (int v = 0; v < 6; ++v) {
-      const int a = voigt[v][0], b = voigt[v][1];
-      double* row = virial + static_cast<long>(v) * p.columns;
-      add_row(p, species, -0.5 * r[a], d + static_cast<long>(b) * w.columns, row);
-      add_row(p, species, -0.5 * r[b], d + static_cast<long>(a) * w.columns, row);
-    }
-  }
+  add_columns(cfg, i, first, n, p.scalar_columns, w.derivatives, w.columns, jacobian, p.columns);
+  if (p.radial())
+    add_columns(cfg, i, first, n, p.block(), w.derivatives + p.scalar_columns, w.columns,
+                jacobian + p.linear_columns + static_cast<long>(species) * p.block(), p.columns);
 }
 
 void evaluate(const Form& p, const double* coefficients, const Configuration& cfg, double* workspace, double* values,
@@ -391,17 +433,16 @@ void evaluate(const Form& p, const double* coefficients, const Configuration& cf
     for (long k = 0; k < rows * p.columns; ++k) jacobian[k] = 0.0;
   for (int i = 0; i < cfg.atoms; ++i) {
     const int first = cfg.start[i], n = cfg.start[i + 1] - first;
-    const double* radial = coefficients + static_cast<long>(cfg.species[i]) * p.block();
+    const double* radial = coefficients + p.linear_columns + static_cast<long>(cfg.species[i]) * p.block();
     Workspace w;
     carve(p, n, workspace, w);
     prepare(p, radial, cfg, first, n, w);
     basic_moments(p, cfg, radial, first, n, w);
-    const double energy =
-        products(p, coefficients + p.scalar_begin(), w) + coefficients[p.species_begin() + cfg.species[i]];
+    const double energy = products(p, coefficients, w) + coefficients[p.scalar_columns + cfg.species[i]];
     slopes(p, n, w);
     add_values(cfg, i, first, n, energy, w, values);
     if (jacobian == nullptr) continue;
-    second_order(p, w);
+    moment_tangents(p, w);
     mixed_derivatives(p, w);
     column_derivatives(p, cfg, first, n, w);
     add_jacobian(p, cfg, i, first, n, w, jacobian);

@@ -7,8 +7,9 @@
 namespace mtp {
 namespace training {
 
-// Columns of a Jacobian, padded in groups of eight: for each central species and radial function the coefficients of
-// all neighbour species, then the moment coefficients, then the species coefficients.
+// Coefficients and columns of a Jacobian, padded in groups of eight: the moment coefficients, the species coefficients,
+// then for each central species and radial function the coefficients of all neighbour species. The first two kinds are
+// the linear ones; a Jacobian may end with them.
 struct Form {
   int species, funcs, basis;
   double min_dist, cutoff, scaling;
@@ -25,9 +26,9 @@ struct Form {
   int func_columns;       // of one central species and radial function, padded
   int block() const { return funcs * func_columns; }  // of one central species
   int scalar_columns;     // padded
-  int scalar_begin() const { return species * block(); }
-  int species_begin() const { return scalar_begin() + scalar_columns; }
-  int columns;            // all, padded
+  int linear_columns;     // the moment and species coefficients
+  int columns;            // of a Jacobian: all, or the linear ones
+  bool radial() const { return columns > linear_columns; }
 };
 
 struct Configuration {
