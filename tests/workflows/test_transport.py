@@ -98,6 +98,7 @@ def value(temperature_K, diffusivity_cm2_s):
             "species": "Li",
             "region": "all",
             "estimator": "windowed_msd_gls",
+            "direction": "xyz",
             "charge": 1.0,
             "number_density_A3": 0.02,
         }

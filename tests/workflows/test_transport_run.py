@@ -19,6 +19,10 @@ SCALARS = {
     "verdict": "not diffusive yet",
     "temperature_K": 900.0,
     "species": "Li",
+    "region": "all",
+    "estimator": "windowed_msd_gls",
+    "direction": "xyz",
+    "duration_ps": 20.0,
 }
 BLOWN = "Non-finite energy, pressure or position at step 42200."
 
