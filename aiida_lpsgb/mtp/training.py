@@ -368,8 +368,7 @@ class _LevenbergMarquardt:
         before = self.parameters, self._matrix, self._gradient, self._sum
         scale, radial = _scale(self._matrix), np.diag_indices(self._n_radial)
         matrix, gradient = self._matrix / np.outer(scale, scale), self._gradient / scale
-        # One scale for all pairs of species: by their own, functions of pairs that are hardly met would grow without
-        # bound.
+        # One scale for all pairs of species: by its own, the function of a pair that is hardly met grows without bound.
         pairs = np.diag(self._matrix)[: self._n_radial].reshape(self._pairs, -1)
         common = np.tile(pairs.mean(axis=0), self._pairs) / scale[: self._n_radial] ** 2
         while self._damping < 1e12:

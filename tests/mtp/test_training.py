@@ -160,8 +160,9 @@ def test_known_potential_is_found_again(make_potential, make_labelled, species):
 def test_potential_is_found_from_nothing(make_potential, make_labelled, species, seed):
     """The least loss is known, 0, where the labels come from a potential of the same form."""
     mtp = make_potential(4, seed=2)
-    result = train(untrained(4, 3, 1.4), make_labelled(mtp, 20, seed=1), species, seed=seed, starts=4, max_iter=60)
-    assert result.loss < 1e-12 * np.mean([np.sum(atoms.get_forces() ** 2) for atoms in make_labelled(mtp, 20, seed=1)])
+    images = make_labelled(mtp, 20, seed=1)
+    result = train(untrained(4, 3, 1.4), images, species, seed=seed, starts=4, max_iter=60)
+    assert result.loss < 1e-12 * np.mean([np.sum(atoms.get_forces() ** 2) for atoms in images])
     assert evaluate_errors(result.mtp, make_labelled(mtp, 3, seed=2), species).forces.maximum < 1e-3
 
 
@@ -169,11 +170,11 @@ def test_potential_is_found_from_nothing(make_potential, make_labelled, species,
 def test_linear_coefficients_are_at_their_optimum(make_potential, make_labelled, species, regularisation):
     """No change of moment and species coefficients lowers the loss, after every iteration."""
     mtp = make_potential(6, seed=4)
-    data, count = make_training_set(mtp, make_labelled(make_potential(8, seed=2), 12), species, Weights())
-    found = []
+    images, found = make_labelled(make_potential(8, seed=2), 12), []
+    data, count = make_training_set(mtp, images, species, Weights())
     train(
         mtp,
-        make_labelled(make_potential(8, seed=2), 12),
+        images,
         species,
         regularisation=regularisation,
         max_iter=4,
@@ -191,6 +192,21 @@ def test_linear_coefficients_are_at_their_optimum(make_potential, make_labelled,
             change[n:] = size * rng.normal(size=len(parameters) - n) * np.abs(parameters[n:])
             assert loss_at(parameters + change) > loss
             assert loss_at(parameters + change) == pytest.approx(loss_at(parameters - change), rel=1e-5)
+
+
+@pytest.mark.parametrize("init", ["same", "random"])
+def test_functions_of_pairs_that_hardly_meet_do_not_grow(make_potential, make_atoms, species, init):
+    """Atoms of one species are images of each other here, a little within the cut-off, and change the loss little."""
+    engine, images = Engine(make_potential(8, seed=2), species), []
+    for seed in range(20):
+        atoms = make_atoms(3, [1, seed], n_cell=4.9)
+        found = engine.evaluate(atoms)
+        found.pop("energies")
+        atoms.calc = SinglePointCalculator(atoms, **found)
+        images.append(atoms)
+    mtp = train(untrained(6, 3, 1.4), images, species, init=init, starts=1, max_iter=15).mtp
+    sizes = np.sqrt(np.mean(mtp.radial_coefficients**2, axis=(2, 3)))
+    assert np.diag(sizes).max() < 3 * np.median(sizes[~np.eye(3, dtype=bool)])
 
 
 def test_random_start_learns(make_potential, make_labelled, species):

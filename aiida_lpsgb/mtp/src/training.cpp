@@ -164,6 +164,9 @@ void TrainingSet::add(int atoms, const double* positions, const int* species, co
     stored.start.push_back(static_cast<int>(stored.neighbours.size()));
     most_neighbours_ = std::max(most_neighbours_, at);
   }
+  stored.neighbours.shrink_to_fit();
+  stored.neighbour_species.shrink_to_fit();
+  stored.vectors.shrink_to_fit();
   check_distances(stored);
   most_atoms_ = std::max(most_atoms_, atoms);
   configurations_.push_back(std::move(stored));
