@@ -75,7 +75,8 @@ def read_extrapolated(path: Path, species: Sequence[str], spacing_steps: int, ma
                 continue
     for image in images:
         image.calc = None
-    return Extrapolated(images, len(blocks), max((b.grade for b in blocks if math.isfinite(b.grade)), default=None))
+    n_found = len({block.step for block in blocks})  # where a stage ends and the next begins a step is written twice
+    return Extrapolated(images, n_found, max((b.grade for b in blocks if math.isfinite(b.grade)), default=None))
 
 
 def choose(blocks: Sequence[_Block], spacing_steps: int, max_configurations: int) -> list[_Block]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_lpsgb.calculations.md_parameters import planned_steps, stage_name, stage_steps
+from aiida_lpsgb.calculations.md_parameters import planned_steps, stage_name, stage_steps, to_steps
 from aiida_lpsgb.parsers import lammps_log
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, Phase
 
@@ -77,12 +77,21 @@ def summarise(log: LammpsLog, parameters: Mapping[str, Any], n_atoms: int) -> di
 
 
 def n_graded(parameters: Mapping[str, Any], first_step: int, last_step: int) -> int:
-    """How many steps of a segment were graded: every so many, and each by MLIP-2's pair style; 0 without control."""
+    """How many steps of a segment were graded: each by MLIP-2's pair style; 0 without control.
+
+    The package's own grades every so many, and those of which thermodynamic output is written, for its column.
+    """
     control = parameters.get("extrapolation")
     if control is None:
         return 0
-    every = 1 if parameters["pair_style"] == "mlip" else control["interval_steps"]
-    return max(0, last_step // every + (-first_step) // every + 1)
+
+    def multiples(every: int) -> int:
+        return max(0, last_step // every + (-first_step) // every + 1)
+
+    if parameters["pair_style"] == "mlip":
+        return multiples(1)
+    interval, thermo = control["interval_steps"], to_steps(parameters["thermo_interval_ps"], parameters["timestep_fs"])
+    return multiples(interval) + multiples(thermo) - multiples(math.lcm(interval, thermo))
 
 
 def average_stages(

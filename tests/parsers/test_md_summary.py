@@ -36,9 +36,11 @@ def minimisation(**stage):
 )
 def test_steps_that_were_graded(first, last, expected):
     """Counted one by one: multiples of the interval between the first and the last step of a segment."""
-    parameters = {"pair_style": "mtp/extrapolation", "extrapolation": {"interval_steps": 100}}
+    parameters = {"pair_style": "mtp/extrapolation", "extrapolation": {"interval_steps": 100}, "timestep_fs": 2.0}
     assert expected == sum(step % 100 == 0 for step in range(first, last + 1))
-    assert n_graded(parameters, first, last) == expected
+    assert n_graded(parameters | {"thermo_interval_ps": 0.2}, first, last) == expected
+    also_for_output = sum(step % 100 == 0 or step % 30 == 0 for step in range(first, last + 1))
+    assert n_graded(parameters | {"thermo_interval_ps": 0.06}, first, last) == also_for_output
     assert n_graded(parameters | {"pair_style": "mlip"}, first, last) == last - first + 1
     assert n_graded({"pair_style": "mtp"}, first, last) == 0
 
