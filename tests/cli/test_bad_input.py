@@ -164,7 +164,7 @@ def test_plans_that_are_none(command, name):
         ("launch sweep structure.cif --potential :potential --temperatures 0", "temperatures must be above 0 K"),
         ("launch sweep structure.cif --potential :potential --temperatures nan", "'nan' is not a list of numbers"),
         ("launch sweep structure.cif --potential :potential --max-production 0", "is not in the range x>0"),
-        ("launch sweep structure.cif --potential :potential --regions {a:1}", "regions"),
+        ('launch sweep structure.cif --potential :potential --regions {"a":1}', "regions"),
         ("launch sweep structure.cif --potential :potential --regions [", "'[' is no YAML: line 1"),
         ("launch sweep :int --potential :potential", "is Int, not a structure"),
         ("launch sweep --add :killed --temperatures 300", "it is no sweep"),
