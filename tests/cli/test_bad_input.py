@@ -239,13 +239,18 @@ def test_an_interruption_is_no_error_of_the_program(module, tmp_path):
         "aiida_lpsgb.labelling.cli": ["frames.xyz", "pipe.cif", "labels"],
         "aiida_lpsgb.analysis.cli": ["pipe.cif", "out", "run.lpsgbtraj"],
     }[module]
-    code = f"from {module} import main; print('ready', flush=True); raise SystemExit(main({words!r}))"
+    # What a shell begins in the background ignores interrupts, and so do its children.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{listen}; from {module} import main; print('ready', flush=True); raise SystemExit(main({words!r}))"
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "ready\n"
         time.sleep(2.0)
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        try:
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode in (1, 130)
     assert "Traceback" not in error
