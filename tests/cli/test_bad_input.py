@@ -224,7 +224,8 @@ def test_nobody_to_answer(computer):
 def test_no_profile(tmp_path):
     environment = {**os.environ, "AIIDA_PATH": str(tmp_path)}
     code = "from aiida_lpsgb.cli import main; main(['results'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 1
     assert "make one: aiida-lpsgb quicksetup" in done.stderr
     assert "Traceback" not in done.stderr
