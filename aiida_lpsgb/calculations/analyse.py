@@ -55,6 +55,7 @@ class AnalyseCalculation(ProtocolReader, CalcJob):
             valid_type=orm.Dict,
             required=False,
             serializer=orm.to_aiida_type,
+            validator=regions_error,
             help="Parts of the cell by name, which a parameter `region` may name: slabs `{axis, centres, thickness_A}` "
             "or a box `{low, high}`, in fractions of the cell vectors. `regions` resolves diffusion by all of them.",
         )
