@@ -12,7 +12,7 @@ from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
 
-from aiida_lpsgb.analysis.observables import parameters_error, registry
+from aiida_lpsgb.analysis.observables import parameters_error, regions_of, registry
 from aiida_lpsgb.calculations.program import THREADS, call_of, declare_program, threads_of
 from aiida_lpsgb.calculations.protocols import ProtocolReader
 from aiida_lpsgb.data.diffusivity import DiffusivityData
@@ -55,6 +55,7 @@ class AnalyseCalculation(ProtocolReader, CalcJob):
             valid_type=orm.Dict,
             required=False,
             serializer=orm.to_aiida_type,
+            validator=regions_error,
             help="Parts of the cell by name, which a parameter `region` may name: slabs `{axis, centres, thickness_A}` "
             "or a box `{low, high}`, in fractions of the cell vectors. `regions` resolves diffusion by all of them.",
         )
@@ -246,6 +247,15 @@ def _trajectories_error(value: Mapping[str, Any], _: Any) -> str | None:
                 return (
                     f"trajectories.{key}: its {name} is {found}, that of {first} is {expected}; segments are of one run"
                 )
+    return None
+
+
+def regions_error(node: orm.Dict, _: Any) -> str | None:
+    """Definitions of regions must make sense; the validator of a port."""
+    try:
+        regions_of(node.get_dict())
+    except ValueError as error:
+        return str(error)
     return None
 
 

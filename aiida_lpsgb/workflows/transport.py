@@ -11,7 +11,7 @@ from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
-from aiida_lpsgb.calculations.analyse import observables_error
+from aiida_lpsgb.calculations.analyse import observables_error, regions_error
 from aiida_lpsgb.calculations.functions.arrhenius import BY_RUN
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
@@ -83,7 +83,11 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             help="Temperatures in K at which `structural` is computed; each is one of `temperatures`.",
         )
         spec.input(
-            "regions", valid_type=orm.Dict, required=False, help="Named regions of the cell, by `lpsgb.analyse`."
+            "regions",
+            valid_type=orm.Dict,
+            required=False,
+            validator=regions_error,
+            help="Named regions of the cell, by `lpsgb.analyse`.",
         )
         spec.input(
             "budget",

@@ -10,7 +10,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations.analyse import observables_error
+from aiida_lpsgb.calculations.analyse import observables_error, regions_error
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
 
@@ -36,6 +36,7 @@ class TransportRunWorkChain(WorkChain):
             "regions",
             valid_type=orm.Dict,
             required=False,
+            validator=regions_error,
             help="Named regions of the cell, as `lpsgb.analyse` takes them.",
         )
         spec.input(
