@@ -101,7 +101,7 @@ def test_labels_that_are_not_timed_say_so(cost):
 
 def test_given_potentials_leave_learning_out(cost, generate_potential):
     costs, builder = cost(
-        potentials={"p1": generate_potential(species=("Li", "N"))}, boundaries=["001/100"], glass=True
+        potentials={"p1": generate_potential(species=("Li", "N"))}, boundaries=["001/130"], glass=True
     )
     assert set(costs) == {"boundaries", "glasses", "transport"}
     assert isinstance(builder.potentials["p1"], orm.Data)
