@@ -15,7 +15,9 @@ from aiida_lpsgb.calculations.program import EXIT_STATUS_FILE
 CRASHES = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV)
 #: Exit statuses that tell a signal: 128 + n by shells, OpenMPI and SLURM, -n (of 256) by programs that Python starts.
 SIGNALS = {status: number for number in (*CRASHES, signal.SIGKILL) for status in (128 + number, 256 - number)}
-#: What launchers print that have an exit status of their own, such as MPICH's.
+#: What launchers print that have an exit status of their own, such as MPICH's. That is the bitwise or of all processes'
+#: signals, with the 9 of those that it kills itself: of SIGSEGV (11) it tells; SIGABRT (6) of one of several looks like
+#: SIGTERM (15), and is one from outside.
 LAUNCHER = re.compile(r"(?:EXIT STRING: .*\(|exited on )signal (\d+)")
 
 

@@ -10,7 +10,8 @@ import pytest
 from aiida_lpsgb.calculations.program import EXIT_STATUS_FILE
 from aiida_lpsgb.parsers.program import signal_of
 
-MPIEXEC = Path(sys.executable).parent / "mpiexec"
+SHELL = ["bash", "-c", '"$0" "$@"; exit $?']
+MPICH = [str(Path(sys.executable).parent / "mpiexec"), "-launcher", "fork", "-rmk", "user", "-n"]
 OPENMPI = "mpirun noticed that process rank 1 with PID 7 on node n exited on signal 11 (Segmentation fault).\n"
 # The jobs of ours that run a program.
 ENTRY_POINTS = (
@@ -45,9 +46,13 @@ def test_signal(status, printed, expected):
     assert signal_of(status, printed) is expected
 
 
-@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
 @pytest.mark.parametrize(
-    "launcher", [["bash", "-c", '"$0" "$@"; exit $?'], [str(MPIEXEC), "-launcher", "fork", "-rmk", "user", "-n", "2"]]
+    ("launcher", "number"),
+    [
+        *((SHELL, number) for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL)),
+        *(([*MPICH, "1"], number) for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL)),
+        *(([*MPICH, "2"], number) for number in (signal.SIGSEGV, signal.SIGKILL)),
+    ],
 )
 def test_what_launchers_tell(launcher, number):
     program = [sys.executable, "-c", f"import os; os.kill(os.getpid(), {int(number)})"]
