@@ -77,9 +77,9 @@ class MdCalculation(CalcJob):
                 "`restart_interval_ps` (10 ps; a run with a wall time needs it), `neighbour_skin_A`. For moment tensor "
                 "potentials `pair_style` (mtp, mtp/extrapolation, mlip; the first two with /gpu behind, then with "
                 "`precision`, double or mixed) and `extrapolation` (`gamma_select`, `gamma_break`, `interval_steps`, "
-                "`grade`, by default that of the active set; of the configurations found the first and at most one every "
-                "`spacing_ps` is kept, the one of highest grade, and `max_configurations` in all). For a potential of "
-                "aiida-lammps `pair_style_options`, a list."
+                "`grade`, by default that of the active set; of the configurations found the first and at most one "
+                "every `spacing_ps` is kept, the one of highest grade, and `max_configurations` in all). For a "
+                "potential of aiida-lammps `pair_style_options`, a list."
             ),
         )
         spec.input("seed", valid_type=orm.Int, validator=validate_seed, help="Seed of the initial velocities.")

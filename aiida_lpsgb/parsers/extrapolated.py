@@ -49,8 +49,8 @@ def read_extrapolated(path: Path, species: Sequence[str], spacing_steps: int, ma
     """Read a `.cfg` file that a run has appended to, keeping few of neighbours in time.
 
     Kept are the first, which is nearest to what the potential knows, and of all in a span of `spacing_steps` the one of
-    highest grade; the span is widened until no more than `max_configurations` are left. A configuration that was cut, or holds numbers that are not finite, is
-    left out.
+    highest grade; the span is widened until no more than `max_configurations` are left. A configuration that was cut,
+    or holds numbers that are not finite, is left out.
 
     Parameters
     ----------
