@@ -278,6 +278,7 @@ def cold_then_hot():
     )
 
 
+@pytest.mark.slow
 def test_learned_cold_and_run_hot(aiida_profile_clean):
     results, node = run_get_node(cold_then_hot())
     assert node.exit_status in (0, 411), node.exit_message
