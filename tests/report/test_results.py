@@ -193,6 +193,30 @@ def test_a_failed_run_and_what_was_left_out(code):
     assert results.failures == (f"Li60P8S32 t600k_p1_1: {cause}",)
 
 
+def test_a_run_that_failed_is_averaged_with_no_other_and_its_potential_is_named(make_study):
+    """What it had found before atoms flew apart is shown with the run alone."""
+    study = make_study(n_potentials=3, learning=False)
+    (sweep,) = [call for call in study.called if call.process_label == "TransportWorkChain"]
+    links = sweep.base.links.get_outgoing(node_class=orm.WorkChainNode).all()
+    runs = {entry.link_label: entry.node for entry in links}
+    for label in ("t700k_p3_1", "t600k_p3_1"):
+        runs[label].set_exit_status(401)
+    results = study_results(study)
+    (system,) = results.systems
+    assert [run.potential for run in system.at(700.0)] == ["p1", "p2"]
+    assert len(system.at(500.0)) == 3
+    assert all(run.motion for run in system.runs)
+    blame, *others = results.failures
+    assert blame == ("of the runs all that failed are of p3 (crystal at 700 and 600 K), those of p1 and p2 ended well")
+    assert len(others) == 2
+    for label in ("t700k_p1_1", "t700k_p2_1"):
+        runs[label].set_exit_status(401)
+    results = study_results(study)
+    assert results.systems[0].at(700.0) == []
+    assert 700.0 not in results.systems[0].temperatures_K
+    assert len(results.failures) == 4
+
+
 def test_a_killed_and_an_excepted_system(make_study):
     study = make_study(temperatures=(), learning=False, status=None)
     sweep = work("transport", "TransportWorkChain", {}, study, call="crystal", status=None)
