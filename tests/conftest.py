@@ -243,6 +243,11 @@ def generate_workchain():
 @pytest.fixture
 def computer(aiida_profile):
     """Return the label of a computer with the codes that quicksetup makes; none of them is run."""
+    return stored_computer()
+
+
+def stored_computer():
+    """Return the label of a computer with the codes that quicksetup makes, which is stored if it is not there."""
     from aiida import orm
 
     from aiida_lpsgb.cli.quicksetup import PROGRAMS

@@ -18,8 +18,9 @@ import numpy as np
 from aiida_lpsgb.analysis.observables import Context, Observable, Outcome, asked, parameters_error, regions_of, registry
 from aiida_lpsgb.analysis.results import Results
 from aiida_lpsgb.analysis.trajectory import Trajectory
+from aiida_lpsgb.programs import Parser, ended, threads
 
-ALL_COMPUTED, BAD_INPUT, SOME_FAILED = 0, 1, 2
+ALL_COMPUTED, SOME_FAILED = 0, 2
 KEYS = ("parameters", "regions", "temperature_K")
 AMU_A3_TO_G_CM3 = 1.66053906892
 
@@ -179,12 +180,6 @@ def describe() -> str:
     return "\n".join(lines)
 
 
-def _thread_count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of threads, found {text!r}")
-    return int(text)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Analyse a run; see ``lpsgb-analyse --help``.
 
@@ -198,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 if all was computed, 1 for bad input, 2 if something could not be computed.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lpsgb-analyse",
         description="Compute observables of a run in one or several segments (.lpsgbtraj), which are joined in the "
         "order given. Results are written one by one into a folder: results.json, and a .npz of arrays each.",
@@ -215,15 +210,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("segments", type=Path, nargs="+", help="trajectory files, in order")
     parser.add_argument(
         "--threads",
-        type=_thread_count,
+        type=threads,
         default=os.environ.get("OMP_NUM_THREADS", "").split(",")[0] or "1",
         help="to work with (default: $OMP_NUM_THREADS, or one)",
     )
-    try:
-        return _run(parser.parse_args(argv))
-    except (ValueError, OSError) as error:
-        print(f"ERROR: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+    arguments = parser.parse_args(argv)
+    return ended(lambda: _run(arguments))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from ase.data import atomic_numbers
 
 from aiida_lpsgb.analysis.regions import Region, region_from_dict
 from aiida_lpsgb.analysis.trajectory import Trajectory
+from aiida_lpsgb.typed import meant
 
 REQUIRED = inspect.Parameter.empty
 """Default of a parameter that must be given."""
@@ -286,7 +287,8 @@ class Observable:
         if not isinstance(given, Mapping):
             return f": expected a dictionary of parameters, found {given!r}"
         if unknown := sorted(set(given) - set(self.parameters)):
-            return f".{unknown[0]}: there is no such parameter; there are {', '.join(sorted(self.parameters))}"
+            near = meant(unknown[:1], self.parameters)
+            return f".{unknown[0]}: there is no such parameter{near}; there are {', '.join(sorted(self.parameters))}"
         for name, parameter in self.parameters.items():
             if name not in given:
                 if parameter.default is REQUIRED:
@@ -380,7 +382,7 @@ def parameters_error(
     known = registry()
     for name, given in parameters.items():
         if name not in known:
-            return f"parameters.{name}: there is no such observable; there are {', '.join(known)}"
+            return f"parameters.{name}: there is no such observable{meant([name], known)}; there are {', '.join(known)}"
         if given is not None and known[name].variants:
             if not isinstance(given, Mapping):
                 return f"parameters.{name}: expected a dictionary of variants by name, found {given!r}"

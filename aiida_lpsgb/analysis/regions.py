@@ -125,6 +125,8 @@ def region_from_dict(values: Mapping[str, Any]) -> Region:
     ValueError
         If the keys are of neither.
     """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"expected a dictionary that defines a region, found {values!r}")
     keys = set(values)
     if keys == {"axis", "centres", "thickness_A"}:
         centres: Sequence[float] | float = values["centres"]

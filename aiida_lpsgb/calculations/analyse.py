@@ -12,7 +12,7 @@ from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
 
-from aiida_lpsgb.analysis.observables import parameters_error, registry
+from aiida_lpsgb.analysis.observables import parameters_error, regions_of, registry
 from aiida_lpsgb.calculations.program import THREADS, call_of, declare_program, threads_of
 from aiida_lpsgb.calculations.protocols import ProtocolReader
 from aiida_lpsgb.data.diffusivity import DiffusivityData
@@ -55,6 +55,7 @@ class AnalyseCalculation(ProtocolReader, CalcJob):
             valid_type=orm.Dict,
             required=False,
             serializer=orm.to_aiida_type,
+            validator=regions_error,
             help="Parts of the cell by name, which a parameter `region` may name: slabs `{axis, centres, thickness_A}` "
             "or a box `{low, high}`, in fractions of the cell vectors. `regions` resolves diffusion by all of them.",
         )
@@ -253,6 +254,15 @@ def observables_error(node: orm.Dict, port: Any) -> str | None:
     """What is wrong with the observables in a port, as far as it can be told without trajectories and regions."""
     message = parameters_error(node.get_dict())
     return message and message.replace("parameters", port.name if port else "parameters", 1)
+
+
+def regions_error(node: orm.Dict, _: Any) -> str | None:
+    """What is wrong with the definitions of regions in a port."""
+    try:
+        regions_of(node.get_dict())
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def inputs_error(inputs: Mapping[str, Any], _: Any) -> str | None:

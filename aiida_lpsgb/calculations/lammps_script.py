@@ -94,6 +94,8 @@ def mtp_pair_style(parameters: Mapping[str, Any], species: Sequence[str]) -> Pai
             f"pair_style {style} {POTENTIAL_FILE} {ACTIVE_SET_FILE} {control['interval_steps']} "
             f"{control['gamma_select']:g} {control['gamma_break']:g} {EXTRAPOLATED_FILE} {control['grade'] or ''}"
         )
+    if parameters.get("precision") is not None:
+        line = f"{line.rstrip()} precision {parameters['precision']}"
     return PairStyle(tuple(species), (line.rstrip(), "pair_coeff * *"))
 
 

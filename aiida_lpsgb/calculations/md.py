@@ -23,7 +23,7 @@ from aiida_lpsgb.calculations import lammps_script, validation
 from aiida_lpsgb.calculations.lammps_script import PairStyle, render_mlip_ini, render_script
 from aiida_lpsgb.calculations.md_parameters import extension_error, parameters_error, resolve
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, Interaction, interaction, is_mtp, potential_error
-from aiida_lpsgb.calculations.program import processes_of
+from aiida_lpsgb.calculations.program import declare_signals, keep_exit_status, processes_of
 from aiida_lpsgb.mtp.als_header import grade_mode
 
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -75,10 +75,11 @@ class MdCalculation(CalcJob):
                 "iso, aniso or tri), `pressure_bar` and `pressure_tolerance_bar` instead. Common keys: `timestep_fs`, "
                 "`thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), `thermo_interval_ps`, "
                 "`restart_interval_ps` (10 ps; a run with a wall time needs it), `neighbour_skin_A`. For moment tensor "
-                "potentials `pair_style` (mtp, mtp/extrapolation, either with /gpu behind, or mlip) and "
-                "`extrapolation` (`gamma_select`, `gamma_break`, `interval_steps`, `grade`, by default that of the "
-                "active set; of the configurations found at most one every `spacing_ps` is kept, the one of highest "
-                "grade, and `max_configurations` in all). For a potential of aiida-lammps `pair_style_options`, a list."
+                "potentials `pair_style` (mtp, mtp/extrapolation, mlip; the first two with /gpu behind, then with "
+                "`precision`, double or mixed) and `extrapolation` (`gamma_select`, `gamma_break`, `interval_steps`, "
+                "`grade`, by default that of the active set; of the configurations found the first and at most one "
+                "every `spacing_ps` is kept, the one of highest grade, and `max_configurations` in all). For a "
+                "potential of aiida-lammps `pair_style_options`, a list."
             ),
         )
         spec.input("seed", valid_type=orm.Int, validator=validate_seed, help="Seed of the initial velocities.")
@@ -105,7 +106,8 @@ class MdCalculation(CalcJob):
             help=(
                 "`steps` done of `planned_steps`, the averages of every stage over this job's steps, `minimisations` "
                 "(why each ended, its residual forces and pressure), `minimised_energies_eV` of those that reached a "
-                "minimum, `max_grade`, `n_extrapolated` and how many of these were left out."
+                "minimum, `max_grade`, `n_graded` (steps at which the grade was evaluated), `n_extrapolated` and how "
+                "many of these were left out."
             ),
         )
         spec.output(
@@ -138,6 +140,7 @@ class MdCalculation(CalcJob):
     def define_exit_codes(cls, spec: CalcJobProcessSpec) -> None:
         """Declare the exit codes: those of passing faults invalidate the cache, those of the physics do not."""
         spec.exit_code(300, "ERROR_NO_LOG", message="LAMMPS wrote no log: {detail}", invalidates_cache=True)
+        declare_signals(spec)
         spec.exit_code(
             310,
             "EXTRAPOLATION_BREAK",
@@ -174,8 +177,8 @@ class MdCalculation(CalcJob):
         )
         spec.exit_code(
             402,
-            "ERROR_TRAJECTORY_TRUNCATED",
-            message="LAMMPS finished, but the trajectory is incomplete: {detail}",
+            "ERROR_OUTPUT_INCOMPLETE",
+            message="LAMMPS finished, but what it wrote is incomplete: {detail}",
             invalidates_cache=True,
         )
 
@@ -201,6 +204,7 @@ class MdCalculation(CalcJob):
         calcinfo = CalcInfo()
         calcinfo.codes_info = [codeinfo]
         calcinfo.retrieve_list = [self.LOG_FILE]
+        keep_exit_status(calcinfo)
         calcinfo.retrieve_temporary_list = [
             lammps_script.FINAL_FILE,
             lammps_script.EXTRAPOLATED_FILE,

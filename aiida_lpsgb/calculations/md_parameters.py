@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from aiida_lpsgb.typed import meant
 
 FS_PER_PS = 1000.0
 
 PLAIN_STYLES = ("mtp", "mtp/gpu")
 GRADED_STYLES = ("mtp/extrapolation", "mtp/extrapolation/gpu")
 MTP_STYLES = (*PLAIN_STYLES, *GRADED_STYLES, "mlip")
+GPU_STYLES = tuple(style for style in MTP_STYLES if style.endswith("/gpu"))
+PRECISIONS = ("double", "mixed")
 ENSEMBLES = ("minimise", "nve", "nvt", "npt")
 BAROSTATS = ("iso", "aniso", "tri")
 CELL_RELAXATIONS = ("x", "y", "z", "iso", "aniso", "tri")
@@ -29,8 +32,8 @@ DEFAULTS: dict[str, Any] = {
     "restart_interval_ps": 10.0,
     "neighbour_skin_A": 2.0,
 }
-# Options of the pair style of an aiida-lammps potential, which keeps none itself.
-OPTIONAL = ("pair_style_options",)
+# Options of the pair style of an aiida-lammps potential, which keeps none itself, and of those on a GPU.
+OPTIONAL = ("pair_style_options", "precision")
 EXTRAPOLATION_DEFAULTS: dict[str, Any] = {
     "grade": None,
     "interval_steps": 10,
@@ -120,6 +123,8 @@ def parameters_error(parameters: Mapping[str, Any]) -> str | None:
     for name, choices in (("pair_style", MTP_STYLES), ("barostat", BAROSTATS)):
         if parameters.get(name, DEFAULTS[name]) not in choices:
             return f"`{name}` is {parameters[name]!r}; choose one of {', '.join(choices)}"
+    if message := precision_error(parameters):
+        return message
     for name in ("timestep_fs", "thermostat_damping_ps", "barostat_damping_ps", "thermo_interval_ps"):
         if message := not_positive(name, parameters.get(name, DEFAULTS[name])):
             return message
@@ -152,9 +157,7 @@ def unknown_keys(given: Mapping[str, Any], known: Iterable[str]) -> str | None:
     unknown = sorted(set(given) - set(known))
     if not unknown:
         return None
-    close = {key: difflib.get_close_matches(key, known, n=1) for key in unknown}
-    meant = "".join(f"; `{key}` may be meant as `{match[0]}`" for key, match in close.items() if match)
-    return f"unknown keys {unknown}{meant}; known are {known}"
+    return f"unknown keys {unknown}{meant(unknown, known)}; known are {known}"
 
 
 def not_positive(name: str, value: Any) -> str | None:
@@ -248,6 +251,18 @@ def dump_error(stage: Mapping[str, Any]) -> str | None:
         return message
     if interval > stage["duration_ps"]:
         return f"`dump_interval_ps` ({interval:g}) is longer than the stage ({stage['duration_ps']:g} ps)"
+    return None
+
+
+def precision_error(parameters: Mapping[str, Any]) -> str | None:
+    """What is wrong with the precision, or None; only the pair styles on a GPU have a choice."""
+    precision, style = parameters.get("precision"), parameters.get("pair_style", DEFAULTS["pair_style"])
+    if precision is None:
+        return None
+    if style not in GPU_STYLES:
+        return f"`precision` has no effect with pair_style {style}, which is in double; use {' or '.join(GPU_STYLES)}"
+    if precision not in PRECISIONS:
+        return f"`precision` is {precision!r}; choose one of {', '.join(PRECISIONS)}"
     return None
 
 

@@ -224,9 +224,8 @@ class MlpTrainCalculation(MlpCalculation):
     OPTIONS_HELP = (
         " Of `lpsgb-mlp` alone: `starts`, the number of random starts that a potential without coefficients is given"
         " (the best goes on), `seed`, of these and all that is random, and"
-        " `bootstrap_seed`, by which as many configurations as there are are drawn with replacement and trained on"
-        " (the errors are still those on all). Jobs that differ in these two alone give a committee; equal seeds give"
-        " equal potentials."
+        " `bootstrap_seed`, by which the configurations are weighted at random (a Bayesian bootstrap). Jobs that differ"
+        " in these two alone give a committee; equal seeds give equal potentials."
     )
     TRAINED_FILE = "trained.mtp"
     CURRENT_FILE = "current.mtp"

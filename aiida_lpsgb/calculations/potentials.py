@@ -24,7 +24,7 @@ POTENTIAL_TYPES: tuple[type[orm.Data], ...] = tuple(
     kind for kind in (PotentialData, PairStyleData, LammpsPotentialData) if kind is not None
 )
 # Parameters of `lpsgb.md` that only a moment tensor potential has a use for.
-MTP_ONLY = ("pair_style", "extrapolation")
+MTP_ONLY = ("pair_style", "extrapolation", "precision")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What calculations that run one program have in common: options, its call, the threads and processes it may use."""
+"""What calculations that run one program have in common: options, its call, how it ended, threads and processes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from aiida.engine import CalcJob, CalcJobProcessSpec
 
 #: What of the resources tells the number of threads, the first that is there.
 THREADS = ("num_cores_per_mpiproc", "num_cores_per_machine", "num_mpiprocs_per_machine", "tot_num_mpiprocs")
+EXIT_STATUS_FILE = "exit_status.txt"
+"""Where a job notes the exit status of its program; it is missing where the job itself was ended."""
 
 
 def declare_program(
@@ -25,6 +27,19 @@ def declare_program(
         options["withmpi"].default = False
     options["input_filename"].default = input_file
     options["output_filename"].default = output_file
+    declare_signals(spec)
+
+
+def declare_signals(spec: CalcJobProcessSpec) -> None:
+    """Declare the exit codes of a program that a signal ended. A faulty node or library is a cause, too: no cache."""
+    spec.exit_code(302, "ERROR_CRASHED", message="The program crashed by {signal}{detail}.", invalidates_cache=True)
+    spec.exit_code(
+        303,
+        "ERROR_KILLED",
+        message="The program was killed by {signal}{detail}: most often for want of memory, else by a limit of the "
+        "computer or a person.",
+        invalidates_cache=True,
+    )
 
 
 def call_of(job: CalcJob, arguments: Sequence[str]) -> CalcInfo:
@@ -37,7 +52,17 @@ def call_of(job: CalcJob, arguments: Sequence[str]) -> CalcInfo:
     calcinfo = CalcInfo()
     calcinfo.codes_info = [codeinfo]
     calcinfo.retrieve_list = [job.options.output_filename, job.ERROR_FILE]
+    keep_exit_status(calcinfo)
     return calcinfo
+
+
+def keep_exit_status(calcinfo: CalcInfo) -> None:
+    """Let the job note the exit status of its program and hand it on, so that the scheduler learns of it as before.
+
+    AiiDA puts the option `append_text` between the two: where that is given, the status is that of its last command.
+    """
+    calcinfo.append_text = f"(status=$?; echo $status > {EXIT_STATUS_FILE}; exit $status)"
+    calcinfo.retrieve_list.append(EXIT_STATUS_FILE)
 
 
 def threads_of(resources: Mapping[str, Any]) -> int:

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 import yaml
 
+from aiida_lpsgb.typed import meant
+
 OPTION_ROLES = ("label", "train", "select", "md", "analyse")
 """The jobs that ``options`` tell apart; ``select`` is grading, selecting and computing errors."""
 
@@ -101,7 +103,8 @@ class ProtocolReader:
         merged = deepcopy(dict(base))
         for key, value in changes.items():
             if strict and key not in merged:
-                raise ValueError(f"override {path + key!r} is no entry of the protocol; there: {sorted(merged)}")
+                near = meant([key], merged)
+                raise ValueError(f"override {path + key!r} is no entry of the protocol{near}; there: {sorted(merged)}")
             nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
             if nested and key not in cls.WHOLE_ENTRIES:
                 inner = strict and key not in (*cls.OPEN_ENTRIES, *cls.CHILDREN)

@@ -10,11 +10,12 @@ from importlib import import_module
 import click
 
 from aiida_lpsgb import __version__
+from aiida_lpsgb.cli.errors import PlainGroup
 
 __all__ = ("LazyGroup", "main")
 
 
-class LazyGroup(click.Group):
+class LazyGroup(PlainGroup):
     """A click group whose commands are imported on first use.
 
     Parameters

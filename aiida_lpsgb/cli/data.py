@@ -12,9 +12,10 @@ from aiida.cmdline.params import arguments, types
 from aiida.cmdline.utils import decorators, echo
 
 from aiida_lpsgb.cli import nodes
+from aiida_lpsgb.cli.errors import PlainGroup
 from aiida_lpsgb.cli.options import profile_option, species_option, use_profile
+from aiida_lpsgb.cli.types import FILE, FOUND
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _POTENTIAL = types.DataParamType(sub_classes=("aiida.data:lpsgb.potential",))
 _CONFIGURATIONS = types.DataParamType(sub_classes=("aiida.data:lpsgb.configurations",))
 
@@ -61,7 +62,7 @@ def potential() -> None:
 
 
 @potential.command("import")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FOUND)
 @species_option("Chemical symbols in the order of the potential's types, such as: -s Li,P,S", required=True)
 @decorators.with_dbenv()
 def potential_import(file: Path, species: list[str]) -> None:
@@ -73,7 +74,7 @@ def potential_import(file: Path, species: list[str]) -> None:
 
 @potential.command("export")
 @arguments.DATUM(type=_POTENTIAL)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; the terminal if not given.")
+@click.option("-o", "--output", type=FILE, help="File to write; the terminal if not given.")
 @click.option("-f", "--force", is_flag=True, help="Replace the file if there is one.")
 @decorators.with_dbenv()
 def potential_export(datum: Any, output: Path | None, force: bool) -> None:
@@ -124,7 +125,7 @@ def _export_options(command: Callable) -> Callable:
     """What is asked about a file to write, by both programs."""
     for option in (
         click.option("-f", "--force", is_flag=True, help="Replace the file if there is one."),
-        click.option("-o", "--output", type=click.Path(path_type=Path), help="File; the terminal if not given."),
+        click.option("-o", "--output", type=FILE, help="File; the terminal if not given."),
         click.option("-F", "--format", "fmt", type=click.Choice(["cfg", "extxyz"]), help="Instead of the suffix's."),
     ):
         command = option(command)
@@ -196,7 +197,7 @@ def configurations_list() -> None:
     _listed("lpsgb.configurations", ("count", "species", "n_labelled", "level_of_theory", "formulae"))
 
 
-@click.group("data")
+@click.group("data", cls=PlainGroup)
 def data() -> None:
     """Bring labelled configurations in from other programs' files, and write them to such."""
 

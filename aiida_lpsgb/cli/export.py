@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_lpsgb.cli import nodes
+from aiida_lpsgb.cli.errors import PlainGroup
 from aiida_lpsgb.cli.options import profile_option, protocol_option, species_option, use_profile
-from aiida_lpsgb.cli.structure import plain_errors
+from aiida_lpsgb.cli.types import FOLDER, LENGTH, SEED, StructureFile
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -23,7 +24,7 @@ MD = "aiida.calculations:lpsgb.md"
 RUNS = ("aiida.workflows:lpsgb.transport_run", "aiida.workflows:lpsgb.md.base")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def export() -> None:
     """Write LAMMPS folders, structures and trajectories."""
 
@@ -47,17 +48,14 @@ class Run:
 
 @export.command()
 @click.argument("sources", metavar="PK|FILE...", nargs=-1, required=True)
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=FOLDER)
 @click.option("--run", "run_name", metavar="NAME", help="Which run, as the report calls it: crystal t600k_p1_1.")
-@click.option("--temperature", type=float, metavar="K", default=300.0, show_default=True, help="For a structure.")
-@click.option(
-    "--seed", type=click.IntRange(min=1), default=1, show_default=True, help="Of velocities, for a structure."
-)
+@click.option("--temperature", type=LENGTH, metavar="K", default=300.0, show_default=True, help="For a structure.")
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Of velocities, for a structure.")
 @protocol_option()
 @species_option("What the types of a potential in a file stand for, such as Li,P,S.")
 @click.option("-f", "--force", is_flag=True, help="Write into a folder that is not empty.")
 @profile_option()
-@plain_errors
 def lammps(
     sources: Sequence[str],
     folder: Path,
@@ -115,8 +113,9 @@ def _made_up(
     from aiida_lpsgb.calculations.functions.sweep import at_temperature
 
     template = WorkflowFactory("lpsgb.transport").get_protocol_inputs(protocol)["parameters"]
+    atoms = nodes.structure(structure)
     found = nodes.potentials([potential], species)
-    return Run(nodes.structure(structure), next(iter(found.values())), at_temperature(template, temperature_K), seed)
+    return Run(atoms, next(iter(found.values())), at_temperature(template, temperature_K), seed)
 
 
 def _run_of(node: orm.Node, name: str | None) -> Run:
@@ -177,22 +176,23 @@ def _inputs_of(inputs: Any) -> Run:
 @click.option(
     *("-o", "--output"),
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=StructureFile(),
     help="File, its format by its name: .extxyz, .xyz, .cif, POSCAR, .data (LAMMPS), .traj; of frames those of ASE.",
 )
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Take one frame in so many.")
 @click.option("-f", "--force", is_flag=True, help="Replace the file if there is one.")
 @profile_option()
-@plain_errors
 def export_file(sources: Sequence[str], output: Path, every: int, force: bool, profile: str | None) -> None:
     """Write a structure, or the frames of the segments of a run or of configurations, to a file.
 
     Of a process its output `structure` is written, or all segments of its run where the format holds several frames.
     """
+    from aiida_lpsgb.structures.files import write_frames
+
     use_profile(profile)
     if output.exists() and not force:
         raise click.ClickException(f"{output} is there already; replace it with --force")
-    count = _write(_frames(sources, every), output)
+    count = write_frames(output, _frames(sources, every))
     click.echo(f"{output}: {count} {'frame' if count == 1 else 'frames'}")
 
 
@@ -230,28 +230,3 @@ def _joined(segments: Sequence[orm.Data], every: int) -> Iterator[Atoms]:
             atoms = whole.frame(number)
             atoms.info |= {"time_ps": float(whole.times_ps[number])}
             yield atoms
-
-
-def _write(frames: Iterator[Atoms], output: Path) -> int:
-    """Write frames as they come; a format of one structure takes one."""
-    from ase.io import write
-    from ase.io.formats import filetype, ioformats
-
-    from aiida_lpsgb.structures.files import LAMMPS_SUFFIXES, require_writable, write_atoms
-
-    require_writable(output)
-    name = "" if output.suffix in LAMMPS_SUFFIXES else filetype(str(output), read=False, guess=False)
-    if name in ("extxyz", "xyz", "traj"):
-        count = 0
-        for count, atoms in enumerate(frames, start=1):
-            # A file that is replaced is replaced once there is a frame.
-            write(output, atoms, format=name, append=count > 1)
-        return count
-    images = list(frames)
-    if len(images) == 1:
-        write_atoms(output, images[0])
-    elif name and not ioformats[name].single:
-        write(output, images)
-    else:
-        raise ValueError(f"{output}: the format holds one structure, and there are {len(images)}; use .extxyz")
-    return len(images)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -45,6 +44,20 @@ def structure(text: str) -> orm.StructureData:
         node = node.outputs.structure
     if not isinstance(node, orm.StructureData):
         raise click.ClickException(f"{text} is {type(node).__name__}, not a structure; order a CIF first")
+    return node
+
+
+def parent(text: str | None) -> orm.StructureData | orm.CifData | None:
+    """A crystal before it was ordered, from a file or a node; None without any."""
+    from aiida import orm
+
+    from aiida_lpsgb.workflows.from_structure import crystal_node
+
+    if text is None:
+        return None
+    node = crystal_node(text) if Path(text).is_file() else load_node(text)
+    if not isinstance(node, (orm.StructureData, orm.CifData)):
+        raise click.ClickException(f"{text} is {type(node).__name__}, neither a structure nor a CIF")
     return node
 
 
@@ -140,17 +153,18 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
     ``transport.temperatures_K=[700, 500]`` gives ``{"transport": {"temperatures_K": [700, 500]}}``.
     """
     from aiida_lpsgb.calculations.protocols import merged
+    from aiida_lpsgb.typed import yaml_value
 
     nested: dict[str, Any] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        if not equals or not path:
+        if not equals or not all(path.split(".")):
             raise click.ClickException(
                 f"--set {assignment}: give path=value, such as transport.temperatures_K=[700,500]"
             )
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            value = yaml_value(text)
+        except ValueError as error:
             raise click.ClickException(f"--set {path}: {text!r} is no value: {error}") from error
         if isinstance(value, str) and NUMBER.fullmatch(value):  # YAML takes 1e-3, without a point, for text
             value = float(value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from aiida_lpsgb.cli.types import FOLDER, SEED, symbols
 
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
@@ -36,14 +37,10 @@ def submission_options(command: Callable) -> Callable:
     """What is asked of every command that submits a process."""
     for option in (
         profile_option(),
-        click.option(
-            "--folder", type=click.Path(file_okay=False, path_type=Path), help="Where to write what is found."
-        ),
+        click.option("--folder", type=FOLDER, help="Where to write what is found."),
         click.option("--no-follow", is_flag=True, help="Submit it and do not wait for its end."),
         click.option("--dry-run", is_flag=True, help="Build and check everything, show it, and submit nothing."),
-        click.option(
-            "--seed", type=click.IntRange(min=1), help="The seed that all others derive from; drawn if not given."
-        ),
+        click.option("--seed", type=SEED, help="The seed that all others derive from; drawn if not given."),
         click.option(
             "--set",
             "assignments",
@@ -68,7 +65,7 @@ def species_option(help_text: str, required: bool = False) -> Callable:
     return click.option(
         *("-s", "--species"),
         required=required,
-        callback=lambda _context, _parameter, value: (value or "").replace(",", " ").split(),
+        callback=symbols,
         help=help_text,
     )
 
@@ -88,7 +85,11 @@ def use_profile(profile: str | None) -> None:
     try:
         load_profile(profile)
     except (ConfigurationError, ProfileConfigurationError) as exception:
-        names = ", ".join(get_config().profile_names) or "none (make one: aiida-lpsgb quicksetup)"
+        try:
+            names = ", ".join(get_config().profile_names)
+        except ConfigurationError:  # there is no configuration at all
+            names = ""
+        names = names or "none (make one: aiida-lpsgb quicksetup)"
         raise click.ClickException(f"no profile {profile or 'is the default'}; there are: {names}") from exception
 
 

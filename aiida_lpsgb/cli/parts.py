@@ -9,6 +9,7 @@ import click
 import yaml
 
 from aiida_lpsgb.cli import nodes
+from aiida_lpsgb.cli.errors import PlainGroup
 from aiida_lpsgb.cli.options import (
     LABEL,
     LABEL_CODE,
@@ -18,7 +19,8 @@ from aiida_lpsgb.cli.options import (
     submission_options,
     use_profile,
 )
-from aiida_lpsgb.cli.structure import CHARGES, CUTOFFS, plain_errors
+from aiida_lpsgb.cli.structure import CHARGES, CUTOFFS
+from aiida_lpsgb.cli.types import LENGTH, Number, indices, numbers, symbol
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 CACHED = "aiida.calculations:lpsgb.md"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def launch() -> None:
     """Submit a part of a study, follow it, and show what it found.
 
@@ -40,10 +42,12 @@ def part(*options: Callable) -> Callable:
     """Make a command of a function that returns a builder, with these options and those of all parts."""
 
     def decorate(make: Callable[..., ProcessBuilder]) -> click.Command:
-        @plain_errors
         def run(**given: Any) -> None:
             use_profile(given["profile"])
-            submitted(make(**given), given)
+            builder = make(**given)
+            if not builder.metadata.get("description"):
+                builder.metadata.description = described(builder.process_class, given)
+            submitted(builder, given)
 
         run.__doc__ = make.__doc__
         run.__name__ = make.__name__
@@ -52,6 +56,12 @@ def part(*options: Callable) -> Callable:
         return launch.command(make.__name__)(run)
 
     return decorate
+
+
+def described(process: Any, given: dict[str, Any]) -> str:
+    """By what protocol a process was made, and what was typed over it; reports show it."""
+    changes = "".join(f", {assignment}" for assignment in given["assignments"])
+    return f"by protocol {given['protocol'] or process.get_default_protocol()}{changes}"
 
 
 def submitted(builder: ProcessBuilder, given: dict[str, Any]) -> None:
@@ -69,19 +79,13 @@ def submitted(builder: ProcessBuilder, given: dict[str, Any]) -> None:
     submit_and_follow(builder, given["folder"], followed=not given["no_follow"])
 
 
-def numbers(_context: click.Context, parameter: click.Parameter, value: str | None) -> list[float]:
-    """Read ``600,500`` or ``600 500``."""
-    try:
-        return [float(word) for word in (value or "").replace(",", " ").split()]
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a list of numbers, such as 700,500", param=parameter) from None
-
-
 def mapping(_context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
     """Read a dictionary in YAML or JSON."""
+    from aiida_lpsgb.typed import yaml_value
+
     try:
-        found = None if value is None else yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        found = None if value is None else yaml_value(value)
+    except ValueError as error:
         raise click.BadParameter(f"{value!r} is no YAML: {error}", param=parameter) from error
     if found is not None and not isinstance(found, dict):
         raise click.BadParameter(f"{value!r} is not a dictionary", param=parameter)
@@ -93,7 +97,7 @@ POTENTIALS = click.option(
     "--potential", "potentials", metavar="PK|FILE", multiple=True, help="Potential, or a study that has learned some."
 )
 SPECIES = species_option("What the types of potentials in files stand for, such as Li,P,S.")
-MOBILE = click.option("--mobile", metavar="ELEMENT", help="What moves; guessed if not given.")
+MOBILE = click.option("--mobile", metavar="ELEMENT", callback=symbol, help="What moves; guessed if not given.")
 REGIONS = click.option(
     "--regions",
     callback=mapping,
@@ -152,7 +156,9 @@ def only(potentials: dict[str, Any]) -> Any:
         "--from", "frames", metavar="PK|FILE", multiple=True, required=True, help="Labelled configurations; repeat."
     ),
     *(POTENTIALS, SPECIES, LEVEL_OF_THEORY, LABEL, LABEL_CODE),
-    click.option("--level", type=int, default=8, show_default=True, help="Of the potential, if none is given."),
+    click.option(
+        "--level", type=click.IntRange(min=2), default=8, show_default=True, help="Of the potential, if none is given."
+    ),
 )
 def learn(structures: Sequence[str], frames: Sequence[str], level: int, **given: Any) -> ProcessBuilder:
     """Learn a potential actively on STRUCTURES, from labelled configurations (lpsgb.active_learning)."""
@@ -197,7 +203,7 @@ def untrained(structures: dict[str, Any], level: int, given: dict[str, Any]) -> 
     click.option("--replicas", type=click.IntRange(min=1), help="Runs of each temperature and potential."),
     click.option(
         "--max-production",
-        type=click.FloatRange(min=0, min_open=True),
+        type=LENGTH,
         metavar="PS",
         help="Longest production of a run, in ps.",
     ),
@@ -272,10 +278,20 @@ def added(work_chain: Any, structure: str | None, sweep: str, given: dict[str, A
     ),
     click.option("--twist", "twists", metavar="PLANE[@ANGLE]", multiple=True, help="Twist, such as 001 or 001@36.9."),
     click.option("--pseudo-cubic", is_flag=True, help="Read indices as labels of a cube; a twist is then 001@5."),
+    click.option(
+        "--parent",
+        metavar="PK|FILE",
+        help="The crystal before it was ordered (also its CIF with partial sites): its cell and symmetry count.",
+    ),
     *(POTENTIALS, SPECIES, CHARGES, CUTOFFS),
 )
 def boundary(
-    structure: str, boundaries: Sequence[str], twists: Sequence[str], pseudo_cubic: bool, **given: Any
+    structure: str,
+    boundaries: Sequence[str],
+    twists: Sequence[str],
+    pseudo_cubic: bool,
+    parent: str | None,
+    **given: Any,
 ) -> ProcessBuilder:
     """Build a grain boundary of the ordered crystal STRUCTURE and relax it (lpsgb.grain_boundary)."""
     from aiida.plugins import WorkflowFactory
@@ -292,6 +308,7 @@ def boundary(
         node,
         only(nodes.potentials(given["potentials"], given["species"])),
         boundary=shared(list(made.values())[-1]),
+        parent=nodes.parent(parent),
         **common(given),
         **seed(given),
     )
@@ -318,15 +335,15 @@ def glass(structure: str, **given: Any) -> ProcessBuilder:
 
 @part(
     click.argument("runs", metavar="DUMP|PK...", nargs=-1, required=True),
-    click.option("--timestep", type=float, metavar="FS", help="Of the run, in fs; a dump does not say it."),
-    click.option("--temperature", type=float, metavar="K", help="Of the run, in K; a dump does not say it."),
+    click.option("--timestep", type=LENGTH, metavar="FS", help="Of the run, in fs; a dump does not say it."),
+    click.option("--temperature", type=LENGTH, metavar="K", help="Of the run, in K; a dump does not say it."),
     species_option("Elements of LAMMPS's types, such as Li,P,S, where the dump has none."),
     click.option("--every", type=click.IntRange(min=1), help="Take one frame in so many of a dump."),
     click.option("--units", type=click.Choice(["metal", "real"]), help="Of the times in a dump that does not say."),
     click.option("--sorted-rows", is_flag=True, help="Each frame of a dump without ids has its atoms in one order."),
     click.option(
         *("--restart-gap", "restart_gap_ps"),
-        type=float,
+        type=Number(min=0),
         metavar="PS",
         help="Time between two runs in one dump whose steps begin again.",
     ),
@@ -364,26 +381,32 @@ def label(frames: str, **given: Any) -> ProcessBuilder:
 @launch.command()
 @STRUCTURE
 @click.argument("glass_structure", metavar="GLASS")
-@click.argument("plane")
+@click.argument("plane", callback=indices)
 @CHARGES
 @CUTOFFS
 @click.option("--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Another parameter of lpsgb.interface.")
 @profile_option()
-@plain_errors
 def interface(
-    structure: str, glass_structure: str, plane: str, assignments: Sequence[str], profile: str | None, **given: Any
+    structure: str,
+    glass_structure: str,
+    plane: tuple[int, int, int],
+    assignments: Sequence[str],
+    profile: str | None,
+    **given: Any,
 ) -> None:
     """Join the GLASS to a PLANE of the ordered crystal STRUCTURE, here and now (lpsgb.interface)."""
     from aiida import orm
     from aiida.plugins import CalculationFactory
 
-    from aiida_lpsgb.structures.crystal import read_indices
+    from aiida_lpsgb.calculations.functions.structures import interface_keys_error
     from aiida_lpsgb.workflows.outputs import made_by
 
     use_profile(profile)
     crystal, glass_node = nodes.structure(structure), nodes.structure(glass_structure)
-    parameters = {"plane": read_indices(plane), "cutoffs": guessed(crystal, given).cutoffs.value}
+    parameters = {"plane": list(plane), "cutoffs": guessed(crystal, given).cutoffs.value}
     parameters |= nodes.overrides(assignments)
+    if message := interface_keys_error(parameters):
+        raise ValueError(message)
     found = made_by(CalculationFactory("lpsgb.interface"), crystal, glass_node, orm.Dict(parameters))
     for name, node in found.items():
         click.echo(f"{name}: {type(node).__name__}<{node.pk}>")

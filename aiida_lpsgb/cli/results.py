@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_lpsgb.cli.options import load_process, process_argument, profile_option
+from aiida_lpsgb.cli.types import FIGURE, FOLDER, FOUND, PAGE, OutputPath
 
 if TYPE_CHECKING:
     from aiida.orm import Node, ProcessNode
@@ -17,15 +18,13 @@ if TYPE_CHECKING:
 
 ANALYSIS = "aiida.calculations:lpsgb.analyse"
 PLOT_DPI = 200
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 def published_option() -> Callable:
     """The option ``--published``."""
     return click.option(
         "--published",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=FOUND,
         help="YAML file of published numbers to stand beside these, such as examples/data/beta-li3ps4-published.yaml.",
     )
 
@@ -35,8 +34,13 @@ def published_option() -> Callable:
 @profile_option()
 @published_option()
 @click.option("--csv", "folder", type=FOLDER, help="Folder for the tables, displacements and thermodynamics as CSV.")
-@click.option("--json", "json_file", type=FILE, help="File for everything as JSON; - writes it here, in place of text.")
-@click.option("-o", "--plot", type=FILE, help="File for the Arrhenius plot (.png, .pdf, .svg).")
+@click.option(
+    "--json",
+    "json_file",
+    type=OutputPath(dash=True),
+    help="File for everything as JSON; - writes it here, in place of text.",
+)
+@click.option("-o", "--plot", type=FIGURE, help="File for the Arrhenius plot (.png, .pdf, .svg).")
 def results(
     process: str | None,
     profile: str | None,
@@ -80,7 +84,7 @@ def results(
 @process_argument(required=False)
 @profile_option()
 @published_option()
-@click.option("-o", "--output", type=FILE, help="Page to write; report-PK.html in this folder if not given.")
+@click.option("-o", "--output", type=PAGE, help="Page to write; report-PK.html in this folder if not given.")
 def report(process: str | None, profile: str | None, published: Path | None, output: Path | None) -> None:
     """Write what the process PK has found to one self-contained HTML page.
 

@@ -3,124 +3,73 @@
 from __future__ import annotations
 
 import json
-import math
 import warnings
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
+from aiida_lpsgb.cli.errors import PlainGroup
+from aiida_lpsgb.cli.types import (
+    FIGURE,
+    FOUND,
+    LENGTH,
+    Number,
+    StructureFile,
+    by_element,
+    by_pair,
+    indices,
+    symbol,
+    symbols,
+)
 from aiida_lpsgb.structures.validation import StructureWarning
 
-
-def _indices(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Read three integers."""
-    from aiida_lpsgb.structures.crystal import read_indices
-
-    try:
-        return None if value is None else tuple(read_indices(value))
-    except ValueError as error:
-        raise click.BadParameter(str(error), param=parameter) from error
-
-
-def _numbers(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float] | None:
-    """Read pairs such as ``Li=1`` or ``P-S=2.5``; None without any."""
-    numbers = {}
-    for value in values:
-        key, _, number = value.partition("=")
-        try:
-            numbers[key] = float(number)
-            if not math.isfinite(numbers[key]):
-                raise ValueError
-        except ValueError:
-            raise click.BadParameter(f"{value!r} is not {parameter.metavar}", param=parameter) from None
-    return numbers or None
-
-
-def plain_errors(command: Callable) -> Callable:
-    """Show what was wrong with the input as one line."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", StructureWarning)
-            warnings.showwarning = _show_warning
-            try:
-                return command(*args, **kwargs)
-            except BrokenPipeError:
-                raise  # click ends quietly where nobody reads on
-            except (ValueError, TypeError, OSError) as error:
-                raise click.ClickException(str(error).removeprefix(AIIDA_PREFIX)) from error
-
-    return wrapped
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
-    """Show this package's own warnings as one line; other packages warn of what is none of the user's business."""
-    if issubclass(category, StructureWarning):
-        click.echo(f"Warning: {message}", err=True)
-
-
-#: What AiiDA begins the message of a port's validator with.
-AIIDA_PREFIX = "invalid attribute value "
 #: Searches for twists above this area take longer than some seconds, Å².
 LARGE_AREA = 3000.0
 
-INPUT = click.argument("crystal", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-
-
-def _writable(_ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
-    """Refuse the name of a file that cannot be written before anything is computed."""
-    from aiida_lpsgb.structures.files import require_writable
-
-    if value is not None:
-        try:
-            require_writable(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param=parameter) from error
-    return value
+INPUT = click.argument("crystal", type=FOUND)
 
 
 def _output(required: bool) -> Callable:
     """The option that names the file to write."""
     return click.option(
         *("-o", "--output"),
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=StructureFile(),
         required=required,
-        callback=_writable,
         help="File to write, its format by its name: .extxyz, .cif, POSCAR, .data (LAMMPS), and others of ASE.",
     )
 
 
 OUTPUT = _output(required=True)
-PICTURE = click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG to draw it to.")
-MAX_AREA = click.option("--max-area", type=float, default=1500.0, show_default=True, help="Largest area, Å².")
-WIDTH = click.option("--width", type=float, default=25.0, show_default=True, help="Least thickness of a grain, Å.")
-REGION = click.option("--region", type=float, default=10.0, show_default=True, help="Thickness of each region, Å.")
+PICTURE = click.option("--picture", type=FIGURE, help="PNG to draw it to.")
+STRAIN, AMPLITUDE = Number(-1, 1, min_open=True), Number(0, 5)
+WIDTH = click.option("--width", type=LENGTH, default=25.0, show_default=True, help="Least thickness of a grain, Å.")
+REGION = click.option("--region", type=LENGTH, default=10.0, show_default=True, help="Thickness of each region, Å.")
 CHARGES = click.option(
     "--charge",
     "charges",
     multiple=True,
-    callback=_numbers,
+    callback=by_element,
     metavar="ELEMENT=CHARGE",
     help="Formal charge, such as Li=1; repeat. Guessed by `order` where none is given.",
 )
-POTENTIAL = click.option(
-    "--potential", type=click.Path(exists=True, dir_okay=False), help="Trained .mtp file whose energies rank them."
-)
-SPECIES = click.option("--species", help="What the types of the potential stand for, such as Li,P,S.")
+POTENTIAL = click.option("--potential", type=FOUND, help="Trained .mtp file whose energies rank them.")
+SPECIES = click.option("--species", callback=symbols, help="What the types of the potential stand for, such as Li,P,S.")
 CUTOFFS = click.option(
     "--cutoff",
     "cutoffs",
     multiple=True,
-    callback=_numbers,
+    callback=by_pair,
     metavar="PAIR=LENGTH",
     help="Longest bond within a unit in Å, such as P-S=2.5; repeat. By default from covalent radii.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
+
+
+def _max_area(default: float) -> Callable:
+    """The option ``--max-area``."""
+    return click.option("--max-area", type=LENGTH, default=default, show_default=True, help="Largest area, Å².")
 
 
 def _candidates_option(what: str) -> Callable:
@@ -135,7 +84,7 @@ def _candidates_option(what: str) -> Callable:
     )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def structure() -> None:
     """Order crystals, build grain boundaries and interfaces, and draw them."""
 
@@ -146,14 +95,23 @@ def structure() -> None:
 @CHARGES
 @_candidates_option("Arrangements")
 @click.option(
-    "--supercell", nargs=3, type=int, help="Repeats before filling; by default the smallest that hold the shares."
+    "--supercell",
+    nargs=3,
+    type=click.IntRange(min=1),
+    help="Repeats before filling; by default the smallest that hold the shares.",
 )
-@click.option("--max-atoms", type=int, default=200, show_default=True, help="Largest cell that is chosen by itself.")
+@click.option(
+    "--max-atoms",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Largest cell that is chosen by itself.",
+)
 @click.option(
     "--min-distance",
     "min_distances",
     multiple=True,
-    callback=_numbers,
+    callback=by_pair,
     metavar="PAIR=LENGTH",
     help="Closest that two elements come in Å, such as Li-Li=2.3; repeat. By default from their radii.",
 )
@@ -163,10 +121,11 @@ def structure() -> None:
     type=click.Choice(["ewald", "occupancy"]),
     help="What comes first; by default occupancies where they tell sites apart, else the Ewald energy.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling of large cells.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the sampling of large cells."
+)
 @POTENTIAL
 @SPECIES
-@plain_errors
 def order(
     crystal: Path,
     output: Path,
@@ -179,12 +138,13 @@ def order(
     rank_by: str | None,
     seed: int,
     potential: str | None,
-    species: str | None,
+    species: list[str],
 ) -> None:
     """Fill the partially occupied sites of CRYSTAL (a CIF, or any file of ASE or pymatgen)."""
     from aiida_lpsgb.structures import ordering
     from aiida_lpsgb.structures.files import read_structure, write_atoms
 
+    calculator = _calculator(potential, species)
     disordered = read_structure(crystal, check_formula=not ignore_formula, oxidation_states=True)
     if charges is None and not disordered.is_ordered:
         charges = _guessed_charges(disordered)
@@ -198,7 +158,7 @@ def order(
         seed=seed,
         min_distances=min_distances,
     )
-    if calculator := _calculator(potential, species):
+    if calculator is not None:
         found = ordering.rank(found, calculator)
     _describe_filling(found[0].info)
     if len(found) < candidates:
@@ -251,14 +211,13 @@ def _describe_filling(info: dict[str, Any]) -> None:
 @structure.command()
 @INPUT
 @OUTPUT
-@click.option("--isotropic", "strains", type=float, multiple=True, help="Isotropic strain, such as -0.05; repeat.")
-@click.option("--shear", "shears", type=float, multiple=True, help="Shear strain, in each of three planes; repeat.")
-@click.option("--rattle", "amplitudes", type=float, multiple=True, help="Amplitude in Å, 0 for none; repeat.")
+@click.option("--isotropic", "strains", type=STRAIN, multiple=True, help="Isotropic strain, such as -0.05; repeat.")
+@click.option("--shear", "shears", type=STRAIN, multiple=True, help="Shear strain, in each of three planes; repeat.")
+@click.option("--rattle", "amplitudes", type=AMPLITUDE, multiple=True, help="Amplitude in Å, 0 for none; repeat.")
 @click.option(
     "--n-rattles", type=click.IntRange(min=1), default=1, show_default=True, help="Rattled copies for each amplitude."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the rattling.")
-@plain_errors
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the rattling.")
 def strain(
     crystal: Path,
     output: Path,
@@ -269,9 +228,7 @@ def strain(
     seed: int,
 ) -> None:
     """Strain, shear and rattle the ordered CRYSTAL into one file of configurations."""
-    from ase.io import write
-
-    from aiida_lpsgb.structures.files import read_atoms
+    from aiida_lpsgb.structures.files import read_atoms, write_frames
     from aiida_lpsgb.structures.strain import start_set
 
     if not (strains or shears or amplitudes):
@@ -284,7 +241,7 @@ def strain(
         amplitudes=amplitudes or (0.0,),
         n_rattles=n_rattles,
     )
-    write(output, images)
+    write_frames(output, images)
     click.echo(f"{output}: {len(images)} configurations of {len(images[0])} atoms")
 
 
@@ -292,32 +249,34 @@ def strain(
 @INPUT
 @_output(required=False)
 @click.option(
-    "--axis", callback=_indices, help="Tilt or twist axis [uvw], such as 0,0,1; without, a twist is about the normal."
+    "--axis", callback=indices, help="Tilt or twist axis [uvw], such as 0,0,1; without, a twist is about the normal."
 )
-@click.option("--plane", callback=_indices, required=True, help="Boundary plane (hkl) of grain 1, such as 1,2,0.")
+@click.option("--plane", callback=indices, required=True, help="Boundary plane (hkl) of grain 1, such as 1,2,0.")
 @click.option(
     "--kind",
     type=click.Choice(["symmetric", "asymmetric", "twist", "mixed"]),
     help="By default what the indices say: a twist where the axis is the normal or left out.",
 )
-@click.option("--plane-2", callback=_indices, help="Plane of grain 2 (asymmetric, mixed).")
-@click.option("--direction", callback=_indices, help="Direction of grain 1 (mixed).")
-@click.option("--direction-2", callback=_indices, help="Direction of grain 2 that is parallel to it (mixed).")
+@click.option("--plane-2", callback=indices, help="Plane of grain 2 (asymmetric, mixed).")
+@click.option("--direction", callback=indices, help="Direction of grain 1 (mixed).")
+@click.option("--direction-2", callback=indices, help="Direction of grain 2 that is parallel to it (mixed).")
 @click.option("--pseudo-cubic", is_flag=True, help="Read the labels as if the cell were a cube.")
-@click.option("--sigma", type=int, help="Nominal Σ (pseudo-cubic).")
-@click.option("--angle", type=float, help="True twist angle, degrees.")
-@click.option("--max-strain", type=float, default=0.01, show_default=True, help="Largest strain of either grain.")
-@MAX_AREA
+@click.option("--sigma", type=click.IntRange(min=1), help="Nominal Σ (pseudo-cubic).")
+@click.option("--angle", type=Number(), help="True twist angle, degrees.")
+@click.option("--max-strain", type=LENGTH, default=0.01, show_default=True, help="Largest strain of either grain.")
+@_max_area(1500.0)
 @WIDTH
 @REGION
-@click.option("--n-atoms", type=int, default=1, show_default=True, help="Least number of atoms.")
-@click.option("--vacuum", type=float, default=0.0, show_default=True, help="Open the second boundary by this, Å.")
+@click.option("--n-atoms", type=click.IntRange(min=1), default=1, show_default=True, help="Least number of atoms.")
+@click.option(
+    "--vacuum", type=Number(min=0), default=0.0, show_default=True, help="Open the second boundary by this, Å."
+)
 @_candidates_option("Bicrystals")
 @POTENTIAL
 @SPECIES
 @click.option(
     "--parent",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FOUND,
     help="The crystal before it was relaxed or ordered (also its CIF with partial sites), whose symmetry counts.",
 )
 @CHARGES
@@ -325,7 +284,6 @@ def strain(
 @click.option("--list", "list_only", is_flag=True, help="List the coincidences found and build nothing.")
 @PICTURE
 @JSON
-@plain_errors
 def boundary(
     crystal: Path,
     output: Path | None,
@@ -335,7 +293,7 @@ def boundary(
     as_json: bool,
     candidates: int,
     potential: str | None,
-    species: str | None,
+    species: list[str],
     parent: Path | None,
     charges: dict[str, float] | None,
     cutoffs: dict[str, float] | None,
@@ -351,6 +309,7 @@ def boundary(
     from aiida_lpsgb.structures.crystal import Crystal
     from aiida_lpsgb.structures.files import read_atoms, read_structure
 
+    calculator = _calculator(potential, species)
     atoms = read_atoms(crystal)
     _require_no_vacuum(atoms, crystal)
     setting = Crystal(atoms, cutoffs=cutoffs, charges=charges, parent=read_structure(parent) if parent else None)
@@ -380,7 +339,7 @@ def boundary(
         setting,
         found[0],
         n_candidates=candidates,
-        calculator=_calculator(potential, species),
+        calculator=calculator,
         width=width,
         region=region,
         n_atoms=n_atoms,
@@ -403,16 +362,16 @@ def _require_no_vacuum(atoms: Any, path: Path) -> None:
         raise ValueError(f"{path}: {found}: grains are cut from a crystal that fills its cell")
 
 
-def _calculator(potential: str | None, species: str | None) -> Any:
+def _calculator(potential: Path | None, species: list[str]) -> Any:
     """Make the calculator of a potential, if there is one."""
     if potential is None:
         return None
     from aiida_lpsgb.mtp.calculator import MTPCalculator
     from aiida_lpsgb.mtp.potential import MTP
 
-    if species is None:
+    if not species:
         raise click.UsageError("--potential needs --species, such as Li,P,S")
-    return MTPCalculator(MTP.read(potential), species.replace(",", " ").split())
+    return MTPCalculator(MTP.read(potential), species)
 
 
 def _numbered(path: Path, i: int, count: int) -> Path:
@@ -422,17 +381,16 @@ def _numbered(path: Path, i: int, count: int) -> Path:
 
 @structure.command()
 @INPUT
-@click.argument("glass", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("glass", type=FOUND)
 @OUTPUT
-@click.option("--plane", callback=_indices, required=True, help="Surface (hkl) of the crystal, such as 0,0,1.")
-@click.option("--max-strain", type=float, default=0.03, show_default=True, help="Largest strain of the glass.")
-@MAX_AREA
+@click.option("--plane", callback=indices, required=True, help="Surface (hkl) of the crystal, such as 0,0,1.")
+@click.option("--max-strain", type=LENGTH, default=0.03, show_default=True, help="Largest strain of the glass.")
+@_max_area(2500.0)
 @WIDTH
 @REGION
 @CUTOFFS
 @PICTURE
 @JSON
-@plain_errors
 def interface(
     crystal: Path,
     glass: Path,
@@ -468,10 +426,9 @@ def interface(
 @structure.command()
 @INPUT
 @CHARGES
-@click.option("--mobile", help="The element that moves, such as Li.")
+@click.option("--mobile", callback=symbol, help="The element that moves, such as Li.")
 @CUTOFFS
 @click.option("--ignore-formula", is_flag=True, help="Read a CIF whose atoms are not those of its own formula.")
-@plain_errors
 def guess(
     crystal: Path,
     charges: dict[str, float] | None,
@@ -489,9 +446,8 @@ def guess(
 
 
 @structure.command()
-@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", type=FOUND)
 @CUTOFFS
-@plain_errors
 def check(path: Path, cutoffs: dict[str, float] | None) -> None:
     """Say what molecular units the structure in PATH is made of, and how close its atoms come."""
     from aiida_lpsgb.structures.files import read_atoms
@@ -506,12 +462,11 @@ def check(path: Path, cutoffs: dict[str, float] | None) -> None:
 
 
 @structure.command()
-@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("picture", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("path", type=FOUND)
+@click.argument("picture", type=FIGURE)
 @click.option("--title", default="", help="Heading.")
-@click.option("--depth", type=float, help="Show only what is within this of the front, Å.")
+@click.option("--depth", type=LENGTH, help="Show only what is within this of the front, Å.")
 @CUTOFFS
-@plain_errors
 def draw(path: Path, picture: Path, title: str, depth: float | None, cutoffs: dict[str, float] | None) -> None:
     """Draw the structure in PATH along x and y to the file PICTURE."""
     from aiida_lpsgb.structures.files import read_atoms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_lpsgb.cli.options import LABEL, LABEL_CODE, protocol_option, species_option, submission_options, use_profile
-from aiida_lpsgb.cli.structure import CHARGES, CUTOFFS, plain_errors
+from aiida_lpsgb.cli.structure import CHARGES, CUTOFFS
+from aiida_lpsgb.cli.types import PLAN, symbol
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from aiida_lpsgb.structures.guess import Material
     from aiida_lpsgb.workflows.from_structure import StudyPlan
 
-YAML_SUFFIXES = (".yaml", ".yml")
 WIDTH = 116
 INDENT = 25
 CHANGES = {
@@ -36,7 +37,7 @@ CHANGES = {
 
 @click.command()
 @click.argument("crystal", type=click.Path(exists=True, dir_okay=False))
-@click.option("--mobile", metavar="ELEMENT", help="What moves, such as Li.")
+@click.option("--mobile", metavar="ELEMENT", callback=symbol, help="What moves, such as Li.")
 @CHARGES
 @CUTOFFS
 @click.option("--no-units", is_flag=True, help="There are no polyanions: grains are cut between any two atoms.")
@@ -65,10 +66,9 @@ CHANGES = {
 )
 @click.option("-l", "--level-of-theory", help="Of the labels of those frames, if the files do not say.")
 @click.option("--start-set", is_flag=True, help="Label a start set beside those frames.")
-@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="YAML to keep the study in.")
+@click.option("--save", type=PLAN, help="YAML to keep the study in.")
 @click.option("-y", "--yes", is_flag=True, help="Submit without asking.")
 @submission_options
-@plain_errors
 def study(crystal: str, save: Path | None, **given: Any) -> None:
     """Study a CRYSTAL: a CIF, POSCAR or any file of ASE or pymatgen, or a YAML that --save has written.
 
@@ -78,7 +78,7 @@ def study(crystal: str, save: Path | None, **given: Any) -> None:
     from aiida_lpsgb.cli import nodes
     from aiida_lpsgb.workflows.from_structure import crystal_node
 
-    saved = Path(crystal).suffix.lower() in YAML_SUFFIXES
+    saved = Path(crystal).suffix.lower() in PLAN.suffixes
     plan, material = _saved_plan(crystal, given) if saved else _new_plan(crystal, given)
     if material is not None:
         _show_guesses(crystal, material)
@@ -101,8 +101,21 @@ def study(crystal: str, save: Path | None, **given: Any) -> None:
         click.echo("\nDry run: everything fits, and nothing was submitted.")
         return
     if not given["yes"]:
-        click.confirm("\nSubmit it?", abort=True)
+        _ask()
     _launch(builder, given)
+
+
+def _ask() -> None:
+    """Ask whether it shall be submitted, and end where it shall not or nobody is there to answer."""
+    nobody = click.UsageError("nobody is there to answer: --yes submits it, --dry-run does not")
+    if sys.stdin is None:
+        raise nobody
+    try:
+        click.confirm("\nSubmit it?", abort=True)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, EOFError):
+            raise nobody from None
+        raise
 
 
 def _portable(texts: Sequence[str]) -> tuple[str, ...]:
@@ -241,12 +254,16 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
             "--set reference_md=null or --set reference_md.settings.duration_ps=1",
         )
     _item("systems", ", ".join(inputs["systems"]), "--boundary, --twist, --glass, --interface")
+    _show_boundaries(inputs)
     transport = builder.transport
     _item(
         "transport",
         f"{_listed(transport.temperatures.get_list())} K, {transport.n_replicas.value} run of each",
         "--set transport.temperatures_K=[700,500,300] or --set transport.n_replicas=2",
     )
+    if "returns" in inputs:
+        share = f"more than {builder.returns['max_share']:.0%} of a system's watched frames extrapolate"
+        _item("back to learning", f"where {share}, and all is run again", "--set returns=null")
     _item("seed", str(builder.seed.value), "--seed N")
 
     click.echo(f"\n{'At most':<66}{'labels':>6}{'core-hours':>12}")
@@ -254,6 +271,20 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
     for cost in [*costs, total(costs)]:
         click.echo(f"  {cost.part:<23}{cost.amount:<41}{cost.labels or '':>6}{cost.core_hours:>12.1f}")
     click.echo(textwrap.fill(f"({how(builder)}.)", WIDTH, initial_indent="  ", subsequent_indent="  "))
+
+
+def _show_boundaries(inputs: Mapping[str, Any]) -> None:
+    """How the grains of each boundary lie in the cell of the crystal, and what is not as it was asked for."""
+    from aiida_lpsgb.calculations.functions.recipes import boundary_requests
+    from aiida_lpsgb.calculations.functions.structures import boundary_of_crystal
+
+    systems = {name: recipe.get_dict() for name, recipe in inputs["systems"].items()}
+    for name, request in boundary_requests(systems).items():
+        found = boundary_of_crystal(request, inputs["crystal"]).describe()
+        planes = " and ".join(dict.fromkeys(str(found[key]) for key in ("plane_1", "plane_2")))
+        label = "" if found["nominal_sigma"] is None else f", Σ{found['nominal_sigma']}"
+        lying = f"{found['kind']} on {planes}, {found['true_angle_deg']:.2f}° about {found['axis']}{label}"
+        _item(name, "; ".join([f"{lying}, in the cell of the crystal", *found["notes"]]), None)
 
 
 def _item(label: str, text: str, change: str | None) -> None:
@@ -271,7 +302,6 @@ def _listed(numbers: list[float]) -> str:
 
 
 @click.command()
-@plain_errors
 def levels() -> None:
     """List the levels of theory of every label engine; --label takes ENGINE:LEVEL."""
     from aiida_lpsgb.calculations.label import engine as engines

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from aiida_lpsgb.cli.options import process_argument, profile_option
+from aiida_lpsgb.cli.types import Number
 from aiida_lpsgb.report.processes import ProcessTree, last_line, names_of
 
 if TYPE_CHECKING:
@@ -424,9 +425,7 @@ def follow(node: ProcessNode, interval_s: float = 2.0, stream: TextIO | None = N
 @click.command()
 @process_argument(required=False)
 @profile_option()
-@click.option(
-    "--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds between looks."
-)
+@click.option("--interval", type=Number(min=0.1), default=1.0, show_default=True, help="Seconds between looks.")
 def watch(process: str | None, profile: str | None, interval: float) -> None:
     """Follow the process PK until it ends: its reports, and what its jobs are doing.
 

@@ -18,9 +18,11 @@ from ase.calculators.calculator import BaseCalculator
 from aiida_lpsgb.labelling import calculators, dynamics, labels, relaxation
 from aiida_lpsgb.labelling.container import Reader
 from aiida_lpsgb.labelling.extxyz import write_extxyz
+from aiida_lpsgb.programs import Parser, ended, not_negative
+from aiida_lpsgb.typed import meant
 
 KEYS = {"calculator", "dispersion", "dynamics", "keywords", "level_of_theory", "max_force_ev_angstrom", "relaxation"}
-ALL_LABELLED, BAD_INPUT, SOME_FAILED, OUT_OF_TIME = 0, 1, 2, 3
+ALL_LABELLED, SOME_FAILED, OUT_OF_TIME = 0, 2, 3
 
 
 def check_parameters(parameters: Any) -> None:
@@ -44,7 +46,7 @@ def check_parameters(parameters: Any) -> None:
         raise ValueError("parameters must be a dictionary")
     unknown = sorted(set(parameters) - KEYS)
     if unknown:
-        raise ValueError(f"unknown keys {unknown}; there are {', '.join(sorted(KEYS))}")
+        raise ValueError(f"unknown keys {unknown}{meant(unknown, KEYS)}; there are {', '.join(sorted(KEYS))}")
     if not isinstance(parameters.get("calculator"), str):
         raise ValueError("calculator is missing; it is a name such as sevennet, or module:Class")
     if not isinstance(parameters.get("keywords", {}), dict):
@@ -182,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 if all are labelled, 1 for bad input, 2 if some failed, 3 if the time ended first.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lpsgb-label",
         description="Label configurations (energy, forces, stress) with an ASE calculator. Labels are written as they "
         "come, and a run that was interrupted goes on where it was when it is started again. With a relaxation asked "
@@ -199,12 +201,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         'a "dispersion" to add, a "relaxation" before, "dynamics" to run instead',
     )
     parser.add_argument("labels", type=Path, help="file to add labels to, a JSON line each; frames of dynamics as XYZ")
-    parser.add_argument("--max-seconds", type=float, help="begin no configuration that would not be done by then")
-    try:
-        return _run(parser.parse_args(argv))
-    except (ValueError, OSError) as error:
-        print(f"ERROR: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+    parser.add_argument(
+        "--max-seconds", type=not_negative, help="begin no configuration that would not be done by then"
+    )
+    arguments = parser.parse_args(argv)
+    return ended(lambda: _run(arguments))
 
 
 if __name__ == "__main__":

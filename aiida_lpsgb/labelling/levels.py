@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from aiida_lpsgb.typed import meant, read_yaml
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,10 @@ class Levels:
             If there is no such level.
         """
         if name not in self.levels:
-            raise ValueError(f"level of theory {name!r} is not known; there are {', '.join(sorted(self.levels))}")
+            there = sorted(self.levels)
+            raise ValueError(
+                f"level of theory {name!r} is not known{meant([name], there)}; there are {', '.join(there)}"
+            )
         return dict(self.levels[name])
 
     def extended(self, path: str | Path) -> Levels:
@@ -85,10 +88,7 @@ def read(path: str | Path) -> Levels:
     ValueError
         If it is not one of levels.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+    content = read_yaml(path)
     levels = content.get("levels") if isinstance(content, dict) else None
     if not isinstance(levels, dict) or not all(isinstance(level, dict) for level in levels.values()):
         raise ValueError(f"{path}: expected `levels`, a dictionary of a dictionary for each level")

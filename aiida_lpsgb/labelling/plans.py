@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, Self
 
+from aiida_lpsgb.typed import meant
+
 
 class PlanOf:
     """A data class that can be made of a dictionary; `KEY` is what this is called in messages."""
@@ -26,7 +28,7 @@ class PlanOf:
         if not isinstance(values, Mapping):
             raise ValueError(f"{cls.KEY} is {values!r}, expected a dictionary of {', '.join(known)}")
         if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"{cls.KEY}: unknown keys {unknown}; there are {', '.join(known)}")
+            raise ValueError(f"{cls.KEY}: unknown keys {unknown}{meant(unknown, known)}; there are {', '.join(known)}")
         if missing := [field.name for field in fields(cls) if field.default is MISSING and field.name not in values]:
             raise ValueError(f"{cls.KEY}: {', '.join(missing)} missing")
         try:

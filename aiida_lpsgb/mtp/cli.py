@@ -7,45 +7,17 @@ species by numbers, so none of the commands needs chemical symbols.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
 
+from aiida_lpsgb.programs import Parser, count, ended, not_negative, positive, threads
+
 __all__ = ["main"]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        self.exit(2, f"ERROR: {message} (see {self.prog} --help)\n")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"a positive number is needed, got {text}")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"a number that is not negative is needed, got {text}")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"an integer that is not negative is needed, got {text}")
-    return value
-
-
-def _threads(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"a positive integer is needed, got {text}")
-    return value
+class _Parser(Parser):
+    STATUS = 2  # as the commands in C++ have it
 
 
 def _default_threads() -> int:
@@ -142,14 +114,14 @@ def _write_potential(mtp, path: str) -> None:
 
 
 def _image_weights(images: list, feature: str | None, bootstrap_seed: int | None) -> list[float]:
-    """Weights that the configurations carry as a feature, 1 where they do not, times how often each is drawn."""
+    """Weights that the configurations carry as a feature, 1 where they do not, times those of the bootstrap."""
     from aiida_lpsgb.mtp.training import bootstrap_weights
 
-    drawn = [1.0] * len(images) if bootstrap_seed is None else bootstrap_weights(len(images), bootstrap_seed)
+    factors = [1.0] * len(images) if bootstrap_seed is None else bootstrap_weights(len(images), bootstrap_seed)
     try:
         return [
-            float(count) * float(atoms.info.get("features", {}).get(feature, 1.0))
-            for atoms, count in zip(images, drawn, strict=True)
+            float(factor) * float(atoms.info.get("features", {}).get(feature, 1.0))
+            for atoms, factor in zip(images, factors, strict=True)
         ]
     except ValueError:
         raise ValueError(f"the feature {feature} of a configuration is not a number") from None
@@ -178,17 +150,17 @@ def _add_train(commands) -> None:
     parser = commands.add_parser("train", help="fit a potential", description="Fit a potential to configurations.")
     parser.add_argument("potential", help="potential to start from (.mtp)")
     parser.add_argument("train_set", help="labelled configurations (.cfg)")
-    parser.add_argument("--energy-weight", type=_not_negative, default=1.0, metavar="X", help="default 1")
-    parser.add_argument("--force-weight", type=_not_negative, default=0.01, metavar="X", help="default 0.01")
-    parser.add_argument("--stress-weight", type=_not_negative, default=0.001, metavar="X", help="default 0.001")
-    parser.add_argument("--scale-by-force", type=_not_negative, default=0.0, metavar="X", help="default 0 (not)")
+    parser.add_argument("--energy-weight", type=not_negative, default=1.0, metavar="X", help="default 1")
+    parser.add_argument("--force-weight", type=not_negative, default=0.01, metavar="X", help="default 0.01")
+    parser.add_argument("--stress-weight", type=not_negative, default=0.001, metavar="X", help="default 0.001")
+    parser.add_argument("--scale-by-force", type=not_negative, default=0.0, metavar="X", help="default 0 (not)")
     parser.add_argument("--valid-cfgs", metavar="FILE", help="configurations to validate on")
-    parser.add_argument("--max-iter", type=_count, default=1000, metavar="N", help="default 1000")
+    parser.add_argument("--max-iter", type=count, default=1000, metavar="N", help="default 1000")
     parser.add_argument("--curr-pot-name", metavar="FILE", help="save the potential there in each iteration")
     parser.add_argument("--trained-pot-name", default="Trained.mtp_", metavar="FILE", help="default Trained.mtp_")
     parser.add_argument(
         "--bfgs-conv-tol",
-        type=_not_negative,
+        type=not_negative,
         default=2e-4,
         metavar="X",
         help="smallest relative fall in 10 iterations, default 2e-4",
@@ -196,38 +168,38 @@ def _add_train(commands) -> None:
     parser.add_argument("--weighting", choices=("vibrations", "molecules", "structures"), default="vibrations")
     parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
     parser.add_argument(
-        "--l2", type=_not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares, default 0"
+        "--l2", type=not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares, default 0"
     )
     parser.add_argument(
         "--init-params", choices=("random", "same"), help="radial coefficients of pairs of species; default: by turns"
     )
     parser.add_argument(
-        "--starts", type=_threads, default=16, metavar="N", help="random starts, of which the best goes on, default 16"
+        "--starts", type=threads, default=16, metavar="N", help="random starts, of which the best goes on, default 16"
     )
     parser.add_argument("--skip-preinit", action="store_true", help="only one start, as --starts=1")
     parser.add_argument("--update-mindist", action="store_true", help="set min_dist to 0.99 of the shortest distance")
-    parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the initial coefficients, default 0")
+    parser.add_argument("--seed", type=count, default=0, metavar="N", help="of the initial coefficients, default 0")
     parser.add_argument(
         "--bootstrap-seed",
-        type=_count,
+        type=count,
         metavar="N",
-        help="train on as many configurations as there are, drawn with replacement by this seed (for a committee)",
+        help="weight the configurations at random by this seed: a Bayesian bootstrap (for a committee)",
     )
-    parser.add_argument("--threads", type=_threads, default=_default_threads(), metavar="N")
+    parser.add_argument("--threads", type=threads, default=_default_threads(), metavar="N")
     parser.set_defaults(run=_train)
 
 
 def _add_init(commands) -> None:
     parser = commands.add_parser("init", help="make an untrained potential of a level")
-    parser.add_argument("level", type=int)
-    parser.add_argument("species_count", type=int)
+    parser.add_argument("level", type=count)
+    parser.add_argument("species_count", type=threads)
     parser.add_argument("output")
-    parser.add_argument("--min-dist", type=_not_negative, default=1.5, metavar="X", help="Å, default 1.5")
-    parser.add_argument("--max-dist", type=_positive, default=5.0, metavar="X", help="cut-off, Å, default 5")
-    parser.add_argument("--radial-basis-size", type=int, default=8, metavar="N", help="default 8")
+    parser.add_argument("--min-dist", type=not_negative, default=1.5, metavar="X", help="Å, default 1.5")
+    parser.add_argument("--max-dist", type=positive, default=5.0, metavar="X", help="cut-off, Å, default 5")
+    parser.add_argument("--radial-basis-size", type=threads, default=8, metavar="N", help="default 8")
     parser.add_argument("--radial-basis-type", default="RBChebyshev", metavar="NAME")
     parser.add_argument("--start", metavar="FILE", help="trained potential of a lower level to take coefficients from")
-    parser.add_argument("--seed", type=_count, metavar="N", help="with it, random coefficients are written")
+    parser.add_argument("--seed", type=count, metavar="N", help="with it, random coefficients are written")
     parser.set_defaults(run=_init)
 
 
@@ -259,19 +231,13 @@ def main(argv: Iterable[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 1 after an error, which is printed as one line on the standard error.
+        As of :func:`aiida_lpsgb.programs.ended`.
     """
     parser = _parser()
     args = parser.parse_args(None if argv is None else list(argv))
     if "run" not in args:
         parser.error(f"{args.command} is a command of the program lpsgb-mlp")
-    try:
-        args.run(args)
-    except (ValueError, OSError, MemoryError) as error:
-        text = str(error) or type(error).__name__
-        print(f"ERROR: {' '.join(text.split())}", file=sys.stderr, flush=True)
-        return 1
-    return 0
+    return ended(lambda: args.run(args) or 0)
 
 
 if __name__ == "__main__":

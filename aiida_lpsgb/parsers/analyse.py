@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode
-from aiida.parsers import Parser
 
 from aiida_lpsgb.analysis import results as results_file
 from aiida_lpsgb.analysis.results import Results, ResultsFormatError
 from aiida_lpsgb.calculations.analyse import AnalyseCalculation
 from aiida_lpsgb.data.diffusivity import DiffusivityData
+from aiida_lpsgb.parsers.program import ProgramParser
 
 
-class AnalyseParser(Parser):
+class AnalyseParser(ProgramParser):
     """Turn every result into its node, and tell which could not be had."""
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Parse the files of a finished job."""
         folder = Path(kwargs.get("retrieved_temporary_folder") or ".") / AnalyseCalculation.RESULTS_FOLDER
-        error = self._read(AnalyseCalculation.ERROR_FILE).strip()
+        error = self.read(AnalyseCalculation.ERROR_FILE).strip()
         if not (folder / results_file.FILENAME).exists():
             if error.startswith("ERROR: "):
                 return self.exit_codes.ERROR_PROGRAM.format(detail=error.removeprefix("ERROR: "))
             detail = error.splitlines()[-1] if error else "it did not start"
-            return self.exit_codes.ERROR_OUTPUT_MISSING.format(detail=detail)
+            return self.signalled() or self.exit_codes.ERROR_OUTPUT_MISSING.format(detail=detail)
         try:
             results = results_file.load(folder)
         except ResultsFormatError as reason:
@@ -40,16 +40,14 @@ class AnalyseParser(Parser):
             self.out("summary", orm.Dict(results.summary()))
         return self._exit_code(results, error)
 
-    def _read(self, name: str) -> str:
-        if name not in self.retrieved.base.repository.list_object_names():
-            return ""
-        return self.retrieved.base.repository.get_object_content(name, mode="rb").decode(errors="replace")
-
     def _exit_code(self, results: Results, error: str) -> ExitCode | None:
         if not results.complete and error.startswith("ERROR: "):
             return self.exit_codes.ERROR_PROGRAM.format(detail=error.removeprefix("ERROR: "))
         if not results.complete:
-            return self.exit_codes.ERROR_INTERRUPTED.format(detail=", ".join(results.results) or "nothing")
+            had = ", ".join(results.results) or "nothing"
+            return self.signalled(f" (attached is what it had: {had})") or self.exit_codes.ERROR_INTERRUPTED.format(
+                detail=had
+            )
         if not results.failed:
             return None
         detail = "; ".join(f"{label}: {entry['reason']}" for label, entry in sorted(results.failed.items()))

@@ -10,35 +10,30 @@ from typing import Any
 import ase.io
 from aiida import orm
 from aiida.engine import ExitCode
-from aiida.parsers import Parser
 from ase import Atoms
 
 from aiida_lpsgb.calculations.dynamics import DynamicsCalculation
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.calculators import level_of_theory
+from aiida_lpsgb.parsers.program import ProgramParser
 
 _DONE, _OUT_OF_TIME, _EXPLODED = "done: ", "out of time: ", "exploded "
 
 
-class DynamicsParser(Parser):
+class DynamicsParser(ProgramParser):
     """Keep the frames of a segment, and tell how far it came."""
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Parse the files of a finished job."""
-        error = self._read(DynamicsCalculation.ERROR_FILE)
+        error = self.read(DynamicsCalculation.ERROR_FILE)
         refused = [line for line in error.splitlines() if line.startswith("ERROR: ")]
         if refused:
             return self.exit_codes.ERROR_PROGRAM.format(detail=refused[0].removeprefix("ERROR: "))
         path = Path(kwargs.get("retrieved_temporary_folder") or ".") / DynamicsCalculation.FRAMES_FILE
         if not path.exists():
             detail = error.strip().splitlines()[-1] if error.strip() else "it did not start"
-            return self.exit_codes.ERROR_OUTPUT_MISSING.format(detail=detail)
+            return self.signalled() or self.exit_codes.ERROR_OUTPUT_MISSING.format(detail=detail)
         return self._give(list(complete_frames(path)))
-
-    def _read(self, name: str) -> str:
-        if name not in self.retrieved.base.repository.list_object_names():
-            return ""
-        return self.retrieved.base.repository.get_object_content(name, mode="rb").decode(errors="replace")
 
     def _give(self, frames: list[Atoms]) -> ExitCode | None:
         start = self.node.inputs.start
@@ -47,14 +42,14 @@ class DynamicsParser(Parser):
         if frames:
             self.out("configurations", ConfigurationsData(frames, start.species, level))
         self.out("results", orm.Dict({"n_steps_done": step, "n_frames": len(frames), "level_of_theory": level}))
-        lines = self._read(self.node.get_option("output_filename")).strip().splitlines()
+        lines = self.read(self.node.get_option("output_filename")).strip().splitlines()
         last = lines[-1] if lines else ""
         if last.startswith(_EXPLODED):
             return self.exit_codes.ERROR_EXPLODED.format(detail=last)
         if last.startswith(_OUT_OF_TIME):
             return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(step=step)
         if not last.startswith(_DONE):
-            return self.exit_codes.ERROR_INTERRUPTED.format(step=step)
+            return self.signalled(f" after step {step}") or self.exit_codes.ERROR_INTERRUPTED.format(step=step)
         return None
 
 

@@ -48,9 +48,9 @@ class _Block:
 def read_extrapolated(path: Path, species: Sequence[str], spacing_steps: int, max_configurations: int) -> Extrapolated:
     """Read a `.cfg` file that a run has appended to, keeping few of neighbours in time.
 
-    Of all configurations in a span of `spacing_steps` the one of highest grade is kept; the span is widened until no
-    more than `max_configurations` are left. A configuration that was cut, or holds numbers that are not finite, is
-    left out.
+    Kept are the first, which is nearest to what the potential knows, and of all in a span of `spacing_steps` the one of
+    highest grade; the span is widened until no more than `max_configurations` are left. A configuration that was cut,
+    or holds numbers that are not finite, is left out.
 
     Parameters
     ----------
@@ -75,21 +75,27 @@ def read_extrapolated(path: Path, species: Sequence[str], spacing_steps: int, ma
                 continue
     for image in images:
         image.calc = None
-    return Extrapolated(images, len(blocks), max((b.grade for b in blocks if math.isfinite(b.grade)), default=None))
+    n_found = len({block.step for block in blocks})  # where a stage ends and the next begins a step is written twice
+    return Extrapolated(images, n_found, max((b.grade for b in blocks if math.isfinite(b.grade)), default=None))
 
 
 def choose(blocks: Sequence[_Block], spacing_steps: int, max_configurations: int) -> list[_Block]:
-    """The block of highest grade in each span of steps, the span as wide as it must be."""
+    """The first block, and that of highest grade in each span of steps, the span as wide as it must be."""
     spacing = max(1, spacing_steps)
-    while True:
+    while blocks:
         best: dict[int, _Block] = {}
         for block in blocks:
             span = block.step // spacing
             if span not in best or not block.grade <= best[span].grade:
                 best[span] = block
-        if len(best) <= max_configurations:
-            return list(best.values())
+        highest = list(best.values())
+        chosen = highest if highest[0] is blocks[0] else [blocks[0], *highest]
+        if len(chosen) <= max_configurations:
+            return chosen
+        if len(highest) == 1:
+            return highest
         spacing *= 2
+    return []
 
 
 def _blocks(data: mmap.mmap) -> list[_Block]:

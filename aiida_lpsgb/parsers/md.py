@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.common.exceptions import NotExistent
 from aiida.engine import ExitCode
-from aiida.parsers import Parser
 from aiida.plugins import CalculationFactory, DataFactory
 from ase import Atoms
 from ase.io.lammpsrun import read_lammps_dump_text
@@ -30,22 +29,25 @@ from aiida_lpsgb.calculations.potentials import known_species
 from aiida_lpsgb.parsers import lammps_log
 from aiida_lpsgb.parsers.extrapolated import read_extrapolated
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, parse_log
-from aiida_lpsgb.parsers.md_summary import summarise, thermo_arrays, time_taken
+from aiida_lpsgb.parsers.md_summary import n_graded, summarise, thermo_arrays, time_taken
+from aiida_lpsgb.parsers.program import ProgramParser
 
 MdCalculation = CalculationFactory("lpsgb.md")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 TrajectoryData = DataFactory("lpsgb.trajectory")
 
 
-class MdParser(Parser):
+class MdParser(ProgramParser):
     """Attach everything that is whole, then say how the run ended."""
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Parse the retrieved and temporarily retrieved files."""
         folder = Path(kwargs["retrieved_temporary_folder"])
-        log = parse_log(self._read(MdCalculation.LOG_FILE))
+        log = parse_log(self.read(MdCalculation.LOG_FILE))
         if log.version is None:
-            stderr = self._read(self.node.get_option("scheduler_stderr")).strip().splitlines()
+            if crash := self.signalled(" before it wrote a log"):
+                return crash
+            stderr = self.read(self.node.get_option("scheduler_stderr")).strip().splitlines()
             hint = "standard error is empty; check the code's path and prepended text"
             return self.exit_codes.ERROR_NO_LOG.format(detail=stderr[-1] if stderr else hint)
 
@@ -58,7 +60,7 @@ class MdParser(Parser):
         if (taken := time_taken(log)) is not None:
             self.out("timing", orm.Dict(taken))
         problem = self._parse_trajectory(folder, log)
-        self._parse_final(folder / lammps_script.FINAL_FILE)
+        problem = self._parse_final(folder / lammps_script.FINAL_FILE) or problem
         self.out("results", orm.Dict(results))
         return self._exit_code(log, results, problem)
 
@@ -75,7 +77,7 @@ class MdParser(Parser):
         if not log.finished:
             if fault := self._machine_fault():
                 return codes.ERROR_MACHINE.format(detail=fault)
-            return codes.ERROR_INTERRUPTED.format(**steps)
+            return self._signalled(log, steps) or codes.ERROR_INTERRUPTED.format(**steps)
         unfinished = results["next_stage"]
         if unfinished is not None:
             stage = self.parameters["stages"][unfinished]
@@ -85,8 +87,18 @@ class MdParser(Parser):
             why = results["minimisations"][-1]["why"] if results["minimisations"] else "it was not run"
             return codes.ERROR_NOT_MINIMISED.format(stage=stage_name(stage), detail=why)
         if trajectory_problem:
-            return codes.ERROR_TRAJECTORY_TRUNCATED.format(detail=trajectory_problem)
+            return codes.ERROR_OUTPUT_INCOMPLETE.format(detail=trajectory_problem)
         return None
+
+    def _signalled(self, log: LammpsLog, steps: dict[str, int]) -> ExitCode | None:
+        """Exit code of a run that a signal ended; its dynamics is suspected where there was any."""
+        if not log.thermo:
+            return self.signalled(" before its first step")
+        return self.signalled(
+            " after step {step} of {planned}".format(**steps),
+            ", as it does where atoms fly apart: give a shorter `timestep_fs`, or a potential that knows such "
+            "configurations",
+        )
 
     def _lammps_error(self, log: LammpsLog) -> ExitCode:
         """Tell faults of the machine, of the dynamics and of the input apart."""
@@ -104,17 +116,10 @@ class MdParser(Parser):
     def _machine_fault(self) -> str | None:
         """Line of the scheduler's files that names a fault of the machine, or None."""
         for option in ("scheduler_stderr", "scheduler_stdout"):
-            for line in self._read(self.node.get_option(option)).splitlines():
+            for line in self.read(self.node.get_option(option)).splitlines():
                 if lammps_log.MACHINE.search(line):
                     return line.strip()
         return None
-
-    def _read(self, name: str) -> str:
-        """Text of a retrieved file; empty where there is none."""
-        try:
-            return self.retrieved.base.repository.get_object_content(name, mode="rb").decode(errors="replace")
-        except (FileNotFoundError, NotExistent, OSError):
-            return ""
 
     def _parse_extrapolated(self, path: Path, log: LammpsLog) -> dict[str, Any]:
         """Attach the configurations that extrapolate, thinned out, and count them."""
@@ -127,6 +132,7 @@ class MdParser(Parser):
         every = [found.max_grade, log.break_grade, *seen[np.isfinite(seen)].tolist()]
         grades = [grade for grade in every if grade is not None and math.isfinite(grade)]
         return {
+            "n_graded": n_graded(self.parameters, log.first_step, log.last_step),
             "n_extrapolated": found.n_found,
             "n_extrapolated_left_out": found.n_found - len(found.images),
             "max_grade": max(grades, default=None),
@@ -155,17 +161,25 @@ class MdParser(Parser):
         """Tell the joiner of segments from which step this one goes on."""
         return {RESTART_STEP: log.first_step} if "parent_folder" in self.node.inputs else None
 
-    def _parse_final(self, path: Path) -> None:
-        if not path.exists() or not path.stat().st_size:
-            return
-        with path.open(encoding="utf-8") as handle:
-            atoms = read_lammps_dump_text(handle, specorder=self.species)
+    def _parse_final(self, path: Path) -> str | None:
+        """Attach the last configuration; returns what is wrong with it, or None."""
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        # A line without its end may hold half a number.
+        if not text.endswith("\n"):
+            return "the last configuration was not written to its end"
+        try:
+            atoms = read_lammps_dump_text(StringIO(text), specorder=self.species)
+        except (ValueError, IndexError, RuntimeError, StopIteration):
+            return "the last configuration cannot be read"
         if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
-            return
+            return "the last configuration is not finite"
+        if len(atoms) != len(self.node.inputs.structure.sites):
+            return f"the last configuration has {len(atoms)} atoms"
         atoms.pbc = True
         atoms.calc = None
         atoms.wrap()
         self.out("structure", orm.StructureData(ase=Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)))
+        return None
 
 
 def thermo_node(log: LammpsLog) -> orm.ArrayData:

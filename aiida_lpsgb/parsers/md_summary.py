@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_lpsgb.calculations.md_parameters import planned_steps, stage_name, stage_steps
+from aiida_lpsgb.calculations.md_parameters import planned_steps, stage_name, stage_steps, to_steps
 from aiida_lpsgb.parsers import lammps_log
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, Phase
 
@@ -74,6 +74,24 @@ def summarise(log: LammpsLog, parameters: Mapping[str, Any], n_atoms: int) -> di
         "minimised_energies_eV": minimised_energies(minimisations),
         "stages": average_stages(thermo_arrays(log), parameters, n_atoms, log.last_step),
     }
+
+
+def n_graded(parameters: Mapping[str, Any], first_step: int, last_step: int) -> int:
+    """How many steps of a segment were graded: each by MLIP-2's pair style; 0 without control.
+
+    The package's own grades every so many, and those of which thermodynamic output is written, for its column.
+    """
+    control = parameters.get("extrapolation")
+    if control is None:
+        return 0
+
+    def multiples(every: int) -> int:
+        return max(0, last_step // every + (-first_step) // every + 1)
+
+    if parameters["pair_style"] == "mlip":
+        return multiples(1)
+    interval, thermo = control["interval_steps"], to_steps(parameters["thermo_interval_ps"], parameters["timestep_fs"])
+    return multiples(interval) + multiples(thermo) - multiples(math.lcm(interval, thermo))
 
 
 def average_stages(
@@ -266,6 +284,7 @@ def join_results(
         "minimisations": ordered,
         "minimised_energies_eV": minimised_energies(ordered),
         "stages": average_stages(joined, parameters, last["n_atoms"], last["steps"]),
+        "n_graded": sum(segment["n_graded"] for segment in results),
         "n_extrapolated": sum(segment["n_extrapolated"] for segment in results),
         "n_extrapolated_left_out": sum(segment["n_extrapolated_left_out"] for segment in results),
         "max_grade": max(grades, default=None),

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode
-from aiida.parsers import Parser
 from ase import Atoms
 
 from aiida_lpsgb.calculations.mlp import (
     INDEX_FEATURE,
+    MlpCalculation,
     MlpGradeCalculation,
     MlpPredictCalculation,
     MlpSelectCalculation,
@@ -26,6 +26,7 @@ from aiida_lpsgb.labelling.container import with_labels
 from aiida_lpsgb.mtp.configurations import labels as labels_of
 from aiida_lpsgb.mtp.configurations import read_cfg
 from aiida_lpsgb.parsers import mlp_output
+from aiida_lpsgb.parsers.program import ProgramParser
 
 # Exit status that a scheduler plugin sets when the wall time ran out.
 _SCHEDULER_OUT_OF_WALLTIME = 120
@@ -35,16 +36,17 @@ _POSITION_TOLERANCE = 1e-4
 PREDICTED = "moment tensor potential"
 
 
-class MlpParser(Parser):
+class MlpParser(ProgramParser):
     """What the parsers of all sub-commands have in common."""
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Parse the files of a finished job."""
         self._folder = Path(kwargs.get("retrieved_temporary_folder") or ".")
-        stdout = self._read(self.node.get_option("output_filename"))
-        if stdout is None:
+        name = self.node.get_option("output_filename")
+        if name not in self.retrieved.base.repository.list_object_names():
             return self._ended(self.exit_codes.ERROR_OUTPUT_MISSING.format(detail="it did not start"))
-        failure = mlp_output.find_failure(stdout, self._read("mlp.err") or "")
+        stdout = self.read(name)
+        failure = mlp_output.find_failure(stdout, self.read(MlpCalculation.ERROR_FILE))
         if failure:
             return self.exit_codes.ERROR_MLP.format(detail=failure)
         return self._parse_files(stdout)
@@ -52,16 +54,11 @@ class MlpParser(Parser):
     def _parse_files(self, stdout: str) -> ExitCode | None:
         raise NotImplementedError
 
-    def _read(self, name: str) -> str | None:
-        if name not in self.retrieved.base.repository.list_object_names():
-            return None
-        return self.retrieved.base.repository.get_object_content(name, mode="rb").decode(errors="replace")
-
     def _ended(self, otherwise: ExitCode) -> ExitCode:
-        """Blame the wall time if the scheduler does, otherwise give the exit code at hand."""
+        """Blame the wall time if the scheduler does, or the signal that ended it, otherwise give the code at hand."""
         if self.node.exit_status == _SCHEDULER_OUT_OF_WALLTIME:
             return self.exit_codes.ERROR_OUT_OF_WALLTIME
-        return otherwise
+        return self.signalled() or otherwise
 
     def _incomplete(self, detail: str) -> ExitCode:
         return self._ended(self.exit_codes.ERROR_OUTPUT_INCOMPLETE.format(detail=detail))

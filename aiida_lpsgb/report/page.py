@@ -145,7 +145,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
 
     found = []
     if results.description:
-        found.append(("study", results.description))
+        found.append(("made", results.description))
     if results.learning and results.learning.level_of_theory:
         found.append(("labels", f"{results.learning.level_of_theory}, {sum(results.learning.labels.values())} of them"))
     if results.potentials:
@@ -155,9 +155,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
     found.append(
         ("took", f"{in_words(results.duration.total_seconds())}, {decimal(hours, 2)} core-hours in {_jobs(results)}")
     )
-    versions = {"plugin": "aiida-lpsgb", "core": "aiida-core"}
-    text = ", ".join(f"{name} {results.versions[key]}" for key, name in versions.items() if key in results.versions)
-    found.append(("versions", text or MISSING))
+    found.append(("versions", ", ".join(f"{name} {text}" for name, text in results.versions.items()) or MISSING))
     found.append(("node", f"{results.process_label}<{results.pk}>, {results.ctime:%Y-%m-%d %H:%M}, {results.uuid}"))
     return found
 
@@ -190,12 +188,24 @@ def card(system: System, results: Results, published: Mapping[str, Any] | None, 
             numbers.append((column.title, shown, "; ".join(text for text in (below, beside) if text)))
         elif entry.told:
             more.append((column.title, cell(entry.value) + (f" · {beside}" if beside else "")))
+    more += boundary_words(system)
     size = f"{formula(system.formula)}, {system.n_atoms} atoms" if system.formula else ""
     runs = tables.runs_text(system)
     subtitle = ", ".join(part for part in (system.kind, size, f"{runs} runs" if runs else "") if part)
     picture = picture_of(system) if drawn else ""
     sentence = system.fit.sentence if system.fit else ""
     return Card(system.name, subtitle, system.outcome, numbers, more, sentence, picture)
+
+
+def boundary_words(system: System) -> list[tuple[str, str]]:
+    """How the grains of a boundary lie, and what of that is not as the request would have it; empty for others."""
+    if "lowest" not in system.made:
+        return []
+    found = system.made["candidates"][system.made["lowest"]]
+    planes = " and ".join(dict.fromkeys(f"({' '.join(map(str, found[key]))})" for key in ("plane_1", "plane_2")))
+    label = "" if found.get("nominal_sigma") is None else f", Σ{found['nominal_sigma']}"
+    lying = ("orientation", f"{found['kind']} on {planes}, {found['true_angle_deg']:.2f}°{label}")
+    return [lying, *(("note", note) for note in found.get("notes", ()))]
 
 
 def details(results: Results, published: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from aiida_lpsgb.typed import read_yaml
 
 _ENTRY = {"values", "note"}
 
@@ -25,10 +25,7 @@ def read_published(path: str | Path) -> dict[str, Any]:
     ValueError
         If the file is not of this form; the message names the entry.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+    content = read_yaml(path)
     if not isinstance(content, Mapping) or not isinstance(content.get("systems"), Mapping):
         raise ValueError(f"{path}: expected `systems`, a dictionary of published numbers by system, and `source`")
     if unknown := sorted(set(content) - {"source", "systems"}):

@@ -6,7 +6,6 @@ killed or was imported is looked at as one that has finished.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,12 +24,14 @@ STUDY, TRANSPORT, LEARNING, PASSIVE = ROOTS = tuple(
 RUN, VALIDATION, LABELLING = (f"aiida.workflows:lpsgb.{name}" for name in ("transport_run", "validate", "label"))
 MD_BASE, PROPERTIES = (f"aiida.workflows:lpsgb.{name}" for name in ("md.base", "properties"))
 ANALYSIS, MD = (f"aiida.calculations:lpsgb.{name}" for name in ("analyse", "md"))
-ADVANCE, CHOOSE, JUDGE = (
-    f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "passive.choose", "judge")
+ADVANCE, CHOOSE, JUDGE, CARD = (
+    f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "passive.choose", "judge", "properties.card")
 )
 RECIPE = "recipe_"
 """What begins the name of the process that makes the structure of a system."""
 REGIONS = "regions__"
+VERSIONS = {"plugin": "aiida-lpsgb", "core": "aiida-core"}
+"""What AiiDA calls the versions that a process notes."""
 SECONDS_PER_HOUR = 3600.0
 
 
@@ -57,8 +58,8 @@ class Run:
         Whether the diffusivity is known well enough, and why; None without a budget.
     watched_above
         Grade above which a frame was counted as one that extrapolates; None where the run was not watched.
-    max_grade, n_extrapolated
-        Highest grade (None where the program says none) and number of such frames.
+    max_grade, n_extrapolated, n_graded
+        Highest grade (None where the program says none), number of such frames, and of all that were graded.
     core_hours
         What its jobs took, from creation to the end.
     pk, analysis_pk, diffusivity_pk, potential_pk, md_pks, seed
@@ -79,6 +80,7 @@ class Run:
     watched_above: float | None = None
     max_grade: float | None = None
     n_extrapolated: int | None = None
+    n_graded: int | None = None
     core_hours: float = 0.0
     pk: int | None = None
     analysis_pk: int | None = None
@@ -124,6 +126,9 @@ class System:
         Of the diffusivities of the whole cell, None if there is none.
     regional_fits
         Those of regions by label, such as ``boundary_occupancy``.
+    extrapolated_before
+        With each of the potentials before, where the study went back to learning: number of frames that extrapolate,
+        and of all that were graded.
     """
 
     name: str
@@ -140,6 +145,13 @@ class System:
     left_out: tuple[str, ...] = ()
     fit: Fit | None = None
     regional_fits: Mapping[str, Fit] = field(default_factory=dict)
+    extrapolated_before: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def extrapolated(self) -> tuple[int, int] | None:
+        """Number of frames that extrapolate, and of all that were graded; None where no run was watched."""
+        watched = [run for run in self.runs if run.n_graded]
+        return (sum(run.n_extrapolated for run in watched), sum(run.n_graded for run in watched)) if watched else None
 
     @property
     def species(self) -> str:
@@ -152,13 +164,13 @@ class System:
         return self.made["energies_J_m2"][self.made["lowest"]] if "energies_J_m2" in self.made else None
 
     def at(self, temperature_K: float) -> list[Run]:
-        """The runs at a temperature that have a diffusivity."""
-        return [run for run in self.runs if run.temperature_K == temperature_K and run.motion]
+        """The runs at a temperature that have a diffusivity; what a failed one had found before is none of them."""
+        return [run for run in self.runs if run.temperature_K == temperature_K and run.motion and not run.failed]
 
     @property
     def temperatures_K(self) -> list[float]:
         """The temperatures at which there is a diffusivity, from the coldest."""
-        return sorted({run.temperature_K for run in self.runs if run.motion})
+        return sorted({run.temperature_K for run in self.runs if run.motion and not run.failed})
 
 
 @dataclass(frozen=True)
@@ -232,7 +244,7 @@ class Results:
     seeds
         Every seed that went in, by the process it went into.
     versions
-        Of aiida-core and of this package, as the process noted them.
+        Of this package and of aiida-core, as the process noted them, and of the programs, as their jobs did.
     """
 
     pk: int
@@ -329,14 +341,14 @@ def study_results(node: ProcessNode) -> Results:
         test_set_pk=_test_set_pk(tree),
         prediction_pks=_prediction_pks(tree),
         potentials=_potentials(tree),
-        cards=_cards(node),
+        cards=_cards(tree),
         properties=_properties(tree),
         failures=_failures(systems, learning),
         processes=_counts(tree, cached),
         core_hours={label: sum(jobs[pk] for pk in pks) for label, pks in _by_label(tree, jobs).items()},
         codes=_codes(jobs),
         seeds=_seeds(tree),
-        versions={name: str(value) for name, value in (node.base.attributes.get("version", None) or {}).items()},
+        versions=_versions(node, jobs),
     )
 
 
@@ -348,12 +360,16 @@ def _systems(tree: ProcessTree, node: ProcessNode, hours: Mapping[int, float]) -
     if node.process_type in (LEARNING, PASSIVE):
         return ()
     if node.process_type == TRANSPORT:
-        sweeps, recipes, own = {_name_of_sweep(node): tree.root}, {}, {}
+        sweeps, replaced, recipes, own = {_name_of_sweep(node): tree.root}, [], {}, {}
     else:
-        sweeps = {process.name: process for process in tree.children(node.pk, TRANSPORT)}
+        every = tree.children(node.pk, TRANSPORT)
+        sweeps = {process.name: process for process in every}  # of a system that was run again, the last
+        replaced = [process for process in every if process not in sweeps.values()]
         recipes = _below("systems__", inputs_of([node.pk], ["systems__*"]).get(node.pk, {}))
         own = _below("systems__", outputs_of([node.pk], ["systems__*"]).get(node.pk, {}))
     makers = {process.name: process for process in tree.children(node.pk) if process.name.startswith(RECIPE)}
+    made = outputs_of([process.pk for process in makers.values()], ["results", "amorphous"])
+    before = outputs_of([process.pk for process in replaced], ["summary"])
     pks = [sweep.pk for sweep in sweeps.values()]
     inputs = inputs_of(pks, ["structure", "potentials__*", "temperatures", "n_replicas"])
     outputs = outputs_of(pks, ["arrhenius", "regional_arrhenius__*"])
@@ -366,13 +382,16 @@ def _systems(tree: ProcessTree, node: ProcessNode, hours: Mapping[int, float]) -
         fits = outputs.get(sweep.pk, {}) if sweep else {}
         structure, planned = given.get("structure"), _planned(given)
         begun = {run.label for run in runs.get(name, ())}
+        found = {**(made.get(maker.pk, {}) if maker else {}), **_below(f"{name}__recipe", own)}
+        # The output of the study, which it has at its end; before, that of what makes a glass or a boundary.
+        told = next((found[key] for key in ("", "amorphous", "results") if key in found), None)
         process = sweep or maker
         systems.append(
             System(
                 name=name,
                 kind=recipe.get("kind", "structure"),
                 recipe=recipe,
-                made=own[f"{name}__recipe"].get_dict() if f"{name}__recipe" in own else {},
+                made=told.get_dict() if told is not None else {},
                 outcome=_standing(process, whole=process is sweep),
                 failed=process is not None and process.failed,
                 structure_pk=structure.pk if structure else None,
@@ -385,6 +404,11 @@ def _systems(tree: ProcessTree, node: ProcessNode, hours: Mapping[int, float]) -
                 regional_fits={
                     label: Fit(fit.get_dict()) for label, fit in sorted(_below("regional_arrhenius__", fits).items())
                 },
+                extrapolated_before=tuple(
+                    seen
+                    for process in replaced
+                    if process.name == name and (seen := _extrapolated(before.get(process.pk, {}).get("summary")))
+                ),
             )
         )
     return tuple(systems)
@@ -392,6 +416,17 @@ def _systems(tree: ProcessTree, node: ProcessNode, hours: Mapping[int, float]) -
 
 def _name_of_sweep(node: ProcessNode) -> str:
     return node.label or node.inputs.structure.label or node.inputs.structure.get_formula()
+
+
+def _extrapolated(summary: Node | None) -> tuple[int, int] | None:
+    """Number of frames that extrapolate in all runs of a sweep, and of all that were graded; None where none was."""
+    from aiida_lpsgb.calculations.functions.transport import extrapolation_of
+
+    watched = summary.get_dict().get("extrapolation") if summary is not None else None
+    if not watched:
+        return None
+    seen = extrapolation_of(watched.values())
+    return seen["n_extrapolated"], seen["n_graded"]
 
 
 def _standing(process: Process | None, whole: bool = True) -> str:
@@ -466,6 +501,8 @@ def _run(
     system: str, process: Process, found: Mapping[str, Node], given: Mapping[str, Node], judgement: Node | None
 ) -> dict[str, Any]:
     """What a run's nodes say."""
+    from aiida_lpsgb.calculations.functions.sweep import read_label
+
     temperature, potential, replica = read_label(process.name)
     diffusivity, seed = found.get("diffusivity"), given.get("md__md__seed")
     return {
@@ -497,25 +534,18 @@ def _grades(given: Mapping[str, Node], parts: Sequence[Node]) -> dict[str, Any]:
     return {"watched_above": control.get("gamma_select"), **extrapolation_of(node.get_dict() for node in parts)}
 
 
-def read_label(label: str) -> tuple[float, str, int]:
-    """Temperature (K), potential and replica of a run's label, such as ``t512p5k_p1_2``."""
-    match = re.fullmatch(r"t([\dpe-]+)k_(.+)_(\d+)", label)
-    if match is None:
-        raise ValueError(f"{label!r} is no label of a run, such as t500k_p1_1")
-    return float(match[1].replace("p", ".")), match[2], int(match[3])
-
-
 # ---- learning and potentials ---------------------------------------------------------------------------------------
 
 
 def _learning(tree: ProcessTree) -> Learning | None:
-    """The learning at the top or right below it."""
+    """The learning at the top or those right below it: where there were several, each went on from the one before."""
     root = tree.root
-    loop = root if root.process_type == LEARNING else _last_of(tree.children(root.pk, LEARNING))
-    if loop is None:
+    loops = [root] if root.process_type == LEARNING else tree.children(root.pk, LEARNING)
+    if not loops:
         return None
-    last = _last(tree.children(loop.pk, ADVANCE))
-    curve = outputs_of([last.pk], ["result"])[last.pk]["result"].get_dict() if last else {}
+    curves = [_curve(tree, one) for one in loops]
+    rows = [row for curve in curves for row in curve.get("iterations", ())]
+    loop, curve = loops[-1], curves[-1]
     given = inputs_of([loop.pk], ["training_sets__*", "settings"]).get(loop.pk, {})
     sets = dict(sorted(_below("training_sets__", given).items()))
     rounds = tree.children(loop.pk, LABELLING)
@@ -523,7 +553,7 @@ def _learning(tree: ProcessTree) -> Learning | None:
     sets |= {process.name: labelled[process.pk]["configurations"] for process in rounds if process.pk in labelled}
     levels = [node.base.attributes.get("level_of_theory", None) for node in sets.values()]
     return Learning(
-        iterations=tuple(curve.get("iterations", ())),
+        iterations=tuple({**row, "iteration": number} for number, row in enumerate(rows, start=1)),
         converged=bool(curve.get("converged")),
         outcome=_standing(loop),
         failed=loop.failed,
@@ -531,6 +561,12 @@ def _learning(tree: ProcessTree) -> Learning | None:
         level_of_theory=next((level for level in levels if level), None),
         gamma_select=given["settings"].get_dict().get("gamma_select") if "settings" in given else None,
     )
+
+
+def _curve(tree: ProcessTree, loop: Process) -> dict[str, Any]:
+    """What the iterations of a loop so far have shown."""
+    last = _last(tree.children(loop.pk, ADVANCE))
+    return outputs_of([last.pk], ["result"])[last.pk]["result"].get_dict() if last else {}
 
 
 def _last_of(processes: Sequence[Process]) -> Process | None:
@@ -595,10 +631,11 @@ def _potentials(tree: ProcessTree) -> dict[str, dict[str, Any]]:
     }
 
 
-def _cards(node: ProcessNode) -> dict[str, dict[str, Any]]:
-    """The cards of a study."""
-    dealt = _below("cards__", outputs_of([node.pk], ["cards__*"]).get(node.pk, {}))
-    return {name: card.get_dict() for name, card in sorted(dealt.items())}
+def _cards(tree: ProcessTree) -> dict[str, dict[str, Any]]:
+    """The cards of a study: of each potential the last that was dealt."""
+    dealt = {process.name.removeprefix("card_"): process.pk for process in tree.children(tree.pk, CARD)}
+    found = outputs_of(dealt.values(), ["result"])
+    return {name: found[pk]["result"].get_dict() for name, pk in sorted(dealt.items()) if pk in found}
 
 
 def _properties(tree: ProcessTree) -> dict[str, dict[str, Any]]:
@@ -683,6 +720,27 @@ def _codes(jobs: Iterable[int]) -> dict[str, str]:
     return {code.full_label: str(code.get_executable()) for code in sorted(codes, key=lambda code: code.full_label)}
 
 
+def _versions(node: ProcessNode, jobs: Iterable[int]) -> dict[str, str]:
+    """Versions of what took part; several of one program where it was replaced meanwhile."""
+    from aiida.orm import CalcJobNode, Dict, QueryBuilder
+
+    noted = node.base.attributes.get("version", None) or {}
+    found = {name: {str(noted[key])} for key, name in VERSIONS.items() if key in noted}
+    for some in chunks(jobs):
+        query = QueryBuilder().append(CalcJobNode, filters={"id": {"in": some}}, tag="job")
+        query.append(
+            Dict,
+            with_incoming="job",
+            edge_filters={"label": "results"},
+            project=["attributes.lammps_version", "attributes.versions"],
+        )
+        for lammps, others in query.all():
+            programs = {"LAMMPS": lammps} if lammps else others
+            for name, version in (programs if isinstance(programs, Mapping) else {}).items():
+                found.setdefault(name, set()).add(str(version))
+    return {name: " and ".join(sorted(versions)) for name, versions in found.items()}
+
+
 def _seeds(tree: ProcessTree) -> dict[str, int]:
     """The seed of every work chain that has one, by the path of its names; those of runs stand with the runs."""
     nodes = inputs_of(tree.processes, ["seed"])
@@ -693,8 +751,13 @@ def _seeds(tree: ProcessTree) -> dict[str, int]:
 
 
 def _failures(systems: Sequence[System], learning: Learning | None) -> tuple[str, ...]:
-    """What went wrong, each cause once."""
+    """What went wrong, each cause once; first the potential, where it is one that has all the failed runs."""
+    from aiida_lpsgb.calculations.functions.sweep import potential_at_fault
+
     failures = [f"learning: {learning.outcome}"] if learning and learning.failed else []
+    ended = {s.name: [run for run in s.runs if run.failed or not run.outcome] for s in systems}
+    blame = potential_at_fault({name: {run.label: not run.failed for run in runs} for name, runs in ended.items()})
+    failures += [f"of the runs {blame}"] if blame else []
     for system in systems:
         broken = [f"{system.name} {run.label}: {run.outcome}" for run in system.runs if run.failed]
         failures += broken or ([f"{system.name}: {system.outcome}"] if system.failed else [])

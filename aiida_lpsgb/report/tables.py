@@ -78,6 +78,7 @@ def system_numbers(system: System, target: float, references: Mapping[str, Any])
         Column("kind", "kind"): Entry(system.kind, told=False),
         Column("n_atoms", "atoms"): Entry(system.n_atoms, told=False),
         Column("runs", "runs"): Entry(runs_text(system), told=False),
+        **_extrapolation_numbers(system),
         **_fit_numbers(system, target, references),
         **_recipe_numbers(system, references),
         **_motion_numbers(system, target, references),
@@ -91,6 +92,15 @@ def runs_text(system: System) -> str:
         return ""
     done = sum(not run.outcome for run in system.runs)
     return f"{done} of {system.n_planned}" + (f", {len(system.left_out)} left out" if system.left_out else "")
+
+
+def _extrapolation_numbers(system: System) -> dict[Column, Entry]:
+    """How many of the graded frames extrapolate, and how many did before the study went back to learning."""
+    if system.extrapolated is None:
+        return {}
+    now, *before = (f"{n} of {total}" for n, total in (system.extrapolated, *reversed(system.extrapolated_before)))
+    text = f"{now} (before: {', '.join(before)})" if before else now
+    return {Column("extrapolated", "frames that extrapolate"): Entry(text, told=False)}
 
 
 def _fit_numbers(system: System, target: float, references: Mapping[str, Any]) -> dict[Column, Entry]:
@@ -524,6 +534,7 @@ def learning_table(results: Results) -> Table | None:
         return None
     titles = {
         "iteration": "iteration",
+        "potentials": "explored by",
         "gamma_break": "γ_break",
         "n_broken": "runs ended early",
         "n_extrapolated": "configurations above γ_select",
@@ -541,6 +552,7 @@ def learning_table(results: Results) -> Table | None:
         rows.append(
             (
                 entry["iteration"],
+                ", ".join(entry.get("potentials", ("p1",))),  # not named where the first alone explored
                 entry["gamma_break"],
                 f"{entry['n_broken']} of {entry['n_runs']}",
                 entry["n_extrapolated"],

@@ -27,6 +27,7 @@ from aiida_lpsgb.structures.boundary import Boundary, boundaries
 from aiida_lpsgb.structures.contact import CONTACT, contact_table, touch
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
 from aiida_lpsgb.structures.slab import Slab, faces, fill_slab, planar_grid, region_record, stack
+from aiida_lpsgb.structures.validation import require_buildable
 
 __all__ = ["Candidate", "bicrystals", "boundary_energy", "build", "candidates", "check_sizes", "grain_boundary", "scan"]
 
@@ -324,6 +325,7 @@ def check_sizes(width: float = 25.0, region: float = 10.0, n_atoms: int = 1, vac
             f"width ({width} Å), region ({region} Å) and n_atoms ({n_atoms}) must be positive, vacuum ({vacuum} Å) "
             "not negative"
         )
+    require_buildable(n_atoms)
     if width < 2 * region:
         raise ValueError(
             f"grains {width:g} Å wide are thinner than two regions of {region:g} Å, so nothing in them would be "

@@ -85,7 +85,7 @@ class Boundary:
         Common in-plane cell as rows, in Å.
     angle_deg, axis : float, numpy.ndarray
         True misorientation: smallest rotation about the tilt or twist axis (or about any, if none is about that) that
-        turns grain 1 into grain 2, equivalent orientations counted as one; axis as a direction of grain 1's cell.
+        turns grain 1 into grain 2, equivalent orientations counted as one; axis as a direction of grain 1's setting.
     nominal_angle_deg, sigma : float or None, int or None
         What the same indices mean in a cubic lattice (pseudo-cubic convention only).
     notes : tuple of str
@@ -177,7 +177,7 @@ def boundaries(
     Parameters
     ----------
     crystal : Crystal
-        The crystal; all indices refer to its cell.
+        The crystal; all indices refer to its cell, or to its parent's if it has one.
     axis : three integers or None
         Direction of the tilt axis (within the plane) or twist axis (normal to it); None for ``mixed``, and for a twist
         about the normal of a plane that no lattice direction is normal to.
@@ -294,7 +294,7 @@ def _with_notes(crystal: Crystal, item: Boundary, axis: Sequence[int] | None) ->
     """Say where the axis of the rotation is not the one that was asked for."""
     if axis is None or item.angle_deg <= SMALLEST_ANGLE:
         return item
-    asked, found = crystal.direction(axis), np.asarray(item.axis) @ crystal.cell
+    asked, found = crystal.direction(axis), crystal.direction(item.axis)
     axis = [int(x) for x in axis]
     cosine = abs(float(asked @ found)) / float(np.linalg.norm(asked) * np.linalg.norm(found))
     if cosine > math.cos(math.radians(1.0)):
@@ -461,7 +461,7 @@ def _check_twist_axis(crystal: Crystal, axis: Sequence[int] | None, plane: Plane
 
 def _equivalent(crystal: Crystal, indices: np.ndarray) -> list[np.ndarray]:
     """Directions equivalent to one by the crystal's symmetry."""
-    inverse = np.linalg.inv(crystal.cell)
+    inverse = np.linalg.inv(crystal.setting)
     images = [np.round(rotation @ crystal.direction(indices) @ inverse).astype(int) for rotation in crystal.rotations]
     return [np.array(image) for image in sorted({tuple(image) for image in images}, reverse=True)]
 
@@ -684,7 +684,7 @@ def _finish(
     grains = (fitted[0], fitted[1])
     axis = None if orientation.axis is None else rotation @ orientation.axis
     angle, about = misorientation(grains[0].frame, grains[1].frame, crystal.rotations, axis)
-    indices = about @ grains[0].frame @ np.linalg.inv(crystal.cell)
+    indices = about @ grains[0].frame @ np.linalg.inv(crystal.setting)
     indices = indices / np.abs(indices).max()
     convention = "lattice" if orientation.nominal is None else "pseudo-cubic"
     return Boundary(kind, convention, grains, cell @ planar.T, angle, indices, *(orientation.nominal or ()))

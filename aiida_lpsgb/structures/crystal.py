@@ -24,7 +24,7 @@ from aiida_lpsgb.structures.coincidence import reduced_basis
 from aiida_lpsgb.structures.units import Unit, as_pairs, bond_cutoffs, find_units, inter_unit_distances
 from aiida_lpsgb.structures.validation import composition, require_ordered, total_charge
 
-__all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices", "read_indices"]
+__all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices", "read_indices", "site_marks"]
 
 #: A relaxed cell differs from its parent's by less than this share.
 MAX_CHANGE = 0.3
@@ -112,7 +112,7 @@ class Plane:
     Attributes
     ----------
     miller : numpy.ndarray, shape (3,)
-        Indices in the given cell.
+        Indices in the cell of the crystal's setting.
     normal : numpy.ndarray, shape (3,)
         Unit normal in the crystal's Cartesian frame.
     spacing : float
@@ -137,7 +137,7 @@ class Crystal:
     Parameters
     ----------
     atoms : ase.Atoms
-        The crystal, in the setting that indices refer to.
+        The crystal, in the setting that indices refer to where it has no parent.
     cutoffs : mapping of pair to float, optional
         Bonds within units; see :func:`aiida_lpsgb.structures.units.find_units`.
     charges : mapping of str to float, optional
@@ -148,7 +148,8 @@ class Crystal:
         The crystal before it was relaxed or ordered (a Structure may be partially occupied), in the same setting or
         that of which the crystal is a supercell. Ions that leave special positions, or fill some of them, break some
         of its symmetry; a lost operation then carries the crystal into a variant of equal energy. The parent's point
-        group says which orientations are equivalent, and grains may be variants of each other.
+        group says which orientations are equivalent, grains may be variants of each other, and indices refer to its
+        cell.
 
     Attributes
     ----------
@@ -195,6 +196,11 @@ class Crystal:
         return self.atoms.cell.array.copy()
 
     @cached_property
+    def setting(self) -> np.ndarray:
+        """The cell that indices refer to, rows in Å: the parent's as the crystal has it, else the given cell."""
+        return self.cell if self.repeats is None else np.linalg.solve(self.repeats, self.cell)
+
+    @cached_property
     def elements(self) -> tuple[str, ...]:
         """Its elements, in the order of their first atoms."""
         return tuple(dict.fromkeys(self.atoms.get_chemical_symbols()))
@@ -212,8 +218,7 @@ class Crystal:
         if self.parent is None:
             return own
         # The parent's cell as the crystal has it; where that is a little strained, the nearest rotations.
-        cell = np.linalg.solve(self.repeats, self.cell)
-        wanted = _to_cartesian(_space_group(self.parent, self.symprec)[0], cell)
+        wanted = _to_cartesian(_space_group(self.parent, self.symprec)[0], self.setting)
         wanted = [_nearest_rotation(r) for r in wanted if np.abs(r @ r.T - np.eye(3)).max() < 2 * MAX_DISTORTION]
         return np.array([*own, *(r for r in wanted if not self.has(r))])
 
@@ -291,8 +296,8 @@ class Crystal:
         return tuple(kept)
 
     def direction(self, indices: Sequence[int]) -> np.ndarray:
-        """Cartesian vector of a lattice direction, in Å."""
-        return np.asarray(indices, dtype=float) @ self.cell
+        """Cartesian vector of a direction of the setting, in Å."""
+        return np.asarray(indices, dtype=float) @ self.setting
 
     def plane(self, miller: Sequence[int]) -> Plane:
         """Find the geometry of a lattice plane.
@@ -300,7 +305,7 @@ class Crystal:
         Parameters
         ----------
         miller : three integers
-            Indices in the given cell, without common divisor.
+            Indices in the cell of the setting, without common divisor.
 
         Returns
         -------
@@ -308,7 +313,7 @@ class Crystal:
             Normal, spacing and the primitive lattice within it.
         """
         indices = primitive_indices(miller, "plane")
-        gradient = np.linalg.inv(self.cell) @ indices
+        gradient = np.linalg.inv(self.setting) @ indices
         reduced = _to_integers(self.lattice @ gradient)
         gradient = np.linalg.inv(self.lattice) @ reduced
         spacing = 1.0 / float(np.linalg.norm(gradient))
@@ -378,13 +383,29 @@ class Crystal:
         return [cut for gap, cut in sorted(cuts, key=lambda item: (-round(item[0], 6), item[1]))]
 
 
+def site_marks(structure: Structure) -> Atoms:
+    """An atom at every site of a crystal that may be disordered, of one element where the occupants are the same.
+
+    Parameters
+    ----------
+    structure : pymatgen.core.Structure
+        The crystal.
+
+    Returns
+    -------
+    ase.Atoms
+        Lattice and symmetry of the crystal; the elements mean nothing.
+    """
+    kinds = np.unique([site.species_string for site in structure], return_inverse=True)[1]
+    return Atoms(numbers=kinds + 1, positions=structure.cart_coords, cell=structure.lattice.matrix, pbc=True)
+
+
 def _space_group(crystal: Atoms | Structure, symprec: float) -> tuple[np.ndarray, np.ndarray]:
     """Rotations and translations of the space group, in fractions of the cell."""
     if isinstance(crystal, Atoms):
         positions, kinds = crystal.get_scaled_positions(), crystal.numbers
     else:
-        occupants = [site.species_string for site in crystal]
-        positions, kinds = crystal.frac_coords, np.unique(occupants, return_inverse=True)[1]
+        positions, kinds = crystal.frac_coords, site_marks(crystal).numbers
     found = spglib.get_symmetry((_cell_of(crystal), positions, kinds), symprec=symprec)
     if found is None:
         return np.eye(3)[None], np.zeros((1, 3))
@@ -420,7 +441,7 @@ def _check_parent(parent: Atoms | Structure, atoms: Atoms) -> None:
         counts, formula = parent.composition.get_el_amt_dict(), parent.composition.formula
     own = composition(atoms)
     if isinstance(parent, Structure) and not parent.is_ordered:
-        alike = set(counts) == set(own)
+        alike = set(own) <= set(counts)  # an element of few atoms may be one that the cell cannot hold
     else:
         alike = {element: n * len(atoms) / sum(counts.values()) for element, n in counts.items()} == own
     if not alike:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 from ase.io import read, write
@@ -15,7 +17,7 @@ from pymatgen.core import Structure
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.validation import require_ordered
 
-__all__ = ["is_cif", "read_atoms", "read_structure", "require_writable", "write_atoms"]
+__all__ = ["is_cif", "read_atoms", "read_structure", "require_writable", "write_atoms", "write_frames"]
 
 SMALLEST_VOLUME_A3 = 1e-3
 LAMMPS_SUFFIXES = (".data", ".lmp", ".lammps")
@@ -41,7 +43,7 @@ def read_structure(path: str | PathLike, *, check_formula: bool = True, oxidatio
     ValueError
         If the file cannot be read or its structure is not periodic; the message names the file.
     """
-    path = Path(path)
+    path = _existing(path)
     if is_cif(path):
         try:
             return read_cif(path, check_formula=check_formula, oxidation_states=oxidation_states)
@@ -77,7 +79,8 @@ def read_atoms(path: str | PathLike) -> Atoms:
     ValueError
         If the file cannot be read or holds a partially occupied structure.
     """
-    found = read_structure(path) if is_cif(Path(path)) else _read(Path(path))
+    path = _existing(path)
+    found = read_structure(path) if is_cif(path) else _read(path)
     if isinstance(found, Structure):
         require_ordered(found, str(path))
         symbols = [site.specie.symbol for site in found]
@@ -108,6 +111,44 @@ def write_atoms(path: str | PathLike, atoms: Atoms) -> None:
         write_lammps_data(path, atoms, specorder=elements, masses=True)
     else:
         write(path, atoms)
+
+
+def write_frames(path: str | PathLike, frames: Iterable[Atoms]) -> int:
+    """Write frames as they come, where the format holds several; one that holds one takes one.
+
+    Parameters
+    ----------
+    path : path
+        As for :func:`write_atoms`.
+    frames : iterable of ase.Atoms
+        What to write; a file that is there is replaced once there is a frame.
+
+    Returns
+    -------
+    int
+        How many were written.
+
+    Raises
+    ------
+    ValueError
+        If the name stands for no format that can be written, or for one of a single structure and there are more.
+    """
+    path = Path(path)
+    require_writable(path)
+    name = "" if path.suffix in LAMMPS_SUFFIXES else filetype(str(path), read=False, guess=False)
+    if name in ("extxyz", "xyz", "traj"):
+        count = 0
+        for count, atoms in enumerate(frames, start=1):
+            write(path, atoms, format=name, append=count > 1)
+        return count
+    images = list(frames)
+    if len(images) == 1:
+        write_atoms(path, images[0])
+    elif name and not ioformats[name].single:
+        write(path, images)
+    else:
+        raise ValueError(f"{path}: the format holds one structure, and there are {len(images)}; use .extxyz")
+    return len(images)
 
 
 def require_writable(path: str | PathLike) -> None:
@@ -142,10 +183,14 @@ def is_cif(path: Path) -> bool:
     return path.suffix.lower() in (".cif", ".mcif")
 
 
+def _existing(path: str | PathLike) -> Path:
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: there is no such file")
+    return Path(path)
+
+
 def _read(path: Path) -> Atoms | Structure:
     """Read by ASE, or else by pymatgen."""
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
     if path.suffix in LAMMPS_SUFFIXES:
         return _read_lammps(path)
     if path.suffix.lower() == ".vasp" or path.name.upper().startswith(("POSCAR", "CONTCAR")):
@@ -157,6 +202,8 @@ def _read(path: Path) -> Atoms | Structure:
     else:
         if not len(found) or min(found.numbers) < 1:
             raise ValueError(f"{path}: " + ("an atom has no element ('X')" if len(found) else "there are no atoms"))
+        if not (np.isfinite(found.positions).all() and np.isfinite(found.cell.array).all()):
+            raise ValueError(f"{path}: a position or the cell is not a finite number")
         return found
     try:
         structure = Structure.from_file(path)

@@ -20,7 +20,7 @@ from pymatgen.core import Composition, Element, Species, Structure
 
 from aiida_lpsgb.structures.distances import closest_approach, overlap
 from aiida_lpsgb.structures.units import as_pairs, bond_cutoffs, find_units
-from aiida_lpsgb.structures.validation import empty_layer
+from aiida_lpsgb.structures.validation import empty_layer, require_charges, require_present
 
 __all__ = ["Guess", "Material", "guess", "guess_charges", "guess_ordering"]
 
@@ -155,10 +155,13 @@ def guess(
         charged, asked = guess_charges(structure)
         questions += [asked] if asked else []
     else:
-        missing = [e for e in elements if e not in charges]
-        if missing:
-            raise ValueError(f"no formal charge given for {', '.join(missing)}")
+        require_charges(elements, charges)
+        require_present(charges, elements, "the charges given")
+        if not _is_neutral(structure.composition.element_composition, charges):
+            given = ", ".join(f"{element} {charge:+g}" for element, charge in charges.items())
+            raise ValueError(f"the charges given ({given}) leave the cell of {structure.composition.formula} charged")
         charged = Guess({e: float(charges[e]) for e in elements}, "as given")
+    require_present(("-".join(pair) for pair in as_pairs(cutoffs or {})), elements, "a bond given")
     if mobile is None:
         moving, asked = _guess_mobile(structure, elements, charged.value)
         questions += [asked] if asked else []

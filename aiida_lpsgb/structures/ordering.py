@@ -25,7 +25,7 @@ from scipy.sparse import lil_array
 from aiida_lpsgb.structures.distances import closest_approach, overlap
 from aiida_lpsgb.structures.supercell import heights
 from aiida_lpsgb.structures.units import as_pairs
-from aiida_lpsgb.structures.validation import require_charges
+from aiida_lpsgb.structures.validation import require_buildable, require_charges, require_present
 
 __all__ = ["order", "rank"]
 
@@ -36,6 +36,8 @@ RANKINGS = ("ewald", "occupancy")
 ENUMERATION_LIMIT = 50_000
 #: What a unit of log-probability weighs when arrangements are ranked by occupancy (eV): more than electrostatics does.
 OCCUPANCY_WEIGHT_EV = 20.0
+#: Sites of a supercell that can be asked for; every two of them interact.
+LARGEST_ORDERED = 10_000
 #: What two atoms that are too close cost beyond what their charges gain, so that annealing parts them (eV).
 CLASH_EV = 10.0
 COULOMB_EV_A = 14.399645
@@ -222,7 +224,9 @@ def _limits(
         pair = symbols[i], symbols[j]
         shorter = min(table[pair], 0.98 * float(distances[i, j]))
         table[pair] = table[pair[::-1]] = shorter
-    for (a, b), distance in as_pairs(given or {}).items():
+    known = as_pairs(given or {})
+    require_present(("-".join(pair) for pair in known), elements, "min_distances")
+    for (a, b), distance in known.items():
         table[a, b] = table[b, a] = distance
     return table
 
@@ -305,6 +309,7 @@ def _choose_supercell(
     if given is not None:
         matrix = repeats_matrix(given)
         start = round(float(np.linalg.det(matrix)))
+        require_buildable(start * len(structure), LARGEST_ORDERED)
     else:
         matrix, start = None, 1
     pools = _pools(structure, keep_shares)

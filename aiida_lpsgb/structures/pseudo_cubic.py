@@ -46,8 +46,8 @@ def angle(crystal: Crystal, first: np.ndarray, second: np.ndarray, axis: np.ndar
     float
         Angle in degrees.
     """
-    to_indices = np.linalg.inv(crystal.cell).T
-    in_indices = [to_indices @ rotation @ crystal.cell.T for rotation in crystal.rotations]
+    to_indices = np.linalg.inv(crystal.setting).T
+    in_indices = [to_indices @ rotation @ crystal.setting.T for rotation in crystal.rotations]
     cubic = [rotation for rotation in in_indices if np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)]
     return misorientation(first, second, np.array(cubic), axis)[0]
 

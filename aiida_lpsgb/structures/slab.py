@@ -12,6 +12,7 @@ from ase import Atoms
 
 from aiida_lpsgb.structures.boundary import Grain
 from aiida_lpsgb.structures.crystal import Crystal
+from aiida_lpsgb.structures.validation import require_buildable
 
 __all__ = ["Slab", "faces", "fill_slab", "planar_grid", "region_record", "stack"]
 
@@ -74,6 +75,8 @@ def fill_slab(crystal: Crystal, grain: Grain, cut: float, n_layers: int) -> Slab
     lateral = grain.frame @ plane.stacking
     cell = grain.vectors @ basis
     inverse = np.linalg.inv(cell)
+    n_units = abs(round(float(np.linalg.det(grain.vectors)))) * n_layers
+    require_buildable(n_units * sum(len(unit.symbols) for unit in crystal.units))
     points = _representatives(grain.vectors) @ basis
     positions, symbols = [], []
     for unit in crystal.units:

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import make_supercell
 
-from aiida_lpsgb.structures.validation import require_ordered
+from aiida_lpsgb.structures.validation import require_buildable, require_ordered
 
 __all__ = ["at_least", "heights", "supercell"]
 
@@ -42,6 +42,7 @@ def supercell(atoms: Atoms, matrix: Sequence[int] | Sequence[Sequence[int]]) -> 
         raise ValueError(f"supercell must be three integers or a 3 x 3 matrix of integers, not {matrix}")
     if np.linalg.det(transformation) < 0.5:
         raise ValueError(f"supercell {matrix} has no positive volume")
+    require_buildable(len(atoms) * np.linalg.det(transformation))
     repeated = make_supercell(atoms, np.round(transformation).astype(int))
     return _grouped(repeated, list(dict.fromkeys(atoms.get_chemical_symbols())))
 
@@ -80,6 +81,7 @@ def at_least(atoms: Atoms, n_atoms: int = 1, height: float = 0.0) -> Atoms:
         The supercell.
     """
     spans = heights(atoms.cell.array)
+    require_buildable(max(n_atoms, len(atoms) * float(np.prod(height / spans))))
     repeats = np.maximum(1, np.ceil(height / spans - 1e-9)).astype(int)
     while len(atoms) * math.prod(repeats.tolist()) < n_atoms:
         repeats[np.argmin(spans * repeats)] += 1

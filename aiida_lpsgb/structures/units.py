@@ -22,6 +22,8 @@ __all__ = ["Unit", "UnitReport", "as_pairs", "bond_cutoffs", "find_units", "inte
 
 #: A bond is at most this many times the sum of the covalent radii.
 RADIUS_FACTOR = 1.2
+#: What is longer is no bond, in Å.
+LONGEST_BOND = 10.0
 #: Elements that differ more than this in Pauling electronegativity bind by charge, which joins no unit.
 IONIC_DIFFERENCE = 1.7
 
@@ -279,7 +281,8 @@ def as_pairs(cutoffs: Mapping[tuple[str, str] | str, float]) -> dict[tuple[str, 
         elements = tuple(key.split("-")) if isinstance(key, str) else tuple(key)
         if len(elements) != 2 or any(symbol not in atomic_numbers for symbol in elements):
             raise ValueError(f'a bond cut-off must be named by two elements, such as "P-S", not {key!r}')
-        if not cutoff > 0:
-            raise ValueError(f"the bond cut-off of {'-'.join(elements)} must be positive, not {cutoff}")
+        if not 0 < cutoff <= LONGEST_BOND:
+            limits = f"above 0 and at most {LONGEST_BOND:g} Å"
+            raise ValueError(f"the bond cut-off of {'-'.join(elements)} must be {limits}, not {cutoff}")
         pairs[elements] = float(cutoff)
     return pairs

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-__all__ = ["StructureWarning", "composition", "empty_layer", "require_charges", "require_ordered", "total_charge"]
+__all__ = [
+    "StructureWarning",
+    "composition",
+    "empty_layer",
+    "require_charges",
+    "require_ordered",
+    "require_present",
+    "total_charge",
+]
 
 
 class StructureWarning(UserWarning):
@@ -59,6 +67,31 @@ def _partial_sites(structure: Any) -> list[str]:
     raise TypeError(
         f"{type(structure).__name__} is not a structure: pass ase.Atoms, a pymatgen Structure or StructureData"
     )
+
+
+#: Cells above this are a slip of the pen rather than a wish, in atoms.
+LARGEST_CELL = 5_000_000
+
+
+def require_buildable(n_atoms: float, limit: int = LARGEST_CELL) -> None:
+    """Refuse to build a cell that would fill the memory.
+
+    Parameters
+    ----------
+    n_atoms : float
+        How many atoms it would have.
+    limit : int
+        How many it may have.
+
+    Raises
+    ------
+    ValueError
+        If these are more.
+    """
+    if not n_atoms <= limit:
+        raise ValueError(
+            f"the cell would have {n_atoms:.3g} atoms, and at most {limit} are built: ask for a smaller one"
+        )
 
 
 #: Layers of a crystal without an atom's centre are thinner than this, in Å; those of van der Waals solids have 3 to 4.
@@ -114,6 +147,29 @@ def require_charges(elements: Iterable[str], charges: Mapping[str, float]) -> No
     if missing:
         named = ", ".join(sorted(charges)) or "none"
         raise ValueError(f"no formal charge given for {', '.join(missing)} (charges name: {named})")
+
+
+def require_present(named: Iterable[str], elements: Iterable[str], what: str) -> None:
+    """Refuse what names elements that the structure does not contain.
+
+    Parameters
+    ----------
+    named : iterable of str
+        Elements, or pairs of them such as ``P-S``.
+    elements : iterable of str
+        The elements of the structure.
+    what : str
+        What the message calls that which names them.
+
+    Raises
+    ------
+    ValueError
+        If an element is not there.
+    """
+    there = set(elements)
+    missing = sorted({element for name in named for element in name.split("-")} - there)
+    if missing:
+        raise ValueError(f"{what}: there is no {', '.join(missing)} in the structure of {', '.join(sorted(there))}")
 
 
 def total_charge(atoms: Atoms, charges: Mapping[str, float]) -> float:

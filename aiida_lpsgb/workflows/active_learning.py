@@ -12,13 +12,16 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.active_learning import (
     CRITERIA,
+    FIRST,
     exploration_label,
     exploration_runs,
+    team_of,
     without_loop_keys,
 )
 from aiida_lpsgb.calculations.functions.sweep import template_error
 from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.md_parameters import GRADES
+from aiida_lpsgb.typed import meant
 from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
 from aiida_lpsgb.workflows.outputs import how_it_ended, named, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job, inputs_of_child
@@ -33,11 +36,10 @@ MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 PotentialData = DataFactory("lpsgb.potential")
 advance = CalculationFactory("lpsgb.learning.advance")
+forget = CalculationFactory("lpsgb.potential.forget")
 plan_committee = CalculationFactory("lpsgb.learning.plan_committee")
 plan_exploration = CalculationFactory("lpsgb.learning.plan_exploration")
 
-# How the potential that explores is called beside the other members of its committee.
-FIRST = "p1"
 # More runs than this share without any result end the loop: something else than the potential is wrong.
 MAX_MISSING_SHARE = 0.5
 
@@ -51,14 +53,16 @@ SETTINGS = {
     "criterion": "no_break (no run exceeds the last gamma_break) or no_selection (nothing exceeds gamma_select either)",
     "max_iterations": "iterations before the loop gives up",
     "max_labels": "labels before the loop gives up",
-    "n_potentials": "potentials that are trained on the final training set; their spread is part of every uncertainty",
+    "n_potentials": "potentials of the committee, whose spread is part of every uncertainty; when the runs of the "
+    "first no longer end early, the others are trained on what it found, and explore at the highest temperature",
 }
 
 
 class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     """Train, explore, select, label, and again, until exploration stays within what the potential has learned.
 
-    On what was learned further potentials are trained, from other coefficients: a committee.
+    On what was learned further potentials are trained, from other coefficients and with other weights of the data: a
+    committee. Where one of them extrapolates, all learn from that, too.
     """
 
     CHILDREN = ("label",)
@@ -76,6 +80,14 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         )
         spec.input_namespace(
             "structures", valid_type=orm.StructureData, help="Structures that exploration starts from."
+        )
+        spec.input_namespace(
+            "candidates",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Configurations that were found elsewhere, such as frames of production that extrapolate. Those that "
+            "widen the training sets are labelled before the first training; `potential` must be trained on the sets.",
         )
         spec.input(
             "test_set",
@@ -123,8 +135,13 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
         spec.outline(
             cls.setup,
+            if_(cls.has_candidates)(
+                cls.select,
+                cls.inspect_selection,
+                if_(cls.has_selected)(cls.label, cls.inspect_labels),
+            ),
             while_(cls.should_iterate)(
-                if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
+                if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
                 cls.explore,
                 while_(cls.queue_waits)(cls.run_queue),
                 cls.inspect_exploration,
@@ -134,17 +151,15 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                     if_(cls.has_selected)(cls.label, cls.inspect_labels),
                 ),
             ),
-            if_(cls.has_new_labels)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-            if_(cls.has_committee)(
-                cls.train_committee, cls.inspect_committee, cls.grade_committee, cls.inspect_committee_grades
-            ),
+            if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
             cls.finish,
         )
 
         spec.output_namespace(
             "potentials",
             valid_type=PotentialData,
-            help="`p1`, the potential that explored, of the last training, and the other members of the committee.",
+            help="`p1`, the potential that explored, of the last training, and where its runs no longer ended early, "
+            "the other members of the committee.",
         )
         spec.output_namespace(
             "active_sets",
@@ -177,6 +192,11 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             "ERROR_LABELS_EXHAUSTED",
             message="The potential still extrapolates after {n} labels; run on from the outputs.",
         )
+        spec.exit_code(
+            412,
+            "ERROR_NOTHING_SELECTED",
+            message="None of the {n} candidates widens the training sets: there is nothing to learn from them.",
+        )
 
     @classmethod
     def get_builder_from_protocol(
@@ -186,6 +206,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         training_sets: Mapping[str, orm.Data] | None = None,
         structures: Mapping[str, orm.StructureData] | None = None,
         *,
+        candidates: Mapping[str, orm.Data] | None = None,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -200,6 +221,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             By role: `mlp` (`lpsgb-mlp` or MLIP-2's `mlp`), `md` (LAMMPS), `label`; see `load_codes`.
         potential, training_sets, structures
             What to start from, and the structures to explore; left out where a parent fills them in.
+        candidates
+            Configurations to select from and label before the first training.
         protocol, overrides, options, path
             As of `get_protocol_inputs`; the override `label` takes entries of the protocol of `lpsgb.label`, the roles
             of `options` are `train`, `select` (grading, too), `md` and `label`.
@@ -209,6 +232,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
         fill_in(builder, potential=potential, training_sets=training_sets, structures=structures)
+        fill_in(builder, candidates=candidates)
         builder.settings = orm.Dict(values["settings"])
         builder.exploration = orm.Dict(values["exploration"])
         builder.seed = seed or cls.draw_seed()
@@ -224,12 +248,14 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def setup(self) -> None:
         """Begin with what was given."""
-        self.ctx.potential = self.inputs.potential
+        self.ctx.potentials, self.ctx.active_sets = {}, {}
+        # How many training sets each potential has learned from.
+        self.ctx.learned = {}
         self.ctx.training_sets = dict(self.inputs.training_sets)
         self.ctx.settings = self.inputs.settings.get_dict()
+        self.ctx.candidates, self.ctx.chooser = dict(self.inputs.get("candidates", {})), FIRST
         self.ctx.history = None
         self.ctx.n_labels = 0
-        self.ctx.new_labels = True
         self.ctx.exhausted = None
 
     # --- control flow ---------------------------------------------------------------------------------------------
@@ -245,16 +271,17 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return self.explored + 1
 
     def should_iterate(self) -> bool:
-        """Whether the potential is still to be improved, and may be."""
-        if self.ctx.history and self.ctx.history["converged"]:
-            return False
-        if self.ctx.exhausted is None and self.iteration > self.ctx.settings["max_iterations"]:
+        """Whether a potential is still to be improved, and may be."""
+        converged = self.ctx.history and self.ctx.history["converged"]
+        if not converged and self.ctx.exhausted is None and self.iteration > self.ctx.settings["max_iterations"]:
             self.ctx.exhausted = self.exit_codes.ERROR_ITERATIONS_EXHAUSTED.format(n=self.explored)
-        return self.ctx.exhausted is None
+        self.ctx.is_over = bool(converged) or self.ctx.exhausted is not None
+        return not self.ctx.is_over
 
     def has_candidates(self) -> bool:
-        """Whether exploration left something to select from, and the loop goes on."""
-        return not self.ctx.history["converged"] and bool(self.ctx.candidates)
+        """Whether there is something to select from, given or left by exploration, and the loop goes on."""
+        settled = self.ctx.history and self.ctx.history["settled"]
+        return not settled and bool(self.ctx.candidates)
 
     def has_selected(self) -> bool:
         """Whether there is something to label within the budget."""
@@ -265,9 +292,19 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             return False
         return True
 
-    def has_new_labels(self) -> bool:
-        """Whether there are labels that the potential has not been trained on; at first, all of them."""
-        return self.ctx.new_labels
+    @property
+    def team(self) -> list[str]:
+        """Potentials that explore: the first, and once it has settled, the others that have not."""
+        return team_of(self.ctx.history)
+
+    def _behind(self) -> list[str]:
+        """Potentials that do not know all labels: of those that explore, and at the end of all."""
+        names = self.ctx.potentials if self.ctx.is_over else self.team
+        return [name for name in sorted(names) if self.ctx.learned.get(name) != len(self.ctx.training_sets)]
+
+    def has_to_learn(self) -> bool:
+        """Whether there are labels that a potential has not been trained on; at first, all of them."""
+        return bool(self._behind())
 
     # --- train and grade ------------------------------------------------------------------------------------------
 
@@ -278,40 +315,68 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return self.submit(base, **named(label, inputs))
 
     def train(self) -> ToContext:
-        """Train on all sets, starting from the last potential."""
+        """Train on all sets, each potential from its last coefficients."""
+        self.ctx.learning = self._behind()
         n_configurations = sum(len(node) for node in self.ctx.training_sets.values())
-        self.report(f"iteration {self.iteration}: training on {n_configurations} configurations")
-        label = f"train_{self.iteration:02d}"
-        return ToContext(training=self._submit(MlpTrainBaseWorkChain, "train", label, potential=self.ctx.potential))
+        self.report(
+            f"iteration {self.iteration}: training on {n_configurations} configurations"
+            + (f": {', '.join(self.ctx.learning)}" if self.ctx.learning != [FIRST] else "")
+        )
+        if self.ctx.learning != [FIRST] and "committee" not in self.ctx:
+            parameters = self.inputs.train.mlp.get("parameters", orm.Dict())
+            self.ctx.committee = plan_committee(parameters, self.inputs.settings, self.inputs.seed)
+            # They begin from coefficients of their own, not from those that the first is given.
+            self.ctx.blank = self.inputs.potential
+            if self.ctx.blank.mtp.trained:
+                self.ctx.blank = forget(self.inputs.potential)
+        trainings = {}
+        for name in self.ctx.learning:
+            own = {"parameters": self.ctx.committee[name]} if name != FIRST else {}
+            potential = self.ctx.potentials.get(name, self.inputs.potential if name == FIRST else self.ctx.blank)
+            trainings[f"training_{name}"] = self._submit(
+                MlpTrainBaseWorkChain, "train", self._label("train", name), potential=potential, **own
+            )
+        return ToContext(**trainings)
+
+    def _label(self, step: str, name: str) -> str:
+        """Link label of what this iteration does for a potential: `train_02`, `train_02_p3`."""
+        return f"{step}_{self.iteration:02d}" + ("" if name == FIRST else f"_{name}")
 
     def inspect_training(self) -> ExitCode | None:
-        """Take the potential; one that needs more training steps is taken too, the next iteration goes on from it."""
-        training = self.ctx.training
-        if "potential" not in training.outputs:
-            return self._fail("TRAINING", training)
-        if not training.is_finished_ok:
-            self.report(
-                f"iteration {self.iteration}: training ended with [{training.exit_status}]; going on with its potential"
-            )
-        self.ctx.potential = training.outputs.potential
-        self.ctx.new_labels = False
+        """Take the potentials; one that needs more training steps is taken too, the next iteration goes on from it."""
+        for name in self.ctx.learning:
+            training = self.ctx[f"training_{name}"]
+            if "potential" not in training.outputs:
+                return self._fail("TRAINING", training)
+            if not training.is_finished_ok:
+                self.report(
+                    f"iteration {self.iteration}: training of {name} ended with [{training.exit_status}]; going on "
+                    "with its potential"
+                )
+            self.ctx.potentials[name] = training.outputs.potential
+            self.ctx.learned[name] = len(self.ctx.training_sets)
         return None
 
     def grade(self) -> ToContext:
-        """Active set of the new potential, and its errors on the test set."""
-        label = f"grade_{self.iteration:02d}"
-        jobs = {"grading": self._submit(MlpGradeBaseWorkChain, "grade", label, potential=self.ctx.potential)}
-        if "test_set" in self.inputs:
+        """Active sets of the new potentials, and the first one's errors on the test set."""
+        jobs = {}
+        for name in self.ctx.learning:
+            jobs[f"grading_{name}"] = self._submit(
+                MlpGradeBaseWorkChain, "grade", self._label("grade", name), potential=self.ctx.potentials[name]
+            )
+        if "test_set" in self.inputs and FIRST in self.ctx.learning:
             inputs = self.exposed_inputs(MlpErrorsBaseWorkChain, namespace="errors")
-            inputs.mlp |= {"potential": self.ctx.potential, "configurations": self.inputs.test_set}
-            jobs["testing"] = self.submit(MlpErrorsBaseWorkChain, **named(f"test_{self.iteration:02d}", inputs))
+            inputs.mlp |= {"potential": self.ctx.potentials[FIRST], "configurations": self.inputs.test_set}
+            jobs["testing"] = self.submit(MlpErrorsBaseWorkChain, **named(self._label("test", FIRST), inputs))
         return ToContext(**jobs)
 
     def inspect_grade(self) -> ExitCode | None:
-        """Take the active set."""
-        if not self.ctx.grading.is_finished_ok:
-            return self._fail("GRADE", self.ctx.grading)
-        self.ctx.active_set = self.ctx.grading.outputs.active_set
+        """Take the active sets."""
+        for name in self.ctx.learning:
+            grading = self.ctx[f"grading_{name}"]
+            if not grading.is_finished_ok:
+                return self._fail("GRADE", grading)
+            self.ctx.active_sets[name] = grading.outputs.active_set
         return None
 
     # --- explore --------------------------------------------------------------------------------------------------
@@ -321,14 +386,16 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         inputs = self.inputs
         previous = {"history": self.ctx.history} if self.ctx.history else {}
         names, own = orm.List(sorted(inputs.structures)), inputs.get("explorations", {})
-        plan = plan_exploration(inputs.settings, inputs.exploration, names, inputs.seed, **previous, **own)
-        learned = {"potential": self.ctx.potential, "active_set": self.ctx.active_set}
+        potentials = orm.List(self.team)
+        plan = plan_exploration(inputs.settings, inputs.exploration, names, potentials, inputs.seed, **previous, **own)
         runs = {}
-        for name, structure in inputs.structures.items():
-            for temperature, replica in exploration_runs(self.ctx.settings, dict(own.get(name, {}))):
-                label = exploration_label(name, temperature, replica)
-                run = {"parameters": plan[f"parameters_{label}"], "seed": plan[f"seed_{label}"]}
-                runs[label] = inputs_of_run(self, structure=structure, **learned, **run)
+        for potential in self.team:
+            learned = {"potential": self.ctx.potentials[potential], "active_set": self.ctx.active_sets[potential]}
+            for name, structure in inputs.structures.items():
+                for temperature, replica in exploration_runs(self.ctx.settings, dict(own.get(name, {})), potential):
+                    label = exploration_label(name, temperature, replica, potential)
+                    run = {"parameters": plan[f"parameters_{label}"], "seed": plan[f"seed_{label}"]}
+                    runs[label] = inputs_of_run(self, structure=structure, **learned, **run)
         self.fill_queue(MdBaseWorkChain, runs)
 
     def inspect_exploration(self) -> ExitCode | None:
@@ -348,14 +415,18 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             optional["test"] = self.ctx.testing.outputs.results
         self.ctx.history = advance(
             settings=self.inputs.settings,
-            training=self.ctx.training.outputs.results,
+            training=self.ctx[f"training_{FIRST}"].outputs.results,
             missing=orm.List(missing),
             **optional,
             **{f"md_{label}": run.outputs.results for label, run in runs.items()},
         )
         row = self.ctx.history["iterations"][-1]
+        explorers = row["potentials"]
+        # What a potential does not know, its own grades tell.
+        self.ctx.chooser = max(explorers, key=lambda name: explorers[name]["n_broken"])
+        whose = "" if list(explorers) == [FIRST] else f"of {', '.join(explorers)} "
         self.report(
-            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs ended early (gamma_break "
+            f"iteration {row['iteration']}: {row['n_broken']} of {row['n_runs']} runs {whose}ended early (gamma_break "
             f"{row['gamma_break']:g}), {row['n_extrapolated']} configurations extrapolate"
             + (f", {row['n_missing']} runs gave nothing" if row["n_missing"] else "")
             + (", converged" if self.ctx.history["converged"] else "")
@@ -370,22 +441,28 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def select(self) -> ToContext:
         """Choose the candidates that widen the training set most."""
-        chosen_from = {"potential": self.ctx.potential, "candidates": self.ctx.candidates}
+        potential = self.ctx.potentials.get(self.ctx.chooser, self.inputs.potential)
+        chosen_from = {"potential": potential, "candidates": self.ctx.candidates}
         label = f"select_{self.explored:02d}"
         return ToContext(selection=self._submit(MlpSelectBaseWorkChain, "select", label, **chosen_from))
 
     def inspect_selection(self) -> ExitCode | None:
-        """Take what was selected; there may be nothing."""
+        """Take what was selected; there may be nothing, but of what was given to be learned from."""
         if not self.ctx.selection.is_finished_ok:
             return self._fail("SELECTION", self.ctx.selection, self.explored)
         self.ctx.selected = self.ctx.selection.outputs.selected if "selected" in self.ctx.selection.outputs else None
+        if self.ctx.selected is None and not self.explored:
+            self._attach_outputs()
+            n_given = sum(len(node) for node in self.ctx.candidates.values())
+            return self.exit_codes.ERROR_NOTHING_SELECTED.format(n=n_given)
         return None
 
     def label(self) -> ToContext:
         """Send the selected configurations to the label engine."""
         inputs = self.exposed_inputs(LabelWorkChain, namespace="label")
         inputs.configurations = self.ctx.selected
-        self.report(f"iteration {self.explored}: labelling {len(self.ctx.selected)} new configurations")
+        where = f"iteration {self.explored}" if self.explored else "candidates"
+        self.report(f"{where}: labelling {len(self.ctx.selected)} new configurations")
         return ToContext(labelling=self.submit(LabelWorkChain, **named(f"label_{self.explored:02d}", inputs)))
 
     def inspect_labels(self) -> ExitCode | None:
@@ -396,55 +473,9 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if not labelling.is_finished_ok:
             self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         labels = labelling.outputs.configurations
-        self.ctx.training_sets[free_label(self.ctx.training_sets, self.explored)] = labels
+        name = free_label(self.ctx.training_sets, self.explored or 1, "iteration" if self.explored else "candidates")
+        self.ctx.training_sets[name] = labels
         self.ctx.n_labels += len(labels)
-        self.ctx.new_labels = True
-        return None
-
-    # --- committee ------------------------------------------------------------------------------------------------
-
-    def has_committee(self) -> bool:
-        """Whether further potentials are wanted; of one that still extrapolates there is no use for more."""
-        return self.ctx.exhausted is None and self.ctx.settings["n_potentials"] > 1
-
-    def train_committee(self) -> ToContext:
-        """Train the other members side by side, from coefficients of their own."""
-        parameters = self.inputs.train.mlp.get("parameters", orm.Dict())
-        plan = plan_committee(parameters, self.inputs.settings, self.inputs.seed)
-        members = {}
-        for name, changed in sorted(plan.items()):
-            own = {"potential": self.inputs.potential, "parameters": changed}
-            members[f"member_{name}"] = self._submit(MlpTrainBaseWorkChain, "train", f"committee_{name}", **own)
-        self.ctx.members = sorted(plan)
-        self.report(f"training {len(members)} more potentials on what was learned")
-        return ToContext(**members)
-
-    def inspect_committee(self) -> ExitCode | None:
-        """Take every member; one that is missing is an error, as the spread would be of fewer than was asked for."""
-        self.ctx.committee = {}
-        for name in self.ctx.members:
-            training = self.ctx[f"member_{name}"]
-            if "potential" not in training.outputs:
-                return self._fail("TRAINING", training)
-            self.ctx.committee[name] = training.outputs.potential
-        return None
-
-    def grade_committee(self) -> ToContext:
-        """Active sets of the other members, so that runs with them can be watched."""
-        jobs = {
-            f"grading_{name}": self._submit(MlpGradeBaseWorkChain, "grade", f"grade_{name}", potential=potential)
-            for name, potential in self.ctx.committee.items()
-        }
-        return ToContext(**jobs)
-
-    def inspect_committee_grades(self) -> ExitCode | None:
-        """Take the active sets."""
-        self.ctx.active_sets = {}
-        for name in self.ctx.committee:
-            grading = self.ctx[f"grading_{name}"]
-            if not grading.is_finished_ok:
-                return self._fail("GRADE", grading)
-            self.ctx.active_sets[name] = grading.outputs.active_set
         return None
 
     # --- end ------------------------------------------------------------------------------------------------------
@@ -455,10 +486,10 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return self.ctx.exhausted
 
     def _attach_outputs(self) -> None:
-        if self.ctx.potential.uuid != self.inputs.potential.uuid:
-            self.out("potentials", {FIRST: self.ctx.potential, **self.ctx.get("committee", {})})
-        if "active_set" in self.ctx:
-            self.out("active_sets", {FIRST: self.ctx.active_set, **self.ctx.get("active_sets", {})})
+        if self.ctx.potentials:
+            self.out("potentials", self.ctx.potentials)
+        if self.ctx.active_sets:
+            self.out("active_sets", self.ctx.active_sets)
         if self.ctx.history:
             self.out("learning_curve", self.ctx.history)
         self.out("training_sets", self.ctx.training_sets)
@@ -476,7 +507,7 @@ def validate_settings(node: orm.Dict, _: Any) -> str | None:
     if missing := sorted(set(SETTINGS) - set(settings)):
         return f"settings: {missing} are missing"
     if unknown := sorted(set(settings) - set(SETTINGS)):
-        return f"settings: unknown keys {unknown}; known are {sorted(SETTINGS)}"
+        return f"settings: unknown keys {unknown}{meant(unknown, SETTINGS)}; known are {sorted(SETTINGS)}"
     if message := validation.temperatures_error(settings["temperatures_K"]):
         return f"settings: `temperatures_K`: {message}"
     schedule = settings["gamma_break"]
@@ -500,7 +531,7 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     if "potential" not in inputs:
         return None  # the port itself complains
     potential = inputs["potential"]
-    if message := grade_error(inputs) or explorations_error(inputs):
+    if message := grade_error(inputs) or explorations_error(inputs) or candidates_error(inputs):
         return message
     if not inputs.get("structures"):
         return "structures: give at least one structure to explore"
@@ -516,6 +547,15 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         if message:
             return message
     return None
+
+
+def candidates_error(inputs: Mapping[str, Any]) -> str | None:
+    """What is selected from must be graded by a potential that is trained, and hold species that it knows."""
+    candidates, potential = inputs.get("candidates") or {}, inputs["potential"]
+    if candidates and not potential.trained:
+        return "candidates: `potential` is not trained, so it cannot be told which of them are new"
+    checked = (validation.configurations_error(node, potential, f"candidates.{k}") for k, node in candidates.items())
+    return next(filter(None, checked), None)
 
 
 def validate_exploration(node: orm.Dict, _: Any) -> str | None:
@@ -562,8 +602,8 @@ def grade_error(inputs: Mapping[str, Any]) -> str | None:
     return None
 
 
-def free_label(training_sets: Mapping[str, Any], iteration: int) -> str:
-    """Name of an iteration's increment; sets of an earlier loop, which may have the same names, are kept."""
-    while f"iteration_{iteration:02d}" in training_sets:
-        iteration += 1
-    return f"iteration_{iteration:02d}"
+def free_label(training_sets: Mapping[str, Any], number: int, name: str = "iteration") -> str:
+    """Name of an increment; sets of an earlier loop, which may have the same names, are kept."""
+    while f"{name}_{number:02d}" in training_sets:
+        number += 1
+    return f"{name}_{number:02d}"

@@ -88,7 +88,7 @@ def estimate(builder: ProcessBuilder, structure: Structure) -> list[Cost]:
     if not study.learns:
         return [*study.making(), study.running()]
     learning = [*study.start_set(), *study.reference(), *study.choosing(), study.exploring(), study.training()]
-    return [*learning, *study.making(), study.running(), *study.validating()]
+    return [*learning, *study.making(), study.running(), *study.validating(), *study.returning()]
 
 
 class _Study:
@@ -170,6 +170,20 @@ class _Study:
         )
         return [Cost("test", f"{runs * len(learned)} runs", frames * len(learned), hours)]
 
+    def returning(self) -> list[Cost]:
+        """Learning and production once more, as often as production may go back to learning, and labels of frames."""
+        if "returns" not in self.inputs:
+            return []
+        settings = self.inputs["returns"].get_dict()
+        again = [self.exploring(), self.training(), *self.making(), self.running(), *self.validating()]
+        sizes = [size for size in map(self._run_atoms, self.systems) if size <= settings["max_atoms"]]
+        n_labels = settings["max_labels"] if sizes else 0
+        hours = sum(cost.core_hours for cost in again) + n_labels * max(sizes, default=0) * self.label_hours
+        labels = n_labels + sum(cost.labels for cost in again)
+        times = settings["max_returns"]
+        often = {1: "once", 2: "twice"}.get(times, f"{times} times")
+        return [Cost("back to learning", f"{often}, if production extrapolates", times * labels, times * hours)]
+
     def start_set(self) -> list[Cost]:
         """Labels of strained and rattled copies."""
         if "start_set" not in self.inputs:
@@ -245,15 +259,16 @@ class _Study:
             else len(self.inputs["potentials"])
         )
         runs = len(transport["temperatures"].get_list()) * transport["n_replicas"].value * n_potentials
-        given = self.inputs.get("structures", {})
-        n_atoms = sum(
-            len(given[name].sites) if name in given else self._atoms(recipe, "run")
-            for name, recipe in self.systems.items()
-        )
+        n_atoms = sum(map(self._run_atoms, self.systems))
         amount = f"{runs * len(self.systems)} runs of up to {steps * timestep_fs / 1000:g} ps"
         return Cost("transport", amount, 0, runs * n_atoms * steps * self.step_hours)
 
     # --- sizes --------------------------------------------------------------------------------------------------------
+
+    def _run_atoms(self, name: str) -> float:
+        """Atoms of what is run of a system."""
+        given = self.inputs.get("structures", {})
+        return len(given[name].sites) if name in given else self._atoms(self.systems[name], "run")
 
     def _atoms(self, recipe: Mapping[str, Any], cell: str) -> float:
         """Atoms of the small or the large cell of a recipe."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from os import PathLike
@@ -26,6 +27,7 @@ from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import read_indices
 from aiida_lpsgb.structures.files import is_cif, read_structure
 from aiida_lpsgb.structures.guess import Material, guess
+from aiida_lpsgb.typed import meant, read_yaml
 from aiida_lpsgb.workflows.protocols import load_codes
 
 __all__ = ["StudyPlan", "crystal_node", "find_label_code", "label_overrides", "study_from_structure"]
@@ -148,23 +150,20 @@ class StudyPlan:
             If the file is none; the message names it.
         """
         path = Path(path)
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise ValueError(f"{path} cannot be read as YAML: {error}") from error
+        values = read_yaml(path)
         if not isinstance(values, dict) or not {"crystal", "systems"} <= set(values):
             raise ValueError(f"{path} is no plan of a study: it needs `crystal` and `systems`")
         if (version := values.pop("format", None)) != FORMAT:
             raise ValueError(f"{path}: `format` is {version!r}, this version reads {FORMAT}")
         known = [item.name for item in fields(cls)]
         if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"{path}: unknown keys {unknown}; there are {', '.join(known)}")
-        for key in ("systems", "overrides"):
-            if not isinstance(values.get(key, {}), dict):
-                raise ValueError(f"{path}: {key}: expected a dictionary, found {values[key]!r}")
+            raise ValueError(f"{path}: unknown keys {unknown}{meant(unknown, known)}; there are {', '.join(known)}")
         for key in ("potentials", "species", "frames"):
             given = values.get(key) or []
             values[key] = tuple(given if isinstance(given, list) else [given])
+        for key, value in values.items():
+            if message := _kind_error(key, value):
+                raise ValueError(f"{path}: {key}: {message}, found {value!r}")
         for key in ("crystal", "potentials", "frames"):
             values[key] = _each(values[key], lambda name: _found(name, path.absolute().parent))
         return cls(**values)
@@ -386,6 +385,8 @@ def _twist(text: str, labels: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if number:
         try:
             recipe |= {"sigma": int(number)} if labels else {"angle": float(number)}
+            if not math.isfinite(recipe.get("angle", 0.0)):
+                raise ValueError
         except ValueError:
             expected = "a whole number, Σ" if labels else "an angle in degrees"
             raise ValueError(f"twist {text!r}: {number!r} is not {expected}") from None
@@ -470,7 +471,8 @@ def label_overrides(label: str) -> tuple[str, dict[str, Any]]:
     engine, _, level = label.partition(":")
     if engine not in engines.names():
         there = ", ".join([*levels, *(f"{name}:LEVEL" for name in engines.names())])
-        raise ValueError(f"label {label!r} is none; choose one of {there} (aiida-lpsgb levels lists them)")
+        near = meant([label], [*levels, *engines.names()])
+        raise ValueError(f"label {label!r} is none{near}; choose one of {there} (aiida-lpsgb levels lists them)")
     known = engines.load(engine).LEVELS
     if level and level not in known.levels:
         level = {_spelt(name): name for name in known.levels}.get(_spelt(level), level)
@@ -532,6 +534,26 @@ def find_label_code(engine: str, name: str | None = None, default: orm.AbstractC
 
 
 # --- YAML -----------------------------------------------------------------------------------------------------------
+
+
+def _kind_error(key: str, value: Any) -> str | None:
+    """What is wrong with the kind of an entry of a saved plan, or None."""
+    if key == "systems":
+        named = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+        if not named or not all(isinstance(recipe, dict) for recipe in value.values()):
+            return "expected a dictionary of recipes by name, dictionaries themselves"
+    elif key == "overrides":
+        if not isinstance(value, dict):
+            return "expected a dictionary"
+    elif key == "seed":
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            return "expected a whole number of at least 1"
+    elif isinstance(value, tuple):
+        if not all(isinstance(item, (str, int)) for item in value):
+            return "expected a list of names"
+    elif value is not None and not isinstance(value, str):
+        return "expected a text"
+    return None
 
 
 def _each(value: Any, change: Callable[[Any], str]) -> Any:

@@ -34,7 +34,14 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
-        spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered; indices refer to its cell.")
+        spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered.")
+        spec.input(
+            "parent",
+            valid_type=(orm.StructureData, orm.CifData),
+            required=False,
+            help="The crystal before it was ordered, such as its CIF with partial occupancies: indices refer to its "
+            "cell, and its symmetry counts. If not given, those of `structure`.",
+        )
         spec.input(
             "potential",
             valid_type=POTENTIAL_TYPES,
@@ -94,6 +101,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         potential: orm.Data | None = None,
         *,
         boundary: Mapping[str, Any],
+        parent: orm.StructureData | orm.CifData | None = None,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -110,6 +118,8 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
             The ordered crystal, and the potential that relaxes it; left out where a parent fills them in.
         boundary
             At least `axis` and `plane`; further parameters of `lpsgb.bicrystal` replace the protocol's.
+        parent
+            The crystal before it was ordered.
         protocol, overrides, options, path
             As of `get_protocol_inputs`; the role of `options` is `md`.
         seed
@@ -117,7 +127,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         """
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
-        fill_in(builder, structure=structure, potential=potential)
+        fill_in(builder, structure=structure, potential=potential, parent=parent)
         builder.boundary = orm.Dict({**values["boundary"], **boundary})
         builder.rattle = orm.Dict(values["rattle"])
         builder.seed = seed or cls.draw_seed()
@@ -138,8 +148,8 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
     def build_candidates(self) -> ExitCode | None:
         """Cut and join the lowest crystal where the potential is lowest, and queue the relaxations.
 
-        The crystal as given is its parent, so that angles and the equivalence of both boundaries are those of its full
-        symmetry.
+        The crystal before it was relaxed, or ordered, is its parent, so that angles and the equivalence of both
+        boundaries are those of its full symmetry.
         """
         relaxed = self._relaxed()
         if not relaxed:
@@ -149,7 +159,8 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         bulk = self.ctx.bulk.outputs.structure
         self.out("bulk", bulk)
         ranking = {"potential": self.inputs.potential} if is_mtp(self.inputs.potential) else {}
-        built, node = bicrystal.run_get_node(bulk, self.inputs.boundary, parent=self.inputs.structure, **ranking)
+        parent = self.inputs.get("parent", self.inputs.structure)
+        built, node = bicrystal.run_get_node(bulk, self.inputs.boundary, parent=parent, **ranking)
         if not node.is_finished_ok:
             return self.exit_codes.ERROR_REFUSED.format(detail=node.exit_message)
         candidates = {"candidate_0": built["structure"], **built.get("others", {})}
@@ -159,6 +170,8 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
             f"{len(candidates)} candidates of {first['n_atoms']} atoms, true angle {first['true_angle_deg']:.2f}°, "
             f"area {first['area_A2']:.0f} Å², strain {first['max_strain']:.2%}"
         )
+        for note in first["notes"]:
+            self.report(note)
         self._queue(candidates, self.inputs.relaxation)
         return None
 
@@ -223,4 +236,4 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         return None  # the ports themselves complain
     if message := validation.md_inputs_error(inputs["structure"], inputs["potential"]):
         return message
-    return boundary_request_error(inputs["boundary"].get_dict(), inputs["structure"])
+    return boundary_request_error(inputs["boundary"].get_dict(), inputs["structure"], inputs.get("parent"))

@@ -31,6 +31,15 @@ MD_FILLED_IN = tuple(
 CODES = MdCalculation.exit_codes
 # Outputs of a job that become a namespace of segments.
 SEGMENTED = {"trajectory": "trajectories", "thermo": "thermo", "extrapolated": "extrapolated"}
+# What helps where jobs that ended so brought the run no further.
+ADVICE = {
+    CODES.ERROR_OUT_OF_WALLTIME.status: "give more wall time or a shorter `restart_interval_ps`",
+    CODES.ERROR_INTERRUPTED.status: "what ended them is in their scheduler's files; where it was the wall time, give "
+    "more of it or a shorter `restart_interval_ps`",
+    CODES.ERROR_KILLED.status: "give the jobs more memory; where it was a limit of time, a shorter "
+    "`restart_interval_ps`",
+    CODES.ERROR_CRASHED.status: "see whether the code runs on that computer at all",
+}
 # Jobs in a row that may end without having brought the run any further.
 MAX_STALLED = 2
 # A budget, no expectation: a run goes on for as long as its jobs make progress.
@@ -84,15 +93,14 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         spec.exit_code(324, "ERROR_RESTART", message="The run that was to be continued has no restart file: {detail}")
         spec.exit_code(330, "ERROR_NOT_MINIMISED", message="After {n} jobs: {detail}")
         spec.exit_code(
-            410, "ERROR_UNSTABLE", message="The dynamics stayed unstable after halving the time step {n} times."
+            410,
+            "ERROR_UNSTABLE",
+            message="The dynamics is unstable, {mended}: {detail}",
         )
         spec.exit_code(
             411,
             "ERROR_NO_PROGRESS",
-            message=(
-                "{n} jobs in a row brought the run no further than step {step} (the last one: {detail}). "
-                "Where the wall time ends them, give more of it or a shorter `restart_interval_ps`."
-            ),
+            message="{n} jobs in a row brought the run no further than step {step}{advice}; the last one: {detail}",
         )
 
     def setup(self) -> None:
@@ -105,6 +113,16 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         parameters = self.ctx.parameters.get_dict()
         if "restart_interval_ps" not in parameters and any("duration_ps" in stage for stage in parameters["stages"]):
             self.report(f"restart files are written every {DEFAULTS['restart_interval_ps']:g} ps, the default")
+
+    def inspect_process(self) -> ExitCode | None:
+        """Let the handlers look at a job; where that ends the run, hand out the segments that there are.
+
+        AiiDA itself ends it where a job excepted, was killed or failed in a way that no handler knows.
+        """
+        code = super().inspect_process()
+        if code is not None and code.status and "results" not in self.outputs:
+            self._attach_segments()
+        return code
 
     def _begin(self) -> None:
         """Stand at the beginning of the run: nothing done yet."""
@@ -120,19 +138,25 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         return self._give_up(calculation, self.exit_codes.EXTRAPOLATION_BREAK)
 
     @process_handler(
-        priority=500, exit_codes=[CODES.ERROR_OUT_OF_WALLTIME, CODES.ERROR_INTERRUPTED, CODES.ERROR_MACHINE]
+        priority=500,
+        exit_codes=[
+            CODES.ERROR_OUT_OF_WALLTIME,
+            CODES.ERROR_INTERRUPTED,
+            CODES.ERROR_KILLED,
+            CODES.ERROR_MACHINE,
+        ],
     )
     def handle_interrupted(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
         """Continue from the newest whole restart file, or from the structure that a minimisation has reached."""
         restart = newest_restart(calculation.outputs.remote_folder)
-        if restart is not None and restart[1] > first_step(calculation):
+        if restart is not None and restart[1] > first_step(calculation) and "results" in calculation.outputs:
             self.ctx.segments.append(calculation)
             self.ctx.inputs.parent_folder = calculation.outputs.remote_folder
             self.ctx.stalled = 0
             return self._go_on(calculation, f"going on from step {restart[1]}")
         return self._go_on_minimising(calculation) or self._try_again(calculation)
 
-    @process_handler(priority=490, exit_codes=[CODES.ERROR_NO_LOG, CODES.ERROR_TRAJECTORY_TRUNCATED])
+    @process_handler(priority=490, exit_codes=[CODES.ERROR_NO_LOG, CODES.ERROR_OUTPUT_INCOMPLETE])
     def handle_repeatable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
         """Run the job again: killed as it began, or with a dump that lacks frames."""
         return self._try_again(calculation)
@@ -159,12 +183,28 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         code = self.exit_codes.ERROR_NOT_MINIMISED
         return self._give_up(calculation, code.format(n=self.ctx.minimisations, detail=calculation.exit_message))
 
-    @process_handler(priority=400, exit_codes=[CODES.ERROR_LOST_ATOMS, CODES.ERROR_NON_FINITE])
+    @process_handler(priority=420, exit_codes=[CODES.ERROR_CRASHED])
+    def handle_crashed_at_once(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Run a job again that crashed before any dynamics; during dynamics a crash is one of atoms that fly apart."""
+        return None if "thermo" in calculation.outputs else self._try_again(calculation)
+
+    @process_handler(priority=400, exit_codes=[CODES.ERROR_LOST_ATOMS, CODES.ERROR_NON_FINITE, CODES.ERROR_CRASHED])
     def handle_unstable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
         """Start again with half the time step; a run that was continued keeps the time step it began with."""
         extended = "parent_folder" in self.inputs.md
         if extended or self.ctx.halvings >= self.inputs.max_timestep_halvings.value:
-            return self._give_up(calculation, self.exit_codes.ERROR_UNSTABLE.format(n=self.ctx.halvings))
+            n = self.ctx.halvings
+            mended = (
+                f"also with the time step halved {'once' if n == 1 else f'{n} times'}"
+                if n
+                else (
+                    "and one that is extended keeps its time step"
+                    if extended
+                    else "and its time step may not be halved"
+                )
+            )
+            code = self.exit_codes.ERROR_UNSTABLE
+            return self._give_up(calculation, code.format(mended=mended, detail=calculation.exit_message))
         self.ctx.halvings += 1
         self.ctx.inputs.pop("parent_folder", None)
         self.ctx.parameters = self.ctx.inputs.parameters = halve_timestep(self.ctx.parameters)
@@ -209,10 +249,9 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         self.ctx.stalled += 1
         if self.ctx.stalled >= MAX_STALLED:
             code = self.exit_codes.ERROR_NO_PROGRESS
-            step = first_step(calculation)
-            return self._give_up(
-                calculation, code.format(n=self.ctx.stalled, step=step, detail=calculation.exit_message)
-            )
+            advice = f" ({ADVICE[calculation.exit_status]})" if calculation.exit_status in ADVICE else ""
+            told = {"step": first_step(calculation), "advice": advice, "detail": calculation.exit_message}
+            return self._give_up(calculation, code.format(n=self.ctx.stalled, **told))
         again = "trying again from there" if "parent_folder" in self.ctx.inputs else "starting again"
         return self._go_on(calculation, again)
 

@@ -48,6 +48,8 @@ class MlpBaseWorkChain(BaseRestartWorkChain):
         priority=500,
         exit_codes=[
             CODES.ERROR_OUTPUT_MISSING,
+            CODES.ERROR_CRASHED,
+            CODES.ERROR_KILLED,
             CODES.ERROR_OUTPUT_INCOMPLETE,
             CODES.ERROR_MLP,
             CODES.ERROR_INVALID_POTENTIAL,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from aiida_lpsgb.calculations.protocols import merged
+from aiida_lpsgb.typed import meant, read_yaml
 
 KEYS = {"crystal", "published", "seed", "systems", "overrides", "protocol", "scales"}
 SCALE_KEYS = {"description", "only", "seed", "systems", "overrides", "protocol"}
@@ -67,10 +66,7 @@ def read_preset(path: str | Path, scale: str | None = None) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict) or not {"crystal", "systems"} <= set(content):
         raise ValueError(f"{path} is no study: it needs `crystal` and `systems`")
     _check(path, content, KEYS, "")
@@ -86,7 +82,8 @@ def _check(path: Path, values: Any, known: set[str], where: str) -> None:
     if not isinstance(values, dict):
         raise ValueError(f"{path}: {where.rstrip('.')}: expected a dictionary, found {values!r}")
     if unknown := sorted(set(values) - known):
-        raise ValueError(f"{path}: there is no `{where}{unknown[0]}`; there are {', '.join(sorted(known))}")
+        near = meant(unknown[:1], known)
+        raise ValueError(f"{path}: there is no `{where}{unknown[0]}`{near}; there are {', '.join(sorted(known))}")
     for key in ("systems", "overrides"):
         if not isinstance(values.get(key, {}), dict):
             raise ValueError(f"{path}: {where}{key}: expected a dictionary, found {values[key]!r}")

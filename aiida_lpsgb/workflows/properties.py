@@ -181,17 +181,18 @@ class PropertiesWorkChain(ProtocolMixin):
         return self.submit(MdBaseWorkChain, **named("drift", inputs))
 
     def finish(self) -> ExitCode | None:
-        """Evaluate what there is."""
+        """Evaluate what there is; one of the two that failed leaves the other."""
+        failed = None
+        if "drift" in self.inputs:
+            if self.ctx.dynamics.is_finished_ok:
+                thermo = namespace_of(self.ctx.dynamics, "thermo")
+                self.out("drift", energy_drift(self.inputs.drift.parameters, self.ctx.cell, **thermo))
+            else:
+                failed = self.exit_codes.ERROR_DRIFT_FAILED.format(detail=how_it_ended(self.ctx.dynamics))
         if not self.ctx.strained.is_finished_ok:
             return self.exit_codes.ERROR_STRAINED_FAILED.format(detail=how_it_ended(self.ctx.strained))
         self.out("results", evaluate(self.ctx.relaxed.outputs.configurations, self.ctx.strained.outputs.configurations))
-        if "drift" not in self.inputs:
-            return None
-        if not self.ctx.dynamics.is_finished_ok:
-            return self.exit_codes.ERROR_DRIFT_FAILED.format(detail=how_it_ended(self.ctx.dynamics))
-        thermo = namespace_of(self.ctx.dynamics, "thermo")
-        self.out("drift", energy_drift(self.inputs.drift.parameters, self.ctx.cell, **thermo))
-        return None
+        return failed
 
 
 def relax_code(codes: Mapping[str, orm.AbstractCode]) -> orm.AbstractCode:

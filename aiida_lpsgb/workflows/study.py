@@ -10,20 +10,23 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
+from aiida_lpsgb.calculations.functions.active_learning import FIRST, RETURN_SETTINGS, return_error
 from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
-from aiida_lpsgb.calculations.functions.recipes import KINDS, recipe_error, shared
+from aiida_lpsgb.calculations.functions.recipes import KINDS, boundaries_error, recipe_error, shared
 from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
+from aiida_lpsgb.calculations.functions.sweep import potential_at_fault
 from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, known_species, potential_error
 from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.calculations.validation import level_error, structure_error
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.workflows.active_learning import own_exploration_error
-from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, namespace_of
+from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, named, namespace_of
 from aiida_lpsgb.workflows.properties import can_relax
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, inputs_of_child
 from aiida_lpsgb.workflows.queue import QueueMixin
+from aiida_lpsgb.workflows.sweep import outcomes_of
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
@@ -45,6 +48,7 @@ name_regions = CalculationFactory("lpsgb.name_regions")
 make_card = CalculationFactory("lpsgb.properties.card")
 observe_region = CalculationFactory("lpsgb.observe_region")
 order = CalculationFactory("lpsgb.order")
+pick_candidates = CalculationFactory("lpsgb.learning.candidates")
 read_recipe = CalculationFactory("lpsgb.read_recipe")
 tabulate = CalculationFactory("lpsgb.tabulate")
 untrained_potential = CalculationFactory("lpsgb.potential.untrained")
@@ -65,12 +69,12 @@ OPTIONAL_CHILDREN = {
     ),
     "active_learning": (
         ActiveLearningWorkChain,
-        ("potential", "training_sets", "structures", "explorations", "seed", "test_set"),
+        ("potential", "training_sets", "structures", "explorations", "candidates", "seed", "test_set"),
         "Learns the potentials.",
     ),
     "grain_boundary": (
         GrainBoundaryWorkChain,
-        ("structure", "potential", "seed", "boundary"),
+        ("structure", "parent", "potential", "seed", "boundary"),
         "Relaxes grain boundaries.",
     ),
     "melt_quench": (
@@ -93,7 +97,7 @@ OPTIONAL_CHILDREN = {
 # What a study that is added to has done already.
 ADDED_WITHOUT = (
     *("start_set", "reference_md", "potential", "training_sets", "label", "passive_learning", "active_learning"),
-    *("validate", "properties", "reference", "thresholds"),
+    *("validate", "properties", "reference", "thresholds", "returns"),
 )
 # The work chains that make structures of a kind.
 RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
@@ -106,9 +110,11 @@ PROPERTIES = "properties_"
 REFERENCE = "reference"
 VALIDATION = "validation"
 RECIPE = "recipe_"
-FIRST = "p1"
 # What the study calls its other children and crystals, and what calculations have beside structures by their names.
-TAKEN = (VALIDATION, "best", "parameters", "seed", "settings", "exploration", "structures", "history", "metadata")
+TAKEN = (
+    *(VALIDATION, "best", "before", "parameters", "seed", "settings", "exploration", "structures", "history"),
+    "metadata",
+)
 
 
 class StudyWorkChain(ProtocolMixin, QueueMixin):
@@ -202,6 +208,16 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             default=lambda: orm.Bool(False),
             help="Whether to run with potentials that do not pass.",
         )
+        spec.input(
+            "returns",
+            valid_type=orm.Dict,
+            required=False,
+            validator=lambda node, _: return_error(node.get_dict()),
+            help="When production goes back to learning with the frames that extrapolate; all systems are then made "
+            "and run again with the new potentials. Left out: it does not. "
+            + "; ".join(f"`{name}`: {text}" for name, text in RETURN_SETTINGS.items())
+            + ".",
+        )
         spec.expose_inputs(
             TransportWorkChain, namespace="transport", exclude=("structure", "potentials", "seed", "regions")
         )
@@ -217,9 +233,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
                 cls.learn,
                 cls.inspect_learning,
             ).else_(cls.take_potentials),
-            if_(cls.has_to_examine)(cls.examine, while_(cls.queue_waits)(cls.run_queue), cls.deal_cards),
-            cls.queue_systems,
-            while_(cls.queue_waits)(cls.run_queue),
+            while_(cls.has_to_produce)(
+                if_(cls.has_to_examine)(cls.examine, while_(cls.queue_waits)(cls.run_queue), cls.deal_cards),
+                cls.queue_systems,
+                while_(cls.queue_waits)(cls.run_queue),
+                cls.inspect_systems,
+                if_(cls.goes_back)(cls.learn_again, cls.inspect_learning_again),
+            ),
             cls.finish,
         )
 
@@ -252,10 +272,17 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         spec.output_namespace(
             "test_errors", valid_type=orm.Dict, required=False, help="Errors of each potential on them."
         )
-        spec.output("table", valid_type=orm.Dict, required=False, help="The headline numbers of every system.")
+        spec.output(
+            "table",
+            valid_type=orm.Dict,
+            required=False,
+            help="The headline numbers of every system, how often the study had gone back to learning before "
+            "(`n_returns`), and how many frames extrapolate (`extrapolated`), also with the potentials before "
+            "(`extrapolated_before`).",
+        )
         spec.exit_code(401, "ERROR_LABELLING_FAILED", message="The start set could not be labelled: {detail}")
         spec.exit_code(402, "ERROR_LEARNING_FAILED", message="Active learning did not converge: {detail}")
-        spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {detail}")
+        spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {blame}{detail}")
         spec.exit_code(404, "ERROR_VALIDATION_FAILED", message="The potentials could not be tested: {detail}")
         spec.exit_code(405, "ERROR_STRUCTURES_FAILED", message="The structures could not be built: {detail}")
         spec.exit_code(406, "ERROR_PROPERTIES_FAILED", message="The potentials could not be examined: {detail}")
@@ -266,6 +293,18 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         )
         spec.exit_code(408, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
         spec.exit_code(409, "ERROR_REFERENCE_FAILED", message="The label engine's dynamics failed: {detail}")
+        spec.exit_code(
+            410,
+            "ERROR_RETURN_FAILED",
+            message="Production extrapolates ({share}), and could not go back to learning: {detail}. The results of "
+            "the runs before are attached.",
+        )
+        spec.exit_code(
+            411,
+            "ERROR_STILL_EXTRAPOLATES",
+            message="Production still extrapolates after going back to learning (times: {n}): {share}. The results are "
+            "attached; do not rely on those of these systems.",
+        )
 
     @classmethod
     def get_builder_from_protocol(
@@ -320,6 +359,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         builder.systems = {label: orm.Dict(recipe) for label, recipe in recipes.items()}
         builder.metadata.description = f"{', '.join(recipes)} by protocol {values['protocol']}"
         builder.transport = cls._child(codes, values, "transport", mobile=values["mobile"])
+        if values["returns"] and not potentials and "watch" in builder.transport:
+            builder.returns = orm.Dict(values["returns"])
         cls._fill_recipes(builder, codes, values, recipes)
         cls._fill_examination(builder, codes, values)
         if potentials:
@@ -375,12 +416,14 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         values = cls.get_protocol_inputs(protocol, overrides)
         recipes = cls._recipes(values, systems)
         builder = study.get_builder_restart()
-        learned = next((place.potentials for place in (study.inputs, study.outputs) if "potentials" in place), None)
+        places = study.inputs, study.outputs, last_learning(study)
+        ports = ("potentials", "active_sets")
+        learned, active_sets = (next((dict(p[port]) for p in places if port in p), None) for port in ports)
         if learned is None:
             raise ValueError(f"{study.process_label}<{study.pk}> has learned no potentials and was given none")
-        builder.potentials = dict(learned)
-        if "watch" in study.inputs.transport and "active_sets" in study.outputs:
-            builder.transport.active_sets = dict(study.outputs.active_sets)
+        builder.potentials = learned
+        if "watch" in study.inputs.transport and active_sets:
+            builder.transport.active_sets = active_sets
         for port in ADDED_WITHOUT:
             if port in study.inputs:
                 delattr(builder, port)
@@ -451,11 +494,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def build_structures(self) -> ExitCode | None:
         """Order the crystal, read the recipes, and build the small cells that are learned from."""
-        names = [*SEEDED, *(f"system_{name}" for name in self.inputs.systems)]
+        returns = range(1, self.inputs.returns["max_returns"] + 1) if "returns" in self.inputs else ()
+        names = [*SEEDED, *(f"return_{k}" for k in returns), *(f"system_{name}" for name in self.inputs.systems)]
         self.ctx.seeds = derive_seeds(self.inputs.seed, orm.List(names))
         self.ctx.recipes = {name: dict(read_recipe(recipe)) for name, recipe in self.inputs.systems.items()}
         self.ctx.small, self.ctx.starts, self.ctx.tested = {}, {}, []
-        self.ctx.examining, self.ctx.validation = False, None
+        self.ctx.n_returns, self.ctx.stuck, self.ctx.examined = 0, None, {}
+        self.ctx.production, self.ctx.before = None, None
         try:
             ordered = made_by(order, self.inputs.crystal, self.inputs.ordering, self.ctx.seeds["ordering"])
             self.ctx.crystal = ordered["structure"]
@@ -474,7 +519,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             if "learn" not in recipe:
                 continue
             if self._kind(name) == "boundary":
-                built = made_by(bicrystal, self.ctx.crystal, recipe["learn"])
+                built = made_by(bicrystal, self.ctx.crystal, recipe["learn"], parent=self.inputs.crystal)
                 self.ctx.small[name] = self.ctx.starts[name] = built["structure"]
                 self.ctx.tested.append(name)
             elif self._kind(name) == CRYSTAL:
@@ -560,29 +605,75 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def learn(self) -> ToContext:
         """Learn the potentials actively."""
+        untrained = untrained_potential(self.ctx.potential, self.ctx.seeds["potential"])
+        return ToContext(learning=self._learn(untrained, self.ctx.training_sets, self.ctx.seeds["exploration"]))
+
+    def _learn(
+        self, potential: orm.Data, training_sets: Mapping[str, orm.Data], seed: orm.Int, **more: Any
+    ) -> orm.WorkChainNode:
         inputs = self.exposed_inputs(ActiveLearningWorkChain, namespace="active_learning")
-        inputs.potential = untrained_potential(self.ctx.potential, self.ctx.seeds["potential"])
-        inputs.training_sets = self.ctx.training_sets
+        inputs.potential = potential
+        inputs.training_sets = dict(training_sets)
         inputs.structures = self.ctx.small
         inputs.explorations = {
             name: recipe["explore"] for name, recipe in self.ctx.recipes.items() if "explore" in recipe
         }
-        inputs.seed = self.ctx.seeds["exploration"]
-        return ToContext(learning=self.submit(ActiveLearningWorkChain, **inputs))
+        inputs.seed = seed
+        return self.submit(ActiveLearningWorkChain, **{**inputs, **more})
 
     def inspect_learning(self) -> ExitCode | None:
-        """Hand on what was learned."""
-        self.out_many(self.exposed_outputs(self.ctx.learning, ActiveLearningWorkChain))
-        if not self.ctx.learning.is_finished_ok:
-            return self.exit_codes.ERROR_LEARNING_FAILED.format(detail=how_it_ended(self.ctx.learning))
-        self.ctx.potentials = dict(self.ctx.learning.outputs.potentials)
-        self.ctx.active_sets = namespace_of(self.ctx.learning, "active_sets")
+        """Take what was learned."""
+        learning = self.ctx.learning
+        if not learning.is_finished_ok:
+            self.out_many(self.exposed_outputs(learning, ActiveLearningWorkChain))
+            return self.exit_codes.ERROR_LEARNING_FAILED.format(detail=how_it_ended(learning))
+        self._produce_with(namespace_of(learning, "potentials"), namespace_of(learning, "active_sets"), learning)
         return None
 
     def take_potentials(self) -> None:
         """Take the potentials that were given."""
-        self.ctx.potentials = dict(self.inputs.potentials)
-        self.ctx.active_sets = {}
+        self._produce_with(dict(self.inputs.potentials), {})
+
+    # --- production -----------------------------------------------------------------------------------------------
+
+    def _produce_with(
+        self,
+        potentials: Mapping[str, orm.Data],
+        active_sets: Mapping[str, orm.Data],
+        learning: orm.WorkChainNode | None = None,
+    ) -> None:
+        """Begin a production; nothing of it is an output before it is known to be the last."""
+        self.ctx.potentials, self.ctx.active_sets = dict(potentials), dict(active_sets)
+        self.ctx.before = self.ctx.production
+        nothing = {name: {} for name in ("properties", "cards", "structures", "made", "sweeps", "failed")}
+        self.ctx.production = {"learning": learning, **nothing, "validation": None, "table": None}
+        self.ctx.to_produce = True
+
+    def has_to_produce(self) -> bool:
+        """Whether there are potentials that nothing was run with yet."""
+        return self.ctx.to_produce
+
+    def _hand_on(self, production: Mapping[str, Any]) -> None:
+        """Attach all that a production has given, and the learning of its potentials."""
+        if production["learning"] is not None:
+            self.out_many(self.exposed_outputs(production["learning"], ActiveLearningWorkChain))
+        for name, card in production["cards"].items():
+            self.out(f"cards.{name}", card)
+        for namespace, processes in (("properties", production["properties"]), ("systems", production["sweeps"])):
+            for name, process in processes.items():
+                for path, output in leaves(process.outputs, f"{namespace}.{name}"):
+                    self.out(path, output)
+        if (validation := production["validation"]) is not None:
+            if "test_set" in validation.outputs:
+                self.out("test_set", validation.outputs.test_set)
+            for path, errors in leaves(namespace_of(validation, "errors"), "test_errors"):
+                self.out(path, errors)
+        for name, structure in production["structures"].items():
+            self.out(f"systems.{name}.structure", structure)
+        for name, results in production["made"].items():
+            self.out(f"systems.{name}.recipe", results)
+        if production["table"] is not None:
+            self.out("table", production["table"])
 
     # --- cards ----------------------------------------------------------------------------------------------------
 
@@ -592,11 +683,10 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def examine(self) -> None:
         """Queue the properties of the crystal by every potential and by the reference, and the test."""
-        self.ctx.examining = True
         self.open_queue()
         for name, potential in sorted(self.ctx.potentials.items()):
             self._queue_properties(name, potential=potential)
-        if "reference" in self.inputs:
+        if "reference" in self.inputs and REFERENCE not in self.ctx.examined:
             self._queue_properties(REFERENCE, parameters=self.inputs.reference)
         if self._is_tested():
             self._queue_validation()
@@ -612,29 +702,34 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def deal_cards(self) -> ExitCode | None:
         """Give every potential its card; one that does not pass ends the study unless it is told to go on."""
-        self.ctx.examining = False
-        self.ctx.validation = self.ctx.children.get(VALIDATION)
-        self._hand_on_test()
-        examined = {
-            label.removeprefix(PROPERTIES): node
-            for label, node in self.ctx.children.items()
-            if label.startswith(PROPERTIES)
-        }
-        for name, node in examined.items():
-            for path, output in leaves(node.outputs, f"properties.{name}"):
-                self.out(path, output)
+        examined = self.ctx.production["properties"]
+        if REFERENCE in self.ctx.examined:
+            examined[REFERENCE] = self.ctx.examined[REFERENCE]
+        for label, node in self.ctx.children.items():
+            if label.startswith(PROPERTIES):
+                examined[label.removeprefix(PROPERTIES)] = node
+        self.ctx.examined = examined
         if failed := [how_it_ended(node) for node in examined.values() if not node.is_finished_ok]:
-            return self.exit_codes.ERROR_PROPERTIES_FAILED.format(detail="; ".join(failed))
+            return self._give_up(self.exit_codes.ERROR_PROPERTIES_FAILED.format(detail="; ".join(failed)))
         unfit = []
         for name in sorted(self.ctx.potentials):
-            card = make_card(self.inputs.thresholds, **self._known_of(name, examined))
-            self.out(f"cards.{name}", card)
+            own = named(f"card_{name}", self._known_of(name, examined))
+            card = make_card(self.inputs.thresholds, **own)
+            self.ctx.production["cards"][name] = card
             self.report(f"{name}: {'passes' if card['passed'] else '; '.join(card['reasons'])}")
             if not card["passed"]:
                 unfit.append(f"{name}: {'; '.join(card['reasons'])}")
         if unfit and not self.inputs.go_on_anyway.value:
-            return self.exit_codes.ERROR_POTENTIAL_UNFIT.format(detail=" | ".join(unfit))
+            return self._give_up(self.exit_codes.ERROR_POTENTIAL_UNFIT.format(detail=" | ".join(unfit)))
         return None
+
+    def _give_up(self, code: ExitCode) -> ExitCode:
+        """End before a production; the results of the one before, if there was one, are kept."""
+        if self.ctx.before is None:
+            self._hand_on(self.ctx.production)
+            return code
+        self._hand_on(self.ctx.before)
+        return self.exit_codes.ERROR_RETURN_FAILED.format(share=self._said(self.ctx.before), detail=code.message)
 
     def _known_of(self, name: str, examined: Mapping[str, orm.ProcessNode]) -> dict[str, orm.Dict]:
         """What there is to hold against the thresholds."""
@@ -643,17 +738,17 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             known["drift"] = examined[name].outputs.drift
         if REFERENCE in examined and "reference" in self.inputs:
             known["reference"] = examined[REFERENCE].outputs.results
-        if "learning" in self.ctx and name == FIRST and "learning_curve" in self.ctx.learning.outputs:
-            known["learning_curve"] = self.ctx.learning.outputs.learning_curve
-        if self.ctx.validation is not None and name in namespace_of(self.ctx.validation, "errors"):
-            known["test"] = self.ctx.validation.outputs.errors[name]
+        learning, validation = (self.ctx.production[key] for key in ("learning", "validation"))
+        if learning is not None and name == FIRST and "learning_curve" in learning.outputs:
+            known["learning_curve"] = learning.outputs.learning_curve
+        if validation is not None and name in namespace_of(validation, "errors"):
+            known["test"] = validation.outputs.errors[name]
         return known
 
     # --- systems --------------------------------------------------------------------------------------------------
 
     def queue_systems(self) -> None:
         """Begin with every system that needs nothing of another, and with the test of the potentials."""
-        self.ctx.structures, self.ctx.regions, self.ctx.results, self.ctx.failed = {}, {}, {}, {}
         self.open_queue()
         if self._is_tested() and not self.has_to_examine():
             self._queue_validation()
@@ -662,14 +757,15 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def child_ended(self, label: str, node: orm.ProcessNode) -> None:
         """Run a structure that is made; what waits for it is made, too."""
-        if label == VALIDATION or self.ctx.examining:
+        if label == VALIDATION:
+            self.ctx.production["validation"] = node
+        if label == VALIDATION or label.startswith(PROPERTIES):
             return
         name = label.removeprefix(RECIPE)
         if not node.is_finished_ok:
             self._fail(name, how_it_ended(node))
         if label == name:
-            for path, output in leaves(node.outputs, f"systems.{name}"):
-                self.out(path, output)
+            self.ctx.production["sweeps"][name] = node
         elif node.is_finished_ok:
             if self._kind(name) == "boundary":
                 self._run(name, node.outputs.structure, node.outputs.results, "boundary")
@@ -690,6 +786,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     def _make_boundary(self, name: str) -> None:
         inputs = self._recipe_inputs(GrainBoundaryWorkChain, "grain_boundary", name)
         inputs.boundary = self.ctx.recipes[name]["run"]
+        inputs.parent = self.inputs.crystal
         self.enqueue(RECIPE + name, GrainBoundaryWorkChain, inputs)
 
     def _make_glass(self, name: str) -> None:
@@ -700,13 +797,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def _make_interface(self, name: str) -> None:
         """Join the glass, once there is one, to the crystal."""
-        glass = self.inputs.systems[name]["glass"]
-        if glass in self.ctx.failed:
+        glass, structures = self.inputs.systems[name]["glass"], self.ctx.production["structures"]
+        if glass in self.ctx.production["failed"]:
             self._fail(name, f"it waits for {glass}, which failed")
-        elif glass in self.ctx.structures:
+        elif glass in structures:
             try:
                 parameters = self.ctx.recipes[name]["run"]
-                joined = made_by(interface, self.ctx.crystal, self.ctx.structures[glass], parameters)
+                joined = made_by(interface, self.ctx.crystal, structures[glass], parameters, self.inputs.crystal)
             except RefusedError as error:
                 self._fail(name, str(error))
             else:
@@ -723,8 +820,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         self, name: str, structure: orm.StructureData, results: orm.Dict | None = None, region: str | None = None
     ) -> None:
         """Queue the transport of a structure, and make what waits for it."""
-        self.ctx.structures[name] = structure
-        self.out(f"systems.{name}.structure", structure)
+        self.ctx.production["structures"][name] = structure
         inputs = self.exposed_inputs(TransportWorkChain, namespace="transport")
         inputs.structure = structure
         inputs.potentials = self.ctx.potentials
@@ -732,7 +828,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             inputs.active_sets = self.ctx.active_sets
         inputs.seed = self.ctx.seeds[f"system_{name}"]
         if results is not None:
-            self.out(f"systems.{name}.recipe", results)
+            self.ctx.production["made"][name] = results
         if region is not None:
             inputs.regions = name_regions(results, orm.Str(region))
             for port in ("motion", "structural"):
@@ -746,12 +842,13 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     def _fail(self, name: str, detail: str) -> None:
         """Note that a system failed; so do those that wait for it."""
         self.report(f"{name}: {detail}")
-        self.ctx.failed.setdefault(name, detail)
+        self.ctx.production["failed"].setdefault(name, detail)
         self._make_waiting(name)
 
     def _make_waiting(self, name: str) -> None:
+        begun = (*self.ctx.production["structures"], *self.ctx.production["failed"])
         for other, recipe in self.inputs.systems.items():
-            if recipe.get_dict().get("glass") == name and other not in (*self.ctx.structures, *self.ctx.failed):
+            if recipe.get_dict().get("glass") == name and other not in begun:
                 self._make_interface(other)
 
     def _kind(self, name: str) -> str:
@@ -767,34 +864,100 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         inputs.seed = self.ctx.seeds["validation"]
         self.enqueue(VALIDATION, ValidateWorkChain, inputs)
 
+    # --- back to learning -----------------------------------------------------------------------------------------
+
+    def inspect_systems(self) -> None:
+        """Put all systems into one table."""
+        self.ctx.to_produce = False
+        sweeps = self.ctx.production["sweeps"]
+        summaries = {name: node.outputs.summary for name, node in sweeps.items() if "summary" in node.outputs}
+        if summaries:
+            if self.ctx.before is not None and self.ctx.before["table"] is not None:
+                summaries["before"] = self.ctx.before["table"]
+            self.ctx.production["table"] = tabulate(**summaries)
+
+    def goes_back(self) -> bool:
+        """Whether potentials are to be learned again, with frames of production."""
+        extrapolating = self._extrapolating(self.ctx.production)
+        return bool(extrapolating) and self.ctx.n_returns < self.inputs.returns["max_returns"]
+
+    def _extrapolating(self, production: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Systems of which too large a share of the frames extrapolates, or that failed where some do."""
+        if "returns" not in self.inputs or production["table"] is None:
+            return {}
+        table = production["table"].get_dict()
+        seen = {name: entry["extrapolated"] for name, entry in table.items() if entry["extrapolated"]}
+        share, failed = self.inputs.returns["max_share"], production["failed"]
+        return {
+            name: found
+            for name, found in seen.items()
+            if found["n_extrapolated"] > (0 if name in failed else share * found["n_graded"])
+        }
+
+    def _said(self, production: Mapping[str, Any]) -> str:
+        """How much of which systems extrapolates, in words."""
+        return "; ".join(
+            f"{name}: {found['n_extrapolated']} of {found['n_graded']} frames"
+            + (f", grades up to {found['max_grade']:.3g}" if found["max_grade"] is not None else "")
+            for name, found in self._extrapolating(production).items()
+        )
+
+    def learn_again(self) -> ToContext | None:
+        """Learn from the frames of production, with the potentials and the training sets that there are."""
+        self.report(f"production extrapolates: {self._said(self.ctx.production)}; going back to learning")
+        frames = {
+            f"{name}_{run}_{segment}": node
+            for name in self._extrapolating(self.ctx.production)
+            for run, segments in namespace_of(self.ctx.production["sweeps"][name], "extrapolated").items()
+            for segment, node in segments.items()
+        }
+        potential = self.ctx.potentials[FIRST]
+        try:
+            candidates = made_by(pick_candidates, self.inputs.returns, potential, **frames)
+        except RefusedError as error:
+            self.ctx.stuck = str(error)
+            return None
+        sets = namespace_of(self.ctx.production["learning"], "training_sets")
+        name = f"return_{self.ctx.n_returns + 1}"
+        more = named(name, {"candidates": {"production": candidates}})
+        return ToContext(learning=self._learn(potential, sets, self.ctx.seeds[name], **more))
+
+    def inspect_learning_again(self) -> None:
+        """Produce with what was learned; where nothing was, the production before is what there is."""
+        learning = self.ctx.learning
+        if self.ctx.stuck is None and not learning.is_finished_ok:
+            self.ctx.stuck = how_it_ended(learning)
+        if self.ctx.stuck is not None:
+            self.report(f"no way back to learning: {self.ctx.stuck}")
+            return
+        self.ctx.n_returns += 1
+        self._produce_with(namespace_of(learning, "potentials"), namespace_of(learning, "active_sets"), learning)
+
     # --- end ------------------------------------------------------------------------------------------------------
 
     def finish(self) -> ExitCode | None:
-        """Put all systems into one table, and name those that failed."""
-        if not self.has_to_examine():
-            self.ctx.validation = self.ctx.children.get(VALIDATION)
-            self._hand_on_test()
-        summaries = {
-            name: self.ctx.children[name].outputs.summary
-            for name in self.inputs.systems
-            if name in self.ctx.children and "summary" in self.ctx.children[name].outputs
-        }
-        if summaries:
-            self.out("table", tabulate(**summaries))
-        if self.ctx.failed:
-            detail = "; ".join(f"{name}: {end}" for name, end in self.ctx.failed.items())
-            return self.exit_codes.ERROR_SYSTEMS_FAILED.format(detail=detail)
-        if self.ctx.validation is not None and not self.ctx.validation.is_finished_ok:
-            return self.exit_codes.ERROR_VALIDATION_FAILED.format(detail=how_it_ended(self.ctx.validation))
+        """Hand out the last production, name the systems that failed, and those that extrapolate."""
+        production = self.ctx.production
+        self._hand_on(production)
+        if production["failed"]:
+            detail = "; ".join(f"{name}: {end}" for name, end in production["failed"].items())
+            blame = potential_at_fault({name: outcomes_of(sweep) for name, sweep in production["sweeps"].items()})
+            return self.exit_codes.ERROR_SYSTEMS_FAILED.format(blame=f"{blame}; " if blame else "", detail=detail)
+        validation = production["validation"]
+        if validation is not None and not validation.is_finished_ok:
+            return self.exit_codes.ERROR_VALIDATION_FAILED.format(detail=how_it_ended(validation))
+        if self.ctx.stuck is not None:
+            return self.exit_codes.ERROR_RETURN_FAILED.format(share=self._said(production), detail=self.ctx.stuck)
+        if share := self._said(production):
+            return self.exit_codes.ERROR_STILL_EXTRAPOLATES.format(n=self.ctx.n_returns, share=share)
         return None
 
-    def _hand_on_test(self) -> None:
-        if self.ctx.validation is None:
-            return
-        if "test_set" in self.ctx.validation.outputs:
-            self.out("test_set", self.ctx.validation.outputs.test_set)
-        for path, errors in leaves(namespace_of(self.ctx.validation, "errors"), "test_errors"):
-            self.out(path, errors)
+
+def last_learning(study: orm.WorkChainNode) -> Any:
+    """Outputs of the last learning of a study that ended well, for a study that did not come to its own end."""
+    kind = ActiveLearningWorkChain.build_process_type()
+    done = [node for node in study.called if node.process_type == kind and node.is_finished_ok]
+    return max(done, key=lambda node: node.ctime).outputs if done else {}
 
 
 def elements(crystal: orm.CifData | orm.StructureData) -> list[str]:
@@ -819,9 +982,22 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
             return f"systems.{name}: the study itself calls something so; give the system another name"
         if message := recipe_error(name, systems, inputs.get("structures", {})):
             return message
-    if message := crystal_error(inputs):
+    if message := crystal_error(inputs) or ("crystal" in inputs and boundaries_error(systems, inputs["crystal"])):
+        return message
+    if message := returns_error(inputs):
         return message
     return None if inputs.get("potentials") else learning_error(inputs, systems)
+
+
+def returns_error(inputs: Mapping[str, Any]) -> str | None:
+    """Going back to learning needs runs that are watched, and something to go back to."""
+    if "returns" not in inputs:
+        return None
+    if inputs.get("potentials"):
+        return "returns: with `potentials` that are given nothing is learned that could be gone back to"
+    if "watch" not in inputs.get("transport", {}):
+        return "returns: runs are not watched; give `transport.watch`, or leave `returns` out"
+    return None
 
 
 def crystal_error(inputs: Mapping[str, Any]) -> str | None:

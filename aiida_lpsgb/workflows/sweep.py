@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
+from aiida.common.links import LinkType
 from aiida.engine import ProcessSpec
 from aiida.plugins import WorkflowFactory
 
@@ -41,6 +42,12 @@ def expose_sweep(spec: ProcessSpec) -> None:
         help="Parameters of `lpsgb.md`, with the word `target` where a stage is to have the run's temperature.",
     )
     spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
+
+
+def outcomes_of(sweep: orm.ProcessNode) -> dict[str, bool]:
+    """Whether the runs of an `lpsgb.transport` ended well, by label."""
+    called = sweep.base.links.get_outgoing(node_class=orm.WorkChainNode, link_type=LinkType.CALL_WORK).all()
+    return {entry.link_label: entry.node.is_finished_ok for entry in called}
 
 
 def validate_temperatures(node: orm.List, _: Any) -> str | None:

@@ -11,9 +11,9 @@ from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
-from aiida_lpsgb.calculations.analyse import observables_error
+from aiida_lpsgb.calculations.analyse import observables_error, regions_error
 from aiida_lpsgb.calculations.functions.arrhenius import BY_RUN
-from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
+from aiida_lpsgb.calculations.functions.sweep import potential_at_fault, run_label, temperature_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.calculations.md_parameters import extrapolation_error
 from aiida_lpsgb.workflows.md import inputs_of_run
@@ -83,7 +83,11 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             help="Temperatures in K at which `structural` is computed; each is one of `temperatures`.",
         )
         spec.input(
-            "regions", valid_type=orm.Dict, required=False, help="Named regions of the cell, by `lpsgb.analyse`."
+            "regions",
+            valid_type=orm.Dict,
+            required=False,
+            validator=regions_error,
+            help="Named regions of the cell, by `lpsgb.analyse`.",
         )
         spec.input(
             "budget",
@@ -103,9 +107,17 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         spec.outline(cls.queue_runs, while_(cls.queue_waits)(cls.run_queue), cls.fit, cls.finish)
 
         spec.output("arrhenius", valid_type=orm.Dict, required=False, help="E_a, D₀ and σ with uncertainties.")
-        spec.output_namespace("diffusivities", valid_type=DiffusivityData, help="A diffusivity a run.")
         spec.output_namespace(
-            "regions", valid_type=DiffusivityData, required=False, help="Diffusivities by run, region and estimator."
+            "diffusivities",
+            valid_type=DiffusivityData,
+            help="A diffusivity a run that ended well. What one that failed had found before stays with its own "
+            "process.",
+        )
+        spec.output_namespace(
+            "regions",
+            valid_type=DiffusivityData,
+            required=False,
+            help="Diffusivities by run, region and estimator, of the same runs.",
         )
         spec.output_namespace(
             "regional_arrhenius", valid_type=orm.Dict, required=False, help="The fits by region and estimator."
@@ -113,10 +125,19 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         spec.output_namespace(
             "judgements", valid_type=orm.Dict, required=False, help="Whether each run was long enough, and why."
         )
-        spec.output_namespace("structures", valid_type=orm.StructureData, help="The last configuration of each run.")
-        spec.output_namespace("trajectories", valid_type=TrajectoryData, help="The segments of each run.")
         spec.output_namespace(
-            "observables", valid_type=orm.Data, required=False, help="All other results of `lpsgb.analyse` of each run."
+            "structures", valid_type=orm.StructureData, help="The last configuration of each run that is known."
+        )
+        spec.output_namespace(
+            "trajectories",
+            valid_type=TrajectoryData,
+            help="The segments of each run; of one that failed also those of its failure.",
+        )
+        spec.output_namespace(
+            "observables",
+            valid_type=orm.Data,
+            required=False,
+            help="All other results of `lpsgb.analyse` of each run that ended well.",
         )
         spec.output_namespace(
             "extrapolated",
@@ -128,7 +149,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         spec.exit_code(
             401,
             "ERROR_RUNS_FAILED",
-            message="Of {total} runs these failed: {detail}; the others' results are attached.",
+            message="Of {total} runs {n} failed{blame}: {detail}; the others' results are attached.",
         )
 
     @classmethod
@@ -320,29 +341,33 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         regional: dict[str, dict[str, orm.Data]] = {}
         for label, run in self.ctx.children.items():
             self._hand_on(label, run)
+            if "active_set" in run.inputs.md.md:
+                for part, results in namespace_of(run, "results").items():
+                    summaries[f"dynamics_{label}_{part}"] = results
             if not run.is_finished_ok:
                 self.ctx.failed[label] = how_it_ended(run)
                 continue
             summaries[f"run_{label}"] = run.outputs.summary
-            if "active_set" in run.inputs.md.md:
-                for part, results in namespace_of(run, "results").items():
-                    summaries[f"dynamics_{label}_{part}"] = results
             diffusivities[label] = run.outputs.diffusivity
             for name, node in flattened(namespace_of(run, "regions")).items():
                 regional.setdefault(name, {})[label] = node
-        if not diffusivities:
-            return
-        summaries["arrhenius"] = arrhenius_fit(self.inputs.fit, **diffusivities)
-        self.out("arrhenius", summaries["arrhenius"])
+        failed = {"failed": orm.List(sorted(self.ctx.failed))} if self.ctx.failed else {}
+        if diffusivities:
+            summaries["arrhenius"] = arrhenius_fit(self.inputs.fit, **failed, **diffusivities)
+            self.out("arrhenius", summaries["arrhenius"])
         for name, nodes in regional.items():
-            summaries[f"regional_{name}"] = arrhenius_fit(self.inputs.fit, **nodes)
+            summaries[f"regional_{name}"] = arrhenius_fit(self.inputs.fit, **failed, **nodes)
             self.out(f"regional_arrhenius.{name}", summaries[f"regional_{name}"])
-        self.out("summary", summarise(**summaries))
+        if summaries:
+            self.out("summary", summarise(**failed, **summaries))
 
     def _hand_on(self, label: str, run: orm.ProcessNode) -> None:
-        """Attach what a run has given, whether or not it reached its end."""
+        """Attach what a run has given; of one that failed not what was computed of the part before."""
         own = {"judgement": "judgements", "structure": "structures", "diffusivity": "diffusivities"}
+        of_failed = ("judgement", "structure", "trajectories", "extrapolated")
         for name in run.outputs:
+            if not run.is_finished_ok and name not in of_failed:
+                continue
             if name in own:
                 self.out(f"{own[name]}.{label}", run.outputs[name])
             elif name in ("trajectories", "regions", "extrapolated"):
@@ -353,10 +378,15 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
 
     def finish(self) -> ExitCode | None:
         """Name the runs that failed."""
-        if self.ctx.failed:
-            detail = "; ".join(f"{label}: {end}" for label, end in self.ctx.failed.items())
-            return self.exit_codes.ERROR_RUNS_FAILED.format(total=len(self.ctx.children), detail=detail)
-        return None
+        if not self.ctx.failed:
+            return None
+        blame = potential_at_fault({"": {label: label not in self.ctx.failed for label in self.ctx.children}})
+        return self.exit_codes.ERROR_RUNS_FAILED.format(
+            total=len(self.ctx.children),
+            n=len(self.ctx.failed),
+            blame=f", {blame}" if blame else "",
+            detail="; ".join(f"{label}: {end}" for label, end in self.ctx.failed.items()),
+        )
 
 
 def too_short(run: orm.ProcessNode) -> bool:
@@ -388,4 +418,7 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         temperatures = set(inputs["temperatures"].get_list())
         if missing := sorted(set(inputs["structural_temperatures"].get_list()) - temperatures):
             return f"structural_temperatures: {missing} are none of `temperatures`, {sorted(temperatures)}"
+    for port in ("motion", "structural"):
+        if port in inputs and not inputs[port].get_dict().get("diffusivity"):
+            return f"{port}: `diffusivity` is missing, which is what all runs are fitted by"
     return None

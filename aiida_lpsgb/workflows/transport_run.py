@@ -10,7 +10,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations.analyse import observables_error
+from aiida_lpsgb.calculations.analyse import observables_error, regions_error
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
 
@@ -24,7 +24,11 @@ ANALYSIS_FILES = ("remote_folder", "remote_stash", "retrieved")
 
 
 class TransportRunWorkChain(WorkChain):
-    """Run, analyse, and go on from the last step while D is not known well enough and the budget lasts."""
+    """Run, analyse, and go on from the last step while D is not known well enough and the budget lasts.
+
+    A part whose dynamics failed ends the run: what it left is handed out, but nothing is computed of it, since atoms
+    that fly apart diffuse fast.
+    """
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -36,6 +40,7 @@ class TransportRunWorkChain(WorkChain):
             "regions",
             valid_type=orm.Dict,
             required=False,
+            validator=regions_error,
             help="Named regions of the cell, as `lpsgb.analyse` takes them.",
         )
         spec.input(
@@ -66,8 +71,13 @@ class TransportRunWorkChain(WorkChain):
             cls.analyse,
             cls.finish,
         )
-        spec.output_namespace("trajectories", valid_type=TrajectoryData, help="The run, a segment a job.")
-        spec.output("structure", valid_type=orm.StructureData, help="The last configuration.")
+        spec.output_namespace(
+            "trajectories",
+            valid_type=TrajectoryData,
+            help="The run, a segment a job. After `ERROR_RUN_FAILED` the segments of the part that failed are among "
+            "them: observables, there, are of the segments before, those of the parts that ended well.",
+        )
+        spec.output("structure", valid_type=orm.StructureData, help="The last configuration that is known.")
         spec.output_namespace("results", valid_type=orm.Dict, help="Results of the dynamics, of each part of the run.")
         spec.output_namespace(
             "extrapolated",
@@ -83,13 +93,14 @@ class TransportRunWorkChain(WorkChain):
             "how long was produced (`production_ps`).",
         )
         spec.expose_outputs(AnalyseCalculation, exclude=ANALYSIS_FILES)
-        spec.exit_code(401, "ERROR_RUN_FAILED", message="The dynamics failed: {detail}")
+        spec.exit_code(401, "ERROR_RUN_FAILED", message="The dynamics failed{after}: {detail}")
         spec.exit_code(402, "ERROR_ANALYSIS_FAILED", message="The run could not be analysed: {detail}")
 
     def setup(self) -> None:
         """Begin with the parameters as they are."""
         self.ctx.parameters = self.inputs.md.md.parameters
         self.ctx.parts, self.ctx.segments, self.ctx.extrapolated = [], {}, {}
+        self.ctx.sound = {}
         self.ctx.over = "budget" not in self.inputs
         self.ctx.failure = None
 
@@ -103,20 +114,21 @@ class TransportRunWorkChain(WorkChain):
         return ToContext(dynamics=self.submit(MdBaseWorkChain, **inputs))
 
     def inspect_run(self) -> ExitCode | None:
-        """Take the segments; what there is of a run that failed is still analysed."""
+        """Take the segments; a part that failed ends the run, and is not analysed."""
         part = self.ctx.dynamics
+        self.ctx.parts.append(part)
         first = len(self.ctx.segments)
         for node in namespace_of(part, "trajectories").values():
             self.ctx.segments[f"segment_{len(self.ctx.segments):03d}"] = node
         for label, node in namespace_of(part, "extrapolated").items():
             self.ctx.extrapolated[f"segment_{first + int(label.rpartition('_')[2]):03d}"] = node
-        if not part.is_finished_ok:
-            self.ctx.failure, self.ctx.over = how_it_ended(part), True
-            if not self.ctx.parts:
-                return self.exit_codes.ERROR_RUN_FAILED.format(detail=self.ctx.failure)
-        if "results" in part.outputs:
-            self.ctx.parts.append(part)
-        return None
+        if part.is_finished_ok:
+            self.ctx.sound = dict(self.ctx.segments)
+            return None
+        self._hand_out()
+        before = self.ctx.get("judgement")
+        after = f" after {before['production_ps']:g} ps that ended well and are analysed" if before else ""
+        return self.exit_codes.ERROR_RUN_FAILED.format(after=after, detail=how_it_ended(part))
 
     def is_judged(self) -> bool:
         """Whether the run may have to go on."""
@@ -147,36 +159,42 @@ class TransportRunWorkChain(WorkChain):
         """Compute all observables, unless the last look has."""
         parameters = self.inputs.analyse.parameters
         looked = "analysis" in self.ctx and self.ctx.analysis.is_finished_ok
-        if looked and self.ctx.failure is None and parameters.get_dict() == self.inputs.motion.get_dict():
+        if looked and parameters.get_dict() == self.inputs.motion.get_dict():
             return None
         return ToContext(analysis=self._submit_analysis(parameters, "analyse"))
 
     def _submit_analysis(self, parameters: orm.Dict, label: str) -> orm.CalcJobNode:
         inputs = AttributeDict(self.exposed_inputs(AnalyseCalculation, namespace="analyse"))
         inputs.parameters = parameters
-        inputs.trajectories = self.ctx.segments
+        inputs.trajectories = self.ctx.sound
         if "regions" in self.inputs:
             inputs.regions = self.inputs.regions
         inputs.metadata = {**inputs.get("metadata", {}), "call_link_label": label}
         return self.submit(AnalyseCalculation, **inputs)
 
     def finish(self) -> ExitCode | None:
-        """Hand out what there is."""
-        last = self.ctx.parts[-1].outputs
-        self.out("trajectories", self.ctx.segments)
-        if self.ctx.extrapolated:
-            self.out("extrapolated", self.ctx.extrapolated)
-        self.out("structure", last.structure)
+        """Hand out what there is, and say whether it could be analysed."""
+        self._hand_out()
+        if self.ctx.failure is None and not self.ctx.analysis.is_finished_ok:
+            self.ctx.failure = how_it_ended(self.ctx.analysis)
+        if self.ctx.failure is not None:
+            return self.exit_codes.ERROR_ANALYSIS_FAILED.format(detail=self.ctx.failure)
+        return None
+
+    def _hand_out(self) -> None:
+        """Attach what there is; of a part that failed any output may be missing."""
+        for name, nodes in {"trajectories": self.ctx.segments, "extrapolated": self.ctx.extrapolated}.items():
+            if nodes:
+                self.out(name, nodes)
+        if structures := [part.outputs.structure for part in self.ctx.parts if "structure" in part.outputs]:
+            self.out("structure", structures[-1])
         for number, part in enumerate(self.ctx.parts):
-            self.out(f"results.part_{number}", part.outputs.results)
+            if "results" in part.outputs:
+                self.out(f"results.part_{number}", part.outputs.results)
         if "judgement" in self.ctx:
             self.out("judgement", self.ctx.judgement)
-        self.out_many(self.exposed_outputs(self.ctx.analysis, AnalyseCalculation))
-        if self.ctx.failure is not None:
-            return self.exit_codes.ERROR_RUN_FAILED.format(detail=self.ctx.failure)
-        if not self.ctx.analysis.is_finished_ok:
-            return self.exit_codes.ERROR_ANALYSIS_FAILED.format(detail=how_it_ended(self.ctx.analysis))
-        return None
+        if "analysis" in self.ctx:
+            self.out_many(self.exposed_outputs(self.ctx.analysis, AnalyseCalculation))
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

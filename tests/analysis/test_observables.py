@@ -67,9 +67,9 @@ def test_headline_rows_and_captions(name, tetrahedra):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"rfd": {}}, "parameters.rfd: there is no such observable; there are rdf"),
+        ({"rfd": {}}, "parameters.rfd: there is no such observable; `rfd` may be meant as `rdf`; there are rdf"),
         ({"rdf": 3}, "parameters.rdf: expected a dictionary of parameters, found 3"),
-        ({"rdf": {"bins": 3}}, "parameters.rdf.bins: there is no such parameter; there are bin_A"),
+        ({"rdf": {"bins": 3}}, "parameters.rdf.bins: there is no such parameter; `bins` may be meant as `bin_A`"),
         ({"rdf": {"every": 0.5}}, "parameters.rdf.every: is 0.5, expected an integer of at least 1"),
         ({"rdf": {"every": True}}, "parameters.rdf.every: is True"),
         ({"rdf": {"pairs": ["LiS"]}}, "parameters.rdf.pairs: is ['LiS'], expected a list of pairs"),

@@ -159,8 +159,11 @@ def test_segments_of_other_runs_are_refused(code, segments):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"rfd": {}}, r"parameters.rfd: there is no such observable; there are rdf, speciation"),
-        ({"rdf": {"cutof_A": 5}}, r"parameters.rdf.cutof_A: there is no such parameter; there are bin_A, cutoff_A"),
+        ({"rfd": {}}, r"parameters.rfd: there is no such observable; `rfd` may be meant as `rdf`; there are rdf"),
+        (
+            {"rdf": {"cutof_A": 5}},
+            r"parameters.rdf.cutof_A: there is no such parameter; `cutof_A` may be meant as `cutoff_A`",
+        ),
         ({"rdf": {"cutoff_A": -5}}, r"parameters.rdf.cutoff_A: is -5, expected a positive number"),
         ({"density": {}}, r"parameters.density.species: is missing"),
         ({"topology": {"a__b": {"species": "Li"}}}, r"parameters.topology.a__b: a name is letters"),

@@ -19,6 +19,9 @@ OF_EVERY_JOB = {
     "ERROR_SCHEDULER_NODE_FAILURE": True,
     "STOPPED_BY_MONITOR": True,
     "ERROR_STASHING_FAILED": True,
+    # Every program of ours: a faulty node or library, and a want of memory, are causes as well as the input.
+    "ERROR_CRASHED": True,
+    "ERROR_KILLED": True,
 }
 OF_MLP = {
     "ERROR_OUTPUT_MISSING": True,  # killed, or the disk was full
@@ -38,7 +41,7 @@ DECISIONS = {
         "ERROR_NOT_MINIMISED": False,  # `max_steps` were too few
         "ERROR_OUT_OF_WALLTIME": True,
         "ERROR_INTERRUPTED": True,
-        "ERROR_TRAJECTORY_TRUNCATED": True,
+        "ERROR_OUTPUT_INCOMPLETE": True,
     },
     "lpsgb.mlp.train": {**OF_MLP, "ERROR_INVALID_POTENTIAL": False},  # the training diverged
     "lpsgb.mlp.grade": OF_MLP,

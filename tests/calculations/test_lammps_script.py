@@ -82,6 +82,11 @@ class TestLines:
         on_gpu = script({"pair_style": "mtp/extrapolation/gpu", **control})
         assert "pair_style mtp/extrapolation/gpu potential.mtp active_set.als 10 2 10 extrapolated.cfg\n" in on_gpu
         assert "compute grade all pair mtp/extrapolation/gpu\n" in on_gpu
+        assert "pair_style mtp/gpu potential.mtp precision mixed\n" in script(
+            {"pair_style": "mtp/gpu", "precision": "mixed"}
+        )
+        graded = script({"pair_style": "mtp/extrapolation/gpu", "precision": "mixed", **control})
+        assert " 10 2 10 extrapolated.cfg precision mixed\n" in graded
         graded = script({"pair_style": "mtp/extrapolation", **control})
         assert "pair_style mtp/extrapolation potential.mtp active_set.als 10 2 10 extrapolated.cfg\n" in graded
         control = {"extrapolation": {**EXTRAPOLATION, "grade": "neighborhood"}}

@@ -97,7 +97,7 @@ class TestInputs:
         atoms = read(folder.get_abs_path("structure.data"), format="lammps-data", units="metal", atom_style="atomic")
         assert len(atoms) == 16
         assert set(atoms.symbols) == {"Li", "P", "S"}
-        assert calcinfo.retrieve_list == ["log.lammps"]
+        assert calcinfo.retrieve_list == ["log.lammps", "exit_status.txt"]
         assert ("trajectory.*.bin", ".", 0) in calcinfo.retrieve_temporary_list
 
     def test_partial_occupancy_is_refused(self, inputs):

@@ -156,5 +156,5 @@ def test_the_first_job_of_an_imported_run(structure, potential, tmp_path):
 
 def test_wrong_sources(potential, tmp_path):
     assert "give structures, configurations or a run" in run("file", potential.pk, "-o", tmp_path / "x.xyz", code=1)
-    assert "is no format" in run("file", potential.pk, "-o", tmp_path / "x.nothing", code=1)
+    assert "is no format" in run("file", potential.pk, "-o", tmp_path / "x.nothing", code=2)
     assert "not 3 things" in run("lammps", 1, 2, 3, tmp_path / "run", code=2)

@@ -76,8 +76,8 @@ def test_report(study, tmp_path):
 @pytest.mark.parametrize("command", ["report", "results"])
 def test_cannot_write(study, tmp_path, command):
     output = run(command, study.pk, "-o", tmp_path / "missing" / "x.png")
-    assert output.exit_code == 1
-    assert "cannot write" in output.output
+    assert output.exit_code == 2
+    assert "there is no folder" in output.output
     assert "Traceback" not in output.output
 
 
@@ -87,7 +87,7 @@ def test_a_file_where_a_folder_should_be(study, tmp_path):
 
 
 def test_unknown_picture_format(study, tmp_path):
-    assert "cannot write" in run("results", study.pk, "-o", tmp_path / "x.doc").output
+    assert "a figure is told by its suffix" in run("results", study.pk, "-o", tmp_path / "x.doc").output
 
 
 def test_no_diffusivities_to_plot(tmp_path, aiida_profile):

@@ -273,11 +273,13 @@ def test_slabs_are_no_crystals_to_cut_grains_from(call):
 
 def test_numbers_that_are_none(call):
     bulk("Cu", cubic=True).write("cu.extxyz")
-    assert (
-        "angle must be a number of degrees"
-        in call("boundary", "cu.extxyz", "--plane", "001", "--angle", "nan", "--list").output
-    )
-    assert "rattle amplitude (nan Å)" in call("strain", "cu.extxyz", "-o", "s.extxyz", "--rattle", "nan").output
+    for words in (
+        ("boundary", "cu.extxyz", "--plane", "001", "--angle", "nan", "--list"),
+        ("strain", "cu.extxyz", "-o", "s.extxyz", "--rattle", "nan"),
+    ):
+        assert "'nan' is not a finite number" in call(*words).output
+    several = call("strain", "cu.extxyz", "-o", "s.data", "--isotropic", "0.01", "--isotropic", "0.02")
+    assert "s.data: the format holds one structure, and there are 2; use .extxyz" in several.output
     assert "'Na=nan' is not ELEMENT=CHARGE" in call("order", CIF, "-o", "x.cif", "--charge", "Na=nan").output
 
 

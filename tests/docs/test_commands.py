@@ -61,17 +61,28 @@ def printed():
     return found
 
 
-@pytest.fixture(scope="module")
-def crystal():
+def ordered_crystal():
     """Return ordered β-Li₃PS₄."""
     (atoms,) = order(read_structure(CRYSTALS / "beta-li3ps4.cif"), {"Li": 1, "P": 5, "S": -2}, seed=1)
     atoms.info = {}
     return atoms
 
 
+@pytest.fixture(scope="module")
+def crystal():
+    return ordered_crystal()
+
+
 @pytest.fixture
 def folder(crystal, data_path, tmp_path, monkeypatch):
     """Go to a folder with the files that the commands name."""
+    fill_folder(tmp_path, crystal, data_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fill_folder(tmp_path, crystal, data_path):
+    """Write the files that the commands name."""
     for path in CRYSTALS.glob("*.cif"):
         shutil.copy(path, tmp_path)
     for name in ("crystal.cif", "structure.cif"):
@@ -93,12 +104,15 @@ def folder(crystal, data_path, tmp_path, monkeypatch):
     preset = read_preset(str(ROOT / "examples/jalem2023.yaml"), "small")
     names = ("crystal", "systems", "overrides", "protocol", "seed")
     StudyPlan(**{name: preset[name] for name in names}).write(tmp_path / "small.yaml")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture
 def nodes(computer, crystal, data_path):
+    """Return what PK stands for in the commands."""
+    return stored_nodes(computer, crystal, data_path)
+
+
+def stored_nodes(computer, crystal, data_path):
     """Return what PK stands for in the commands: nodes as processes would have left them."""
     potential = DataFactory("lpsgb.potential")(data_path / "mtp/li3ps4_level8.mtp", ["Li", "P", "S"]).store()
     structure = orm.StructureData(ase=crystal).store()

@@ -26,7 +26,7 @@ def test_a_file_extends_them(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("levels: [", "is not YAML"),
+        ("levels: [", "cannot be read as YAML"),
         ("- a", "expected `levels`"),
         ("levels: {a: b}", "expected `levels`"),
         ("{levels: {}, level: {}}", r"unknown keys \['level'\]"),

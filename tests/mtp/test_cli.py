@@ -95,16 +95,15 @@ def test_same_seed_same_file(folder):
     assert a == b != c
 
 
-def test_bootstrap_is_training_on_what_is_drawn(folder, species, capsys):
+def test_bootstrap_is_training_with_weights(folder, species, capsys):
     images = read_cfg("train.cfg", species)
-    counts = bootstrap_weights(len(images), 5)
-    assert counts.sum() == len(images)
-    assert 0 in counts
-    write_cfg("drawn.cfg", [atoms for atoms, count in zip(images, counts, strict=True) for _ in range(count)], species)
+    for atoms, weight in zip(images, bootstrap_weights(len(images), 5), strict=True):
+        atoms.info["features"] = {"share": repr(float(weight))}
+    write_cfg("weighted.cfg", images, species)
     losses = {}
     for name, arguments in {
         "all": ["train.cfg"],
-        "drawn": ["drawn.cfg"],
+        "weighted": ["weighted.cfg", "--weight-feature=share"],
         "5": ["train.cfg", "--bootstrap-seed=5"],
         "6": ["train.cfg", "--bootstrap-seed=6"],
     }.items():
@@ -112,7 +111,7 @@ def test_bootstrap_is_training_on_what_is_drawn(folder, species, capsys):
         out = capsys.readouterr().out
         losses[name] = re.findall(r"f=(\S+)", out)
         assert "Errors checked for 40 configurations" in out
-    assert losses["5"] == losses["drawn"]
+    assert losses["5"] == losses["weighted"]
     assert losses["all"] != losses["5"] != losses["6"]
     run("train", "pot.mtp", "train.cfg", "--bootstrap-seed=5", "--max-iter=3", "--trained-pot-name=again.mtp")
     assert (folder / "again.mtp").read_bytes() == (folder / "5.mtp").read_bytes()

@@ -6,6 +6,8 @@ from ase import Atoms
 
 from aiida_lpsgb.mtp import selection
 from aiida_lpsgb.mtp.calculator import Engine
+from aiida_lpsgb.mtp.configurations import read_cfg
+from aiida_lpsgb.mtp.potential import MTP
 from aiida_lpsgb.mtp.selection import ActiveSet, ALSFormatError, select_add
 
 
@@ -165,6 +167,16 @@ def test_file_round_trip(mtp, images, species, tmp_path, mode):
     else:
         with pytest.raises(ValueError, match="neighborhood"):
             other.neighbourhood_grades(images[0])
+
+
+def test_ends_where_rounding_alone_exchanges_rows(data_path):
+    """A moment's coefficient and the scale of its radial functions do the same, so that a row of the start is left."""
+    folder = data_path / "mtp"
+    active = ActiveSet(MTP.read(folder / "dependent.mtp"), ["Li", "Cl"])
+    for name in ("dependent-train.cfg", "dependent-in.cfg"):
+        images = read_cfg(folder / name, ["Li", "Cl"])
+        active.extend(images)
+    assert active.grade(images).max() < 1 + 1e-5
 
 
 def test_threads_find_the_same(mtp, images, species):

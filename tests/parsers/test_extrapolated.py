@@ -29,9 +29,9 @@ def steps(found):
     return [int(image.info["features"]["timestep"]) for image in found.images]
 
 
-def test_the_highest_of_each_span_is_kept(write):
+def test_the_first_and_the_highest_of_each_span_are_kept(write):
     found = read_extrapolated(write([2.1, 2.5, 2.2, 2.3, 2.4, 9.0]), SPECIES, 30, 100)
-    assert steps(found) == [10, 50]
+    assert steps(found) == [0, 10, 50]
     assert found.n_found == 6
     assert found.max_grade == 9.0
     assert all(image.calc is None for image in found.images)
@@ -44,6 +44,16 @@ def test_spans_widen_until_few_enough_are_left(write):
     assert found.n_found == 400
     assert steps(found) == sorted(steps(found))
     assert max(image.info["mv_grade"] for image in found.images) == pytest.approx(grades.max())
+
+
+@pytest.mark.parametrize(("most", "kept"), [(1, [40]), (2, [0, 40]), (3, [0, 30, 40])])
+def test_of_few_the_last_to_go_is_the_highest(write, most, kept):
+    """Spans of 40 steps hold the steps to 30, and 40; a span of 80 holds all."""
+    assert steps(read_extrapolated(write([2.1, 2.2, 2.3, 2.5, 9.0]), SPECIES, 10, most)) == kept
+
+
+def test_a_first_that_is_the_highest_is_kept_once(write):
+    assert steps(read_extrapolated(write([9.0, 2.2, 2.3]), SPECIES, 100, 5)) == [0]
 
 
 def test_without_steps_spans_are_of_configurations(write):

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from aiida import orm
+from ase import Atoms
 from ase.build import bulk
 
+from aiida_lpsgb.calculations.program import EXIT_STATUS_FILE
 from aiida_lpsgb.data.pair_style import PairStyleData
 
 RELAX = {"ensemble": "minimise", "name": "relax"}
@@ -12,15 +14,27 @@ HOLD = {"name": "hold", "ensemble": "nvt", "duration_ps": 1.0, "temperature_K": 
 PRODUCE = {"name": "produce", "ensemble": "npt", "duration_ps": 1.0, "temperature_K": 60}
 DISK = "slurmstepd: error: cannot write: No space left on device\n"
 OOM = "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.batch\n"
+ATOMS = bulk("Ar", a=5.3, cubic=True).repeat(3)
+
+
+def dump(atoms, length=None):
+    """Return the last configuration as LAMMPS writes it, the cell's first length another if told."""
+    lengths = atoms.cell.lengths()
+    bounds = "\n".join(f"0.0 {value}" for value in (length or lengths[0], *lengths[1:]))
+    rows = "\n".join(f"{i} 1 {x} {y} {z}" for i, (x, y, z) in enumerate(atoms.positions, start=1))
+    return (
+        f"ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n{len(atoms)}\nITEM: BOX BOUNDS pp pp pp\n{bounds}\n"
+        f"ITEM: ATOMS id type xu yu zu\n{rows}\n"
+    )
 
 
 @pytest.fixture
 def parse(generate_calc_job_node, generate_parser, data_path, tmp_path):
     """Return a factory that parses the log of a name, or a text, as one of a run of stages."""
 
-    def factory(log, stages, stderr="", files=None, parent=None):
+    def factory(log, stages, stderr="", files=None, parent=None, atoms=ATOMS, status=None):
         inputs = {
-            "structure": orm.StructureData(ase=bulk("Ar", a=5.3, cubic=True).repeat(3)),
+            "structure": orm.StructureData(ase=atoms),
             "potential": PairStyleData("pair_style lj/cut 8.5\npair_coeff * * 0.0104 3.40", ["Ar"]),
             "parameters": orm.Dict({"stages": stages}),
             "seed": orm.Int(7),
@@ -30,9 +44,11 @@ def parse(generate_calc_job_node, generate_parser, data_path, tmp_path):
         path = data_path / "lammps" / f"{log}.log"
         text = path.read_text() if "\n" not in log and path.is_file() else log
         retrieved = {"log.lammps": text, "_scheduler-stderr.txt": stderr}
+        if status is not None:
+            retrieved[EXIT_STATUS_FILE] = f"{status}\n"
         options = {"scheduler_stderr": "_scheduler-stderr.txt", "scheduler_stdout": "_scheduler-stdout.txt"}
         node = generate_calc_job_node("lpsgb.md", inputs, retrieved, options=options)
-        for name, content in (files or {}).items():
+        for name, content in {"final.lammpstrj": dump(atoms), **(files or {})}.items():
             (tmp_path / name).write_text(content)
         outputs, calcfunction = generate_parser("lpsgb.md").parse_from_node(
             node, store_provenance=False, retrieved_temporary_folder=str(tmp_path)
@@ -82,6 +98,36 @@ class TestExitCodes:
         assert node.exit_status == status
         assert message in node.exit_message
         assert outputs["results"]["steps"] == 200
+
+    @pytest.mark.parametrize(
+        ("exit_status", "stderr", "status", "message"),
+        [
+            (139, "", 302, "SIGSEGV (segmentation fault) after step 200 of 1000, as it does where atoms fly apart"),
+            (245, "", 302, "SIGSEGV"),
+            (134, "", 302, "SIGABRT"),
+            (134, "terminate called after throwing 'std::bad_alloc'\n", 323, "bad_alloc"),
+            (137, "", 303, "killed by SIGKILL after step 200 of 1000: most often for want of memory"),
+            (137, OOM, 323, "oom-kill"),
+            (143, "", 401, "ended from outside at step 200 of 1000"),
+        ],
+    )
+    def test_signal_that_ended_it(self, parse, data_path, exit_status, stderr, status, message):
+        stages = [{**RELAX, "relax_cell": "aniso"}, HOLD, PRODUCE]
+        outputs, node = parse(self.cut(data_path), stages, stderr, status=exit_status)
+        assert node.exit_status == status
+        assert message in node.exit_message
+        assert outputs["results"]["steps"] == 200
+
+    def test_crash_before_any_dynamics_is_none_of_the_time_step(self, parse, data_path):
+        text = (data_path / "lammps" / "staged.log").read_text()
+        outputs, node = parse(text[: text.index("lpsgb stage 1")], [RELAX, HOLD, PRODUCE], status=139)
+        assert node.exit_status == 302
+        assert node.exit_message.endswith("(segmentation fault) before its first step.")
+        assert "thermo" not in outputs
+
+    def test_crash_after_all_was_done_is_none(self, parse):
+        _, node = parse("staged", [{**RELAX, "relax_cell": "aniso"}, HOLD, PRODUCE], status=139)
+        assert node.exit_status == 0, node.exit_message
 
     def test_rows_that_are_not_numbers_in_a_log_without_an_error(self, parse, data_path):
         text = (data_path / "lammps" / "nan.log").read_text()
@@ -137,26 +183,27 @@ class TestExitCodes:
         assert outputs["results"]["n_extrapolated"] == 0
 
 
-FINAL = """ITEM: TIMESTEP
-0
-ITEM: NUMBER OF ATOMS
-1
-ITEM: BOX BOUNDS pp pp pp
-0.0 {length}
-0.0 5.3
-0.0 5.3
-ITEM: ATOMS id type xu yu zu
-1 1 {x} 0.5 0.5
-"""
-
-
 @pytest.mark.usefixtures("aiida_profile_clean")
 class TestStructure:
+    ONE = Atoms("Ar", [(5.8, 0.5, 0.5)], cell=[5.3, 5.3, 5.3], pbc=True)
+
     def test_last_configuration(self, parse):
-        outputs, _ = parse("max_steps", [RELAX], files={"final.lammpstrj": FINAL.format(length=5.3, x=5.8)})
+        outputs, _ = parse("max_steps", [RELAX], atoms=self.ONE)
         assert outputs["structure"].sites[0].position == pytest.approx((0.5, 0.5, 0.5))
 
-    @pytest.mark.parametrize("values", [{"length": 5.3, "x": "nan"}, {"length": "inf", "x": 1.0}])
-    def test_none_where_it_is_not_finite(self, parse, values):
-        outputs, _ = parse("max_steps", [RELAX], files={"final.lammpstrj": FINAL.format(**values)})
+    @pytest.mark.parametrize("final", [dump(ONE).replace("5.8", "nan"), dump(ONE, length="inf")])
+    def test_none_where_it_is_not_finite(self, parse, final):
+        outputs, _ = parse("max_steps", [RELAX], atoms=self.ONE, files={"final.lammpstrj": final})
         assert "structure" not in outputs
+
+    @pytest.mark.parametrize("cut", [0, 15, 40, 150, 600, -2, 1, 3, 6, 20, 100])
+    @pytest.mark.parametrize("unit", ["characters", "lines"])
+    def test_run_that_finished_without_it_has_not_succeeded(self, parse, cut, unit):
+        text = dump(ATOMS)
+        lines = text.splitlines(keepends=True)
+        final = {"final.lammpstrj": text[:cut] if unit == "characters" else "".join(lines[: min(cut, len(lines) - 1)])}
+        outputs, node = parse("staged", [{**RELAX, "relax_cell": "aniso"}, HOLD, PRODUCE], files=final)
+        assert node.exit_status == 402
+        assert "the last configuration" in node.exit_message
+        assert "structure" not in outputs
+        assert "thermo" in outputs

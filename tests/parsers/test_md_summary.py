@@ -9,6 +9,7 @@ from aiida_lpsgb.parsers.md_summary import (
     describe_minimisation,
     join_results,
     join_thermo,
+    n_graded,
     summarise,
     thermo_arrays,
 )
@@ -17,7 +18,7 @@ RELAX = {"name": "relax", "ensemble": "minimise", "relax_cell": "aniso"}
 HOLD = {"name": "hold", "ensemble": "nvt", "duration_ps": 1.0, "temperature_K": 60}
 PRODUCE = {"name": "produce", "ensemble": "npt", "duration_ps": 1.0, "temperature_K": 60, "dump_interval_ps": 0.1}
 STAGED = resolve({"stages": [RELAX, HOLD, PRODUCE]})
-EXTRAPOLATION = {"n_extrapolated": 3, "n_extrapolated_left_out": 1, "max_grade": 2.5}
+EXTRAPOLATION = {"n_graded": 51, "n_extrapolated": 3, "n_extrapolated_left_out": 1, "max_grade": 2.5}
 
 
 @pytest.fixture
@@ -27,6 +28,21 @@ def log(data_path):
 
 def minimisation(**stage):
     return resolve({"stages": [{"ensemble": "minimise", **stage}]})["stages"][0]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [(0, 1000, 11), (0, 999, 10), (0, 0, 1), (250, 1000, 8), (300, 300, 1), (310, 390, 0)],
+)
+def test_steps_that_were_graded(first, last, expected):
+    """Counted one by one: multiples of the interval between the first and the last step of a segment."""
+    parameters = {"pair_style": "mtp/extrapolation", "extrapolation": {"interval_steps": 100}, "timestep_fs": 2.0}
+    assert expected == sum(step % 100 == 0 for step in range(first, last + 1))
+    assert n_graded(parameters | {"thermo_interval_ps": 0.2}, first, last) == expected
+    also_for_output = sum(step % 100 == 0 or step % 30 == 0 for step in range(first, last + 1))
+    assert n_graded(parameters | {"thermo_interval_ps": 0.06}, first, last) == also_for_output
+    assert n_graded(parameters | {"pair_style": "mlip"}, first, last) == last - first + 1
+    assert n_graded({"pair_style": "mtp"}, first, last) == 0
 
 
 def test_staged(log):
@@ -116,6 +132,7 @@ class TestJoin:
         assert joined["stages"] == whole["stages"]
         assert joined["minimised_energies_eV"] == whole["minimised_energies_eV"]
         assert joined["n_extrapolated"] == 6
+        assert joined["n_graded"] == 102
         assert joined["n_extrapolated_left_out"] == 2
         assert joined["max_grade"] == 2.5
         assert joined["n_segments"] == 2

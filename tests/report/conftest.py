@@ -214,6 +214,7 @@ def add_run(
     grades = {"max_grade": 4.25 if hot else 1.5, "n_extrapolated": 3 if hot else 0}
     give(base, create(function("md.join", {}, base), orm.Dict(grades), "result"), "results")
     md = process(orm.CalcJobNode, "aiida.calculations:lpsgb.md", "MdCalculation", {"code": code}, base, "iteration_01")
+    create(md, orm.Dict({"lammps_version": "22 Jul 2025"}), "results")
     analysis = process(orm.CalcJobNode, "aiida.calculations:lpsgb.analyse", "AnalyseCalculation", {}, run, "look_1")
     value = D0_CM2_S[name] * np.exp(-ENERGIES_EV[name] / (K_B * temperature)) * (1 + 0.05 * index) * factor
     motion = scalars(value, temperature, diffusive)
@@ -281,6 +282,7 @@ def iteration(number, gamma_break, n_broken, n_extrapolated, max_grade):
         "iteration": number,
         "gamma_break": gamma_break,
         "n_runs": 4,
+        "potentials": {"p1": {"n_broken": n_broken, "n_extrapolated": n_extrapolated}},
         "n_broken": n_broken,
         "n_missing": 0,
         "n_extrapolated": n_extrapolated,

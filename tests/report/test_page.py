@@ -83,8 +83,9 @@ def test_what_a_reader_sees_first(results, written):
         "crystal, tilt_120",
         "SevenNet-0 + D3, 17 of them",
         "2: MTP of level 2, cut-off 5 Å",
-        "aiida-lpsgb 0.1.0, aiida-core 2.9.4",
+        "aiida-lpsgb 0.1.0, aiida-core 2.9.4, LAMMPS 22 Jul 2025",
         "published 0.29",
+        "symmetric on (1 2 0), 34.55°, Σ5",
         "0.314",
         "Published: J. Some 1.",
     ):

@@ -6,7 +6,7 @@ from plumpy import ProcessState
 
 from aiida_lpsgb.report import study_results
 from aiida_lpsgb.report.processes import Process
-from aiida_lpsgb.report.results import cores, read_label
+from aiida_lpsgb.report.results import cores
 from tests.report.conftest import (
     SYSTEMS,
     add_learning,
@@ -92,7 +92,7 @@ def test_what_it_took(rich):
     assert results.codes
     assert set(results.codes.values()) == {"/opt/lmp"}
     assert results.seeds == {f"StudyWorkChain<{rich.pk}>": 7}
-    assert results.versions == {"core": "2.9.4", "plugin": "0.1.0"}
+    assert results.versions == {"aiida-lpsgb": "0.1.0", "aiida-core": "2.9.4", "LAMMPS": "22 Jul 2025"}
     assert results.material == "Li3PS4"
 
 
@@ -193,6 +193,30 @@ def test_a_failed_run_and_what_was_left_out(code):
     assert results.failures == (f"Li60P8S32 t600k_p1_1: {cause}",)
 
 
+def test_a_run_that_failed_is_averaged_with_no_other_and_its_potential_is_named(make_study):
+    """What it had found before atoms flew apart is shown with the run alone."""
+    study = make_study(n_potentials=3, learning=False)
+    (sweep,) = [call for call in study.called if call.process_label == "TransportWorkChain"]
+    links = sweep.base.links.get_outgoing(node_class=orm.WorkChainNode).all()
+    runs = {entry.link_label: entry.node for entry in links}
+    for label in ("t700k_p3_1", "t600k_p3_1"):
+        runs[label].set_exit_status(401)
+    results = study_results(study)
+    (system,) = results.systems
+    assert [run.potential for run in system.at(700.0)] == ["p1", "p2"]
+    assert len(system.at(500.0)) == 3
+    assert all(run.motion for run in system.runs)
+    blame, *others = results.failures
+    assert blame == ("of the runs all that failed are of p3 (crystal at 700 and 600 K), those of p1 and p2 ended well")
+    assert len(others) == 2
+    for label in ("t700k_p1_1", "t700k_p2_1"):
+        runs[label].set_exit_status(401)
+    results = study_results(study)
+    assert results.systems[0].at(700.0) == []
+    assert 700.0 not in results.systems[0].temperatures_K
+    assert len(results.failures) == 4
+
+
 def test_a_killed_and_an_excepted_system(make_study):
     study = make_study(temperatures=(), learning=False, status=None)
     sweep = work("transport", "TransportWorkChain", {}, study, call="crystal", status=None)
@@ -226,30 +250,6 @@ def test_another_process_is_refused(aiida_profile):
     node = create(function("advance"), orm.Dict({}), "result")
     with pytest.raises(ValueError, match=r"have results: lpsgb\.study, lpsgb\.transport, lpsgb\.active_learning"):
         study_results(node.creator)
-
-
-@pytest.mark.parametrize(
-    ("label", "expected"),
-    [
-        ("t500k_p1_1", (500.0, "p1", 1)),
-        ("t512p5k_p1_12", (512.5, "p1", 12)),
-        ("t500k_my_potential_2", (500.0, "my_potential", 2)),
-    ],
-)
-def test_labels_of_runs(label, expected):
-    assert read_label(label) == expected
-
-
-def test_labels_are_those_that_a_sweep_gives():
-    from aiida_lpsgb.calculations.functions.sweep import run_label
-
-    for run in ((300.0, "p1", 1), (512.25, "a_b", 3), (1e5, "p2", 2)):
-        assert read_label(run_label(*run)) == run
-
-
-def test_what_is_no_label_is_refused():
-    with pytest.raises(ValueError, match="no label of a run, such as t500k_p1_1"):
-        read_label("part_0")
 
 
 @pytest.mark.parametrize(

@@ -366,6 +366,14 @@ def test_symmetry_of_the_disordered_crystal_counts():
     assert np.array_equal(double.repeats, np.diag([1, 1, 2]))
     (found,) = boundaries(double, (0, 0, 1), (1, 2, 0))
     assert found.angle_deg == pytest.approx(36.87, abs=0.01)
+    # Indices are those of the parent, also along the doubled axis.
+    (found,) = boundaries(double, (1, 0, 0), (0, 1, 2))
+    assert found.angle_deg == pytest.approx(36.87, abs=0.01)
+    assert found.describe()["plane_1"] == [0, 1, 2]
+    assert found.describe()["axis"] in ([1, 0, 0], [-1, 0, 0])
+    (own,) = boundaries(Crystal(double.atoms), (1, 0, 0), (0, 1, 4))
+    assert own.grains[0].plane.normal == pytest.approx(found.grains[0].plane.normal)
+    assert np.allclose(double.direction([0, 0, 1]), disordered.lattice.matrix[2])
 
 
 def test_directions_are_written_as_small_integers():

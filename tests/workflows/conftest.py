@@ -86,6 +86,8 @@ MINIATURE = {
             ],
         },
     },
+    # Going back to learning has a test of its own.
+    "returns": None,
     "validate": {
         "temperatures_K": [650, 1000],
         "n_frames": 3,
@@ -167,7 +169,10 @@ def essence(study):
     return {
         "potentials": {name: potential.get_content() for name, potential in outputs.potentials.items()},
         "iterations": [
-            {key: row[key] for key in ("iteration", "gamma_break", "n_broken", "n_extrapolated", "max_grade")}
+            {
+                key: row[key]
+                for key in ("iteration", "potentials", "gamma_break", "n_broken", "n_extrapolated", "max_grade")
+            }
             for row in outputs.learning_curve["iterations"]
         ],
         "labels": {name: len(data) for name, data in outputs.training_sets.items()},

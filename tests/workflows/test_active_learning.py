@@ -1,5 +1,7 @@
 """What `lpsgb.active_learning` refuses before anything is submitted."""
 
+from types import SimpleNamespace
+
 import pytest
 from aiida import orm
 from aiida.common import AttributeDict, LinkType
@@ -78,6 +80,7 @@ def test_increments_of_an_earlier_loop_are_kept():
     assert free_label(sets, 1) == "iteration_03"
     assert free_label({"start": 1}, 1) == "iteration_01"
     assert free_label({"start": 1, "iteration_01": 2}, 2) == "iteration_02"
+    assert free_label({"start": 1, "candidates_01": 2}, 1, "candidates") == "candidates_02"
 
 
 @pytest.mark.usefixtures("aiida_profile_clean")
@@ -97,6 +100,16 @@ class TestInputs:
         inputs = {"potential": generate_potential(), "structures": {"li": orm.StructureData(ase=bulk("Li"))}}
         assert "training_sets: give at least one" in validate_inputs(inputs, None)
 
+    def test_candidates_need_a_potential_that_is_trained(self, generate_potential, generate_configurations):
+        given = {
+            "training_sets": {"start": generate_configurations()},
+            "candidates": {"mine": generate_configurations()},
+        }
+        message = validate_inputs({**given, "potential": generate_potential(trained=False)}, None)
+        assert message.startswith("candidates: `potential` is not trained")
+        message = validate_inputs({**given, "potential": generate_potential(species=("Li", "P"))}, None)
+        assert message.startswith("candidates.mine: contains ['S']")
+
 
 @pytest.mark.parametrize(
     ("temperatures", "message"),
@@ -115,30 +128,89 @@ def test_paper_protocol_is_the_schedule_of_the_paper():
     assert settings["criterion"] == "no_selection"
 
 
+@pytest.fixture
+def loop(generate_workchain, generate_potential, generate_configurations, installed_code):
+    """Return a function that sets a loop up, which is not run."""
+
+    def factory(**more):
+        programs = {"mlp": ("lpsgb-mlp", "lpsgb.mlp.train"), "md": ("lmp", "lpsgb.md")}
+        programs["label"] = ("lpsgb-label", "lpsgb.label.ase")
+        engine = {"calculator": "ase.calculators.emt:EMT", "level_of_theory": "toy"}
+        builder = ActiveLearningWorkChain.get_builder_from_protocol(
+            {role: installed_code(*program) for role, program in programs.items()},
+            generate_potential(),
+            {"start": generate_configurations()},
+            {"li": orm.StructureData(ase=bulk("Li"))},
+            protocol="fast",
+            overrides={"label": {"engine": {"parameters": engine}}},
+            **more,
+        )
+        process = generate_workchain("lpsgb.active_learning", builder._inputs(prune=True))
+        process.setup()
+        return process
+
+    return factory
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestCandidates:
+    """What was found elsewhere is learned from before anything is explored."""
+
+    def test_there_is_nothing_to_select_from_without_them(self, loop):
+        assert not loop().has_candidates()
+
+    def test_where_none_is_new_the_loop_ends(self, loop, generate_configurations):
+        process = loop(candidates={"mine": generate_configurations(count=3, labelled=False)})
+        assert process.has_candidates()
+        process.ctx.selection = SimpleNamespace(is_finished_ok=True, outputs={})
+        code = process.inspect_selection()
+        assert code.status == 412
+        assert code.message.startswith("None of the 3 candidates widens the training sets")
+
+    def test_labels_of_them_have_a_name_of_their_own(self, loop, generate_configurations):
+        process = loop(candidates={"mine": generate_configurations(labelled=False)})
+        labels = generate_configurations(seed=5).store()
+        outputs = AttributeDict({"configurations": labels})
+        process.ctx.labelling = SimpleNamespace(is_finished_ok=True, outputs=outputs)
+        assert process.inspect_labels() is None
+        assert process.ctx.training_sets["candidates_01"].uuid == labels.uuid
+        assert process.should_iterate()
+        assert process.has_to_learn()
+
+
+def test_a_committee_begins_anew(aiida_profile_clean, loop, monkeypatch):
+    """Members that began with the coefficients of the first would agree with it."""
+    process, begun = loop(), {}
+    given = process.inputs.potential
+    assert given.mtp.trained
+    monkeypatch.setattr(process, "_submit", lambda base, namespace, label, **mlp: begun.setdefault(label[-2:], mlp))
+    monkeypatch.setattr(ActiveLearningWorkChain, "team", ["p1", "p2", "p3"])
+    assert process.should_iterate()
+    process.train()
+    assert set(begun) == {"01", "p2", "p3"}
+    assert begun["01"]["potential"].uuid == given.uuid
+    for name in ("p2", "p3"):
+        assert not begun[name]["potential"].mtp.trained
+        assert begun[name]["potential"].level == given.level
+        assert begun[name]["parameters"]["init_params"] == "random"
+    process.ctx.potentials["p2"] = given
+    begun.clear()
+    process.train()
+    assert begun["p2"]["potential"].uuid == given.uuid  # from now on from what it has learned
+
+
 @pytest.mark.usefixtures("aiida_profile_clean")
 class TestExplorationThatTeachesNothing:
     RUN = {"planned_steps": 100, "timestep_fs": 2.0}
 
     @pytest.fixture
-    def explored(self, generate_workchain, generate_potential, generate_configurations, installed_code):
+    def explored(self, loop):
         """Return a function that inspects runs, given by what they found and how they ended."""
 
         def factory(*runs):
-            programs = {"mlp": ("lpsgb-mlp", "lpsgb.mlp.train"), "md": ("lmp", "lpsgb.md")}
-            programs["label"] = ("lpsgb-label", "lpsgb.label.ase")
-            engine = {"calculator": "ase.calculators.emt:EMT", "level_of_theory": "toy"}
-            builder = ActiveLearningWorkChain.get_builder_from_protocol(
-                {role: installed_code(*program) for role, program in programs.items()},
-                generate_potential(),
-                {"start": generate_configurations()},
-                {"li": orm.StructureData(ase=bulk("Li"))},
-                protocol="fast",
-                overrides={"label": {"engine": {"parameters": engine}}},
-            )
-            process = generate_workchain("lpsgb.active_learning", builder._inputs(prune=True))
-            process.setup()
-            process.ctx.training = AttributeDict({"outputs": AttributeDict({"results": orm.Dict({}).store()})})
-            process.ctx.children = {f"run_{i}": self.run(*run) for i, run in enumerate(runs)}
+            process = loop()
+            process.ctx.training_p1 = AttributeDict({"outputs": AttributeDict({"results": orm.Dict({}).store()})})
+            process.ctx.children = {f"li_t300k_{i}": self.run(*run) for i, run in enumerate(runs)}
             return process.inspect_exploration()
 
         return factory

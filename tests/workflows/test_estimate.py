@@ -69,6 +69,20 @@ def test_learning_is_counted_to_its_last_iteration(cost):
     assert few["training"].amount == "5 trainings at level 8"
 
 
+def test_going_back_to_learning_is_learning_and_production_once_more(cost):
+    costs, _ = cost(overrides={"returns": {"max_labels": 5, "max_atoms": 400}})
+    again = [costs[part] for part in ("exploration", "training", "transport", "test")]
+    frames = 5 * 400 * 0.028 / 3600
+    returned = costs["back to learning"]
+    assert returned.core_hours == pytest.approx(sum(part.core_hours for part in again) + frames)
+    assert returned.labels == sum(part.labels for part in again) + 5
+    assert returned.amount == "once, if production extrapolates"
+    twice, _ = cost(overrides={"returns": {"max_labels": 5, "max_atoms": 399, "max_returns": 2}})
+    assert twice["back to learning"].core_hours == pytest.approx(2 * (returned.core_hours - frames))
+    assert twice["back to learning"].labels == 2 * (returned.labels - 5)
+    assert "back to learning" not in cost(overrides={"returns": None})[0]
+
+
 def test_higher_levels_cost_more(cost):
     first, _ = cost()
     higher, _ = cost(overrides={"potential": {"level": 14}})
@@ -87,7 +101,7 @@ def test_labels_that_are_not_timed_say_so(cost):
 
 def test_given_potentials_leave_learning_out(cost, generate_potential):
     costs, builder = cost(
-        potentials={"p1": generate_potential(species=("Li", "N"))}, boundaries=["001/100"], glass=True
+        potentials={"p1": generate_potential(species=("Li", "N"))}, boundaries=["001/130"], glass=True
     )
     assert set(costs) == {"boundaries", "glasses", "transport"}
     assert isinstance(builder.potentials["p1"], orm.Data)

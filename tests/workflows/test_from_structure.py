@@ -53,9 +53,9 @@ def test_a_crystal_is_enough(codes, name):
 
 @pytest.mark.parametrize("name", ["li3n", "li7la3zr2o12"])
 def test_without_polyanions_nothing_is_counted_in_units(codes, name):
-    builder = study_from_structure(CRYSTALS / f"{name}.cif", codes=codes, boundaries=["001/100"])
+    builder = study_from_structure(CRYSTALS / f"{name}.cif", codes=codes, boundaries=["001/130"])
     assert builder.transport.motion["speciation"] is None
-    assert builder.systems["tilt_001_100"]["cutoffs"] == {}
+    assert builder.systems["tilt_001_130"]["cutoffs"] == {}
 
 
 def test_systems_are_named_by_their_indices():
@@ -204,8 +204,14 @@ def test_a_plan_is_kept(codes, tmp_path, monkeypatch):
         ("a: 1", "needs `crystal` and `systems`"),
         ("{crystal: a.cif, systems: {}}", "`format` is None"),
         ("{format: 1, crystal: a.cif, systems: {}, sytems: 1}", r"unknown keys \['sytems'\]"),
-        ("{format: 1, crystal: a.cif, systems: [crystal]}", r"systems: expected a dictionary, found \['crystal'\]"),
+        (
+            "{format: 1, crystal: a.cif, systems: [crystal]}",
+            r"systems: expected a dictionary of recipes .*, found \['crystal'\]",
+        ),
+        ("{format: 1, crystal: a.cif, systems: {a: 3}}", "systems: expected a dictionary of recipes"),
         ("{format: 1, crystal: a.cif, systems: {}, overrides: fast}", "overrides: expected a dictionary"),
+        ("{format: 1, crystal: a.cif, systems: {}, seed: one}", "seed: expected a whole number of at least 1"),
+        ("{format: 1, crystal: [a.cif], systems: {}}", "crystal: expected a text"),
     ],
 )
 def test_a_file_that_is_no_plan(tmp_path, text, message):

@@ -23,13 +23,14 @@ def potential(generate_potential):
 
 @pytest.fixture
 def builder(crystal, potential, installed_code):
-    def factory(crystal=crystal, boundary=None, **overrides):
+    def factory(crystal=crystal, boundary=None, parent=None, **overrides):
         stages = [{"ensemble": "minimise", "max_steps": 200, "force_tolerance_eV_A": 1e-3}]
         return WorkflowFactory("lpsgb.grain_boundary").get_builder_from_protocol(
             {"md": installed_code("lmp", "lpsgb.md")},
             crystal,
             potential,
             boundary=boundary or {"axis": [0, 0, 1], "plane": [2, 1, 0], "width": 10, "region": 5, "n_candidates": 2},
+            parent=parent,
             protocol="fast",
             overrides={"relaxation": {"stages": stages}, "bulk": {"stages": stages}, **overrides},
             seed=orm.Int(3),
@@ -94,6 +95,15 @@ class TestGrainBoundary:
         stages = [{"ensemble": "nvt", "duration_ps": 0.01, "temperature_K": 10}]
         with pytest.raises(ValueError, match="give a stage with `ensemble: minimise`"):
             builder(**{port: {"stages": stages}})
+
+    def test_indices_are_those_of_the_parent(self, builder, crystal):
+        doubled = orm.StructureData(ase=crystal.get_ase().repeat((1, 1, 2)))
+        boundary = {"axis": [1, 0, 0], "plane": [0, 2, 1], "width": 10, "region": 5, "n_candidates": 1}
+        outputs, node = run_get_node(builder(doubled, boundary, parent=crystal))
+        assert node.is_finished_ok, node.exit_message
+        (candidate,) = outputs["results"]["candidates"].values()
+        assert candidate["plane_1"] == [0, 2, 1]
+        assert candidate["true_angle_deg"] == pytest.approx(36.87, abs=1.0)
 
     def test_bulk_that_cannot_be_relaxed_is_told(self, builder):
         builder = builder()

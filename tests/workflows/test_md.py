@@ -133,6 +133,33 @@ def killed(aiida_code_installed, tmp_path):
     return factory
 
 
+@pytest.fixture
+def signalled(aiida_code_installed, tmp_path):
+    """Return a factory of codes whose first runs get a signal: LAMMPS itself once it is at a step, or at once."""
+
+    def factory(number, times=1, at_step=500):
+        script = tmp_path / f"lmp-{number}"
+        end = f"kill -{number} $$"
+        if at_step is not None:
+            end = (
+                f'{PROGRAMS}/lmp "$@" &\n'
+                f"until grep -q '^ *{at_step} ' log.lammps 2>/dev/null; do sleep 0.02; done\n"
+                f"pkill -{number} -P $!; wait $!; exit $?"
+            )
+        script.write_text(
+            "#!/bin/bash\n"
+            f"count=$(ls {tmp_path}/signal.* 2>/dev/null | wc -l)\n"
+            f'if [ $count -ge {times} ]; then exec {PROGRAMS}/lmp "$@"; fi\n'
+            f"touch {tmp_path}/signal.$count\n{end}\n"
+        )
+        script.chmod(0o755)
+        return aiida_code_installed(
+            label=f"{script.name}-{times}", default_calc_job_plugin="lpsgb.md", filepath_executable=str(script)
+        )
+
+    return factory
+
+
 def lengthened(values, duration_ps, **changes):
     """Inputs of `lpsgb.md` with a longer production, and other parameters."""
     parameters = values["parameters"].get_dict()
@@ -236,7 +263,7 @@ class TestBase:
         code = aiida_code_installed(label="late", default_calc_job_plugin="lpsgb.md", filepath_executable=str(script))
         _, node = self.run(inputs(code))
         assert node.is_finished_ok, [child.exit_message for child in node.called]
-        assert [child.exit_status for child in node.called] == [300, 0]
+        assert [child.exit_status for child in node.called] == [303, 0]
 
     def test_program_that_is_not_lammps_is_tried_twice(self, inputs, aiida_code_installed):
         code = aiida_code_installed(label="true", default_calc_job_plugin="lpsgb.md", filepath_executable="/bin/true")
@@ -291,8 +318,37 @@ class TestBase:
         values["parameters"] = orm.Dict({"stages": [stage], "timestep_fs": 20.0, "thermo_interval_ps": 0.02})
         _, node = self.run(values)
         assert node.exit_status == 410
+        assert "also with the time step halved once: " in node.exit_message
         timesteps = [child.inputs.parameters["timestep_fs"] for child in node.called if "seed" in child.inputs]
         assert timesteps == [20.0, 10.0]
+
+    @pytest.mark.parametrize(
+        ("number", "exit_status", "timesteps"), [("SEGV", 302, [2.0, 1.0]), ("KILL", 303, [2.0, 2.0])]
+    )
+    def test_run_that_a_signal_ends(self, inputs, signalled, number, exit_status, timesteps):
+        changes = {"timestep_fs": 2.0, "restart_interval_ps": 500.0, "thermo_interval_ps": 0.1}
+        values = lengthened(inputs(signalled(number)), 20.0, **changes)
+        _, node = self.run(values)
+        assert node.is_finished_ok, [child.exit_message for child in node.called]
+        jobs = [child for child in node.called if "seed" in child.inputs]
+        assert [job.exit_status for job in jobs] == [exit_status, 0]
+        assert f"SIG{number}" in jobs[0].exit_message
+        assert "of 10100" in jobs[0].exit_message
+        assert [job.inputs.parameters["timestep_fs"] for job in jobs] == timesteps
+
+    def test_run_that_crashes_again_names_the_crash(self, inputs, signalled):
+        values = lengthened(inputs(signalled("SEGV", times=9)), 20.0, thermo_interval_ps=0.1)
+        outputs, node = self.run(values)
+        assert node.exit_status == 410
+        assert "also with the time step halved once: The program crashed by SIGSEGV" in node.exit_message
+        assert [job.exit_status for job in node.called if "seed" in job.inputs] == [302, 302]
+        assert outputs["results"]["steps"] > 0
+
+    def test_program_that_crashes_as_it_begins_is_tried_twice(self, inputs, signalled):
+        _, node = self.run(inputs(signalled("ILL", times=9, at_step=None)))
+        assert node.exit_status == 411
+        assert "(see whether the code runs on that computer at all)" in node.exit_message
+        assert "SIGILL (illegal instruction) before it wrote a log" in node.exit_message
 
     def test_what_lammps_refuses_is_not_tried_again(self, inputs):
         _, node = self.run(inputs(neighbour_skin_A=-1.0))

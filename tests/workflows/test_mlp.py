@@ -102,7 +102,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(inputs, aiida_code_install
     inputs["mlp"]["code"] = aiida_code_installed(label="killed-once", filepath_executable=str(script))
     outputs, node = run_get_node(MlpTrainBaseWorkChain, **inputs)
     assert node.is_finished_ok, node.exit_message
-    assert [called.exit_status for called in sorted(node.called, key=lambda called: called.pk)] == [301, 0]
+    assert [called.exit_status for called in sorted(node.called, key=lambda called: called.pk)] == [303, 0]
     assert outputs["potential"].get_mtp() == undisturbed["potential"].get_mtp()
 
 

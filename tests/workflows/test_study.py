@@ -1,8 +1,10 @@
 """What `lpsgb.study` refuses before anything is submitted, and what a finished one holds."""
 
+from types import SimpleNamespace
+
 import pytest
 from aiida import orm
-from aiida.common import LinkType
+from aiida.common import AttributeDict, LinkType
 from ase.build import bulk
 
 from aiida_lpsgb.workflows.protocols import load_codes
@@ -164,6 +166,18 @@ def test_no_system(inputs):
 def test_a_wrong_recipe_is_named(inputs):
     inputs["systems"]["tilt"] = orm.Dict({"kind": "boundary"})
     assert validate_inputs(inputs, None).startswith("systems.tilt: plane must be given for a boundary")
+
+
+def test_boundaries_and_interfaces_are_told_the_crystal_before_it_was_ordered(inputs):
+    queued, crystal = {}, orm.StructureData(ase=bulk("Li"))
+    study = SimpleNamespace(
+        inputs=AttributeDict(inputs | {"crystal": crystal}),
+        ctx=SimpleNamespace(recipes={"gb": {"run": "parameters"}}),
+        _recipe_inputs=lambda *_: AttributeDict(),
+        enqueue=lambda label, _, given: queued.update({label: given}),
+    )
+    StudyWorkChain._make_boundary(study, "gb")
+    assert queued["recipe_gb"] == {"boundary": "parameters", "parent": crystal}
 
 
 def test_elements_of_a_crystal(aiida_profile_clean):

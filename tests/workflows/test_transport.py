@@ -1,11 +1,17 @@
-"""What `lpsgb.transport` and its runs refuse, and which cold runs are given up."""
+"""What `lpsgb.transport` and its runs refuse, which cold runs are given up, and what is said of those that failed."""
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from aiida import orm
+from aiida.common import LinkType
+from aiida.engine import ProcessState
+from aiida.plugins import DataFactory, WorkflowFactory
 from ase.build import bulk
 
+from aiida_lpsgb.analysis.arrhenius import K_B
+from aiida_lpsgb.calculations.functions.sweep import read_label, run_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
 from aiida_lpsgb.workflows.transport import too_short, validate_inputs
 from aiida_lpsgb.workflows.transport_run import validate_inputs as validate_run
@@ -77,3 +83,91 @@ class Outputs(dict):
 )
 def test_only_a_run_that_spent_its_budget_is_too_short(node, expected):
     assert too_short(node) is expected
+
+
+def value(temperature_K, diffusivity_cm2_s):
+    """A diffusivity of lithium that is known well."""
+    return DataFactory("lpsgb.diffusivity")(
+        {
+            "diffusivity_cm2_s": diffusivity_cm2_s,
+            "uncertainty_cm2_s": 0.05 * diffusivity_cm2_s,
+            "upper_limit_cm2_s": 1.1 * diffusivity_cm2_s,
+            "diffusive": True,
+            "verdict": "diffusive",
+            "temperature_K": temperature_K,
+            "species": "Li",
+            "region": "all",
+            "estimator": "windowed_msd_gls",
+            "direction": "xyz",
+            "charge": 1.0,
+            "number_density_A3": 0.02,
+        }
+    )
+
+
+@pytest.fixture
+def sweep(inputs, generate_workchain, generate_potential, installed_code):
+    """Return a sweep with three potentials whose runs have ended: some of the third failed after they were analysed."""
+
+    def ended(label, exit_status):
+        temperature, _, _ = read_label(label)
+        node = orm.WorkChainNode()
+        node.set_process_label("TransportRunWorkChain")
+        node.set_process_state(ProcessState.FINISHED)
+        node.set_exit_status(exit_status)
+        node.set_exit_message("The dynamics failed: lost atoms" if exit_status else "")
+        node.base.links.add_incoming(orm.Int(1).store(), LinkType.INPUT_WORK, "md__md__seed")
+        node.store()
+        outputs = {
+            "diffusivity": value(temperature, 1e-3 * np.exp(-0.3 / (K_B * temperature))),
+            "summary": orm.Dict({"run": {}}),
+            "structure": orm.StructureData(ase=bulk("Li")),
+            "judgement": orm.Dict({"known": not exit_status}),
+        }
+        for name, output in outputs.items():
+            output.store().base.links.add_incoming(node, LinkType.RETURN, name)
+        return node
+
+    def factory(failed):
+        potentials = {name: generate_potential(seed=number) for number, name in enumerate(("p1", "p2", "p3"))}
+        codes = {"md": installed_code("lmp", "lpsgb.md"), "analyse": installed_code("lpsgb-analyse", "lpsgb.analyse")}
+        builder = WorkflowFactory("lpsgb.transport").get_builder_from_protocol(
+            codes, inputs["structure"], potentials, protocol="fast", overrides={"temperatures_K": [900, 750, 600]}
+        )
+        process = generate_workchain("lpsgb.transport", builder._inputs(prune=True))
+        labels = [run_label(t, name, 1) for t in (900, 750, 600) for name in potentials]
+        process.ctx.children = {label: ended(label, 401 * (label in failed)) for label in labels}
+        process.fit()
+        return process, process.finish()
+
+    return factory
+
+
+def test_a_potential_whose_runs_fail_is_named_and_missed(sweep):
+    failed = ["t750k_p3_1", "t900k_p3_1"]
+    process, code = sweep(failed)
+    assert code.status == process.exit_codes.ERROR_RUNS_FAILED.status
+    assert code.message.startswith(
+        "Of 9 runs 2 failed, all that failed are of p3 (at 900 and 750 K), those of p1 and p2 ended well: t900k_p3_1: "
+        "TransportRunWorkChain"
+    )
+    fit = process.outputs["arrhenius"]
+    assert fit["missing"] == {"p3": [900.0, 750.0]}
+    assert sorted(fit["potentials"]) == ["p1", "p2"]
+    assert "the fit is of p1 and p2 alone" in fit["sentence"]
+    assert process.outputs["summary"]["failed"] == failed
+    # What a run had found before it failed is not beside that of those which ended well.
+    assert not set(failed) & set(process.outputs["diffusivities"])
+    assert len(process.outputs["diffusivities"]) == 7
+    assert set(failed) < set(process.outputs["structures"])
+
+
+def test_failures_of_several_potentials_are_of_none(sweep):
+    _, code = sweep(["t900k_p2_1", "t900k_p3_1"])
+    assert code.message.startswith("Of 9 runs 2 failed: t900k_p2_1: ")
+
+
+@pytest.mark.parametrize("motion", [{"rdf": {}}, {"diffusivity": None, "rdf": {}}])
+def test_runs_without_a_diffusivity_could_not_be_fitted(inputs, motion):
+    inputs["motion"] = orm.Dict(motion)
+    assert validate_inputs(inputs, None).startswith("motion: `diffusivity` is missing")

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice, zip_longest
+from numbers import Real
 from typing import Any
 
 from aiida import orm
 from aiida.engine import calcfunction
+from ase import Atoms
+from ase.neighborlist import neighbor_list
 
 from aiida_lpsgb.calculations.functions.seeds import derive_seed
+from aiida_lpsgb.calculations.functions.structures import refusing
 from aiida_lpsgb.calculations.functions.sweep import at_temperature, temperature_label
+from aiida_lpsgb.calculations.md_parameters import not_a_count, unknown_keys
+from aiida_lpsgb.data.configurations import ConfigurationsData
 
 CRITERIA = ("no_break", "no_selection")
+FIRST = "p1"
+"""Name of the potential that explores alone until its runs no longer end early; the others of its committee follow."""
 MORE_ITERATIONS = 3
 """Times as many iterations as a potential has that begins from the one of the iteration before."""
 LOOP_KEYS = ("temperatures_K", "n_replicas")
 """Settings of the loop that a structure may have of its own."""
 
 
-def exploration_label(structure: str, temperature_K: float, replica: int) -> str:
-    """Link label of an exploration run: `crystal_t500k_1`."""
-    return f"{structure}_{temperature_label(temperature_K)}_{replica}"
+def exploration_label(structure: str, temperature_K: float, replica: int, potential: str = FIRST) -> str:
+    """Link label of an exploration run: `crystal_t500k_1`, or `crystal_t500k_1_p2` where another than the first ran."""
+    label = f"{structure}_{temperature_label(temperature_K)}_{replica}"
+    return label if potential == FIRST else f"{label}_{potential}"
 
 
-def exploration_runs(settings: Mapping[str, Any], own: Mapping[str, Any]) -> list[tuple[float, int]]:
+def exploration_runs(
+    settings: Mapping[str, Any], own: Mapping[str, Any], potential: str = FIRST
+) -> list[tuple[float, int]]:
     """Temperatures and replicas of the exploration runs of a structure.
 
     Parameters
@@ -32,8 +44,13 @@ def exploration_runs(settings: Mapping[str, Any], own: Mapping[str, Any]) -> lis
         Settings of the loop.
     own
         What the structure has of its own: `temperatures_K`, `n_replicas`, and parameters of `lpsgb.md`.
+    potential
+        Who explores. The first one goes everywhere; of the others, which learned from what it found, a run at the
+        highest temperature shows whether they are sound.
     """
     merged = {**settings, **own}
+    if potential != FIRST:
+        return [(max(merged["temperatures_K"]), 1)]
     return [(t, replica) for replica in range(1, merged["n_replicas"] + 1) for t in merged["temperatures_K"]]
 
 
@@ -47,6 +64,7 @@ def plan_exploration(
     settings: orm.Dict,
     exploration: orm.Dict,
     structures: orm.List,
+    potentials: orm.List,
     seed: orm.Int,
     history: orm.Dict | None = None,
     **explorations: orm.Dict,
@@ -61,6 +79,8 @@ def plan_exploration(
         Parameters of `lpsgb.md` with the word `target` for the temperature.
     structures
         Names of the structures that are explored.
+    potentials
+        Names of the potentials that explore.
     seed
         Seed of the whole loop.
     history
@@ -85,17 +105,84 @@ def plan_exploration(
     for name in structures.get_list():
         own = explorations[name].get_dict() if name in explorations else {}
         template = {**exploration.get_dict(), **without_loop_keys(own)}
-        for temperature, replica in exploration_runs(loop, own):
-            label = exploration_label(name, temperature, replica)
-            choice = (f"iteration {iteration}", name, f"{temperature:g} K", replica)
-            plan[f"parameters_{label}"] = orm.Dict({**at_temperature(template, temperature), "extrapolation": control})
-            plan[f"seed_{label}"] = orm.Int(derive_seed(seed.value, *choice))
+        for potential in potentials.get_list():
+            for temperature, replica in exploration_runs(loop, own, potential):
+                label = exploration_label(name, temperature, replica, potential)
+                choice = (f"iteration {iteration}", name, f"{temperature:g} K", replica)
+                choice += () if potential == FIRST else (potential,)
+                parameters = {**at_temperature(template, temperature), "extrapolation": control}
+                plan[f"parameters_{label}"] = orm.Dict(parameters)
+                plan[f"seed_{label}"] = orm.Int(derive_seed(seed.value, *choice))
     return plan
 
 
 @calcfunction
+@refusing
+def pick_candidates(settings: orm.Dict, potential: orm.Data, **frames: orm.Data) -> orm.Data:
+    """Frames of production that extrapolate and can be labelled: what the study goes back to learning with.
+
+    Of every run first the frame that came first: what follows was reached by a potential that no longer knew what it
+    did. Among those the ones of higher grade go before. Too large frames are left out, and those with atoms closer to
+    each other than the radial functions of the potential reach, which no label can teach it.
+
+    Parameters
+    ----------
+    settings
+        `RETURN_SETTINGS`.
+    potential
+        What the frames are learned by (`lpsgb.potential`).
+    **frames
+        Outputs `extrapolated` of `lpsgb.md`, labelled `<run>_segment_<number>`.
+
+    Returns
+    -------
+    ConfigurationsData
+        At most ``max_labels`` configurations, each with its run as ``source`` in ``info``.
+    """
+    max_atoms, shortest_A = settings["max_atoms"], potential.base.attributes.get("min_distance_angstrom")
+    runs: dict[str, list[Atoms]] = {}
+    n_frames = n_large = 0
+    for label, node in sorted(frames.items()):
+        for atoms in node:
+            n_frames += 1
+            n_large += len(atoms) > max_atoms
+            if len(atoms) <= max_atoms and not len(neighbor_list("i", atoms, shortest_A)):
+                atoms.info["source"] = label.rsplit("_segment_", maxsplit=1)[0]
+                runs.setdefault(atoms.info["source"], []).append(atoms)
+    if not runs:
+        raise ValueError(
+            f"{n_frames} frames extrapolate, and none can be labelled: {n_large} have more than {max_atoms} atoms "
+            f"(`max_atoms`), {n_frames - n_large} have atoms closer than {shortest_A:g} Å"
+        )
+    turns = ([atoms for atoms in turn if atoms is not None] for turn in zip_longest(*runs.values()))
+    ordered = chain.from_iterable(sorted(turn, key=lambda atoms: -atoms.info.get("mv_grade", 0.0)) for turn in turns)
+    return ConfigurationsData(islice(ordered, settings["max_labels"]), potential.species)
+
+
+RETURN_SETTINGS = {
+    "max_share": "the largest share of the frames of a system that may extrapolate, of all in which the grade was "
+    "evaluated, for its results to stand",
+    "max_returns": "how often the study goes back",
+    "max_labels": "frames that are labelled each time",
+    "max_atoms": "larger frames are not labelled",
+}
+
+
+def return_error(settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with the settings of a return to learning, or None."""
+    if message := unknown_keys(settings, RETURN_SETTINGS):
+        return message
+    if missing := [key for key in RETURN_SETTINGS if key not in settings]:
+        return f"{', '.join(missing)} must be given"
+    share = settings["max_share"]
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share < 1:
+        return f"`max_share` is {share!r}; it is a share, from 0 to below 1"
+    return next(filter(None, (not_a_count(key, settings[key]) for key in RETURN_SETTINGS if key != "max_share")), None)
+
+
+@calcfunction
 def plan_committee(training: orm.Dict, settings: orm.Dict, seed: orm.Int) -> dict[str, orm.Dict]:
-    """Training parameters of the other members of the committee: random coefficients and a resampled training set each.
+    """Training parameters of the other members of the committee: random coefficients and weights of the data each.
 
     Parameters
     ----------
@@ -111,8 +198,16 @@ def plan_committee(training: orm.Dict, settings: orm.Dict, seed: orm.Int) -> dic
     dict
         A Dict by name, `p2` and so on.
     """
-    names = [f"p{k}" for k in range(2, settings["n_potentials"] + 1)]
-    return {name: orm.Dict(member(training.get_dict(), derive_seed(seed.value, "committee", name))) for name in names}
+    return {
+        name: orm.Dict(member(training.get_dict(), derive_seed(seed.value, "committee", name)))
+        for name in committee(settings.get_dict())
+        if name != FIRST
+    }
+
+
+def committee(settings: Mapping[str, Any]) -> list[str]:
+    """Names of all potentials: `p1`, `p2` and so on."""
+    return [f"p{k}" for k in range(1, settings["n_potentials"] + 1)]
 
 
 def member(training: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -137,7 +232,7 @@ def advance(
     settings
         Settings of the loop.
     training
-        Results of the training of this iteration.
+        Results of the last training of the first potential.
     missing
         Labels of the runs that left no results; each counts as broken.
     history
@@ -145,7 +240,7 @@ def advance(
     test
         Errors on the separate test set, where there is one.
     explorations
-        Results of this iteration's molecular dynamics.
+        Results of this iteration's molecular dynamics, `md_<run>`.
     """
     loop = settings.get_dict()
     before = history.get_dict() if history else None
@@ -155,7 +250,9 @@ def advance(
         "gamma_break": loop["gamma_break"][stage],
         "training": training.get_dict(),
         "test": test.get_dict() if test else None,
-        **summarise_explorations([node.get_dict() for node in explorations.values()], len(missing.get_list())),
+        **summarise_explorations(
+            {label.removeprefix("md_"): node.get_dict() for label, node in explorations.items()}, missing.get_list()
+        ),
     }
     return orm.Dict({"iterations": [*(before["iterations"] if before else []), row], **decide(row, stage, loop)})
 
@@ -167,28 +264,71 @@ def next_step(history: Mapping[str, Any] | None) -> tuple[int, int]:
     return len(history["iterations"]) + 1, history["stage"]
 
 
-def summarise_explorations(results: Sequence[Mapping[str, Any]], n_missing: int = 0) -> dict[str, Any]:
-    """How many runs reached their end, and how far the others went; runs without results are broken ones."""
-    broken = [result for result in results if result["steps"] < result["planned_steps"]]
-    grades = [result["max_grade"] for result in results if result["max_grade"] is not None]
+def team_of(history: Mapping[str, Any] | None) -> list[str]:
+    """Potentials that explore in the next iteration."""
+    return [FIRST] if history is None else history["team"]
+
+
+def ended_early(result: Mapping[str, Any]) -> bool:
+    """Whether an exploration run did not reach its end, by its results."""
+    return result["steps"] < result["planned_steps"]
+
+
+def explored_by(label: str) -> str:
+    """Name of the potential of an exploration run, by its label."""
+    last = label.rpartition("_")[2]
+    return FIRST if last.isdigit() else last
+
+
+def summarise_explorations(results: Mapping[str, Mapping[str, Any]], missing: Sequence[str] = ()) -> dict[str, Any]:
+    """How many runs reached their end, and how far the others went; runs without results are broken ones.
+
+    Parameters
+    ----------
+    results
+        Results of the runs that have some, by their labels.
+    missing
+        Labels of the others.
+    """
+    broken = [label for label, result in results.items() if ended_early(result)] + list(missing)
+    grades = [result["max_grade"] for result in results.values() if result["max_grade"] is not None]
+    potentials: dict[str, dict[str, int]] = {}
+    for label in sorted([*results, *missing], key=explored_by):
+        found = potentials.setdefault(explored_by(label), {"n_broken": 0, "n_extrapolated": 0})
+        found["n_broken"] += label in broken
+        found["n_extrapolated"] += results[label]["n_extrapolated"] if label in results else 0
     return {
-        "n_runs": len(results) + n_missing,
-        "n_broken": len(broken) + n_missing,
-        "n_missing": n_missing,
-        "n_extrapolated": sum(result["n_extrapolated"] for result in results),
+        "potentials": potentials,
+        "n_runs": len(results) + len(missing),
+        "n_broken": len(broken),
+        "n_missing": len(missing),
+        "n_extrapolated": sum(found["n_extrapolated"] for found in potentials.values()),
         "max_grade": max(grades, default=None),
-        "explored_ps": sum(result["steps"] * result["timestep_fs"] for result in results) / 1000,
+        "explored_ps": sum(result["steps"] * result["timestep_fs"] for result in results.values()) / 1000,
     }
 
 
 def decide(row: Mapping[str, Any], stage: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Next index of the `gamma_break` schedule and whether the loop has converged.
+    """Next index of the `gamma_break` schedule, who explores next, and whether the loop has converged.
 
-    The loop goes on to the next `gamma_break` when every run of an iteration reached its end, and has converged when
-    that is so at the last one; with `criterion: no_selection` not even a selected configuration may be left then.
+    The loop goes on to the next `gamma_break` when every run of an iteration reached its end. A potential has settled
+    when that is so at the last one (with `criterion: no_selection` not even a selected configuration may be left
+    then). When the first has, the other members of the committee are trained and explore, too; the loop has converged
+    when each potential has settled.
     """
     last = stage == len(settings["gamma_break"]) - 1
-    clean = row["n_broken"] == 0
-    nothing_new = row["n_extrapolated"] == 0
-    converged = last and clean and (nothing_new or settings["criterion"] == "no_break")
-    return {"stage": stage + 1 if clean and not last else stage, "converged": converged}
+
+    def has_settled(found: Mapping[str, int]) -> bool:
+        nothing_new = found["n_extrapolated"] == 0
+        return last and found["n_broken"] == 0 and (nothing_new or settings["criterion"] == "no_break")
+
+    team = [name for name, found in row["potentials"].items() if not has_settled(found)]
+    settled = not team
+    if settled and FIRST in row["potentials"]:
+        team = [name for name in committee(settings) if name != FIRST]
+    return {
+        "stage": stage + 1 if row["n_broken"] == 0 and not last else stage,
+        "settled": settled,
+        "team": team,
+        "converged": not team,
+    }

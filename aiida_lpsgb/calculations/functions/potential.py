@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiida import orm
@@ -41,6 +42,19 @@ def untrained(parameters: orm.Dict, seed: orm.Int | None = None) -> PotentialDat
     options = {key.removesuffix("_angstrom"): value for key, value in given.items() if key != "level"}
     mtp = basis.untrained(given["level"], len(species), seed=None if seed is None else seed.value, **options)
     return PotentialData(mtp, species, trained=False)
+
+
+@calcfunction
+def forget(potential: PotentialData) -> PotentialData:
+    """Return a potential of the same form without coefficients, to be trained from new ones.
+
+    Parameters
+    ----------
+    potential : PotentialData
+        With coefficients, from a training or random.
+    """
+    coefficients = ("radial_coefficients", "species_coefficients", "moment_coefficients")
+    return PotentialData(replace(potential.mtp, **dict.fromkeys(coefficients)), potential.species)
 
 
 def untrained_error(given: Mapping[str, Any]) -> str | None:

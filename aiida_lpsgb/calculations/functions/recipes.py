@@ -11,6 +11,7 @@ from aiida.engine import calcfunction
 from aiida_lpsgb.analysis.observables import regions_of, registry
 from aiida_lpsgb.calculations.functions.structures import (
     amorphous_keys_error,
+    boundary_of_crystal_error,
     boundary_request_error,
     interface_keys_error,
     supercell_keys_error,
@@ -129,6 +130,20 @@ def recipe_error(name: str, systems: Mapping[str, Mapping[str, Any]], structures
     if recipe.get("learn") and kind not in LEARNED:
         return f"systems.{name}: a system of kind {kind} has no `learn`; it is learned from {', '.join(LEARNED)}"
     return _parts_error(f"systems.{name}", recipe)
+
+
+def boundaries_error(systems: Mapping[str, Mapping[str, Any]], crystal: orm.CifData | orm.StructureData) -> str | None:
+    """What is wrong with the boundaries among the recipes of a study for its crystal, or None."""
+    for name, request in boundary_requests(systems).items():
+        if message := boundary_of_crystal_error(request, crystal):
+            return f"systems.{name}: {message}"
+    return None
+
+
+def boundary_requests(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What is asked for the large cell of each boundary among recipes, by name."""
+    found = {name: recipe for name, recipe in systems.items() if recipe["kind"] == "boundary"}
+    return {name: {**shared(recipe), **(recipe.get("run") or {})} for name, recipe in found.items()}
 
 
 def _parts_error(path: str, recipe: Mapping[str, Any]) -> str | None:

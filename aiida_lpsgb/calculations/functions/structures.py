@@ -26,9 +26,10 @@ from aiida_lpsgb.structures import interface as interfaces
 from aiida_lpsgb.structures import supercell as supercells
 from aiida_lpsgb.structures.boundary import Boundary, boundaries, check_request, require_boundary
 from aiida_lpsgb.structures.cif import read_cif
-from aiida_lpsgb.structures.crystal import Crystal, primitive_indices
+from aiida_lpsgb.structures.crystal import Crystal, primitive_indices, site_marks
 from aiida_lpsgb.structures.units import survey
 from aiida_lpsgb.structures.validation import StructureWarning, require_charges, require_ordered
+from aiida_lpsgb.typed import meant
 
 #: Exit status of a calcfunction that refuses its input.
 REFUSED = 410
@@ -169,7 +170,7 @@ def bicrystal(
     Parameters
     ----------
     structure : StructureData
-        The crystal, ordered, in the setting that the indices refer to.
+        The crystal, ordered, in the setting that the indices refer to where it has no parent.
     parameters : Dict
         ``plane`` and, optionally, ``axis`` (which tilts need), ``kind``, ``convention``, ``sigma``, ``angle``,
         ``angle_tolerance``, ``plane_2``, ``direction``, ``direction_2``, ``max_strain``, ``max_area``
@@ -180,8 +181,8 @@ def bicrystal(
     potential : PotentialData, optional
         If given, shifts and gaps are ranked by its energies, else by density.
     parent : StructureData or CifData, optional
-        The crystal before it was relaxed or ordered: symmetry that it has lost counts as well
-        (:class:`aiida_lpsgb.structures.crystal.Crystal`).
+        The crystal before it was relaxed or ordered: indices refer to its cell, and symmetry that was lost counts as
+        well (:class:`aiida_lpsgb.structures.crystal.Crystal`).
 
     Returns
     -------
@@ -299,18 +300,22 @@ def lowest(**results: orm.Dict) -> orm.Dict:
 
 @calcfunction
 @refusing
-def interface(crystal: orm.StructureData, glass: orm.StructureData, parameters: orm.Dict) -> dict[str, orm.Data]:
+def interface(
+    crystal: orm.StructureData, glass: orm.StructureData, parameters: orm.Dict, parent: orm.Data | None = None
+) -> dict[str, orm.Data]:
     """Join a glass to a crystal plane on both sides.
 
     Parameters
     ----------
     crystal : StructureData
-        The crystal, ordered, in the setting that the indices refer to.
+        The crystal, ordered, in the setting that the indices refer to where it has no parent.
     glass : StructureData
         A periodic glass of the same elements.
     parameters : Dict
         ``plane`` and, optionally, the other keywords of :func:`aiida_lpsgb.structures.interface.interface`, and
         ``cutoffs`` and ``charges`` of :class:`aiida_lpsgb.structures.crystal.Crystal`.
+    parent : StructureData or CifData, optional
+        The crystal before it was ordered, to whose cell indices refer.
 
     Returns
     -------
@@ -320,7 +325,7 @@ def interface(crystal: orm.StructureData, glass: orm.StructureData, parameters: 
     options = parameters.get_dict()
     _require_known(options, INTERFACE_KEYS | set(CRYSTAL_KEYS), ("plane",))
     atoms = interfaces.interface(
-        _crystal(crystal, options),
+        _crystal(crystal, options, parent),
         _ordered(glass, "glass"),
         **{key: value for key, value in options.items() if key not in CRYSTAL_KEYS},
     )
@@ -395,6 +400,27 @@ def boundary_request_error(
         bicrystals.check_sizes(**{key: options[key] for key in SIZE_KEYS if key in options})
         if structure is not None:
             _boundaries(_crystal(structure, options, parent), options)
+    except (TypeError, ValueError) as error:
+        return f"boundary: {error}"
+    return None
+
+
+def boundary_of_crystal(options: dict[str, Any], crystal: orm.CifData | orm.StructureData) -> Boundary:
+    """How the grains of a boundary lie by cell and symmetry of a crystal, which may still be disordered.
+
+    Raises
+    ------
+    ValueError
+        If the crystal has no such boundary.
+    """
+    disordered, _ = _partially_occupied(crystal, check_formula=False)
+    return _boundaries(Crystal(site_marks(disordered), cutoffs={}), options)[0]
+
+
+def boundary_of_crystal_error(options: dict[str, Any], crystal: orm.CifData | orm.StructureData) -> str | None:
+    """Say why a crystal, which may still be disordered, has no such boundary, or None."""
+    try:
+        boundary_of_crystal(options, crystal)
     except (TypeError, ValueError) as error:
         return f"boundary: {error}"
     return None
@@ -576,7 +602,8 @@ def _require_known(options: dict[str, Any], known: Collection[str], required: Co
     """Refuse unknown and missing parameters by name."""
     unknown = sorted(set(options).difference(known))
     if unknown:
-        raise ValueError(f"parameters: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        named = ", ".join(unknown) + meant(unknown, known)
+        raise ValueError(f"parameters: unknown {named}; known are {', '.join(sorted(known))}")
     missing = sorted(set(required).difference(options))
     if missing:
         raise ValueError(f"parameters: {', '.join(missing)} must be given")

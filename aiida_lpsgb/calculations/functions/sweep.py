@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,9 +70,54 @@ def run_label(temperature_K: float, name: str, replica: int) -> str:
     return f"{temperature_label(temperature_K)}_{name}_{replica}"
 
 
-def potential_of(label: str) -> str:
-    """The name in a label that `run_label` made."""
-    return label.split("_", maxsplit=1)[1].rsplit("_", maxsplit=1)[0]
+def read_label(label: str) -> tuple[float, str, int]:
+    """Temperature (K), potential (or structure) and replica in a label that `run_label` made.
+
+    Raises
+    ------
+    ValueError
+        If it is no such label.
+    """
+    match = re.fullmatch(r"t([\dpe-]+)k_(.+)_(\d+)", label)
+    if match is None:
+        raise ValueError(f"{label!r} is no label of a run, such as t500k_p1_1")
+    return float(match[1].replace("p", ".")), match[2], int(match[3])
+
+
+def by_potential(labels: Iterable[str]) -> dict[str, list[float]]:
+    """Temperatures (K) of runs by the name in their labels, each from the hottest."""
+    found: dict[str, set[float]] = {}
+    for temperature, name, _ in sorted(map(read_label, labels)):
+        found.setdefault(name, set()).add(temperature)
+    return {name: sorted(temperatures, reverse=True) for name, temperatures in sorted(found.items())}
+
+
+def listed(words: Iterable[Any]) -> str:
+    """Several words in a sentence: `a, b and c`."""
+    *most, last = [f"{word:g}" if isinstance(word, float) else str(word) for word in words]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def potential_at_fault(outcomes: Mapping[str, Mapping[str, bool]]) -> str:
+    """Tell that all runs that failed are of one potential, where others ended well; empty where it is not so.
+
+    Parameters
+    ----------
+    outcomes
+        By system and label of the run, whether it ended well; the only system may have no name.
+    """
+    every = [(system, label, ok) for system, runs in outcomes.items() for label, ok in runs.items()]
+    failed = [(system, label) for system, label, ok in every if not ok]
+    at_fault = {read_label(label)[1] for _, label in failed}
+    well = sorted({read_label(label)[1] for _, label, ok in every if ok} - at_fault)
+    if len(failed) < 2 or len(at_fault) != 1 or not well:
+        return ""
+    (name,) = at_fault
+    places = []
+    for system in dict.fromkeys(system for system, _ in failed):
+        temperatures = by_potential(label for place, label in failed if place == system)[name]
+        places.append(f"{system}{' ' if system else ''}at {listed(temperatures)} K")
+    return f"all that failed are of {name} ({'; '.join(places)}), those of {listed(well)} ended well"
 
 
 def watched(parameters: Mapping[str, Any], extrapolation: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,11 +60,13 @@ def budget_error(budget: Mapping[str, Any]) -> str | None:
 
 
 @calcfunction
-def summarise(**summaries: orm.Dict) -> orm.Dict:
+def summarise(failed: orm.List | None = None, **summaries: orm.Dict) -> orm.Dict:
     """The headline numbers of a structure: those of each run, and of the fits.
 
     Parameters
     ----------
+    failed
+        Labels of the runs that failed.
     **summaries
         ``run_<label>`` (``summary`` of `lpsgb.analyse`), ``dynamics_<label>_part_<number>`` (results of each part
         of a run that was watched), ``arrhenius`` and ``regional_<region>_<estimator>`` (`lpsgb.arrhenius_fit`).
@@ -72,10 +74,12 @@ def summarise(**summaries: orm.Dict) -> orm.Dict:
     Returns
     -------
     Dict
-        ``runs``, ``arrhenius`` and ``regional_arrhenius``, by the same labels; ``extrapolation``: ``max_grade`` and
-        ``n_extrapolated`` of each run that was watched.
+        ``runs``, ``arrhenius`` and ``regional_arrhenius``, by the same labels; ``failed``: labels of the runs that
+        failed; ``extrapolation``: ``max_grade``, ``n_extrapolated`` and ``n_graded`` of each run that was watched,
+        whether or not it reached its end.
     """
     result: dict[str, Any] = {"runs": {}, "arrhenius": None, "regional_arrhenius": {}}
+    result["failed"] = failed.get_list() if failed is not None else []
     parts: dict[str, list[dict[str, Any]]] = {}
     for label, node in sorted(summaries.items()):
         if label == "arrhenius":
@@ -91,25 +95,44 @@ def summarise(**summaries: orm.Dict) -> orm.Dict:
 
 
 def extrapolation_of(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Highest grade and number of extrapolating frames of a run that was watched.
+    """Highest grade, and number of extrapolating among graded frames, of what was watched.
 
     Parameters
     ----------
     parts
-        Results of `lpsgb.md.base`, of each part.
+        Results of `lpsgb.md.base`, of each part of a run, or what this function says of runs.
     """
     parts = list(parts)
     grades = [part["max_grade"] for part in parts if part["max_grade"] is not None]
-    return {"max_grade": max(grades, default=None), "n_extrapolated": sum(part["n_extrapolated"] for part in parts)}
+    counts = {name: sum(part.get(name, 0) for part in parts) for name in ("n_extrapolated", "n_graded")}
+    return {"max_grade": max(grades, default=None), **counts}
 
 
 @calcfunction
-def tabulate(**summaries: orm.Dict) -> orm.Dict:
-    """A study's table: for every system what its runs and fits say.
+def tabulate(before: orm.Dict | None = None, **summaries: orm.Dict) -> orm.Dict:
+    """A study's table: for every system what its runs and fits say, and how far its potentials were left.
 
     Parameters
     ----------
+    before
+        The table of the runs with the potentials before these, where the study has gone back to learning.
     **summaries
         ``summary`` of `lpsgb.transport` by system.
+
+    Returns
+    -------
+    Dict
+        Of every system its summary, with ``n_returns``, how often the study had gone back to learning before these
+        runs; ``extrapolated``, what `extrapolation_of` says of all its runs, None where none was watched; and
+        ``extrapolated_before``, the same with each of the potentials before, the first ones first.
     """
-    return orm.Dict({name: node.get_dict() for name, node in sorted(summaries.items())})
+    earlier = before.get_dict() if before is not None else {}
+    n_returns = next((1 + entry["n_returns"] for entry in earlier.values()), 0)
+    table = {}
+    for name, node in sorted(summaries.items()):
+        values, last = node.get_dict(), earlier.get(name)
+        past = [*last["extrapolated_before"], last["extrapolated"]] if last else [None] * n_returns
+        watched = values["extrapolation"]
+        seen = extrapolation_of(watched.values()) if watched else None
+        table[name] = {**values, "n_returns": n_returns, "extrapolated": seen, "extrapolated_before": past}
+    return orm.Dict(table)

@@ -13,7 +13,7 @@ from aiida.engine import CalcJob, CalcJobProcessSpec, ProcessBuilder
 
 from aiida_lpsgb.calculations.label.ase import WALLTIME_FRACTION
 from aiida_lpsgb.calculations.label.engine import LabelEngine
-from aiida_lpsgb.calculations.program import declare_program
+from aiida_lpsgb.calculations.program import declare_program, keep_exit_status
 from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.labelling import cp2k, levels
 
@@ -130,6 +130,7 @@ class Cp2kLabelCalculation(LabelEngine, CalcJob):
         calcinfo = CalcInfo()
         calcinfo.codes_info = [codeinfo]
         calcinfo.retrieve_list = [self.options.output_filename]
+        keep_exit_status(calcinfo)
         # The configurations are an input; so much for the repository.
         calcinfo.provenance_exclude_list = [cp2k.TRAJECTORY_FILE, cp2k.CELL_FILE]
         return calcinfo

@@ -16,6 +16,7 @@ from aiida.plugins.entry_point import get_entry_point_names, load_entry_point
 
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling.levels import Levels
+from aiida_lpsgb.typed import meant
 
 PREFIX = "lpsgb.label."
 _GROUPS = ("aiida.calculations", "aiida.workflows")
@@ -147,8 +148,9 @@ class LabelEngine(Process):
         name = changes.pop("level", None) or levels.of_protocol(protocol)
         unknown = sorted(set(changes) - set(cls.DEFAULTS))
         if unknown:
-            there = ", ".join(sorted({"level", "levels", *cls.DEFAULTS}))
-            raise ValueError(f"override {unknown[0]!r} is no entry of {cls.__name__}; there are {there}")
+            there = sorted({"level", "levels", *cls.DEFAULTS})
+            entry = f"{unknown[0]!r} is no entry of {cls.__name__}{meant(unknown[:1], there)}"
+            raise ValueError(f"override {entry}; there are {', '.join(there)}")
         return {**cls.DEFAULTS, **changes, "level": {"name": name, **levels.get(name)}}
 
     @classmethod
@@ -219,7 +221,8 @@ def load(name: str, prefix: str = PREFIX, base: type[Process] = LabelEngine) -> 
         if not (isinstance(engine, type) and issubclass(engine, base)):
             raise ValueError(f"engine {name!r}: {engine.__name__} does not derive from {base.__name__}")
         return engine
-    raise ValueError(f"engine {name!r} is not registered; there are {', '.join(names(prefix))}")
+    there = names(prefix)
+    raise ValueError(f"engine {name!r} is not registered{meant([name], there)}; there are {', '.join(there)}")
 
 
 def available(prefix: str = PREFIX, base: type[Process] = LabelEngine) -> dict[str, Any]:

@@ -248,6 +248,7 @@ long Selection::extend(const std::vector<const Structure*>& structures, long fir
   double threshold = std::max(limits.select_threshold, limits.swap_threshold);
   double gain = static_cast<long>(candidates.owners.size()) > limits.subset ? large_gain : 0.0;
   long count = 0;
+  double volume = log_volume_;
   while (!structures.empty() && count < most) {
     Top top = most_extrapolating(candidates, limits);
     if (top.grades.empty() || !(top.grades[0] > threshold)) break;
@@ -268,6 +269,10 @@ long Selection::extend(const std::vector<const Structure*>& structures, long fir
     }
     invert();
     count += static_cast<long>(swaps.size());
+    // Every swap widens the volume. Where derivatives depend on each other, as those by the scales of radial functions
+    // and of moments do, rounding alone makes grades above the threshold, and would do so for ever.
+    if (!(log_volume_ > volume)) break;
+    volume = log_volume_;
   }
   return count;
 }
@@ -276,6 +281,7 @@ long Selection::extend(const std::vector<const Structure*>& structures, long fir
 void Selection::invert() {
   std::vector<long> pivots(size_);
   inverse_ = matrix_;
+  log_volume_ = 0.0;
   for (long k = 0; k < size_; ++k) {
     long pivot = k;
     for (long i = k + 1; i < size_; ++i)
@@ -286,6 +292,7 @@ void Selection::invert() {
     double* own = &inverse_[k * width_];
     const double value = own[k];
     if (value == 0.0) throw std::invalid_argument("the rows of the active set are linearly dependent");
+    log_volume_ += std::log(std::fabs(value));
     own[k] = 1.0;
     for (long j = 0; j < size_; ++j) own[j] /= value;
     for (long i = 0; i < size_; ++i) {

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -74,6 +75,7 @@ class Selection {
   bool sums_;
   long size_, width_;  // parameters, also padded to the lanes of a vector
   std::vector<double> matrix_, inverse_;  // [size][width]
+  double log_volume_ = -std::numeric_limits<double>::infinity();  // of the matrix, at its last inversion
   std::vector<long> owners_;
   std::vector<Evaluator> evaluators_;  // one for each thread
   const training::Kernel* kernel_;

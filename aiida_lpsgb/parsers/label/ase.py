@@ -9,7 +9,6 @@ from typing import Any
 
 from aiida import orm
 from aiida.engine import ExitCode
-from aiida.parsers import Parser
 from ase import Atoms
 
 from aiida_lpsgb.calculations.label.ase import AseLabelCalculation
@@ -17,32 +16,28 @@ from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling import labels as label_files
 from aiida_lpsgb.labelling.calculators import level_of_theory
 from aiida_lpsgb.labelling.container import with_labels
+from aiida_lpsgb.parsers.program import ProgramParser
 
 # How the last line of a complete run begins, and that of one that ran out of time.
 _DONE, _OUT_OF_TIME = "done: ", "out of time: "
 
 
-class AseLabelParser(Parser):
+class AseLabelParser(ProgramParser):
     """Put the labels on the configurations, and tell which failed."""
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Parse the files of a finished job."""
-        error = self._read(AseLabelCalculation.ERROR_FILE)
+        error = self.read(AseLabelCalculation.ERROR_FILE)
         refused = [line for line in error.splitlines() if line.startswith("ERROR: ")]
         if refused:
             return self.exit_codes.ERROR_LABEL_PROGRAM.format(detail=refused[0].removeprefix("ERROR: "))
         path = Path(kwargs.get("retrieved_temporary_folder") or ".") / AseLabelCalculation.LABELS_FILE
         if not path.exists():
             detail = error.strip().splitlines()[-1] if error.strip() else "it did not start"
-            return self.exit_codes.ERROR_OUTPUT_MISSING.format(detail=detail)
+            return self.signalled() or self.exit_codes.ERROR_OUTPUT_MISSING.format(detail=detail)
         with path.open(encoding="utf-8") as stream:
             labels = label_files.read(stream)
         return self._give(labels)
-
-    def _read(self, name: str) -> str:
-        if name not in self.retrieved.base.repository.list_object_names():
-            return ""
-        return self.retrieved.base.repository.get_object_content(name, mode="rb").decode(errors="replace")
 
     def _give(self, labels: Mapping[int, label_files.Label]) -> ExitCode | None:
         configurations = self.node.inputs.configurations
@@ -66,18 +61,20 @@ class AseLabelParser(Parser):
 
     def _versions(self) -> dict[str, str]:
         """Return the versions of ASE and the calculator, which the program prints first."""
-        first = self._read(self.node.get_option("output_filename")).partition("\n")[0]
+        first = self.read(self.node.get_option("output_filename")).partition("\n")[0]
         _, brace, rest = first.partition("{")
         return json.loads(brace + rest) if first.startswith("calculator ") and rest.endswith("}") else {}
 
     def _exit_code(self, results: dict[str, Any], failed: dict[int, label_files.Label]) -> ExitCode | None:
         labelled, total = results["n_labelled"], results["n_configurations"]
-        lines = self._read(self.node.get_option("output_filename")).strip().splitlines()
+        lines = self.read(self.node.get_option("output_filename")).strip().splitlines()
         last = lines[-1] if lines else ""
         if last.startswith(_OUT_OF_TIME):
             return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(labelled=labelled, total=total)
         if results["not_begun"] or not last.startswith(_DONE):
-            return self.exit_codes.ERROR_INTERRUPTED.format(labelled=labelled, total=total)
+            return self.signalled(
+                f"; {labelled} of {total} configurations are labelled"
+            ) or self.exit_codes.ERROR_INTERRUPTED.format(labelled=labelled, total=total)
         if not failed:
             return None
         errors = [label.error for label in failed.values() if not label.refused]

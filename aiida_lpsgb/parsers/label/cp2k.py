@@ -6,22 +6,22 @@ from typing import Any
 
 from aiida import orm
 from aiida.engine import ExitCode
-from aiida.parsers import Parser
 
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.labelling import cp2k
 from aiida_lpsgb.labelling import labels as label_checks
 from aiida_lpsgb.labelling.container import with_labels
+from aiida_lpsgb.parsers.program import ProgramParser
 
 
-class Cp2kLabelParser(Parser):
+class Cp2kLabelParser(ProgramParser):
     """Put what CP2K printed on the configurations, and leave out what did not converge."""
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Parse the output of a finished job."""
         name = self.node.get_option("output_filename")
         if name not in self.retrieved.base.repository.list_object_names():
-            return self.exit_codes.ERROR_OUTPUT_MISSING
+            return self.signalled() or self.exit_codes.ERROR_OUTPUT_MISSING
         configurations = self.node.inputs.configurations
         with self.retrieved.base.repository.open(name, "r") as stream:
             output = cp2k.read_output(stream, cp2k.atom_order(configurations[0].get_chemical_symbols()))
@@ -64,7 +64,9 @@ class Cp2kLabelParser(Parser):
         if results["not_begun"] and output.out_of_time:
             return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(labelled=labelled, total=total)
         if results["not_begun"] or not output.ended:
-            return self.exit_codes.ERROR_INTERRUPTED.format(labelled=labelled, total=total)
+            return self.signalled(
+                f"; {labelled} of {total} configurations are labelled"
+            ) or self.exit_codes.ERROR_INTERRUPTED.format(labelled=labelled, total=total)
         if labelled < total:
             causes = [f"{place}: the electrons did not converge" for place in results["unconverged"]]
             causes += [f"{place}: {reason}" for place, reason in results["refused"].items()]

@@ -74,7 +74,7 @@ class SinglePointsWorkChain(LabelEngine, QueueMixin):
 
     def collect(self) -> ExitCode | None:
         """Read the labels of what succeeded, and name what did not."""
-        done = {name: child for name, child in self.ctx.children.items() if child.is_finished_ok}
+        done = {name: child for name, child in self.ctx.children.items() if not self.lacking(child)}
         nodes = {f"{name}_{output}": child.outputs[output] for name, child in done.items() for output in self.READ}
         outputs = type(self).COLLECT(self.inputs.configurations, self.inputs.level_of_theory, **nodes)
         for name, node in outputs.items():
@@ -83,12 +83,22 @@ class SinglePointsWorkChain(LabelEngine, QueueMixin):
         for place in results["refused"]:
             distrust(done[PLACE.format(int(place))])
         failures = {
-            place: results["refused"].get(str(place)) or reason_of(self.ctx.children[PLACE.format(place)])
+            place: results["refused"].get(str(place)) or self.reason_of(self.ctx.children[PLACE.format(place)])
             for place in results["unlabelled"]
         }
         for place, reason in failures.items():
             self.report(f"configuration {place} has no label: {reason}")
         return self._exit_code(failures, results)
+
+    def lacking(self, child: orm.ProcessNode) -> list[str]:
+        """Outputs that `COLLECT` reads and a process does not have; all of them where it failed."""
+        return [name for name in self.READ if not child.is_finished_ok or name not in child.outputs]
+
+    def reason_of(self, child: orm.ProcessNode) -> str:
+        """Say how a process ended, and the last calculation in it."""
+        if child.is_finished_ok:
+            return f"{child.process_label}<{child.pk}> finished without {', '.join(self.lacking(child))}"
+        return ", after ".join(how_it_ended(node) for node in dict.fromkeys((child, calculation_of(child))))
 
     def _exit_code(self, failures: dict[int, str], results: orm.Dict) -> ExitCode | None:
         if not failures:
@@ -109,11 +119,6 @@ def calculation_of(child: orm.ProcessNode) -> orm.ProcessNode:
     """Return the last calculation that a process ran, or the process where it is one."""
     jobs = [node for node in child.called_descendants if isinstance(node, orm.CalcJobNode)]
     return max(jobs, key=lambda node: node.pk, default=child)
-
-
-def reason_of(child: orm.ProcessNode) -> str:
-    """Say how a process ended, and the last calculation in it."""
-    return ", after ".join(how_it_ended(node) for node in dict.fromkeys((child, calculation_of(child))))
 
 
 def may_pass(child: orm.ProcessNode) -> bool:

@@ -122,10 +122,12 @@ class ReferenceMdWorkChain(ProtocolMixin, QueueMixin):
         for label, run in self.ctx.children.items():
             if "configurations" in run.outputs:
                 self.out(f"runs.{label}", run.outputs.configurations)
-            if run.is_finished_ok:
+            if not run.is_finished_ok:
+                failed.append(f"{label}: {how_it_ended(run)}")
+            elif "configurations" in run.outputs:
                 whole[label] = run.outputs.configurations
             else:
-                failed.append(f"{label}: {how_it_ended(run)}")
+                failed.append(f"{label}: {run.process_label}<{run.pk}> left no frames")
         if failed:
             detail = "; ".join(failed)
             return self.exit_codes.ERROR_RUN_FAILED.format(n=len(failed), total=len(self.ctx.children), detail=detail)

@@ -94,9 +94,10 @@ class ReferenceRunWorkChain(WorkChain):
 
     def submit_segment(self) -> ToContext:
         """Run the next segment."""
-        self.ctx.n_segments += 1
         process, inputs = self.segment()
-        return ToContext(segment=self.submit(process, **named(f"segment_{self.ctx.n_segments:03d}", inputs)))
+        self.ctx.segment_label = f"segment_{self.ctx.n_segments:03d}"
+        self.ctx.n_segments += 1
+        return ToContext(segment=self.submit(process, **named(self.ctx.segment_label, inputs)))
 
     def segment(self) -> tuple[type, dict[str, Any]]:
         """Return the process of the next segment and its inputs."""
@@ -110,13 +111,14 @@ class ReferenceRunWorkChain(WorkChain):
         """Note how many steps are done, and keep the frames."""
         self.ctx.n_done = n_done
         if configurations is not None:
-            self.ctx.segments[f"segment_{self.ctx.n_segments:03d}"] = configurations
+            self.ctx.segments[self.ctx.segment_label] = configurations
 
-    def fail(self) -> ExitCode:
-        """Give what there is, and name the segment that failed."""
+    def fail(self, reason: str | None = None) -> ExitCode:
+        """Give what there is, and name the segment that failed, with the reason where its end does not tell it."""
         self.give()
+        detail = how_it_ended(self.ctx.segment) + (f", {reason}" if reason else "")
         return self.exit_codes.ERROR_SEGMENT_FAILED.format(
-            step=self.ctx.n_done, n_steps=self.ctx.n_steps, detail=how_it_ended(self.ctx.segment)
+            step=self.ctx.n_done, n_steps=self.ctx.n_steps, detail=detail
         )
 
     def give(self) -> None:

@@ -96,8 +96,9 @@ class VaspReferenceRunWorkChain(ReferenceRunWorkChain):
     def inspect_segment(self) -> ExitCode | None:
         """Keep the frames of a segment that came to its end."""
         child = self.ctx.segment
-        if not child.is_finished_ok or "trajectory" not in child.outputs:
-            return self.fail()
+        missing = [name for name in ("trajectory", "misc", "remote_folder") if name not in child.outputs]
+        if not child.is_finished_ok or missing:
+            return self.fail(f"it left no {' and no '.join(missing)}" if child.is_finished_ok else None)
         found = frames_of_vasp(
             self.inputs.level_of_theory,
             self.inputs.plan,

@@ -112,3 +112,20 @@ def test_diffusivities_must_belong_together(change, message):
 def test_unknown_parameters_are_named():
     with pytest.raises(ValueError, match="unknown temperature; known are bend_eV, potentials, target_temperature_K"):
         fit({"temperature": 300}, a=node(500.0, 1e-6))
+
+
+def test_a_potential_whose_runs_failed_is_not_missed_silently():
+    def run(potential, temperature):
+        return {f"t{temperature:g}k_{potential}_1": node(temperature, law(temperature))}
+
+    there = run("p1", 900) | run("p1", 600) | run("p2", 900) | run("p2", 600) | run("p3", 600)
+    by_run = {"potentials": "by run"}
+    results = fit(by_run, failed=orm.List(["t750k_p3_1", "t900k_p3_1", "t900k_p1_2"]), **there)
+    assert results["missing"] == {"p3": [900.0, 750.0]}
+    assert results["sentence"].endswith(
+        "p3 is missing at 900 and 750 K, where its runs failed; the fit is of p1 and p2 alone"
+    )
+    assert results["n_potentials"] == 2
+    partly = fit(by_run, failed=orm.List(["t750k_p3_1"]), **there, **run("p3", 900))
+    assert partly["sentence"].endswith("p3 is missing at 750 K, where its runs failed")
+    assert fit(by_run, **there)["missing"] == {}

@@ -3,7 +3,7 @@
 import pytest
 from aiida import orm
 
-from aiida_lpsgb.calculations.functions.potential import untrained
+from aiida_lpsgb.calculations.functions.potential import forget, untrained
 
 PARAMETERS = {"level": 8, "species": ["Li", "P", "S"], "cutoff_angstrom": 5.0}
 
@@ -19,6 +19,13 @@ def test_seed():
     assert first.get_content() == again.get_content() != other.get_content()
     assert first.mtp.trained
     assert not first.trained
+
+
+def test_a_potential_that_forgets_keeps_its_form():
+    seeded, blank = untrained(orm.Dict(PARAMETERS), orm.Int(1)), untrained(orm.Dict(PARAMETERS))
+    found = forget(seeded)
+    assert found.get_content() == blank.get_content()
+    assert (found.species, found.trained) == (seeded.species, False)
 
 
 @pytest.mark.parametrize(

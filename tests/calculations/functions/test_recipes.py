@@ -2,8 +2,15 @@
 
 import pytest
 from aiida import orm
+from pymatgen.core import Lattice, Structure
 
-from aiida_lpsgb.calculations.functions.recipes import name_regions, observe_region, read_recipe, recipe_error
+from aiida_lpsgb.calculations.functions.recipes import (
+    boundaries_error,
+    name_regions,
+    observe_region,
+    read_recipe,
+    recipe_error,
+)
 
 TILT = {
     "kind": "boundary",
@@ -70,13 +77,45 @@ def test_structure_is_looked_at_in_the_region_and_diffusion_by_it():
             "x",
             "systems.x.run: interface: parameters: unknown widht",
         ),
-        ({"x": {"kind": "crystal", "run": {"n_atom": 9}}}, "x", "unknown n_atom; known are"),
+        ({"x": {"kind": "crystal", "run": {"n_atom": 9}}}, "x", "unknown n_atom"),
         ({"x": TILT | {"run": {"widht": 9.0}}}, "x", "unknown widht"),
         ({"x": {"kind": "structure"}}, "x", "give its structure as `structures.x`"),
     ],
 )
 def test_recipes_that_make_no_sense(systems, name, message):
     assert message in recipe_error(name, systems, ())
+
+
+ARGYRODITE = [
+    ({"Li": 0.5}, [0.183, 0.183, 0.024]),
+    ("P", [0, 0, 0.5]),
+    ("S", [0.1195, 0.1195, 0.6195]),
+    ("S", [0.25, 0.25, 0.25]),
+    ("Cl", [0, 0, 0]),
+]
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+@pytest.mark.parametrize(
+    ("boundary", "message"),
+    [
+        ({"axis": [0, 0, 1], "plane": [1, 2, 0]}, None),
+        ({"plane": [0, 0, 1], "angle": 36.9, "run": {"max_area": 600}}, None),
+        ({"axis": [0, 0, 1], "plane": [1, 0, 0]}, "no grain boundary: the crystal's own symmetry"),
+        ({"axis": [0, 0, 1], "plane": [1, 2, 1]}, "plane [1, 2, 1] does not contain the tilt axis [0, 0, 1]"),
+        ({"plane": [0, 0, 1], "angle": 90.0, "run": {"max_area": 600}}, "no twist about the normal"),
+    ],
+)
+def test_boundaries_are_those_of_the_disordered_crystal(boundary, message):
+    species, positions = zip(*ARGYRODITE, strict=True)
+    disordered = Structure.from_spacegroup("F-43m", Lattice.cubic(9.86), species, positions)
+    systems = {"crystal": {"kind": "crystal"}, "x": {"kind": "boundary", **boundary}}
+    error = boundaries_error(systems, orm.StructureData(pymatgen=disordered))
+    if message is None:
+        assert error is None
+    else:
+        assert error.startswith("systems.x: boundary: ")
+        assert message in error
 
 
 def test_recipes_that_do():

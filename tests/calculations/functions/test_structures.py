@@ -147,9 +147,21 @@ def test_refusals(ordered):
     refused("lpsgb.supercell", "structure has partially occupied sites", disordered, orm.Dict({"n_atoms": 100}))
     refused("lpsgb.supercell", "no positive volume", crystal, orm.Dict({"matrix": [1, 1, -1]}))
     refused("lpsgb.start_set", "crystal has partially occupied sites", orm.Dict({}), orm.Int(0), crystal=disordered)
-    refused("lpsgb.start_set", "unknown rattle; known are", orm.Dict({"rattle": 1}), orm.Int(0), crystal=crystal)
+    refused(
+        "lpsgb.start_set",
+        "unknown rattle; `rattle` may be meant as `n_rattles`; known are",
+        orm.Dict({"rattle": 1}),
+        orm.Int(0),
+        crystal=crystal,
+    )
     refused("lpsgb.order", "no formal charge given for Li, P, S", disordered, orm.Dict({}), orm.Int(0))
-    refused("lpsgb.order", "unknown charge; known are", disordered, orm.Dict({"charge": CHARGES}), orm.Int(0))
+    refused(
+        "lpsgb.order",
+        "unknown charge; `charge` may be meant as `charges`; known are",
+        disordered,
+        orm.Dict({"charge": CHARGES}),
+        orm.Int(0),
+    )
     refused("lpsgb.rattle", "n must be given", crystal, orm.Dict({"amplitude": 0.1}), orm.Int(0))
     tilt = {"axis": [0, 0, 1], "plane": [1, 2, 0]}
     refused("lpsgb.bicrystal", "it would hold two free surfaces", crystal, orm.Dict({**tilt, "vacuum": 10.0}))
@@ -192,7 +204,7 @@ def test_ordered_crystal_needs_no_charges(ordered):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"charge": CHARGES}, "unknown charge; known are"),
+        ({"charge": CHARGES}, "unknown charge; `charge` may be meant as `charges`; known are"),
         ({"n_candidates": 0}, "n_candidates must be a whole number of at least 1"),
         ({"rank_by": "mass"}, "rank_by must be one of ewald, occupancy"),
         ({"charges": {"Li": "one"}}, "charges must give a number for each element"),

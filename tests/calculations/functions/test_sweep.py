@@ -5,7 +5,14 @@ from aiida import orm
 from ase.build import bulk
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
-from aiida_lpsgb.calculations.functions.sweep import at_temperature, plan_sweep, potential_of, run_label, sample_frames
+from aiida_lpsgb.calculations.functions.sweep import (
+    at_temperature,
+    plan_sweep,
+    potential_at_fault,
+    read_label,
+    run_label,
+    sample_frames,
+)
 from aiida_lpsgb.data.trajectory import TrajectoryData
 
 pytestmark = pytest.mark.usefixtures("aiida_profile_clean")
@@ -37,9 +44,49 @@ def test_labels_are_valid_link_labels():
     assert run_label(300.0, "mine", 1) == "t300k_mine_1"
 
 
-def test_a_label_tells_the_potential():
-    assert potential_of(run_label(512.5, "p1", 2)) == "p1"
-    assert potential_of(run_label(300, "level_14_a", 10)) == "level_14_a"
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("t500k_p1_1", (500.0, "p1", 1)),
+        ("t512p5k_p1_12", (512.5, "p1", 12)),
+        ("t500k_my_potential_2", (500.0, "my_potential", 2)),
+    ],
+)
+def test_labels_of_runs(label, expected):
+    assert read_label(label) == expected
+
+
+def test_labels_are_those_that_a_sweep_gives():
+    for run in ((300.0, "p1", 1), (512.25, "a_b", 3), (1e5, "p2", 2)):
+        assert read_label(run_label(*run)) == run
+
+
+def test_what_is_no_label_is_refused():
+    with pytest.raises(ValueError, match="no label of a run, such as t500k_p1_1"):
+        read_label("part_0")
+
+
+RUNS = {"crystal": {"t900k_p1_1": True, "t900k_p2_1": True, "t900k_p3_1": False, "t750k_p3_1": False}}
+TILT = {"tilt": {"t900k_p1_1": True, "t600k_p3_1": False, "t600k_p3_2": False, "t300k_p3_1": True}}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "sentence"),
+    [
+        (RUNS, "all that failed are of p3 (crystal at 900 and 750 K), those of p1 and p2 ended well"),
+        ({"": TILT["tilt"]}, "all that failed are of p3 (at 600 K), those of p1 ended well"),
+        (RUNS | TILT, "(crystal at 900 and 750 K; tilt at 600 K), those of p1 and p2 ended well"),
+        (RUNS | {"tilt": {"t900k_p1_1": False}}, ""),
+        ({"": {"t900k_p1_1": False, "t750k_p1_1": False}}, ""),
+        ({"": {"t900k_p1_1": False, "t900k_p2_1": True}}, ""),
+        ({"": {"t900k_p1_1": True}}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_potential_that_has_all_failed_runs_is_named(outcomes, sentence):
+    found = potential_at_fault(outcomes)
+    assert found.endswith(sentence)
+    assert bool(found) is bool(sentence)
 
 
 def test_every_run_has_a_seed_of_its_own():

@@ -123,7 +123,7 @@ def test_a_killed_job_loses_nothing(fickle):
     assert node.is_finished_ok, node.exit_message
     assert_labelled(outputs["configurations"], copper(3))
     first, second = sorted((n for n in node.called if "AseLabel" in n.process_label), key=lambda n: n.pk)
-    assert (first.exit_status, second.exit_status) == (301, 0)
+    assert (first.exit_status, second.exit_status) == (303, 0)
     assert len(first.outputs.configurations) == 1
     assert len(second.inputs.configurations) == 2
 
