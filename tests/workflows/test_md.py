@@ -134,6 +134,21 @@ def killed(aiida_code_installed, tmp_path):
 
 
 @pytest.fixture
+def paused(aiida_code_installed, tmp_path):
+    """Return a code whose first run stands still for longer than its wall time once it has written a restart file."""
+    script = tmp_path / "lmp-paused"
+    script.write_text(
+        f'#!/bin/bash\nif [ -e {tmp_path}/begun ]; then exec {PROGRAMS}/lmp "$@"; fi\n'
+        f'touch {tmp_path}/begun; {PROGRAMS}/lmp "$@" & program=$!\n'
+        "until ls md.*.restart > /dev/null 2>&1; do sleep 0.02; done\n"
+        "pkill -STOP -P $program; kill -STOP $program; sleep 6; pkill -CONT -P $program; kill -CONT $program\n"
+        "wait $program\n"
+    )
+    script.chmod(0o755)
+    return aiida_code_installed(label="paused", default_calc_job_plugin="lpsgb.md", filepath_executable=str(script))
+
+
+@pytest.fixture
 def signalled(aiida_code_installed, tmp_path):
     """Return a factory of codes whose first runs get a signal: LAMMPS itself once it is at a step, or at once."""
 
@@ -271,9 +286,9 @@ class TestBase:
         assert node.exit_status == 411
         assert [child.exit_status for child in node.called] == [300, 300]
 
-    def test_out_of_walltime_is_continued(self, inputs):
-        values = lengthened(inputs(), 150.0, restart_interval_ps=5.0, thermo_interval_ps=1)
-        values["metadata"]["options"]["max_wallclock_seconds"] = 3
+    def test_out_of_walltime_is_continued(self, inputs, paused):
+        values = lengthened(inputs(paused), 150.0, restart_interval_ps=5.0, thermo_interval_ps=1)
+        values["metadata"]["options"]["max_wallclock_seconds"] = 5
         outputs, node = self.run(values)
         assert node.is_finished_ok, node.exit_message
         jobs = [call for call in node.called if "seed" in call.inputs]
