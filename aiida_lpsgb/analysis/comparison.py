@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.stats import permutation_test, rankdata
@@ -121,10 +121,6 @@ class Correlation:
     p_value: float
     n_structures: int
 
-    def scalars(self) -> dict[str, Any]:
-        """Everything as JSON types."""
-        return asdict(self) | {"interval95": list(self.interval95)}
-
 
 @dataclass(frozen=True)
 class Relation:
@@ -138,27 +134,21 @@ class Relation:
         Such as ``crystal < tilt`` or ``twist ~ glass``.
     probability
         That it holds: for ``<`` that the mean over the structures of the first kind is below that of the second; for
-        ``~`` that the means differ by less than the tolerance. None where a kind has no structure with this quantity.
+        ``~`` that the means differ by less than the tolerance.
     verdict
-        ``supported``, ``contradicted``, ``open`` or ``not known``.
+        ``supported``, ``contradicted`` or ``open``.
     """
 
     quantity: str
     claim: str
-    probability: float | None
+    probability: float
 
     @property
     def verdict(self) -> str:
         """What the probability says."""
-        if self.probability is None:
-            return "not known"
         if self.probability >= SUPPORTED:
             return "supported"
         return "contradicted" if self.probability <= 1 - SUPPORTED else "open"
-
-    def scalars(self) -> dict[str, Any]:
-        """Everything as JSON types."""
-        return asdict(self) | {"verdict": self.verdict}
 
 
 def correlation(
@@ -253,25 +243,30 @@ def order(
     Returns
     -------
     list of Relation
-        Each step, and the whole claim last (without steps that are not known).
+        Each step, and all steps together last where there are several. A kind of which nothing is known is passed over,
+        so that its neighbours are compared: of ``a < b ~ c`` without ``b``, ``a < c``. Empty with fewer than two kinds.
     """
     kinds, separators = parse_order(claim)
     rng = np.random.default_rng(seed)
     known = [s.known[quantity] for s in structures.values() if quantity in s.known]
     positive = all(entry.positive for entry in known)
     means = {kind: _mean_of_kind(structures, kind, quantity, positive, rng, draws) for kind in kinds}
-    steps, held = [], []
-    for first, separator, second in zip(kinds, separators, kinds[1:], strict=False):
-        name = f"{first} {separator} {second}"
+    steps = _steps_between(kinds, separators, [kind for kind in kinds if means[kind] is not None])
+    relations, held = [], []
+    for first, separator, second in steps:
         a, b = means[first], means[second]
-        if a is None or b is None:
-            steps.append(Relation(quantity, name, None))
-            continue
-        holds = a < b if separator == "<" else _alike(a, b, tolerance, positive)
-        held.append(holds)
-        steps.append(Relation(quantity, name, float(holds.mean())))
-    together = float(np.logical_and.reduce(held).mean()) if held else None
-    return [*steps, Relation(quantity, claim, together)]
+        held.append(a < b if separator == "<" else _alike(a, b, tolerance, positive))
+        relations.append(Relation(quantity, f"{first} {separator} {second}", float(held[-1].mean())))
+    if len(relations) > 1:
+        whole = " ".join([steps[0][0], *(f"{separator} {second}" for _, separator, second in steps)])
+        relations.append(Relation(quantity, whole, float(np.logical_and.reduce(held).mean())))
+    return relations
+
+
+def _steps_between(kinds: list[str], separators: list[str], known: list[str]) -> list[tuple[str, str, str]]:
+    """What a claim says of each known kind and the next: ``<`` where any step between them is one."""
+    places = [kinds.index(kind) for kind in known]
+    return [(kinds[a], "<" if "<" in separators[a:b] else "~", kinds[b]) for a, b in pairwise(places)]
 
 
 def _mean_of_kind(
@@ -294,14 +289,3 @@ def _alike(a: np.ndarray, b: np.ndarray, tolerance: float, positive: bool) -> np
     if positive:
         return np.abs(a - b) < 2 * math.log1p(tolerance)
     return np.abs(a - b) < tolerance * np.maximum(np.abs(a), np.abs(b))
-
-
-def sentence(relations: Sequence[Relation]) -> str:
-    """What the data say about a claim, in words; the last relation is the whole claim."""
-    *steps, whole = relations
-    told = ", ".join(
-        f"{step.claim}: {step.verdict}" + ("" if step.probability is None else f" ({step.probability:.0%})")
-        for step in steps
-    )
-    together = "not known" if whole.probability is None else f"{whole.verdict} ({whole.probability:.0%})"
-    return f"{whole.quantity}: {told}; all together: {together}"

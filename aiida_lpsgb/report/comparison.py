@@ -118,9 +118,9 @@ def correlations(structures: Mapping[str, Structure]) -> list[Correlation]:
 
 
 def orders(structures: Mapping[str, Structure], claim: str = CLAIM) -> list[list[Relation]]:
-    """The steps of a claimed order in each of `ORDERED`, the whole claim last; what is not known is left out."""
+    """The steps of a claimed order in each of `ORDERED`, as far as their kinds are known, all together last."""
     found = [order(structures, quantity, claim) for quantity in ORDERED]
-    return [relations for relations in found if relations[-1].probability is not None]
+    return [relations for relations in found if relations]
 
 
 def correlations_table(results: Results, structures: Mapping[str, Structure] | None = None) -> Table | None:

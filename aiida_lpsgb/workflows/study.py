@@ -437,6 +437,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             if (port := RECIPE_CHILDREN.get(recipe.get("kind"))) is not None and port not in study.inputs
         }
         cls._fill_recipes(builder, codes, values, missing)
+        builder.metadata.description = f"{', '.join(recipes)} added to {study.process_label}<{study.pk}>"
         return cls.checked(builder)
 
     @classmethod

@@ -254,8 +254,10 @@ class TestAdding:
         return factory
 
     def test_runs_are_watched_as_before(self, study):
-        builder = StudyWorkChain.get_builder_adding(study(), self.NEW)
+        node = study()
+        builder = StudyWorkChain.get_builder_adding(node, self.NEW)
         assert set(builder.systems) == {"crystal", "large"}
+        assert builder.metadata.description == f"large added to StudyWorkChain<{node.pk}>"
         assert "p1" in builder.transport.active_sets
 
     def test_without_a_watch_there_is_nothing_to_watch_with(self, study):
