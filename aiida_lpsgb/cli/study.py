@@ -225,13 +225,14 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
     from aiida.plugins import WorkflowFactory
 
     from aiida_lpsgb.calculations.label.engine import level_of
+    from aiida_lpsgb.structures.ordering import primitive_cell
     from aiida_lpsgb.workflows.estimate import estimate, how, total
     from aiida_lpsgb.workflows.from_structure import structure_of
 
     click.echo("\nTo run")
     described = WorkflowFactory("lpsgb.study").get_available_protocols()[plan.protocol]
     _item("protocol", f"{plan.protocol}: {described}", "--protocol fast|moderate|paper")
-    inputs = builder._inputs(prune=True)
+    inputs, structure = builder._inputs(prune=True), structure_of(plan.crystal)
     if "potential" in inputs:
         level = level_of(inputs["label"]["engine"]) or "of a level of theory that its engine names"
         _item("labels", level, "--label LEVEL (aiida-lpsgb levels)")
@@ -253,6 +254,9 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
             f"{_listed(settings['temperatures_K'])} K, beside strained and rattled cells",
             "--set reference_md=null or --set reference_md.settings.duration_ps=1",
         )
+    if builder.ordering.get_dict().get("primitive"):
+        small, whole = (round(cell.composition.num_atoms) for cell in (primitive_cell(structure), structure))
+        _item("cell", f"primitive, {small} atoms where the given one has {whole}", "--set ordering.primitive=false")
     _item("systems", ", ".join(inputs["systems"]), "--boundary, --twist, --glass, --interface")
     _show_boundaries(inputs)
     transport = builder.transport
@@ -267,7 +271,7 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
     _item("seed", str(builder.seed.value), "--seed N")
 
     click.echo(f"\n{'At most':<66}{'labels':>6}{'core-hours':>12}")
-    costs = estimate(builder, structure_of(plan.crystal))
+    costs = estimate(builder, structure)
     for cost in [*costs, total(costs)]:
         click.echo(f"  {cost.part:<23}{cost.amount:<41}{cost.labels or '':>6}{cost.core_hours:>12.1f}")
     click.echo(textwrap.fill(f"({how(builder)}.)", WIDTH, initial_indent="  ", subsequent_indent="  "))

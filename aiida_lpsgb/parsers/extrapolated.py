@@ -16,6 +16,8 @@ from aiida_lpsgb.mtp.configurations import GRADE_FEATURE, CFGFormatError, parse_
 _BEGIN, _END = b"BEGIN_CFG", b"END_CFG"
 _GRADE = re.compile(rb"Feature\s+" + GRADE_FEATURE.encode() + rb"\s+(\S+)")
 _STEP = re.compile(rb"Feature\s+timestep\s+(\d+)")
+# Within some steps of a hole in a potential atoms have fallen into each other. Nothing can be learned of what is left.
+FAR_GRADE = 1e4
 
 
 @dataclass
@@ -49,8 +51,9 @@ def read_extrapolated(path: Path, species: Sequence[str], spacing_steps: int, ma
     """Read a `.cfg` file that a run has appended to, keeping few of neighbours in time.
 
     Kept are the first, which is nearest to what the potential knows, and of all in a span of `spacing_steps` the one of
-    highest grade; the span is widened until no more than `max_configurations` are left. A configuration that was cut,
-    or holds numbers that are not finite, is left out.
+    highest grade; the span is widened until no more than `max_configurations` are left. Grades above `FAR_GRADE` are of
+    atoms that have fallen into each other: of these only the first is kept, and only where there is nothing else. A
+    configuration that was cut, or holds numbers that are not finite, is left out.
 
     Parameters
     ----------
@@ -81,6 +84,7 @@ def read_extrapolated(path: Path, species: Sequence[str], spacing_steps: int, ma
 
 def choose(blocks: Sequence[_Block], spacing_steps: int, max_configurations: int) -> list[_Block]:
     """The first block, and that of highest grade in each span of steps, the span as wide as it must be."""
+    blocks = [block for block in blocks if not block.grade > FAR_GRADE] or blocks[:1]
     spacing = max(1, spacing_steps)
     while blocks:
         best: dict[int, _Block] = {}

@@ -27,7 +27,7 @@ from aiida_lpsgb.structures.supercell import heights
 from aiida_lpsgb.structures.units import as_pairs
 from aiida_lpsgb.structures.validation import require_buildable, require_charges, require_present
 
-__all__ = ["order", "rank"]
+__all__ = ["order", "primitive_cell", "rank"]
 
 VACANCY = ""
 ORIGINAL = "original_label"
@@ -41,6 +41,8 @@ LARGEST_ORDERED = 10_000
 #: What two atoms that are too close cost beyond what their charges gain, so that annealing parts them (eV).
 CLASH_EV = 10.0
 COULOMB_EV_A = 14.399645
+#: How far a translation may miss an equal site and still be one of the crystal's (Å).
+TRANSLATION_TOLERANCE_A = 0.02
 #: A share of a sublattice is represented if the whole numbers of atoms are off by less than this.
 SHARE_TOLERANCE = 0.06
 #: Combinations of whole numbers that are looked through.
@@ -66,6 +68,7 @@ def order(
     charges: Mapping[str, float] | None = None,
     *,
     n_candidates: int = 1,
+    primitive: bool = False,
     supercell: Sequence[int] | Sequence[Sequence[int]] | None = None,
     max_atoms: int = 200,
     seed: int = 0,
@@ -90,6 +93,9 @@ def order(
         Formal charge of each element, in units of e; a fully ordered crystal can do without.
     n_candidates : int
         How many arrangements to keep, best first; fewer are returned if there are fewer.
+    primitive : bool
+        Whether the primitive cell is filled in place of the given one: half as many atoms of a body-centred crystal,
+        a quarter of a face-centred one.
     supercell : three integers, or 3 × 3 integers, optional
         Applied to the cell before it is filled. By default the smallest repeats of at most `max_atoms` that make the
         cell neutral and represent the shares of every pool.
@@ -120,8 +126,8 @@ def order(
         Each with ``info["ewald_energy_eV"]`` (of the cell, None without charges), ``info["log_probability"]`` (of the
         arrangement, sites taken as independent), ``info["composition_deviation"]`` (element to atoms),
         ``info["occupancies"]`` (for every kind of partially occupied site: ``site``, ``n_sites``, ``asked`` and
-        ``filled`` shares), ``info["supercell"]`` and ``info["warnings"]``: sentences on shares that the cell cannot
-        represent.
+        ``filled`` shares), ``info["supercell"]`` (its vectors in those of the given cell) and ``info["warnings"]``:
+        sentences on shares that the cell cannot represent.
 
     Raises
     ------
@@ -135,6 +141,9 @@ def order(
         raise ValueError(f"n_candidates ({n_candidates}) and n_samples ({n_samples}) must be at least 1")
     structure = structure.copy()
     structure.remove_oxidation_states()
+    given_cell = structure.lattice.matrix
+    if primitive:
+        structure = primitive_cell(structure)
     if charges or not structure.is_ordered:
         require_charges({element.symbol for element in structure.composition}, charges or {})
     limits = _limits(structure, charges, min_distances)
@@ -149,10 +158,27 @@ def order(
     keep = _distinct(filling, arrangements, filling.values(arrangements), n_candidates)
     told = {
         "composition_deviation": deviation,
-        "supercell": matrix.tolist(),
+        "supercell": _in_terms_of(given_cell, matrix @ structure.lattice.matrix),
         "warnings": _unrepresented(pools, counts, cell, better),
     }
     return [_to_atoms(filling, arrangements[i], told) for i in keep]
+
+
+def primitive_cell(structure: Structure) -> Structure:
+    """Return the primitive cell of a crystal, its sites partially occupied or not, where they are.
+
+    Parameters
+    ----------
+    structure : pymatgen.core.Structure
+        The crystal.
+
+    Returns
+    -------
+    pymatgen.core.Structure
+        The crystal itself where its cell is primitive already.
+    """
+    primitive = structure.get_primitive_structure(tolerance=TRANSLATION_TOLERANCE_A)
+    return primitive if len(primitive) < len(structure) else structure
 
 
 def rank(candidates: Sequence[Atoms], calculator: Calculator) -> list[Atoms]:
@@ -332,6 +358,13 @@ def _choose_supercell(
             repeats = tuple(_repeats(structure, n).tolist())
             return np.eye(3, dtype=int) if first is None else first, f"{repeats} of {n * n_atoms:.0f} atoms"
     return np.eye(3, dtype=int) if first is None else first, None
+
+
+def _in_terms_of(cell: np.ndarray, vectors: np.ndarray) -> list[list[float]]:
+    """Vectors as multiples of those of a cell; whole numbers as such."""
+    multiples = np.round(vectors @ np.linalg.inv(cell), 6) + 0.0
+    whole = np.array_equal(multiples, np.round(multiples))
+    return (multiples.astype(int) if whole else multiples).tolist()
 
 
 def _repeated(structure: Structure, matrix: np.ndarray) -> Structure:

@@ -256,6 +256,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.candidates, self.ctx.chooser = dict(self.inputs.get("candidates", {})), FIRST
         self.ctx.history = None
         self.ctx.n_labels = 0
+        # Whether the last iteration's labelling gave none.
+        self.ctx.barren = False
         self.ctx.exhausted = None
 
     # --- control flow ---------------------------------------------------------------------------------------------
@@ -469,7 +471,13 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         """Add the labels that came back as a new increment."""
         labelling = self.ctx.labelling
         if "configurations" not in labelling.outputs:
-            return self._fail("LABELLING", labelling, self.explored)
+            if not self.ctx.n_labels or self.ctx.barren:
+                return self._fail("LABELLING", labelling, self.explored)
+            # As of a run whose atoms fell into each other between two grades: another may end where there is a label.
+            self.ctx.barren = True
+            self.report(f"no label came of iteration {self.explored}, exploring once more: {labelling.exit_message}")
+            return None
+        self.ctx.barren = False
         if not labelling.is_finished_ok:
             self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         labels = labelling.outputs.configurations

@@ -21,6 +21,7 @@ from aiida_lpsgb.calculations.functions.recipes import shared
 from aiida_lpsgb.calculations.functions.sweep import ANY_K, at_temperature
 from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.md_parameters import planned_steps, resolve, to_steps
+from aiida_lpsgb.structures.ordering import primitive_cell
 from aiida_lpsgb.workflows.label.cost import Measured, measured
 from aiida_lpsgb.workflows.protocols import child_inputs
 
@@ -95,9 +96,10 @@ class _Study:
     """The numbers of a study that its parts are counted from."""
 
     def __init__(self, inputs: Mapping[str, Any], structure: Structure) -> None:
-        self.inputs, self.structure = inputs, structure
-        self.n_sites = float(structure.composition.num_atoms)
-        self.density_A3 = self.n_sites / structure.volume
+        self.inputs = inputs
+        self.structure = primitive_cell(structure) if inputs["ordering"].get_dict().get("primitive") else structure
+        self.n_sites = float(self.structure.composition.num_atoms)
+        self.density_A3 = self.n_sites / self.structure.volume
         self.systems = {name: node.get_dict() for name, node in inputs["systems"].items()}
         self.learns = "potential" in inputs
         self.level = self._level()

@@ -20,6 +20,7 @@ from aiida.plugins import WorkflowFactory
 from ase import Atoms
 from pymatgen.core import Element, Structure
 
+from aiida_lpsgb.calculations.functions.recipes import WITH_PLANES
 from aiida_lpsgb.calculations.label import engine as engines
 from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.labelling.calculators import level_of_theory
@@ -27,6 +28,7 @@ from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import read_indices
 from aiida_lpsgb.structures.files import is_cif, read_structure
 from aiida_lpsgb.structures.guess import Material, guess
+from aiida_lpsgb.structures.ordering import primitive_cell
 from aiida_lpsgb.typed import meant, read_yaml
 from aiida_lpsgb.workflows.protocols import load_codes
 
@@ -35,6 +37,8 @@ __all__ = ["StudyPlan", "crystal_node", "find_label_code", "label_overrides", "s
 FORMAT = 1
 """Of the file that a plan is saved to."""
 CRYSTAL, GLASS = "crystal", "glass"
+MANY_ATOMS = 100
+"""A label of more takes seconds to minutes, and so does every step of dynamics by labels."""
 NO_START_SET = {"start_set": None}
 """Overrides where there is something else to learn from."""
 
@@ -206,6 +210,9 @@ class StudyPlan:
             codes["label"] = find_label_code(engine, self.label_code, codes.get("label"))
         if not (potentials or training_sets) and is_quick(codes.get("label")):
             overrides = merged({"reference_md": {}}, overrides)
+        without_planes = not any(recipe.get("kind") in WITH_PLANES for recipe in self.systems.values())
+        if not potentials and without_planes and is_large_and_centred(structure_of(crystal or self.crystal)):
+            overrides = merged({"ordering": {"primitive": True}}, overrides)
         return WorkflowFactory("lpsgb.study").get_builder_from_protocol(
             codes,
             crystal or crystal_node(self.crystal),
@@ -488,6 +495,11 @@ def is_quick(code: orm.AbstractCode | None) -> bool:
     They show which distances there are in a crystal of which nothing is known. With DFT they are a choice to be made.
     """
     return code is not None and code.default_calc_job_plugin == engines.load("ase").CODE_PLUGIN
+
+
+def is_large_and_centred(crystal: Structure) -> bool:
+    """Whether a crystal's cell has more atoms than labels should have, and its primitive cell fewer."""
+    return crystal.composition.num_atoms > MANY_ATOMS and len(primitive_cell(crystal)) < len(crystal)
 
 
 def label_of(sets: Iterable[orm.Data]) -> str | None:

@@ -13,7 +13,7 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida_lpsgb.calculations.functions.active_learning import FIRST, RETURN_SETTINGS, return_error
 from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
-from aiida_lpsgb.calculations.functions.recipes import KINDS, boundaries_error, recipe_error, shared
+from aiida_lpsgb.calculations.functions.recipes import KINDS, WITH_PLANES, boundaries_error, recipe_error, shared
 from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
 from aiida_lpsgb.calculations.functions.sweep import potential_at_fault
 from aiida_lpsgb.calculations.label.engine import level_of
@@ -1008,6 +1008,11 @@ def crystal_error(inputs: Mapping[str, Any]) -> str | None:
     ordering = inputs["ordering"].get_dict() if "ordering" in inputs else {}
     if message := order_request_error(ordering, inputs["crystal"]):
         return message
+    if ordering.get("primitive") and (planar := _with_planes(inputs)):
+        return (
+            f"ordering: the planes and axes of {', '.join(planar)} refer to the cell of the crystal, which must be the "
+            "one that is ordered: leave `primitive` out"
+        )
     wanted = elements(inputs["crystal"])
     for name, potential in inputs.get("potentials", {}).items():
         if missing := sorted(set(wanted) - set(known_species(potential))):
@@ -1018,6 +1023,11 @@ def crystal_error(inputs: Mapping[str, Any]) -> str | None:
         if message := structure_error(structure, f"structures.{name}"):
             return message
     return None
+
+
+def _with_planes(inputs: Mapping[str, Any]) -> list[str]:
+    """Names of the systems whose recipes have indices of a plane."""
+    return [name for name, recipe in inputs.get("systems", {}).items() if recipe.get_dict().get("kind") in WITH_PLANES]
 
 
 def learning_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> str | None:

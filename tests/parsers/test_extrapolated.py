@@ -56,6 +56,17 @@ def test_a_first_that_is_the_highest_is_kept_once(write):
     assert steps(read_extrapolated(write([9.0, 2.2, 2.3]), SPECIES, 100, 5)) == [0]
 
 
+def test_atoms_that_fell_into_each_other_give_way_to_what_went_before(write):
+    found = read_extrapolated(write([2.1, 30.0, 4.5e6]), SPECIES, 100, 10)
+    assert steps(found) == [0, 10]
+    assert found.n_found == 3
+    assert found.max_grade == 4.5e6
+
+
+def test_where_there_is_nothing_else_the_first_of_them_is_kept(write):
+    assert steps(read_extrapolated(write([4.5e6, 8e9]), SPECIES, 100, 10)) == [0]
+
+
 def test_without_steps_spans_are_of_configurations(write):
     assert len(read_extrapolated(write([2.0] * 10, with_steps=False), SPECIES, 5, 100).images) == 2
 

@@ -1,5 +1,6 @@
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from aiida_lpsgb.structures import ordering
 from aiida_lpsgb.structures.cif import read_cif
 
 CHARGES = {"Li": 1, "P": 5, "S": -2}
+CRYSTALS = Path(__file__).parents[2] / "examples" / "data"
 
 
 def test_cif_has_the_published_cell_and_bonds(disordered):
@@ -307,3 +309,27 @@ def test_one_vacancy_of_many_needs_a_larger_cell():
     (small,) = ordering.order(salt, {"Na": 1, "Cl": -1}, supercell=(1, 1, 1))
     assert small.get_chemical_formula() == "Cl4Na4"
     assert any("a supercell (1, 1, 2) of 15 atoms can" in said for said in small.info["warnings"])
+
+
+@pytest.mark.parametrize(("name", "share"), [("li7la3zr2o12", 2), ("na3ps4", 2), ("li6ps5cl", 4), ("beta-li3ps4", 1)])
+def test_primitive_cell_holds_the_same_crystal(name, share):
+    crystal = read_cif(CRYSTALS / f"{name}.cif", check_formula=False)
+    primitive = ordering.primitive_cell(crystal)
+    assert len(primitive) * share == len(crystal)
+    assert primitive.density == pytest.approx(crystal.density)
+    assert {site.label for site in primitive} == {site.label for site in crystal}
+    # Its lattice is the given one's, not turned, so that the sites are some of those of the whole crystal.
+    found = crystal.lattice.get_fractional_coords(primitive.cart_coords)
+    distances = crystal.lattice.get_all_distances(found, crystal.frac_coords)
+    assert distances.min(axis=1).max() < 1e-3
+    nearest = distances.argmin(axis=1)
+    assert all(crystal[int(k)].species == site.species for k, site in zip(nearest, primitive, strict=True))
+
+
+def test_primitive_cell_is_filled():
+    crystal = read_cif(CRYSTALS / "li7la3zr2o12.cif", check_formula=False)
+    (atoms,) = ordering.order(crystal, {"Li": 1, "La": 3, "Zr": 4, "O": -2}, primitive=True, n_samples=2)
+    assert atoms.get_chemical_formula() == "La12Li28O48Zr8"
+    multiples = np.array(atoms.info["supercell"])
+    assert np.linalg.det(multiples) == pytest.approx(0.5)
+    assert multiples @ crystal.lattice.matrix == pytest.approx(atoms.cell.array, abs=1e-4)

@@ -178,6 +178,50 @@ class TestCandidates:
         assert process.has_to_learn()
 
 
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestIterationWithoutLabels:
+    """A run may end so far out that its only configuration has no label; the next may not."""
+
+    @pytest.fixture
+    def labelled(self, loop, generate_configurations):
+        """Return a loop, and a function that inspects a labelling which gave configurations or nothing."""
+        process = loop()
+        node = orm.WorkChainNode()
+        node.set_process_label("LabelWorkChain")
+        node.set_process_state(ProcessState.FINISHED)
+        node.set_exit_status(401)
+        node.set_exit_message("No configuration could be labelled: a force of 7.8e+04 eV/Å")
+        node.store()
+
+        def inspect(gave):
+            outputs = AttributeDict({"configurations": generate_configurations().store()} if gave else {})
+            message = {"exit_message": node.exit_message, "is_finished_ok": gave}
+            process.ctx.labelling = SimpleNamespace(outputs=outputs, **message) if gave else node
+            return process.inspect_labels()
+
+        return process, inspect
+
+    def test_one_is_passed_over(self, labelled):
+        process, inspect = labelled
+        assert inspect(True) is None
+        n_sets = len(process.ctx.training_sets)
+        assert inspect(False) is None
+        assert len(process.ctx.training_sets) == n_sets
+        assert inspect(True) is None
+        assert inspect(False) is None
+
+    def test_two_in_a_row_end_the_loop(self, labelled):
+        _, inspect = labelled
+        inspect(True)
+        inspect(False)
+        code = inspect(False)
+        assert code.status == ActiveLearningWorkChain.exit_codes.ERROR_LABELLING_FAILED.status
+        assert "a force of 7.8e+04 eV/Å" in code.message
+
+    def test_an_engine_that_has_never_given_one_ends_the_loop(self, labelled):
+        assert labelled[1](False).status == ActiveLearningWorkChain.exit_codes.ERROR_LABELLING_FAILED.status
+
+
 def test_a_committee_begins_anew(aiida_profile_clean, loop, monkeypatch):
     """Members that began with the coefficients of the first would agree with it."""
     process, begun = loop(), {}

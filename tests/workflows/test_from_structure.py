@@ -148,6 +148,28 @@ def test_learning_begins_with_dynamics_of_quick_labels(codes, generate_configura
     assert "reference_md" not in ports(training_sets={"mine": generate_configurations(level_of_theory="SevenNet-0")})
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "primitive"),
+    [
+        ("li7la3zr2o12", {}, True),  # body-centred, 192 atoms
+        ("li7la3zr2o12", {"overrides": {"ordering": {"primitive": False}}}, False),
+        ("na3ps4", {}, None),  # body-centred, 16 atoms
+        ("beta-li3ps4", {}, None),
+    ],
+)
+def test_a_large_centred_crystal_is_ordered_in_its_primitive_cell(codes, name, given, primitive):
+    builder = study_from_structure(CRYSTALS / f"{name}.cif", codes=codes, **given)
+    assert builder.ordering.get_dict().get("primitive") is primitive
+
+
+def test_planes_refer_to_the_whole_cell(codes):
+    garnet = CRYSTALS / "li7la3zr2o12.cif"
+    builder = study_from_structure(garnet, codes=codes, boundaries=["001/120"])
+    assert "primitive" not in builder.ordering.get_dict()
+    with pytest.raises(ValueError, match=r"the planes and axes of tilt_001_120 refer to the cell of the crystal"):
+        study_from_structure(garnet, codes=codes, boundaries=["001/120"], overrides={"ordering": {"primitive": True}})
+
+
 def test_dynamics_of_dft_are_a_choice(aiida_code_installed, codes):
     assert is_quick(codes["label"])
     assert not is_quick(aiida_code_installed(default_calc_job_plugin="vasp.vasp", filepath_executable="/bin/true"))

@@ -70,6 +70,7 @@ def half_filled():
         ({}, "ordering: no formal charge given for Cl, Li"),
         ({"charges": {"Li": 1}}, "ordering: no formal charge given for Cl (charges name: Li)"),
         ({"charges": {"Li": 1, "Cl": -0.5}, "supercel": [1, 1, 2]}, "ordering: parameters: unknown supercel"),
+        ({"charges": {"Li": 1, "Cl": -0.5}, "primitive": 1}, "ordering: primitive must be true or false, not 1"),
         ({"charges": {"Li": 1, "Cl": -0.5}}, None),
     ],
 )

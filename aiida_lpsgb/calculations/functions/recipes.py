@@ -20,6 +20,8 @@ from aiida_lpsgb.calculations.functions.structures import (
 KINDS = ("crystal", "boundary", "glass", "interface", "structure")
 FOR_THE_STUDY = ("kind", "learn", "run", "explore", "amorphous", "glass", "regions")
 """Keys that are not handed on to what makes the structure."""
+WITH_PLANES = ("boundary", "interface")
+"""Kinds with indices, which refer to the cell of the crystal."""
 NEEDED = {"boundary": ("plane",), "glass": ("amorphous",), "interface": ("glass", "plane")}
 LEARNED = ("crystal", "boundary", "glass")
 """Kinds that have a small cell to learn from."""

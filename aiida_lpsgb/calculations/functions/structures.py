@@ -74,9 +74,9 @@ def order(
         The crystal, its sites partially occupied.
     parameters : Dict
         ``charges`` (element to formal charge; a fully ordered crystal can do without) and, optionally, the other
-        keywords of :func:`aiida_lpsgb.structures.ordering.order`: ``n_candidates``, ``supercell``, ``max_atoms``,
-        ``rank_by``, ``keep_shares``, ``max_deviation``, ``n_samples``, ``min_distances``; and ``check_formula`` of
-        :func:`aiida_lpsgb.structures.cif.read_cif`.
+        keywords of :func:`aiida_lpsgb.structures.ordering.order`: ``n_candidates``, ``primitive``, ``supercell``,
+        ``max_atoms``, ``rank_by``, ``keep_shares``, ``max_deviation``, ``n_samples``, ``min_distances``; and
+        ``check_formula`` of :func:`aiida_lpsgb.structures.cif.read_cif`.
     seed : Int
         Of the sampling of cells too large to enumerate.
     potential : PotentialData, optional
@@ -370,6 +370,8 @@ def order_request_error(options: dict[str, Any], crystal: orm.Data | None = None
                 raise ValueError(f"{key} must be a whole number of at least 1, not {options[key]!r}")
         if options.get("rank_by", "ewald") not in ordering.RANKINGS:
             raise ValueError(f"rank_by must be one of {', '.join(ordering.RANKINGS)}, not {options['rank_by']!r}")
+        if not isinstance(options.get("primitive", False), bool):
+            raise ValueError(f"primitive must be true or false, not {options['primitive']!r}")
         if options.get("supercell") is not None:
             ordering.repeats_matrix(options["supercell"])
         charges = options.get("charges")
