@@ -94,6 +94,7 @@ def structure() -> None:
 @OUTPUT
 @CHARGES
 @_candidates_option("Arrangements")
+@click.option("--primitive", is_flag=True, help="Fill the primitive cell in place of the given one.")
 @click.option(
     "--supercell",
     nargs=3,
@@ -131,6 +132,7 @@ def order(
     output: Path,
     charges: dict[str, float] | None,
     candidates: int,
+    primitive: bool,
     supercell: tuple[int, int, int] | None,
     max_atoms: int,
     min_distances: dict[str, float] | None,
@@ -152,6 +154,7 @@ def order(
         disordered,
         charges,
         n_candidates=candidates,
+        primitive=primitive,
         supercell=supercell,
         max_atoms=max_atoms,
         rank_by=rank_by or _guessed_ranking(disordered, charges),

@@ -210,6 +210,13 @@ def test_mixing_is_told(call):
     assert "a supercell (1, 1, 2) of 16 atoms can" in small.output
 
 
+def test_the_primitive_cell_is_filled_where_it_is_asked_for(call):
+    result = call("order", CIF.with_name("li6ps5cl.cif"), "-o", "small.extxyz", "--primitive")
+    assert result.exit_code == 0, result.output
+    assert "supercell [[" in result.output
+    assert read("small.extxyz").get_chemical_formula() == "ClLi6PS5"
+
+
 def test_files_of_other_programs(call, crystal):
     assert call("order", crystal, "-o", "POSCAR").exit_code == 0
     result = call("order", "POSCAR", "-o", "b.data")
