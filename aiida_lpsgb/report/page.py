@@ -193,8 +193,7 @@ def card(system: System, results: Results, published: Mapping[str, Any] | None, 
     runs = tables.runs_text(system)
     subtitle = ", ".join(part for part in (system.kind, size, f"{runs} runs" if runs else "") if part)
     picture = picture_of(system) if drawn else ""
-    sentence = system.fit.sentence if system.fit else ""
-    return Card(system.name, subtitle, system.outcome, numbers, more, sentence, picture)
+    return Card(system.name, subtitle, system.outcome, numbers, more, tables.sentence_of(system), picture)
 
 
 def boundary_words(system: System) -> list[tuple[str, str]]:

@@ -116,6 +116,8 @@ class System:
         How its process ended or stands, empty if it ended well; and whether it failed.
     structure_pk, formula, n_atoms
         What was run, None if there is no structure yet.
+    sweep_pk
+        Of the work chain that runs it, None if that has not begun.
     runs
         From the coldest, by label.
     n_planned
@@ -140,6 +142,7 @@ class System:
     structure_pk: int | None = None
     formula: str | None = None
     n_atoms: int | None = None
+    sweep_pk: int | None = None
     runs: tuple[Run, ...] = ()
     n_planned: int = 0
     left_out: tuple[str, ...] = ()
@@ -397,6 +400,7 @@ def _systems(tree: ProcessTree, node: ProcessNode, hours: Mapping[int, float]) -
                 structure_pk=structure.pk if structure else None,
                 formula=structure.get_formula() if structure else None,
                 n_atoms=len(structure.sites) if structure else None,
+                sweep_pk=sweep.pk if sweep else None,
                 runs=runs.get(name, ()),
                 n_planned=len(planned),
                 left_out=tuple(label for label in planned if sweep.ended and label not in begun) if sweep else (),

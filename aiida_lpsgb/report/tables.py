@@ -289,6 +289,17 @@ def warnings(results: Results) -> list[str]:
     return found + list(results.failures)
 
 
+def sentence_of(system: System) -> str:
+    """What to know before a system's numbers at the target are quoted, and how to run on where there is no line."""
+    if system.fit is None:
+        return ""
+    spent = [run.judgement["production_ps"] for run in system.runs if run.judgement and not run.judgement["known"]]
+    if system.fit.fitted or not spent or system.sweep_pk is None:
+        return system.fit.sentence
+    longer = f"aiida-lpsgb launch sweep --add {system.sweep_pk} --max-production {4 * max(spent):g}"
+    return f"{system.fit.sentence}. To run on: {longer}"
+
+
 def extrapolation_sentences(system: System) -> list[str]:
     """Which runs of a system left what their potential has learned."""
     found = [run for run in system.runs if run.n_extrapolated]
@@ -832,7 +843,7 @@ def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
     parts += [str(found) for found in printed if found is not None and found.rows]
     if results.runs:
         parts.append(fill(MEANING, WIDTH))
-    told = [(f"{s.name}: {s.fit.sentence}", "  ") for s in results.systems if s.fit and s.fit.sentence]
+    told = [(f"{s.name}: {sentence}", "  ") for s in results.systems if (sentence := sentence_of(s))]
     told += [(f"! {sentence}", "  ") for sentence in warnings(results)]
     parts += ["\n".join(fill(text, WIDTH, subsequent_indent=indent) for text, indent in told)]
     parts += [_notes(results, published)] if published else []

@@ -216,6 +216,7 @@ def test_a_system_without_a_line_has_a_limit_and_says_why(results):
     assert lines_of(text)["σ(300 K), fit (S/cm)"][0].startswith("< ")
     assert "Eₐ (eV)" not in lines_of(text)
     assert "a line needs two temperatures" in text
+    assert f"aiida-lpsgb launch sweep --add {crystal.sweep_pk} --max-production 240" in " ".join(text.split())
 
 
 def test_potentials_that_disagree_are_named(results):
