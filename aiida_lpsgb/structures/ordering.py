@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import spglib
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from pymatgen.analysis.ewald import EwaldSummation
@@ -22,6 +23,7 @@ from pymatgen.core import Structure
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import lil_array
 
+from aiida_lpsgb.structures.crystal import site_marks
 from aiida_lpsgb.structures.distances import closest_approach, overlap
 from aiida_lpsgb.structures.supercell import heights
 from aiida_lpsgb.structures.units import as_pairs
@@ -177,8 +179,12 @@ def primitive_cell(structure: Structure) -> Structure:
     pymatgen.core.Structure
         The crystal itself where its cell is primitive already.
     """
-    primitive = structure.get_primitive_structure(tolerance=TRANSLATION_TOLERANCE_A)
-    return primitive if len(primitive) < len(structure) else structure
+    cell = structure.lattice.matrix, structure.frac_coords, site_marks(structure).numbers
+    # Told at once, also of thousands of atoms, where the search for the cell's vectors takes a minute.
+    found = spglib.find_primitive(cell, symprec=TRANSLATION_TOLERANCE_A)
+    if found is None or len(found[2]) == len(structure):
+        return structure
+    return structure.get_primitive_structure(tolerance=TRANSLATION_TOLERANCE_A)
 
 
 def rank(candidates: Sequence[Atoms], calculator: Calculator) -> list[Atoms]:
