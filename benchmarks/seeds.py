@@ -16,10 +16,12 @@ import math
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from scipy.stats import t as student
+
+from aiida_lpsgb.analysis.transport import RECOMMENDED
+from aiida_lpsgb.report.fits import measured
 
 
 class Value(NamedTuple):
@@ -37,18 +39,16 @@ class Value(NamedTuple):
 
 def is_told(part: str) -> bool:
     """Whether a region's numbers are by the estimator that tables show; the others are of the same motion."""
-    return part.endswith("_occupancy")
+    return part.endswith(f"_{RECOMMENDED}")
 
 
 def averaged(motions: list[dict[str, Any]]) -> Value:
-    """Return the mean over potentials, with the larger of their own errors and their scatter."""
-    values = [motion["diffusivity_cm2_s"] for motion in motions]
-    own = math.hypot(*(motion["uncertainty_cm2_s"] for motion in motions)) / len(values)
-    if len(values) == 1:
-        return Value(values[0], *motions[0]["interval95_cm2_s"])
-    error = max(own, stdev(values) / math.sqrt(len(values)))
-    half = student.ppf(0.975, len(values) - 1) * error
-    return Value(mean(values), mean(values) - half, mean(values) + half)
+    """Return the mean over potentials, whose error has as many degrees of freedom as there are others of them."""
+    if len(motions) == 1:
+        return Value(motions[0]["diffusivity_cm2_s"], *motions[0]["interval95_cm2_s"])
+    together = measured(motions)
+    half = student.ppf(0.975, len(motions) - 1) * together.error
+    return Value(together.value, together.value - half, together.value + half)
 
 
 def of_fit(fit: dict[str, Any]) -> Iterator[tuple[str, Value]]:

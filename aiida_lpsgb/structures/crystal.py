@@ -24,7 +24,7 @@ from aiida_lpsgb.structures.coincidence import reduced_basis
 from aiida_lpsgb.structures.units import Unit, as_pairs, bond_cutoffs, find_units, inter_unit_distances
 from aiida_lpsgb.structures.validation import composition, require_ordered, total_charge
 
-__all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices", "read_indices", "site_marks"]
+__all__ = ["Crystal", "Flip", "Plane", "fold", "primitive_indices", "read_indices", "site_marks", "spglib_cell"]
 
 #: A relaxed cell differs from its parent's by less than this share.
 MAX_CHANGE = 0.3
@@ -400,13 +400,16 @@ def site_marks(structure: Structure) -> Atoms:
     return Atoms(numbers=kinds + 1, positions=structure.cart_coords, cell=structure.lattice.matrix, pbc=True)
 
 
+def spglib_cell(crystal: Atoms | Structure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vectors, scaled positions and kinds of a crystal that may be disordered, as spglib takes them."""
+    if isinstance(crystal, Atoms):
+        return _cell_of(crystal), crystal.get_scaled_positions(), crystal.numbers
+    return _cell_of(crystal), crystal.frac_coords, site_marks(crystal).numbers
+
+
 def _space_group(crystal: Atoms | Structure, symprec: float) -> tuple[np.ndarray, np.ndarray]:
     """Rotations and translations of the space group, in fractions of the cell."""
-    if isinstance(crystal, Atoms):
-        positions, kinds = crystal.get_scaled_positions(), crystal.numbers
-    else:
-        positions, kinds = crystal.frac_coords, site_marks(crystal).numbers
-    found = spglib.get_symmetry((_cell_of(crystal), positions, kinds), symprec=symprec)
+    found = spglib.get_symmetry(spglib_cell(crystal), symprec=symprec)
     if found is None:
         return np.eye(3)[None], np.zeros((1, 3))
     return found["rotations"], found["translations"]

@@ -23,7 +23,7 @@ from pymatgen.core import Structure
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import lil_array
 
-from aiida_lpsgb.structures.crystal import site_marks
+from aiida_lpsgb.structures.crystal import spglib_cell
 from aiida_lpsgb.structures.distances import closest_approach, overlap
 from aiida_lpsgb.structures.supercell import heights
 from aiida_lpsgb.structures.units import as_pairs
@@ -179,9 +179,8 @@ def primitive_cell(structure: Structure) -> Structure:
     pymatgen.core.Structure
         The crystal itself where its cell is primitive already.
     """
-    cell = structure.lattice.matrix, structure.frac_coords, site_marks(structure).numbers
     # Told at once, also of thousands of atoms, where the search for the cell's vectors takes a minute.
-    found = spglib.find_primitive(cell, symprec=TRANSLATION_TOLERANCE_A)
+    found = spglib.find_primitive(spglib_cell(structure), symprec=TRANSLATION_TOLERANCE_A)
     if found is None or len(found[2]) == len(structure):
         return structure
     return structure.get_primitive_structure(tolerance=TRANSLATION_TOLERANCE_A)

@@ -20,7 +20,7 @@ from aiida.plugins import WorkflowFactory
 from ase import Atoms
 from pymatgen.core import Element, Structure
 
-from aiida_lpsgb.calculations.functions.recipes import WITH_PLANES
+from aiida_lpsgb.calculations.functions.recipes import with_planes
 from aiida_lpsgb.calculations.label import engine as engines
 from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.labelling.calculators import level_of_theory
@@ -210,8 +210,8 @@ class StudyPlan:
             codes["label"] = find_label_code(engine, self.label_code, codes.get("label"))
         if not (potentials or training_sets) and is_quick(codes.get("label")):
             overrides = merged({"reference_md": {}}, overrides)
-        without_planes = not any(recipe.get("kind") in WITH_PLANES for recipe in self.systems.values())
-        if not potentials and without_planes and is_large_and_centred(structure_of(crystal or self.crystal)):
+        whole = potentials or with_planes(self.systems)
+        if not whole and is_large_and_centred(structure_of(crystal or self.crystal)):
             overrides = merged({"ordering": {"primitive": True}}, overrides)
         return WorkflowFactory("lpsgb.study").get_builder_from_protocol(
             codes,

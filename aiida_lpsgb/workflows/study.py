@@ -13,7 +13,7 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida_lpsgb.calculations.functions.active_learning import FIRST, RETURN_SETTINGS, return_error
 from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
-from aiida_lpsgb.calculations.functions.recipes import KINDS, WITH_PLANES, boundaries_error, recipe_error, shared
+from aiida_lpsgb.calculations.functions.recipes import KINDS, boundaries_error, recipe_error, shared, with_planes
 from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
 from aiida_lpsgb.calculations.functions.sweep import potential_at_fault
 from aiida_lpsgb.calculations.label.engine import level_of
@@ -983,7 +983,9 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
             return f"systems.{name}: the study itself calls something so; give the system another name"
         if message := recipe_error(name, systems, inputs.get("structures", {})):
             return message
-    if message := crystal_error(inputs) or ("crystal" in inputs and boundaries_error(systems, inputs["crystal"])):
+    if message := crystal_error(inputs, systems):
+        return message
+    if "crystal" in inputs and (message := boundaries_error(systems, inputs["crystal"])):
         return message
     if message := returns_error(inputs):
         return message
@@ -1001,14 +1003,14 @@ def returns_error(inputs: Mapping[str, Any]) -> str | None:
     return None
 
 
-def crystal_error(inputs: Mapping[str, Any]) -> str | None:
+def crystal_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> str | None:
     """The crystal must be one that can be ordered as it is asked, of elements that the potentials know."""
     if "crystal" not in inputs:
         return None  # the port itself complains
     ordering = inputs["ordering"].get_dict() if "ordering" in inputs else {}
     if message := order_request_error(ordering, inputs["crystal"]):
         return message
-    if ordering.get("primitive") and (planar := _with_planes(inputs)):
+    if ordering.get("primitive") and (planar := with_planes(systems)):
         return (
             f"ordering: the planes and axes of {', '.join(planar)} refer to the cell of the crystal, which must be the "
             "one that is ordered: leave `primitive` out"
@@ -1023,11 +1025,6 @@ def crystal_error(inputs: Mapping[str, Any]) -> str | None:
         if message := structure_error(structure, f"structures.{name}"):
             return message
     return None
-
-
-def _with_planes(inputs: Mapping[str, Any]) -> list[str]:
-    """Names of the systems whose recipes have indices of a plane."""
-    return [name for name, recipe in inputs.get("systems", {}).items() if recipe.get_dict().get("kind") in WITH_PLANES]
 
 
 def learning_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> str | None:

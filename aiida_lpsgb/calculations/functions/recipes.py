@@ -134,6 +134,11 @@ def recipe_error(name: str, systems: Mapping[str, Mapping[str, Any]], structures
     return _parts_error(f"systems.{name}", recipe)
 
 
+def with_planes(systems: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of the systems whose recipes have indices of a plane."""
+    return [name for name, recipe in systems.items() if recipe.get("kind") in WITH_PLANES]
+
+
 def boundaries_error(systems: Mapping[str, Mapping[str, Any]], crystal: orm.CifData | orm.StructureData) -> str | None:
     """What is wrong with the boundaries among the recipes of a study for its crystal, or None."""
     for name, request in boundary_requests(systems).items():
