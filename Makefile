@@ -24,8 +24,8 @@ install: $(STAMP)
 
 $(STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet $(PIP_TORCH) $(TORCH)
-	$(BIN)/pip install --quiet '.[labels,test]'
+	$(BIN)/pip install --quiet --no-compile $(PIP_TORCH) $(TORCH)
+	$(BIN)/pip install --quiet --no-compile '.[labels,test]'
 	touch $@
 
 demo: $(STAMP)
