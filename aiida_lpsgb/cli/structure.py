@@ -44,6 +44,7 @@ def _output(required: bool) -> Callable:
 OUTPUT = _output(required=True)
 PICTURE = click.option("--picture", type=FIGURE, help="PNG to draw it to.")
 STRAIN, AMPLITUDE = Number(-1, 1, min_open=True), Number(0, 5)
+SHARE = Number(0, 1, min_open=True, max_open=True)
 WIDTH = click.option("--width", type=LENGTH, default=25.0, show_default=True, help="Least thickness of a grain, Å.")
 REGION = click.option("--region", type=LENGTH, default=10.0, show_default=True, help="Thickness of each region, Å.")
 CHARGES = click.option(
@@ -220,7 +221,10 @@ def _describe_filling(info: dict[str, Any]) -> None:
 @click.option(
     "--n-rattles", type=click.IntRange(min=1), default=1, show_default=True, help="Rattled copies for each amplitude."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the rattling.")
+@click.option(
+    "--approach", "approaches", type=SHARE, multiple=True, help="Share of their distance that atoms come to; repeat."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of rattles and approaches.")
 def strain(
     crystal: Path,
     output: Path,
@@ -228,21 +232,24 @@ def strain(
     shears: tuple[float, ...],
     amplitudes: tuple[float, ...],
     n_rattles: int,
+    approaches: tuple[float, ...],
     seed: int,
 ) -> None:
-    """Strain, shear and rattle the ordered CRYSTAL into one file of configurations."""
+    """Strain, shear, rattle and press the ordered CRYSTAL into one file of configurations."""
     from aiida_lpsgb.structures.files import read_atoms, write_frames
     from aiida_lpsgb.structures.strain import start_set
 
-    if not (strains or shears or amplitudes):
-        raise click.UsageError("give at least one of --isotropic, --shear and --rattle")
+    if not (strains or shears or amplitudes or approaches):
+        raise click.UsageError("give at least one of --isotropic, --shear, --rattle and --approach")
+    pressed_alone = approaches and not amplitudes
     images = start_set(
         [read_atoms(crystal)],
         seed=seed,
-        strains=strains or (() if shears else (0.0,)),
+        strains=strains or (() if shears or pressed_alone else (0.0,)),
         shears=shears,
         amplitudes=amplitudes or (0.0,),
         n_rattles=n_rattles,
+        approaches=approaches,
     )
     write_frames(output, images)
     click.echo(f"{output}: {len(images)} configurations of {len(images[0])} atoms")

@@ -1,4 +1,4 @@
-"""Strained and rattled copies of a structure: the start set of a potential."""
+"""Strained, rattled and pressed copies of a structure: the start set of a potential."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
+from aiida_lpsgb.structures.approach import approach
 from aiida_lpsgb.structures.validation import require_ordered
 
 __all__ = ["apply_strain", "isotropic", "rattle", "shear", "start_set"]
@@ -138,8 +139,9 @@ def start_set(
     shears: Sequence[float] = (),
     amplitudes: Sequence[float] = (0.05, 0.15),
     n_rattles: int = 1,
+    approaches: Sequence[float] = (),
 ) -> list[Atoms]:
-    """Strain every structure, and rattle every strained one.
+    """Strain every structure, rattle every strained one, and bring atoms of each together.
 
     Parameters
     ----------
@@ -155,16 +157,20 @@ def start_set(
         Rattle amplitudes in Å; 0 keeps an unrattled copy.
     n_rattles : int
         Copies for each amplitude other than 0.
+    approaches : sequence of float
+        Shares of their shortest distances that atoms of every two species are brought to, a copy each, by
+        :func:`~aiida_lpsgb.structures.approach.approach`.
 
     Returns
     -------
     list of ase.Atoms
-        (strains + 3 shears) × (rattles) copies of each structure, without calculator or info.
+        (strains + 3 shears) × (rattles) copies of each structure, and then those of its approaches, without calculator
+        or info.
 
     Raises
     ------
     ValueError
-        If a structure is partially occupied, or the set would be empty.
+        If a structure is partially occupied, a share is not between 0 and 1, or the set would be empty.
     """
     rng = np.random.default_rng(seed)
     images = []
@@ -174,6 +180,9 @@ def start_set(
             strained.info = {}
             for amplitude in amplitudes:
                 images += rattle(strained, amplitude, 1 if amplitude == 0 else n_rattles, rng)
+        for share in approaches:
+            images.append(approach(atoms, share, rng))
+            images[-1].info = {}
     if not images:
         raise ValueError("the start set is empty: give at least one structure, one strain or shear, and one amplitude")
     return images

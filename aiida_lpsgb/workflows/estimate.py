@@ -193,6 +193,7 @@ class _Study:
         options = self.inputs["start_set"].get_dict()
         copies = sum(1 if amplitude == 0 else options.get("n_rattles", 1) for amplitude in options["amplitudes"])
         copies *= len(options["strains"]) + 3 * len(options.get("shears", ()))
+        copies += len(options.get("approaches", ()))
         boundaries = [recipe for recipe in self._of_kind("boundary") if recipe.get("learn")]
         starts = [self.n_sites] * self._n_candidates() + [self._atoms(recipe, "learn") for recipe in boundaries]
         hours = copies * sum(starts) * self.label_hours

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import read, write
@@ -104,6 +105,12 @@ def test_strained_set(call, crystal):
     assert images[0].cell.volume == pytest.approx(0.98**3 * read(crystal).cell.volume)
     assert call("strain", crystal, "-o", "rattled.extxyz", "--rattle", 0.1, "--n-rattles", 4).exit_code == 0
     assert len(read("rattled.extxyz", ":")) == 4
+    assert call("strain", crystal, "-o", "pressed.extxyz", "--approach", 0.8, "--approach", 0.6).exit_code == 0
+    closest = [
+        atoms.get_all_distances(mic=True)[~np.eye(len(atoms), dtype=bool)].min()
+        for atoms in read("pressed.extxyz", ":")
+    ]
+    assert closest[1] / closest[0] == pytest.approx(0.6 / 0.8)
     assert "at least one of" in call("strain", crystal, "-o", "x.xyz").output
 
 

@@ -47,6 +47,15 @@ def test_start_set_counts_and_is_reproducible(lps):
     assert all(atoms.info == {} for atoms in images)
 
 
+def test_start_set_ends_with_the_approaches(lps):
+    images = strain.start_set([lps, lps], seed=1, strains=(0,), amplitudes=(0.1,), approaches=(0.8, 0.6))
+    assert len(images) == 2 * (1 + 2)
+    closest = [np.unique(atoms.get_all_distances(mic=True))[1] for atoms in images[1:3]]
+    of_all = np.unique(lps.get_all_distances(mic=True))[1]
+    assert closest == pytest.approx([0.8 * of_all, 0.6 * of_all])
+    assert all(atoms.info == {} for atoms in images)
+
+
 def test_bad_input(lps, cif_path):
     with pytest.raises(ValueError, match="inside out"):
         strain.isotropic(lps, [-1.5])

@@ -117,7 +117,7 @@ def start_set(parameters: orm.Dict, seed: orm.Int, **structures: orm.StructureDa
     ----------
     parameters : Dict
         Optional keywords of :func:`aiida_lpsgb.structures.strain.start_set`: ``strains``, ``shears``, ``amplitudes``,
-        ``n_rattles``.
+        ``n_rattles``, ``approaches``.
     seed : Int
         Of the rattling.
     structures : StructureData
@@ -460,12 +460,14 @@ def start_set_request_error(options: dict[str, Any]) -> str | None:
     known = set(inspect.signature(strain.start_set).parameters) - {"structures", "seed"}
     if message := _keys_error("start_set", options, known):
         return message
-    for name in ("strains", "shears", "amplitudes"):
+    for name in ("strains", "shears", "amplitudes", "approaches"):
         values = options.get(name, [])
         if not isinstance(values, (list, tuple)) or not all(map(_is_number, values)):
             return f"start_set: {name} must be a list of numbers, not {values!r}"
         if name == "amplitudes" and min(values, default=0) < 0:
             return f"start_set: amplitudes must not be negative, they are {list(values)}"
+        if name == "approaches" and not all(0 < value < 1 for value in values):
+            return f"start_set: approaches are shares of the shortest distance, between 0 and 1, not {list(values)}"
     if not (isinstance(options.get("n_rattles", 1), int) and options.get("n_rattles", 1) >= 0):
         return f"start_set: n_rattles must be a whole number of at least 0, not {options['n_rattles']!r}"
     return None

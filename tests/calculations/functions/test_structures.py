@@ -154,6 +154,13 @@ def test_refusals(ordered):
         orm.Int(0),
         crystal=crystal,
     )
+    refused(
+        "lpsgb.start_set",
+        "atoms approach to a share of their distance between 0 and 1, not 1.2",
+        orm.Dict({"approaches": [1.2]}),
+        orm.Int(0),
+        crystal=crystal,
+    )
     refused("lpsgb.order", "no formal charge given for Li, P, S", disordered, orm.Dict({}), orm.Int(0))
     refused(
         "lpsgb.order",
