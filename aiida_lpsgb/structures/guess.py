@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 from pymatgen.core import Composition, Element, Species, Structure
+from pymatgen.util.string import formula_double_format
 
 from aiida_lpsgb.structures.distances import closest_approach, overlap
 from aiida_lpsgb.structures.units import as_pairs, bond_cutoffs, find_units
@@ -192,9 +193,11 @@ def guess(
 
 
 def _formula(composition: Composition) -> str:
-    """Formula reduced by what its whole numbers of atoms have in common."""
+    """Formula reduced by what its whole numbers of atoms have in common, to two decimals."""
     whole = [round(n) for n in composition.values() if abs(n - round(n)) < 1e-3]
-    return Composition(composition / (math.gcd(*whole) or 1)).formula.replace(" ", "")
+    amounts = (composition / (math.gcd(*whole) or 1)).get_el_amt_dict()
+    by_electronegativity = sorted(amounts, key=lambda symbol: Element(symbol).X)
+    return "".join(f"{symbol}{formula_double_format(round(amounts[symbol], 2))}" for symbol in by_electronegativity)
 
 
 def guess_charges(structure: Structure) -> tuple[Guess, str | None]:

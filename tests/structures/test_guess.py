@@ -28,6 +28,7 @@ def test_known_conductors(name):
     structure = read_structure(DATA / f"{name}.cif")
     found = guess(structure)
     assert found.questions == ()
+    assert found.formula.lower() == name.removeprefix("beta-")
     assert found.charges.value == charges
     assert found.mobile.value == mobile
     assert found.units.value == units
