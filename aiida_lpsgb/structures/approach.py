@@ -58,19 +58,15 @@ def approach(atoms: Atoms, share: float, seed: int | np.random.Generator) -> Ato
     for species, length in sorted(shortest.items(), key=lambda item: item[1]):
         near = (symbols[first] == species[0]) & (symbols[second] == species[1]) & (distances <= SPREAD * length)
         pairs = np.flatnonzero(near & (first != second) & free[first] & free[second])
-        trials = []
-        for pair in rng.permutation(pairs)[:TRIALS]:
-            i, j = int(first[pair]), int(second[pair])
-            step = (distances[pair] - share * length) / 2 * vectors[pair] / distances[pair]
-            trial = moved.copy()
-            trial.positions[i] += step
-            trial.positions[j] -= step
-            trials.append((_room(trial, i, j, symbols, shortest), i, j, trial))
-        if not trials:
-            continue
-        room, i, j, trial = max(trials, key=lambda found: found[0])
-        if room >= share + MARGIN:
-            moved, free[[i, j]] = trial, False
+        tried = rng.permutation(pairs)[:TRIALS]
+        trials = [_together(moved, first[pair], second[pair], vectors[pair], share * length) for pair in tried]
+        rooms = [
+            _room(trial, first[pair], second[pair], symbols, shortest)
+            for pair, trial in zip(tried, trials, strict=True)
+        ]
+        if max(rooms, default=0.0) >= share + MARGIN:
+            best = int(np.argmax(rooms))
+            moved, free[[first[tried[best]], second[tried[best]]]] = trials[best], False
     return moved
 
 
@@ -84,6 +80,16 @@ def _shortest(
         if len(of_both):
             found[species] = float(of_both.min())
     return found
+
+
+def _together(atoms: Atoms, i: int, j: int, vector: np.ndarray, distance: float) -> Atoms:
+    """Return a copy in which two atoms, j at a vector from i, are at a distance from each other."""
+    copy = atoms.copy()
+    length = np.linalg.norm(vector)
+    step = (length - distance) / 2 * vector / length
+    copy.positions[i] += step
+    copy.positions[j] -= step
+    return copy
 
 
 def _room(atoms: Atoms, i: int, j: int, symbols: np.ndarray, shortest: dict[tuple[str, str], float]) -> float:
