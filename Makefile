@@ -17,6 +17,8 @@ SOURCES := pyproject.toml CMakeLists.txt $(shell find aiida_lpsgb -type f -not -
 DEMO := $(CURDIR)/demo
 
 export PATH := $(BIN):$(PATH)
+# What is installed is compiled when it is first imported; without that, whenever it is.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint docs install clean
 
