@@ -190,19 +190,8 @@ class MdBaseWorkChain(BaseRestartWorkChain):
 
     @process_handler(priority=400, exit_codes=[CODES.ERROR_LOST_ATOMS, CODES.ERROR_NON_FINITE, CODES.ERROR_CRASHED])
     def handle_unstable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
-        """Start again with half the time step; a run that was continued keeps the time step it began with."""
-        extended = "parent_folder" in self.inputs.md
-        if extended or self.ctx.halvings >= self.inputs.max_timestep_halvings.value:
-            n = self.ctx.halvings
-            mended = (
-                f"also with the time step halved {'once' if n == 1 else f'{n} times'}"
-                if n
-                else (
-                    "and one that is extended keeps its time step"
-                    if extended
-                    else "and its time step may not be halved"
-                )
-            )
+        """Start again with half the time step, where that may be what is wrong."""
+        if mended := self._why_not_calmed(calculation):
             code = self.exit_codes.ERROR_UNSTABLE
             return self._give_up(calculation, code.format(mended=mended, detail=calculation.exit_message))
         self.ctx.halvings += 1
@@ -216,6 +205,19 @@ class MdBaseWorkChain(BaseRestartWorkChain):
     def handle_refused(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
         """Give up on what LAMMPS refuses."""
         return self._give_up(calculation, self.exit_codes.ERROR_LAMMPS.format(detail=calculation.exit_message))
+
+    def _why_not_calmed(self, calculation: orm.CalcJobNode) -> str | None:
+        """Why half the time step is not what an unstable run needs, or None."""
+        if "extrapolated" in calculation.outputs:
+            grade = calculation.outputs.results["max_grade"]
+            return f"where the potential extrapolates (grades up to {grade:.3g}), which no smaller time step mends"
+        if "parent_folder" in self.inputs.md:
+            return "and one that is extended keeps its time step"
+        n = self.ctx.halvings
+        if n < self.inputs.max_timestep_halvings.value:
+            return None
+        times = "once" if n == 1 else f"{n} times"
+        return f"also with the time step halved {times}" if n else "and its time step may not be halved"
 
     # --- what handlers do ---------------------------------------------------------------------------------------------
 

@@ -219,7 +219,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             + ".",
         )
         spec.expose_inputs(
-            TransportWorkChain, namespace="transport", exclude=("structure", "potentials", "seed", "regions")
+            TransportWorkChain,
+            namespace="transport",
+            exclude=("structure", "potentials", "seed", "regions", "ends_when_lost"),
         )
         spec.inputs.validator = validate_inputs
 
@@ -828,6 +830,7 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         if "watch" in inputs and self.ctx.active_sets:
             inputs.active_sets = self.ctx.active_sets
         inputs.seed = self.ctx.seeds[f"system_{name}"]
+        inputs.ends_when_lost = orm.Bool(self._may_go_back())
         if results is not None:
             self.ctx.production["made"][name] = results
         if region is not None:
@@ -879,8 +882,10 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
 
     def goes_back(self) -> bool:
         """Whether potentials are to be learned again, with frames of production."""
-        extrapolating = self._extrapolating(self.ctx.production)
-        return bool(extrapolating) and self.ctx.n_returns < self.inputs.returns["max_returns"]
+        return self._may_go_back() and bool(self._extrapolating(self.ctx.production))
+
+    def _may_go_back(self) -> bool:
+        return "returns" in self.inputs and self.ctx.n_returns < self.inputs.returns["max_returns"]
 
     def _extrapolating(self, production: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Systems of which too large a share of the frames extrapolates, or that failed where some do."""

@@ -62,6 +62,13 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             help="How runs are watched, as `extrapolation` of `lpsgb.md`: `gamma_select`, above which a frame is kept "
             "as one that extrapolates, `gamma_break`, above which a run is ended, `interval_steps` between grades.",
         )
+        spec.input(
+            "ends_when_lost",
+            valid_type=orm.Bool,
+            default=lambda: orm.Bool(False),
+            help="Whether what is queued is left out once a watched run failed where its potential extrapolates: for "
+            "a parent that then has it learn more.",
+        )
         spec.expose_inputs(AnalyseCalculation, namespace="analyse", exclude=("trajectories", "parameters", "regions"))
         spec.input(
             "motion",
@@ -315,10 +322,17 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
         return inputs
 
     def child_ended(self, label: str, node: orm.ProcessNode) -> None:
-        """Give up what is colder than a temperature at which the budget was not enough for any run."""
+        """Give up what the end of a run makes pointless."""
         if not node.is_finished_ok:
             self.report(f"run {label}: {how_it_ended(node)}")
-        temperature = self.ctx.temperature_of[label]
+        if self.inputs.ends_when_lost and was_lost(node) and self.ctx.queue:
+            left_out = [queued for queued, *_ in self.ctx.queue]
+            self.drop_queued(left_out)
+            self.report(f"run {label} was lost where its potential extrapolates; left out: {', '.join(left_out)}")
+        self._give_up_colder(self.ctx.temperature_of[label])
+
+    def _give_up_colder(self, temperature: float) -> None:
+        """Leave out what is colder than a temperature at which the budget was not enough for any run."""
         siblings = [other for other, t in self.ctx.temperature_of.items() if t == temperature]
         ended = [self.ctx.children.get(other) for other in siblings]
         if None in ended or not all(too_short(run) for run in ended):
@@ -392,6 +406,11 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
 def too_short(run: orm.ProcessNode) -> bool:
     """Whether the budget was not enough for a run; one that failed says nothing about that."""
     return run.is_finished_ok and "judgement" in run.outputs and not run.outputs.judgement["known"]
+
+
+def was_lost(run: orm.ProcessNode) -> bool:
+    """Whether a run failed where its potential extrapolates."""
+    return not run.is_finished_ok and "extrapolated" in run.outputs
 
 
 def validate_watch(node: orm.Dict, _: Any) -> str | None:

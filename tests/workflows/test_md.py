@@ -599,3 +599,30 @@ class TestTrained:
         assert min(grades) > 2.0
         assert max(grades[:-1], default=0) <= 5.0
         assert not extrapolated.labelled
+
+    def test_a_run_that_is_lost_where_the_potential_extrapolates_is_not_calmed(
+        self, trained, crystal, active_set, installed_code, metadata
+    ):
+        control = {"gamma_select": 2.0, "gamma_break": 1e9, "grade": "neighborhood", "interval_steps": 1}
+        parameters = {
+            "stages": [{"ensemble": "nvt", "duration_ps": 5.0, "temperature_K": [300, 1e6]}],
+            "timestep_fs": 5.0,
+            "pair_style": "mtp/extrapolation",
+            "extrapolation": control,
+        }
+        outputs, node = run_get_node(
+            WorkflowFactory("lpsgb.md.base"),
+            md={
+                "code": installed_code("lmp", "lpsgb.md"),
+                "structure": orm.StructureData(ase=crystal),
+                "potential": trained,
+                "active_set": active_set,
+                "parameters": orm.Dict(parameters),
+                "seed": orm.Int(5),
+                "metadata": metadata,
+            },
+        )
+        assert node.exit_status == 410
+        assert "where the potential extrapolates (grades up to " in node.exit_message
+        assert len(node.called) == 1
+        assert outputs["extrapolated"]["segment_000"]

@@ -13,7 +13,7 @@ from ase.build import bulk
 from aiida_lpsgb.analysis.arrhenius import K_B
 from aiida_lpsgb.calculations.functions.sweep import read_label, run_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
-from aiida_lpsgb.workflows.transport import too_short, validate_inputs
+from aiida_lpsgb.workflows.transport import too_short, validate_inputs, was_lost
 from aiida_lpsgb.workflows.transport_run import validate_inputs as validate_run
 
 
@@ -85,6 +85,14 @@ def test_only_a_run_that_spent_its_budget_is_too_short(node, expected):
     assert too_short(node) is expected
 
 
+@pytest.mark.parametrize(
+    ("finished", "outputs", "expected"),
+    [(False, {"extrapolated"}, True), (True, {"extrapolated"}, False), (False, {"trajectories"}, False)],
+)
+def test_a_run_is_lost_if_it_failed_where_its_potential_extrapolates(finished, outputs, expected):
+    assert was_lost(SimpleNamespace(is_finished_ok=finished, outputs=outputs)) is expected
+
+
 def value(temperature_K, diffusivity_cm2_s):
     """A diffusivity of lithium that is known well."""
     return DataFactory("lpsgb.diffusivity")(
@@ -107,7 +115,7 @@ def value(temperature_K, diffusivity_cm2_s):
 
 @pytest.fixture
 def sweep(inputs, generate_workchain, generate_potential, installed_code):
-    """Return a sweep with three potentials whose runs have ended: some of the third failed after they were analysed."""
+    """Return a sweep with three potentials, and a function for runs that ended, some of which failed at the end."""
 
     def ended(label, exit_status):
         temperature, _, _ = read_label(label)
@@ -128,24 +136,49 @@ def sweep(inputs, generate_workchain, generate_potential, installed_code):
             output.store().base.links.add_incoming(node, LinkType.RETURN, name)
         return node
 
-    def factory(failed):
+    def factory(failed=(), **more):
         potentials = {name: generate_potential(seed=number) for number, name in enumerate(("p1", "p2", "p3"))}
         codes = {"md": installed_code("lmp", "lpsgb.md"), "analyse": installed_code("lpsgb-analyse", "lpsgb.analyse")}
         builder = WorkflowFactory("lpsgb.transport").get_builder_from_protocol(
             codes, inputs["structure"], potentials, protocol="fast", overrides={"temperatures_K": [900, 750, 600]}
         )
-        process = generate_workchain("lpsgb.transport", builder._inputs(prune=True))
-        labels = [run_label(t, name, 1) for t in (900, 750, 600) for name in potentials]
-        process.ctx.children = {label: ended(label, 401 * (label in failed)) for label in labels}
+        process = generate_workchain("lpsgb.transport", {**builder._inputs(prune=True), **more})
+        return process, lambda label: ended(label, 401 * (label in failed))
+
+    return factory
+
+
+@pytest.fixture
+def fitted(sweep):
+    """Return a sweep whose runs have ended, and how it ended."""
+
+    def factory(failed):
+        process, ended = sweep(failed)
+        labels = [run_label(t, name, 1) for t in (900, 750, 600) for name in ("p1", "p2", "p3")]
+        process.ctx.children = {label: ended(label) for label in labels}
         process.fit()
         return process, process.finish()
 
     return factory
 
 
-def test_a_potential_whose_runs_fail_is_named_and_missed(sweep):
+@pytest.mark.parametrize(("ends", "n_left"), [(True, 0), (False, 8)])
+def test_what_is_queued_is_left_out_where_the_potential_is_to_learn_from_a_loss(sweep, ends, n_left):
+    process, ended = sweep(["t900k_p1_1"], ends_when_lost=orm.Bool(ends))
+    process.queue_runs()
+    process.ctx.queue.pop(0)
+    lost = ended("t900k_p1_1")
+    frames = DataFactory("lpsgb.configurations")([bulk("Li")], ["Li"]).store()
+    frames.base.links.add_incoming(lost, LinkType.RETURN, "extrapolated__segment_000")
+    process.ctx.children["t900k_p1_1"] = lost
+    process.child_ended("t900k_p1_1", lost)
+    assert len(process.ctx.queue) == n_left
+    assert len(process.ctx.children) == 1 + n_left
+
+
+def test_a_potential_whose_runs_fail_is_named_and_missed(fitted):
     failed = ["t750k_p3_1", "t900k_p3_1"]
-    process, code = sweep(failed)
+    process, code = fitted(failed)
     assert code.status == process.exit_codes.ERROR_RUNS_FAILED.status
     assert code.message.startswith(
         "Of 9 runs 2 failed, all that failed are of p3 (at 900 and 750 K), those of p1 and p2 ended well: t900k_p3_1: "
@@ -162,8 +195,8 @@ def test_a_potential_whose_runs_fail_is_named_and_missed(sweep):
     assert set(failed) < set(process.outputs["structures"])
 
 
-def test_failures_of_several_potentials_are_of_none(sweep):
-    _, code = sweep(["t900k_p2_1", "t900k_p3_1"])
+def test_failures_of_several_potentials_are_of_none(fitted):
+    _, code = fitted(["t900k_p2_1", "t900k_p3_1"])
     assert code.message.startswith("Of 9 runs 2 failed: t900k_p2_1: ")
 
 
