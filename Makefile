@@ -13,6 +13,7 @@ TORCH := torch==2.13.0
 
 BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-test
 SOURCES := pyproject.toml CMakeLists.txt $(shell find aiida_lpsgb -type f -not -path '*/__pycache__/*' -not -name '*.so')
 DEMO := $(CURDIR)/demo
 
@@ -27,14 +28,18 @@ install: $(STAMP)
 $(STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-compile $(PIP_TORCH) $(TORCH)
-	$(BIN)/pip install --quiet --no-compile '.[labels,test]'
+	$(BIN)/pip install --quiet --no-compile '.[labels]'
+	touch $@
+
+$(TEST_STAMP): $(STAMP)
+	$(BIN)/pip install --quiet --no-compile 'aiida-lpsgb[test]'
 	touch $@
 
 demo: $(STAMP)
 	@mkdir -p $(DEMO)
 	@KEEP=$(KEEP) .ci/demo $(DEMO) $(WORKERS)
 
-test: $(STAMP)
+test: $(TEST_STAMP)
 	@.ci/test $(PYTEST_ARGS)
 
 lint: $(STAMP)

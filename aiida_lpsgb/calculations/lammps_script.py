@@ -43,6 +43,8 @@ WALLTIME_FRACTION = 0.95
 # they are alone, also on several processes, and not from how they came there: a continued run is that which went on.
 SORT = "atom_modify sort 1000 0.5"
 AS_IF_READ = "write_restart as_if_read.restart"
+# Where atoms fall into each other a barostat has the cell explode within a step, for which LAMMPS takes all memory.
+GUARD = "pressure_above_1e7_bar"
 THERMO_COLUMNS = "step temp press pe ke etotal vol lx ly lz xy xz yz pxx pyy pzz pxy pxz pyz"
 # The highest grade since the pair style was set, which graded pair styles keep.
 GRADE_COLUMN = "c_grade[2]"
@@ -214,6 +216,9 @@ def render_dynamics(
             f"dump trajectory all custom {interval} {DUMP_FILE} id type xsu ysu zsu",
             "dump_modify trajectory sort id time yes units yes",
         ]
+    guarded = stage["ensemble"] == "npt"
+    if guarded:
+        lines += ["variable pressure equal abs(press)", f"fix {GUARD} all halt 1 v_pressure > 1e7 error hard"]
     every = None
     if parameters["restart_interval_ps"]:
         every = to_steps(parameters["restart_interval_ps"], timestep_fs)
@@ -222,6 +227,8 @@ def render_dynamics(
     lines += render_runs(start, end, None if parameters["pair_style"] == "mlip" else every)
     if stage["dump_interval_ps"]:
         lines.append("undump trajectory")
+    if guarded:
+        lines.append(f"unfix {GUARD}")
     return [*lines, f"unfix stage_{index}"]
 
 

@@ -28,7 +28,8 @@ OUT_OF_TIME = "walltime limit reached"
 
 # What LAMMPS says, depending on what it notices first, when atoms fly apart or the cell collapses.
 UNSTABLE = re.compile(
-    r"lost atoms|box size << cutoff|out of range|too (?:large|many) (?:for )?neighbor bins|neighbor list overflow",
+    r"lost atoms|box size << cutoff|out of range|too (?:large|many) (?:for )?neighbor bins|neighbor list overflow|"
+    r"fix halt condition",
     re.IGNORECASE,
 )
 NON_FINITE = re.compile(r"non-numeric|not finite|non-finite", re.IGNORECASE)

@@ -135,8 +135,10 @@ class TransportRunWorkChain(WorkChain):
         return not self.ctx.over
 
     def look(self) -> ToContext:
-        """Analyse the motion so far."""
-        return ToContext(analysis=self._submit_analysis(self.inputs.motion, f"look_{len(self.ctx.parts)}"))
+        """Analyse the motion so far, and all there is to analyse once the budget leaves no more."""
+        spent = self.ctx.parameters["stages"][-1]["duration_ps"] >= self.inputs.budget["max_production_ps"]
+        self.ctx.looked_at = self.inputs.analyse.parameters if spent else self.inputs.motion
+        return ToContext(analysis=self._submit_analysis(self.ctx.looked_at, f"look_{len(self.ctx.parts)}"))
 
     def judge(self) -> None:
         """Decide whether the diffusivity is known, and how much longer to run if it is not."""
@@ -158,8 +160,7 @@ class TransportRunWorkChain(WorkChain):
     def analyse(self) -> ToContext | None:
         """Compute all observables, unless the last look has."""
         parameters = self.inputs.analyse.parameters
-        looked = "analysis" in self.ctx and self.ctx.analysis.is_finished_ok
-        if looked and parameters.get_dict() == self.inputs.motion.get_dict():
+        if "looked_at" in self.ctx and self.ctx.looked_at.get_dict() == parameters.get_dict():
             return None
         return ToContext(analysis=self._submit_analysis(parameters, "analyse"))
 

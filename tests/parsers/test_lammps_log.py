@@ -83,6 +83,11 @@ def test_minimisation_at_its_limit(read):
     [
         ("lost", UNSTABLE, "Lost atoms: original 108 current 1"),
         ("blown", UNSTABLE, "Domain too large for neighbor bins"),
+        (
+            "exploded",
+            UNSTABLE,
+            "Fix halt condition for fix-id pressure_above_1e7_bar met on step 27 with value 288228944.6144261",
+        ),
         ("nan", NON_FINITE, "Non-numeric atom coords - simulation unstable"),
         ("disk_full", MACHINE, "Error writing dump trajectory: No space left on device"),
         ("memory", MACHINE, "Failed to reallocate 559939584 bytes for array atom:x"),

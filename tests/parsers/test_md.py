@@ -73,6 +73,7 @@ class TestExitCodes:
             ("walltime", [HOLD, {**PRODUCE, "duration_ps": 4000}], 400, "of 2000500; continue from"),
             ("lost", [{**HOLD, "ensemble": "nve"}], 320, "Lost atoms"),
             ("blown", [PRODUCE], 320, "Domain too large"),
+            ("exploded", [{**HOLD, "ensemble": "npt"}], 320, "pressure_above_1e7_bar met on step 27"),
             ("nan", [HOLD], 321, "at step 500"),
             ("disk_full", [HOLD, PRODUCE], 323, "No space left on device"),
             ("memory", [HOLD], 323, "Failed to reallocate"),

@@ -478,6 +478,14 @@ class TestOtherPotentials:
         length = (4 * outputs["results"]["stages"][1]["volume_A3_per_atom"]) ** (1 / 3)
         assert length == pytest.approx(5.35, abs=0.06)
 
+    def test_atoms_that_fall_into_each_other_do_not_take_the_memory_of_the_machine(self, argon):
+        """A Buckingham potential has no repulsion below a distance, and the barostat would have the cell explode."""
+        lines = ["pair_style buck 8.5", "pair_coeff * * 1000.0 0.3 100.0"]
+        npt = {"ensemble": "npt", "duration_ps": 20, "temperature_K": 5000}
+        _, node = run_get_node(CalculationFactory("lpsgb.md"), **argon([npt], potential=PairStyleData(lines, ["Ar"])))
+        assert node.exit_status == 320
+        assert "fix-id pressure_above_1e7_bar met on step" in node.exit_message
+
     def test_lattice_energy(self, argon):
         """Of the fcc crystal with a cut-off of 8.5 Å, against the sum over its shells."""
         outputs, node = run_get_node(CalculationFactory("lpsgb.md"), **argon([{**HOLD, "duration_ps": 0.002}]))
@@ -603,7 +611,7 @@ class TestTrained:
     def test_a_run_that_is_lost_where_the_potential_extrapolates_is_not_calmed(
         self, trained, crystal, active_set, installed_code, metadata
     ):
-        control = {"gamma_select": 2.0, "gamma_break": 1e9, "grade": "neighborhood", "interval_steps": 1}
+        control = {"gamma_select": 2.0, "gamma_break": 1e300, "grade": "neighborhood", "interval_steps": 1}
         parameters = {
             "stages": [{"ensemble": "nvt", "duration_ps": 5.0, "temperature_K": [300, 1e6]}],
             "timestep_fs": 5.0,

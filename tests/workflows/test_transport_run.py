@@ -31,7 +31,7 @@ BLOWN = "Non-finite energy, pressure or position at step 42200."
 def process(aiida_profile_clean, generate_workchain, generate_potential, installed_code, monkeypatch):
     """Return a factory of runs with a budget that are set up; what they submit ends up in ``submitted``."""
 
-    def factory(structural=None, budget=True):
+    def factory(structural=None, budget=True, max_production_ps=100):
         md = {
             "code": installed_code("lmp", "lpsgb.md"),
             "structure": orm.StructureData(ase=bulk("Li")),
@@ -45,7 +45,7 @@ def process(aiida_profile_clean, generate_workchain, generate_potential, install
         }
         judged = {
             "motion": orm.Dict(MOTION),
-            "budget": orm.Dict({"target_relative_error": 0.1, "max_production_ps": 100}),
+            "budget": orm.Dict({"target_relative_error": 0.1, "max_production_ps": max_production_ps}),
         }
         inputs = {"md": {"md": md}, "analyse": analyse, **(judged if budget else {})}
         run = generate_workchain("lpsgb.transport_run", inputs)
@@ -187,4 +187,19 @@ def test_run_that_is_known_is_not_analysed_twice(process, part):
     run.ctx.over = True
     run.analyse()
     assert len(run.submitted) == 2
+    assert run.finish() is None
+
+
+def test_the_last_look_that_the_budget_leaves_is_the_whole_analysis(process, part):
+    run = process(structural={"rdf": {}}, max_production_ps=40)
+    go(run, part())
+    run.ctx.dynamics = part()
+    assert run.inspect_run() is None
+    run.look()
+    run.ctx.analysis = analysis()
+    run.judge()
+    assert not run.goes_on()
+    run.analyse()
+    looks = [given["parameters"].get_dict() for given in run.submitted if "trajectories" in given]
+    assert [sorted(look) for look in looks] == [["diffusivity"], ["diffusivity", "rdf"]]
     assert run.finish() is None
