@@ -210,7 +210,8 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         """Why half the time step is not what an unstable run needs, or None."""
         if "extrapolated" in calculation.outputs:
             grade = calculation.outputs.results["max_grade"]
-            return f"where the potential extrapolates (grades up to {grade:.3g}), which no smaller time step mends"
+            grades = "" if grade is None else f" (grades up to {grade:.3g})"
+            return f"where the potential extrapolates{grades}, which no smaller time step mends"
         if "parent_folder" in self.inputs.md:
             return "and one that is extended keeps its time step"
         n = self.ctx.halvings
