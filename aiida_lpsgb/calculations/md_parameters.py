@@ -310,7 +310,7 @@ def gamma_error(gamma_select: Any, gamma_break: Any) -> str | None:
 
 
 def extension_error(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """Why a run does not continue another: everything but the length of the last stage must be the same.
+    """Why a run does not continue another: all but the length of the last stage and what is looked at must be the same.
 
     Parameters
     ----------
@@ -318,7 +318,7 @@ def extension_error(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | 
         Parameters of the run that is continued and of the one that continues it, without the defaults.
     """
     before, now = resolve(before), resolve(now)
-    free = {"stages", "restart_interval_ps", "thermo_interval_ps"}
+    free = {"stages", "restart_interval_ps", "thermo_interval_ps", "extrapolation"}
     if other := sorted(key for key in set(before) | set(now) if key not in free and before.get(key) != now.get(key)):
         return f"{other} differ from those of the run that is continued"
     if len(before["stages"]) != len(now["stages"]) or before["stages"][:-1] != now["stages"][:-1]:

@@ -17,9 +17,15 @@ from aiida.engine import (
 )
 from aiida.plugins import CalculationFactory, DataFactory
 
-from aiida_lpsgb.calculations.functions.md import halve_timestep, join_segments, remaining_stages
+from aiida_lpsgb.calculations.functions.md import (
+    CLOSE_STEPS,
+    halve_timestep,
+    join_segments,
+    remaining_stages,
+    watch_closely,
+)
 from aiida_lpsgb.calculations.md import newest_restart
-from aiida_lpsgb.calculations.md_parameters import DEFAULTS, planned_steps
+from aiida_lpsgb.calculations.md_parameters import DEFAULTS, GRADED_STYLES, planned_steps, resolve
 
 MdCalculation = CalculationFactory("lpsgb.md")
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -74,6 +80,13 @@ class MdBaseWorkChain(BaseRestartWorkChain):
             help="Most jobs of a minimisation that ends before its minimum; each goes on from the last structure.",
         )
         spec.expose_outputs(MdCalculation, include=("results", "structure", "timing", "remote_folder"))
+        spec.output(
+            "parameters",
+            valid_type=orm.Dict,
+            required=False,
+            help="Those that a run which ended well was made with, and is to be extended with: as they were given, but "
+            "for a time step that was halved.",
+        )
         spec.outputs["results"].help = (
             "Results of the run, joined over its segments: averages of each stage over all rows, the number and the "
             "highest grade of all extrapolated configurations, all minimisations, `steps`, `n_segments`."
@@ -190,7 +203,10 @@ class MdBaseWorkChain(BaseRestartWorkChain):
 
     @process_handler(priority=400, exit_codes=[CODES.ERROR_LOST_ATOMS, CODES.ERROR_NON_FINITE, CODES.ERROR_CRASHED])
     def handle_unstable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
-        """Start again with half the time step, where that may be what is wrong."""
+        """See whether the potential is what is wrong; if it is not, start again with half the time step."""
+        if self._was_glanced_at(calculation):
+            self.ctx.inputs.parameters = watch_closely(calculation.inputs.parameters)
+            return self._go_on(calculation, f"the same again, graded every {CLOSE_STEPS} steps")
         if mended := self._why_not_calmed(calculation):
             code = self.exit_codes.ERROR_UNSTABLE
             return self._give_up(calculation, code.format(mended=mended, detail=calculation.exit_message))
@@ -205,6 +221,14 @@ class MdBaseWorkChain(BaseRestartWorkChain):
     def handle_refused(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
         """Give up on what LAMMPS refuses."""
         return self._give_up(calculation, self.exit_codes.ERROR_LAMMPS.format(detail=calculation.exit_message))
+
+    @staticmethod
+    def _was_glanced_at(calculation: orm.CalcJobNode) -> bool:
+        """Whether a watched run that saw nothing would see more if it were graded more often."""
+        parameters = resolve(calculation.inputs.parameters.get_dict())
+        if parameters["pair_style"] not in GRADED_STYLES or "extrapolated" in calculation.outputs:
+            return False
+        return parameters["extrapolation"]["interval_steps"] > CLOSE_STEPS
 
     def _why_not_calmed(self, calculation: orm.CalcJobNode) -> str | None:
         """Why half the time step is not what an unstable run needs, or None."""
@@ -272,6 +296,7 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         self.ctx.segments.append(self.ctx.children[self.ctx.iteration - 1])
         self.report(f"completed in {self.ctx.iteration} jobs, {len(self.ctx.segments)} segments")
         self._attach_segments()
+        self.out("parameters", self.ctx.parameters)
 
     def _attach_segments(self) -> None:
         segments = {f"segment_{number:03d}": node for number, node in enumerate(self.ctx.segments)}

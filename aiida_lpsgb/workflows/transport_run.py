@@ -124,6 +124,7 @@ class TransportRunWorkChain(WorkChain):
             self.ctx.extrapolated[f"segment_{first + int(label.rpartition('_')[2]):03d}"] = node
         if part.is_finished_ok:
             self.ctx.sound = dict(self.ctx.segments)
+            self.ctx.parameters = part.outputs.parameters  # the time step may have been halved
             return None
         self._hand_out()
         before = self.ctx.get("judgement")

@@ -80,8 +80,9 @@ def segment():
 def part(aiida_localhost):
     """Return a factory of parts of the dynamics; one that failed may lack any output."""
 
-    def factory(exit_status=0, message="", without=()):
+    def factory(exit_status=0, message="", without=(), **changed):
         outputs = {
+            "parameters": orm.Dict({"stages": STAGES, **changed}),
             "results": orm.Dict({"steps": 1}),
             "structure": orm.StructureData(ase=bulk("Li")),
             "trajectories.segment_000": segment(),
@@ -193,7 +194,7 @@ def test_run_that_is_known_is_not_analysed_twice(process, part):
 def test_the_last_look_that_the_budget_leaves_is_the_whole_analysis(process, part):
     run = process(structural={"rdf": {}}, max_production_ps=40)
     go(run, part())
-    run.ctx.dynamics = part()
+    run.ctx.dynamics = part(stages=[{**STAGES[0], "duration_ps": 40}])
     assert run.inspect_run() is None
     run.look()
     run.ctx.analysis = analysis()
@@ -203,3 +204,11 @@ def test_the_last_look_that_the_budget_leaves_is_the_whole_analysis(process, par
     looks = [given["parameters"].get_dict() for given in run.submitted if "trajectories" in given]
     assert [sorted(look) for look in looks] == [["diffusivity"], ["diffusivity", "rdf"]]
     assert run.finish() is None
+
+
+def test_a_run_is_extended_with_the_time_step_it_was_made_with(process, part):
+    run = process()
+    go(run, part(timestep_fs=1.0))
+    first, _, extension = run.submitted
+    assert "timestep_fs" not in first["md"]["parameters"].get_dict()
+    assert extension["md"]["parameters"]["timestep_fs"] == 1.0

@@ -9,6 +9,9 @@ from aiida.engine import calcfunction
 from aiida_lpsgb.calculations.md_parameters import DEFAULTS, resolve
 from aiida_lpsgb.parsers.md_summary import join_results
 
+CLOSE_STEPS = 2
+"""Steps between grades of a run that is looked at closely: atoms fall from what is known into each other within ten."""
+
 
 @calcfunction
 def halve_timestep(parameters: orm.Dict) -> orm.Dict:
@@ -16,6 +19,13 @@ def halve_timestep(parameters: orm.Dict) -> orm.Dict:
     values = parameters.get_dict()
     values["timestep_fs"] = values.get("timestep_fs", DEFAULTS["timestep_fs"]) / 2
     return orm.Dict(values)
+
+
+@calcfunction
+def watch_closely(parameters: orm.Dict) -> orm.Dict:
+    """Same run, graded every `CLOSE_STEPS` steps."""
+    values = parameters.get_dict()
+    return orm.Dict({**values, "extrapolation": {**values["extrapolation"], "interval_steps": CLOSE_STEPS}})
 
 
 @calcfunction
