@@ -23,6 +23,8 @@ FIRST = "p1"
 """Name of the potential that explores alone until its runs no longer end early; the others of its committee follow."""
 MORE_ITERATIONS = 3
 """Times as many iterations as a potential has that begins from the one of the iteration before."""
+FALLEN = 0.6
+"""Share of the shortest distance of a potential, within which atoms have fallen into each other."""
 LOOP_KEYS = ("temperatures_K", "n_replicas")
 """Settings of the loop that a structure may have of its own."""
 
@@ -122,8 +124,9 @@ def pick_candidates(settings: orm.Dict, potential: orm.Data, **frames: orm.Data)
     """Frames of production that extrapolate and can be labelled: what the study goes back to learning with.
 
     Of every run first the frame that came first: what follows was reached by a potential that no longer knew what it
-    did. Among those the ones of higher grade go before. Too large frames are left out, and those with atoms closer to
-    each other than the radial functions of the potential reach, which no label can teach it.
+    did. Among those the ones of higher grade go before. Too large frames are left out, and those with atoms that have
+    fallen into each other, closer than `FALLEN` of where the radial functions of the potential begin: no label engine
+    knows them.
 
     Parameters
     ----------
@@ -139,7 +142,8 @@ def pick_candidates(settings: orm.Dict, potential: orm.Data, **frames: orm.Data)
     ConfigurationsData
         At most ``max_labels`` configurations, each with its run as ``source`` in ``info``.
     """
-    max_atoms, shortest_A = settings["max_atoms"], potential.base.attributes.get("min_distance_angstrom")
+    max_atoms = settings["max_atoms"]
+    shortest_A = FALLEN * potential.base.attributes.get("min_distance_angstrom")
     runs: dict[str, list[Atoms]] = {}
     n_frames = n_large = 0
     for label, node in sorted(frames.items()):

@@ -209,16 +209,20 @@ class TestCandidates:
 
     def test_what_cannot_be_labelled_is_left_out(self, frames, generate_potential, generate_images):
         (close,) = generate_images(count=1, labelled=False)
-        close.positions[1] = close.positions[0] + [1.2, 0, 0]  # the radial functions begin at 1.5 Å
+        close.positions[1] = close.positions[0] + [0.8, 0, 0]  # the radial functions begin at 1.5 Å
         close.info["mv_grade"] = 1e4
         broken = ConfigurationsData([close], ["Li", "P", "S"])
         sets = {"large_segment_000": frames(9.0, size=27), "broken_segment_000": broken}
         assert self.picked(generate_potential(), **sets, good_segment_000=frames(3.0)) == [("good", 3.0)]
+        # On the way there, a label still tells how much they repel.
+        close.positions[1] = close.positions[0] + [1.0, 0, 0]
+        on_the_way = ConfigurationsData([close], ["Li", "P", "S"])
+        assert self.picked(generate_potential(), way_segment_000=on_the_way) == [("way", 1e4)]
         _, node = pick_candidates.run_get_node(orm.Dict(RETURNS), generate_potential(), **sets)
         assert node.exit_status == 410
         assert node.exit_message == (
             "2 frames extrapolate, and none can be labelled: 1 have more than 20 atoms (`max_atoms`), "
-            "1 have atoms closer than 1.5 Å"
+            "1 have atoms closer than 0.9 Å"
         )
 
 
