@@ -222,6 +222,8 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         """Give up on what LAMMPS refuses."""
         return self._give_up(calculation, self.exit_codes.ERROR_LAMMPS.format(detail=calculation.exit_message))
 
+    # --- what handlers do ---------------------------------------------------------------------------------------------
+
     @staticmethod
     def _was_glanced_at(calculation: orm.CalcJobNode) -> bool:
         """Whether a watched run that saw nothing would see more if it were graded more often."""
@@ -243,8 +245,6 @@ class MdBaseWorkChain(BaseRestartWorkChain):
             return None
         times = "once" if n == 1 else f"{n} times"
         return f"also with the time step halved {times}" if n else "and its time step may not be halved"
-
-    # --- what handlers do ---------------------------------------------------------------------------------------------
 
     def _go_on(self, calculation: orm.CalcJobNode, what: str) -> ProcessHandlerReport:
         self.report(f"{calculation.process_label}<{calculation.pk}>: {calculation.exit_message} Now: {what}")

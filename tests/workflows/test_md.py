@@ -558,6 +558,24 @@ class TestTrained:
         assert node.is_finished_ok, node.exit_message
         return outputs["active_set"]
 
+    @pytest.fixture
+    def watched(self, trained, crystal, active_set, installed_code, metadata):
+        """Return a function that runs the crystal with extrapolation control."""
+
+        def run(parameters):
+            md = {
+                "code": installed_code("lmp", "lpsgb.md"),
+                "structure": orm.StructureData(ase=crystal),
+                "potential": trained,
+                "active_set": active_set,
+                "parameters": orm.Dict({"pair_style": "mtp/extrapolation", **parameters}),
+                "seed": orm.Int(5),
+                "metadata": metadata,
+            }
+            return run_get_node(WorkflowFactory("lpsgb.md.base"), md=md)
+
+        return run
+
     def test_energy_is_that_of_the_ase_calculator_in_any_frame(self, trained, crystal, installed_code, metadata):
         # A triclinic cell in an arbitrary orientation: LAMMPS gets it rotated into its own frame.
         crystal.rattle(0.1, seed=3)
@@ -578,25 +596,10 @@ class TestTrained:
         energy = outputs["thermo"].get_array("potential_energy_eV")[0]
         assert energy == pytest.approx(crystal.get_potential_energy(), rel=1e-9)
 
-    def test_extrapolation_ends_the_run_and_keeps_what_it_found(
-        self, trained, crystal, active_set, installed_code, metadata
-    ):
+    def test_extrapolation_ends_the_run_and_keeps_what_it_found(self, watched):
         stage = {"ensemble": "nvt", "duration_ps": 5.0, "temperature_K": [300, 1500]}
         control = {"gamma_select": 2.0, "gamma_break": 5.0, "grade": "neighborhood", "interval_steps": 5}
-        outputs, node = run_get_node(
-            WorkflowFactory("lpsgb.md.base"),
-            md={
-                "code": installed_code("lmp", "lpsgb.md"),
-                "structure": orm.StructureData(ase=crystal),
-                "potential": trained,
-                "active_set": active_set,
-                "parameters": orm.Dict(
-                    {"stages": [stage], "pair_style": "mtp/extrapolation", "extrapolation": control}
-                ),
-                "seed": orm.Int(5),
-                "metadata": metadata,
-            },
-        )
+        outputs, node = watched({"stages": [stage], "extrapolation": control})
         assert node.exit_status == 310
         results = outputs["results"].get_dict()
         assert results["steps"] < results["planned_steps"]
@@ -608,30 +611,16 @@ class TestTrained:
         assert max(grades[:-1], default=0) <= 5.0
         assert not extrapolated.labelled
 
-    def test_a_run_that_is_lost_where_the_potential_extrapolates_is_looked_at_and_not_calmed(
-        self, trained, crystal, active_set, installed_code, metadata
-    ):
+    def test_a_run_that_is_lost_where_the_potential_extrapolates_is_looked_at_and_not_calmed(self, watched):
         """Graded too seldom for that to be seen, it is run again and graded often."""
         control = {"gamma_select": 2.0, "gamma_break": 1e300, "grade": "neighborhood", "interval_steps": 1000}
         parameters = {
             "stages": [{"ensemble": "npt", "duration_ps": 1.0, "temperature_K": [300, 1e7]}],
             "timestep_fs": 5.0,
             "thermo_interval_ps": 1.0,
-            "pair_style": "mtp/extrapolation",
             "extrapolation": control,
         }
-        outputs, node = run_get_node(
-            WorkflowFactory("lpsgb.md.base"),
-            md={
-                "code": installed_code("lmp", "lpsgb.md"),
-                "structure": orm.StructureData(ase=crystal),
-                "potential": trained,
-                "active_set": active_set,
-                "parameters": orm.Dict(parameters),
-                "seed": orm.Int(5),
-                "metadata": metadata,
-            },
-        )
+        outputs, node = watched(parameters)
         assert node.exit_status == 410
         assert "where the potential extrapolates (grades up to " in node.exit_message
         jobs = [job for job in node.called if "seed" in job.inputs]
