@@ -193,11 +193,12 @@ def guess(
 
 
 def _formula(composition: Composition) -> str:
-    """Formula reduced by what its whole numbers of atoms have in common, to two decimals."""
-    whole = [round(n) for n in composition.values() if abs(n - round(n)) < 1e-3]
-    amounts = (composition / (math.gcd(*whole) or 1)).get_el_amt_dict()
+    """Formula reduced by what its numbers of atoms have in common, to two decimals."""
+    amounts = composition.get_el_amt_dict()
+    whole = [round(n) for n in amounts.values() if abs(n - round(n)) < 1e-3]
+    common = math.gcd(*(whole if len(whole) > 1 else map(round, amounts.values()))) or 1
     by_electronegativity = sorted(amounts, key=lambda symbol: Element(symbol).X)
-    return "".join(f"{symbol}{formula_double_format(round(amounts[symbol], 2))}" for symbol in by_electronegativity)
+    return "".join(f"{e}{formula_double_format(round(amounts[e] / common, 2))}" for e in by_electronegativity)
 
 
 def guess_charges(structure: Structure) -> tuple[Guess, str | None]:
@@ -329,18 +330,31 @@ def _likely_atoms(structure: Structure, charges: Mapping[str, float] | None) -> 
         symbols = [site.specie.symbol for site in structure]
         return Atoms(symbols, positions=structure.cart_coords, cell=structure.lattice.matrix, pbc=True)
     limits = closest_approach((e.symbol for e in structure.composition.element_composition), charges)
-    majority = [max(site.species.element_composition.items(), key=lambda item: item[1]) for site in structure]
-    order = sorted(range(len(structure)), key=lambda i: (-round(majority[i][1], 3), i))
+    likely = _dealt(structure)
+    fullness = [site.species.num_atoms for site in structure]
+    order = sorted(range(len(structure)), key=lambda i: (-round(fullness[i], 3), i))
     distances = structure.distance_matrix
     kept: list[int] = []
     for i in order:
-        element, share = majority[i]
-        others = [limits[element.symbol, majority[j][0].symbol] for j in kept]
-        if share > 0.99 or np.all(distances[i, kept] >= others):
+        others = [limits[likely[i], likely[j]] for j in kept]
+        if fullness[i] > 0.99 or np.all(distances[i, kept] >= others):
             kept.append(i)
     kept.sort()
-    symbols = [majority[i][0].symbol for i in kept]
+    symbols = [likely[i] for i in kept]
     return Atoms(symbols, positions=structure.cart_coords[kept], cell=structure.lattice.matrix, pbc=True)
+
+
+def _dealt(structure: Structure) -> list[str]:
+    """An element for each site; sites that elements share alike are dealt out among these by their shares."""
+    owed: dict[Composition, Counter[str]] = {}
+    dealt = []
+    for site in structure:
+        shares = site.species.element_composition
+        due = owed.setdefault(shares, Counter())
+        due.update(shares.get_el_amt_dict())
+        dealt.append(due.most_common(1)[0][0])
+        due[dealt[-1]] -= shares.num_atoms
+    return dealt
 
 
 def _refuse_overlaps(atoms: Atoms) -> None:

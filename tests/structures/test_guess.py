@@ -210,3 +210,27 @@ def test_atoms_that_lie_in_each_other_are_refused():
     both = crystal(["Li", "F", "F"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
     with pytest.raises(ValueError, match=r"F \(atom \d\) and F \(atom \d\) are 0\.00 Å apart, in each other"):
         guess(both)
+
+
+def test_sites_that_two_centres_share_count_for_both():
+    """Li10GeP2S12 (Kamaya et al., Nat. Mater. 10, 682 (2011)); Ge and P share a site, Ge a little more of it."""
+    structure = Structure.from_spacegroup(
+        "P4_2/nmc",
+        Lattice.tetragonal(8.71771, 12.63452),
+        [{"Li+": 0.691}, "Li+", {"Li+": 0.643}, {"Ge4+": 0.515, "P5+": 0.485}, "P5+", "S2-", "S2-", "S2-"],
+        [
+            (0.2563, 0.2725, 0.1831),
+            (0, 0.5, 0.9448),
+            (0.2466, 0.2466, 0),
+            (0, 0.5, 0.6907),
+            (0, 0, 0.5),
+            (0, 0.1843, 0.4078),
+            (0, 0.2965, 0.0992),
+            (0, 0.6975, 0.7896),
+        ],
+    )
+    found = guess(structure)
+    assert found.formula == "Li10.1Ge1.03P1.97S12"
+    assert found.units.value == ["GeS4", "PS4"]
+    assert "4 PS4, 2 GeS4" in found.units.reason
+    assert found.speciation.value["centre"] == "P"
