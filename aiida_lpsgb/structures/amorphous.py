@@ -69,7 +69,7 @@ def characterise(
     centre : str
         Element whose atoms form the framework that loses its order, such as P.
     unit : str
-        Formula of the unit whose share is reported, elements in alphabetical order, such as PS4.
+        Formula of the unit whose share is reported, the least electronegative element first, such as PS4.
     cutoffs : mapping of pair to float, optional
         Bonds; see :func:`aiida_lpsgb.structures.units.find_units`.
     max_bragg_order, max_pair_modulation : float

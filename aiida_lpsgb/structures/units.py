@@ -53,9 +53,15 @@ class Unit:
 
     @property
     def formula(self) -> str:
-        """Elements in alphabetical order with their numbers, such as ``PS4``."""
-        counts = sorted(Counter(self.symbols).items())
-        return "".join(symbol + (str(n) if n > 1 else "") for symbol, n in counts)
+        """Elements with their numbers, the least electronegative first, such as ``PS4``, ``NH4`` or ``ClO4``."""
+        counts = Counter(self.symbols)
+        symbols = sorted(counts, key=_place) if len(counts) > 1 else counts
+        return "".join(symbol + (str(counts[symbol]) if counts[symbol] > 1 else "") for symbol in symbols)
+
+
+def _place(symbol: str) -> float:
+    """Place of an element in a formula: its electronegativity, but hydrogen stands behind nitrogen."""
+    return 3.1 if symbol == "H" else Element(symbol).X
 
 
 @dataclass(frozen=True)

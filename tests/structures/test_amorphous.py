@@ -62,4 +62,4 @@ def test_glass_is_one(random_framework):
 
 def test_framework_element_must_be_there(lps):
     with pytest.raises(ValueError, match="has 0 Si atoms"):
-        amorphous.characterise(lps, "Si", "O4Si")
+        amorphous.characterise(lps, "Si", "SiO4")

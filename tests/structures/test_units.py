@@ -75,3 +75,9 @@ def test_given_cutoffs(lps):
     for bad in ({"PS": 2.5}, {"P-Q": 2.5}, {"P-S": -1}):
         with pytest.raises(ValueError, match="bond cut-off"):
             units.find_units(lps, bad)
+
+
+@pytest.mark.parametrize("formula", ["PO4", "SiO4", "SbS4", "ClO4", "NH4", "BH4", "H2O", "P2S7"])
+def test_formulas_are_written_as_chemists_do(formula):
+    symbols = sorted(Atoms(formula).get_chemical_symbols())
+    assert units.Unit(np.arange(len(symbols)), tuple(symbols), np.zeros((len(symbols), 3))).formula == formula
