@@ -72,6 +72,33 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
+        cls._define_inputs(spec)
+        spec.outline(
+            cls.setup,
+            if_(cls.has_candidates)(
+                cls.select,
+                cls.inspect_selection,
+                if_(cls.has_selected)(cls.label, cls.inspect_labels),
+            ),
+            while_(cls.should_iterate)(
+                if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
+                cls.explore,
+                while_(cls.queue_waits)(cls.run_queue),
+                cls.inspect_exploration,
+                if_(cls.has_candidates)(
+                    cls.select,
+                    cls.inspect_selection,
+                    if_(cls.has_selected)(cls.label, cls.inspect_labels),
+                ),
+            ),
+            if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
+            cls.finish,
+        )
+        cls._define_outputs(spec)
+        cls._define_exit_codes(spec)
+
+    @classmethod
+    def _define_inputs(cls, spec: ProcessSpec) -> None:
         spec.input("potential", valid_type=PotentialData, help="Potential to start from; an untrained one will do.")
         spec.input_namespace(
             "training_sets",
@@ -133,28 +160,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
         spec.inputs.validator = validate_inputs
 
-        spec.outline(
-            cls.setup,
-            if_(cls.has_candidates)(
-                cls.select,
-                cls.inspect_selection,
-                if_(cls.has_selected)(cls.label, cls.inspect_labels),
-            ),
-            while_(cls.should_iterate)(
-                if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-                cls.explore,
-                while_(cls.queue_waits)(cls.run_queue),
-                cls.inspect_exploration,
-                if_(cls.has_candidates)(
-                    cls.select,
-                    cls.inspect_selection,
-                    if_(cls.has_selected)(cls.label, cls.inspect_labels),
-                ),
-            ),
-            if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-            cls.finish,
-        )
-
+    @classmethod
+    def _define_outputs(cls, spec: ProcessSpec) -> None:
         spec.output_namespace(
             "potentials",
             valid_type=PotentialData,
@@ -178,6 +185,9 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             valid_type=ConfigurationsData,
             help="Everything the potential was trained on: the sets given and one increment an iteration.",
         )
+
+    @classmethod
+    def _define_exit_codes(cls, spec: ProcessSpec) -> None:
         for status, step in enumerate(("TRAINING", "GRADE", "EXPLORATION", "SELECTION", "LABELLING"), start=401):
             spec.exit_code(
                 status, f"ERROR_{step}_FAILED", message=f"{step.lower()} failed in iteration {{iteration}}: {{detail}}"

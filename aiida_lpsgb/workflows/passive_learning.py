@@ -44,6 +44,19 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
+        cls._define_inputs(spec)
+        spec.outline(
+            cls.queue_trainings,
+            while_(cls.queue_waits)(cls.run_queue),
+            cls.queue_runs,
+            while_(cls.queue_waits)(cls.run_queue),
+            cls.choose,
+        )
+        cls._define_outputs(spec)
+        cls._define_exit_codes(spec)
+
+    @classmethod
+    def _define_inputs(cls, spec: ProcessSpec) -> None:
         spec.input_namespace(
             "training_sets",
             dynamic=True,
@@ -91,13 +104,8 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
         spec.expose_inputs(MdBaseWorkChain, namespace="md", exclude=MD_FILLED_IN)
         spec.inputs.validator = validate_inputs
 
-        spec.outline(
-            cls.queue_trainings,
-            while_(cls.queue_waits)(cls.run_queue),
-            cls.queue_runs,
-            while_(cls.queue_waits)(cls.run_queue),
-            cls.choose,
-        )
+    @classmethod
+    def _define_outputs(cls, spec: ProcessSpec) -> None:
         spec.output(
             "grid",
             valid_type=orm.Dict,
@@ -119,6 +127,9 @@ class PassiveLearningWorkChain(ProtocolMixin, QueueMixin):
         spec.output_namespace(
             "validation_sets", valid_type=ConfigurationsData, help="What was held back, such as `fold_0`."
         )
+
+    @classmethod
+    def _define_exit_codes(cls, spec: ProcessSpec) -> None:
         spec.exit_code(401, "ERROR_NO_POINT", message="No point of the grid has both errors and a cost: {detail}")
         spec.exit_code(
             402,

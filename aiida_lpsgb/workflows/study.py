@@ -134,6 +134,31 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
+        cls._define_inputs(spec)
+        spec.outline(
+            cls.build_structures,
+            if_(cls.has_to_learn)(
+                cls.label_start_set,
+                cls.label_reference,
+                cls.inspect_labels,
+                if_(cls.has_grid)(cls.try_grid, cls.inspect_grid),
+                cls.learn,
+                cls.inspect_learning,
+            ).else_(cls.take_potentials),
+            while_(cls.has_to_produce)(
+                if_(cls.has_to_examine)(cls.examine, while_(cls.queue_waits)(cls.run_queue), cls.deal_cards),
+                cls.queue_systems,
+                while_(cls.queue_waits)(cls.run_queue),
+                cls.inspect_systems,
+                if_(cls.goes_back)(cls.learn_again, cls.inspect_learning_again),
+            ),
+            cls.finish,
+        )
+        cls._define_outputs(spec)
+        cls._define_exit_codes(spec)
+
+    @classmethod
+    def _define_inputs(cls, spec: ProcessSpec) -> None:
         spec.input(
             "crystal",
             valid_type=(orm.CifData, orm.StructureData),
@@ -225,26 +250,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         )
         spec.inputs.validator = validate_inputs
 
-        spec.outline(
-            cls.build_structures,
-            if_(cls.has_to_learn)(
-                cls.label_start_set,
-                cls.label_reference,
-                cls.inspect_labels,
-                if_(cls.has_grid)(cls.try_grid, cls.inspect_grid),
-                cls.learn,
-                cls.inspect_learning,
-            ).else_(cls.take_potentials),
-            while_(cls.has_to_produce)(
-                if_(cls.has_to_examine)(cls.examine, while_(cls.queue_waits)(cls.run_queue), cls.deal_cards),
-                cls.queue_systems,
-                while_(cls.queue_waits)(cls.run_queue),
-                cls.inspect_systems,
-                if_(cls.goes_back)(cls.learn_again, cls.inspect_learning_again),
-            ),
-            cls.finish,
-        )
-
+    @classmethod
+    def _define_outputs(cls, spec: ProcessSpec) -> None:
         spec.output("structure", valid_type=orm.StructureData, help="The ordered crystal.")
         spec.expose_outputs(
             PassiveLearningWorkChain, namespace="passive_learning", namespace_options={"required": False}
@@ -282,6 +289,9 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             "(`n_returns`), and how many frames extrapolate (`extrapolated`), also with the potentials before "
             "(`extrapolated_before`).",
         )
+
+    @classmethod
+    def _define_exit_codes(cls, spec: ProcessSpec) -> None:
         spec.exit_code(401, "ERROR_LABELLING_FAILED", message="The start set could not be labelled: {detail}")
         spec.exit_code(402, "ERROR_LEARNING_FAILED", message="Active learning did not converge: {detail}")
         spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {blame}{detail}")

@@ -44,6 +44,13 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
+        cls._define_inputs(spec)
+        spec.outline(cls.queue_runs, while_(cls.queue_waits)(cls.run_queue), cls.fit, cls.finish)
+        cls._define_outputs(spec)
+        cls._define_exit_codes(spec)
+
+    @classmethod
+    def _define_inputs(cls, spec: ProcessSpec) -> None:
         spec.input("structure", valid_type=orm.StructureData, help="Fully occupied structure to run.")
         expose_sweep(spec)
         cls.limit_queue(spec, "Runs")
@@ -111,8 +118,9 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             "those of other cold temperatures are given up.",
         )
         spec.inputs.validator = validate_inputs
-        spec.outline(cls.queue_runs, while_(cls.queue_waits)(cls.run_queue), cls.fit, cls.finish)
 
+    @classmethod
+    def _define_outputs(cls, spec: ProcessSpec) -> None:
         spec.output("arrhenius", valid_type=orm.Dict, required=False, help="E_a, D₀ and σ with uncertainties.")
         spec.output_namespace(
             "diffusivities",
@@ -153,6 +161,9 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             help="Frames of each watched run that extrapolate: candidates to learn from.",
         )
         spec.output("summary", valid_type=orm.Dict, required=False, help="The headline numbers of all runs and fits.")
+
+    @classmethod
+    def _define_exit_codes(cls, spec: ProcessSpec) -> None:
         spec.exit_code(
             401,
             "ERROR_RUNS_FAILED",
