@@ -48,6 +48,12 @@ class MdCalculation(CalcJob):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Declare ports, outputs and exit codes."""
         super().define(spec)
+        cls._define_inputs(spec)
+        cls._define_outputs(spec)
+        cls._define_exit_codes(spec)
+
+    @classmethod
+    def _define_inputs(cls, spec: CalcJobProcessSpec) -> None:
         spec.input("structure", valid_type=orm.StructureData, help="Fully occupied structure to start from.")
         spec.input(
             "potential",
@@ -100,6 +106,8 @@ class MdCalculation(CalcJob):
         spec.inputs["metadata"]["options"]["withmpi"].default = False
         spec.inputs["metadata"]["options"]["environment_variables"].default = {"OMP_NUM_THREADS": "1"}
 
+    @classmethod
+    def _define_outputs(cls, spec: CalcJobProcessSpec) -> None:
         spec.output(
             "results",
             valid_type=orm.Dict,
@@ -134,10 +142,9 @@ class MdCalculation(CalcJob):
             help="Configurations whose extrapolation grade exceeded `gamma_select`, thinned out.",
         )
         spec.default_output_node = "results"
-        cls.define_exit_codes(spec)
 
     @classmethod
-    def define_exit_codes(cls, spec: CalcJobProcessSpec) -> None:
+    def _define_exit_codes(cls, spec: CalcJobProcessSpec) -> None:
         """Declare the exit codes: those of passing faults invalidate the cache, those of the physics do not."""
         spec.exit_code(300, "ERROR_NO_LOG", message="LAMMPS wrote no log: {detail}", invalidates_cache=True)
         declare_signals(spec)
