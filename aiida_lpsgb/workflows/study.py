@@ -17,6 +17,7 @@ from aiida_lpsgb.calculations.functions.recipes import KINDS, boundaries_error, 
 from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
 from aiida_lpsgb.calculations.functions.sweep import potential_at_fault
 from aiida_lpsgb.calculations.label.engine import level_of
+from aiida_lpsgb.calculations.md_parameters import temperature_range
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, known_species, potential_error
 from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.calculations.validation import level_error, structure_error
@@ -1062,7 +1063,27 @@ def learning_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str,
     for name, recipe in systems.items():
         if recipe.get("explore") and (message := own_exploration_error(recipe["explore"], common)):
             return f"systems.{name}.explore: {message}"
-    return levels_error(inputs)
+    return melt_error(inputs, systems) or levels_error(inputs)
+
+
+def melt_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """No glass is melted hotter than its small cell was explored, for the melt of the large one is not watched."""
+    if "parameters" not in inputs.get("melt_quench", {}):
+        return None
+    stages = [stage for stage in inputs["melt_quench"]["parameters"]["stages"] if stage["ensemble"] != "minimise"]
+    melted = max(max(temperature_range(stage)) for stage in stages)
+    common = inputs["active_learning"]["settings"].get_dict()
+    for name, recipe in systems.items():
+        if recipe["kind"] != "glass" or recipe.get("learn") is None:
+            continue
+        explored = max({**common, **recipe.get("explore", {})}["temperatures_K"])
+        if melted > explored:
+            return (
+                f"systems.{name}.explore: its small cell is explored up to {explored:g} K and the glass melted at "
+                f"{melted:g} K, which the potentials would not know: raise `temperatures_K`, or lower those of the "
+                "stages in `melt_quench.parameters`"
+            )
+    return None
 
 
 def levels_error(inputs: Mapping[str, Any]) -> str | None:

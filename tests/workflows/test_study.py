@@ -134,6 +134,21 @@ def test_recipes_that_cannot_be(inputs, recipe, message):
     assert message in validate_inputs(inputs, None)
 
 
+def test_a_melt_is_no_hotter_than_what_was_explored(inputs):
+    """A melt at 2000 K by potentials that knew 1500 K broke units in ways that no label had shown."""
+    melt = {"ensemble": "npt", "duration_ps": 5, "temperature_K": [300, 2000]}
+    glass = {"kind": "glass", "amorphous": {"centre": "P", "unit": "PS4"}, "learn": {"n_atoms": 64}}
+    inputs["melt_quench"] = {"parameters": orm.Dict({"stages": [{"ensemble": "minimise"}, melt]})}
+    inputs["active_learning"]["settings"] = orm.Dict({"temperatures_K": [700, 1200]})
+    inputs["active_learning"]["exploration"] = orm.Dict({"pair_style": "mtp/extrapolation", "stages": [STAGE]})
+    inputs["systems"]["glass"] = orm.Dict(glass)
+    assert "explored up to 1200 K and the glass melted at 2000 K" in validate_inputs(inputs, None)
+    inputs["systems"]["glass"] = orm.Dict(glass | {"explore": {"temperatures_K": [1500, 2000]}})
+    assert validate_inputs(inputs, None) is None
+    inputs["systems"]["glass"] = orm.Dict({key: glass[key] for key in ("kind", "amorphous")})
+    assert validate_inputs(inputs, None) is None
+
+
 def test_labels_of_two_levels_are_refused(inputs, generate_configurations):
     def engine(calculator):
         return {"engine": {"ase": {"parameters": orm.Dict({"calculator": calculator})}}}
