@@ -1,5 +1,6 @@
 """What a new user gets wrong ends in one sentence that names it, before anything is stored or submitted."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -231,26 +232,47 @@ def test_no_profile(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("module", ["aiida_lpsgb.cli", "aiida_lpsgb.labelling.cli", "aiida_lpsgb.analysis.cli"])
+def reached_by_reader(path):
+    """Open a pipe to write to, as soon as somebody reads from it."""
+    for _ in range(1200):
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            time.sleep(0.1)
+    return pytest.fail(f"nobody reads {path}")
+
+
+@pytest.mark.usefixtures("workplace")
+def test_an_interruption_is_no_error_of_a_command(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aiida_lpsgb.structures.files.read_structure", interrupted)
+    result = CliRunner().invoke(main, ["structure", "guess", "crystal.cif"])
+    assert (result.exit_code, result.output.strip()) == (1, "Aborted!")
+
+
+@pytest.mark.parametrize("module", ["aiida_lpsgb.labelling.cli", "aiida_lpsgb.analysis.cli"])
 def test_an_interruption_is_no_error_of_the_program(module, tmp_path):
     """A program that waits for a pipe to be written to is interrupted."""
     os.mkfifo(tmp_path / "pipe.cif")
     words = {
-        "aiida_lpsgb.cli": ["structure", "guess", "pipe.cif"],
         "aiida_lpsgb.labelling.cli": ["frames.xyz", "pipe.cif", "labels"],
         "aiida_lpsgb.analysis.cli": ["pipe.cif", "out", "run.lpsgbtraj"],
     }[module]
     # What a shell begins in the background ignores interrupts, and so do its children.
     listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{listen}; from {module} import main; print('ready', flush=True); raise SystemExit(main({words!r}))"
+    code = f"{listen}; from {module} import main; raise SystemExit(main({words!r}))"
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(2.0)
-        process.send_signal(signal.SIGINT)
         try:
+            pipe = reached_by_reader(tmp_path / "pipe.cif")
+            process.send_signal(signal.SIGINT)
             _, error = process.communicate(timeout=60)
+            os.close(pipe)
         finally:
             process.kill()
     assert process.returncode in (1, 130)
