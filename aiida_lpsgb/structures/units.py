@@ -55,6 +55,7 @@ class Unit:
     def formula(self) -> str:
         """Elements with their numbers, the least electronegative first, such as ``PS4``, ``NH4`` or ``ClO4``."""
         counts = Counter(self.symbols)
+        # What is alone may be a noble gas, which has no electronegativity.
         symbols = sorted(counts, key=_place) if len(counts) > 1 else counts
         return "".join(symbol + (str(counts[symbol]) if counts[symbol] > 1 else "") for symbol in symbols)
 

@@ -1070,8 +1070,8 @@ def melt_error(inputs: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any
     """No glass is melted hotter than its small cell was explored, for the melt of the large one is not watched."""
     if "parameters" not in inputs.get("melt_quench", {}):
         return None
-    stages = [stage for stage in inputs["melt_quench"]["parameters"]["stages"] if stage["ensemble"] != "minimise"]
-    melted = max(max(temperature_range(stage)) for stage in stages)
+    stages = inputs["melt_quench"]["parameters"]["stages"]
+    melted = max((max(temperature_range(stage)) for stage in stages if stage["ensemble"] != "minimise"), default=0.0)
     common = inputs["active_learning"]["settings"].get_dict()
     for name, recipe in systems.items():
         if recipe["kind"] != "glass" or recipe.get("learn") is None:

@@ -147,6 +147,9 @@ def test_a_melt_is_no_hotter_than_what_was_explored(inputs):
     assert validate_inputs(inputs, None) is None
     inputs["systems"]["glass"] = orm.Dict({key: glass[key] for key in ("kind", "amorphous")})
     assert validate_inputs(inputs, None) is None
+    inputs["systems"]["glass"] = orm.Dict(glass)
+    inputs["melt_quench"] = {"parameters": orm.Dict({"stages": [{"ensemble": "minimise"}]})}
+    assert validate_inputs(inputs, None) is None
 
 
 def test_labels_of_two_levels_are_refused(inputs, generate_configurations):
