@@ -3,7 +3,7 @@
 Each module of this package that has one declares it once, as ``OBSERVABLE`` (or several, as ``OBSERVABLES``): its name,
 its parameters, the function that computes it, its headline numbers, its rows in a table and the caption of its figure.
 The program ``lpsgb-analyse``, the calculation of that name, the protocols, tables and figures read them from here, so a
-new observable touches its own module, its figure (`report/figures.py`) and its test.
+new observable touches its own module, its figure (`report/figures`) and its test.
 
 A parameter's default and description are those of the function that it is handed to; its unit ends its name.
 """
