@@ -1,68 +1,50 @@
 """From partially occupied sites to ordered, neutral, stoichiometric cells, ranked.
 
-The Ewald energy of every arrangement on a fixed set of sites is the quadratic form q·M·q of one matrix, computed once:
-small cells are enumerated exhaustively and large ones annealed by swaps, with the same numbers. Sites closer than two
-atoms can come exclude each other, whatever their charges gain. What was done to the occupancies is told with every
-structure.
+What was done to the occupancies is told with every structure.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import spglib
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from pymatgen.analysis.ewald import EwaldSummation
 from pymatgen.core import Structure
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import lil_array
 
+from aiida_lpsgb.structures.arrangement import Filling, arrangements_of, distinct
 from aiida_lpsgb.structures.crystal import spglib_cell
 from aiida_lpsgb.structures.distances import closest_approach, overlap
+from aiida_lpsgb.structures.occupancy import (
+    Pool,
+    described,
+    is_represented,
+    name_of,
+    occupants,
+    pools_of,
+    unrepresented,
+    whole_counts,
+)
 from aiida_lpsgb.structures.supercell import heights
 from aiida_lpsgb.structures.units import as_pairs
 from aiida_lpsgb.structures.validation import require_buildable, require_charges, require_present
 
 __all__ = ["order", "primitive_cell", "rank"]
 
-VACANCY = ""
 ORIGINAL = "original_label"
 RANKINGS = ("ewald", "occupancy")
-#: Arrangements evaluated one by one; a cell with more is sampled.
-ENUMERATION_LIMIT = 50_000
 #: What a unit of log-probability weighs when arrangements are ranked by occupancy (eV): more than electrostatics does.
 OCCUPANCY_WEIGHT_EV = 20.0
 #: Sites of a supercell that can be asked for; every two of them interact.
 LARGEST_ORDERED = 10_000
-#: What two atoms that are too close cost beyond what their charges gain, so that annealing parts them (eV).
-CLASH_EV = 10.0
-COULOMB_EV_A = 14.399645
 #: How far a translation may miss an equal site and still be one of the crystal's (Å).
 TRANSLATION_TOLERANCE_A = 0.02
-#: A share of a sublattice is represented if the whole numbers of atoms are off by less than this.
-SHARE_TOLERANCE = 0.06
-#: Combinations of whole numbers that are looked through.
-MOST_CHOICES = 200_000
 #: More kinds of partially occupied sites than this are told by their occupants alone.
 MOST_KINDS = 12
-#: How long the integer programme may look for an arrangement of sites that exclude each other.
-MILP_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """Partially occupied sites that are filled from one stock of atoms; of each label, how many are expected."""
-
-    sites: tuple[int, ...]
-    labels: tuple[str, ...]
-    expected: tuple[float, ...]
-    kept: bool
 
 
 def order(
@@ -153,15 +135,15 @@ def order(
 
     matrix, better = _choose_supercell(structure, charges, keep_shares, max_deviation, supercell, max_atoms)
     cell = _repeated(structure, matrix)
-    pools = _pools(cell, keep_shares)
-    counts, deviation = _whole_counts(cell, pools, charges, max_deviation)
-    filling = _Filling(cell, pools, charges, limits, OCCUPANCY_WEIGHT_EV if rank_by == "occupancy" else 0.0)
-    arrangements = _arrangements(filling, counts, n_samples, seed)
-    keep = _distinct(filling, arrangements, filling.values(arrangements), n_candidates)
+    pools = pools_of(cell, keep_shares)
+    counts, deviation = whole_counts(cell, pools, charges, max_deviation)
+    filling = Filling(cell, pools, charges, limits, OCCUPANCY_WEIGHT_EV if rank_by == "occupancy" else 0.0)
+    arrangements = arrangements_of(filling, counts, n_samples, seed)
+    keep = distinct(filling, arrangements, filling.values(arrangements), n_candidates)
     told = {
         "composition_deviation": deviation,
         "supercell": _in_terms_of(given_cell, matrix @ structure.lattice.matrix),
-        "warnings": _unrepresented(pools, counts, cell, better),
+        "warnings": unrepresented(pools, counts, cell, better),
     }
     return [_to_atoms(filling, arrangements[i], told) for i in keep]
 
@@ -219,24 +201,6 @@ def rank(candidates: Sequence[Atoms], calculator: Calculator) -> list[Atoms]:
     return sorted(ranked, key=lambda atoms: atoms.info["energy_eV"])
 
 
-def _occupants(site) -> dict[str, float]:
-    shares = {element.symbol: float(share) for element, share in site.species.items()}
-    vacant = 1.0 - sum(shares.values())
-    if vacant > 1e-3:
-        shares[VACANCY] = vacant
-    return shares
-
-
-def _name(site) -> str:
-    """Label of a site as its file has it and its occupants."""
-    described = _described(site)
-    return described if site.label.startswith(site.species_string) else f"{site.label} ({described})"
-
-
-def _described(site) -> str:
-    return " + ".join(f"{label} {share:.2f}" for label, share in _occupants(site).items() if label)
-
-
 # How close atoms come
 
 
@@ -278,25 +242,7 @@ def _refuse_overlaps(structure: Structure, limits: Mapping[tuple[str, str], floa
             )
 
 
-# How many atoms of which kind, in which cell
-
-
-def _pools(cell: Structure, keep_shares: bool | None) -> list[_Pool]:
-    """Group the partially occupied sites by their occupants (and by the shares, if these are to be kept)."""
-    groups: dict[tuple, list[int]] = {}
-    for i, site in enumerate(cell):
-        if site.is_ordered:
-            continue
-        shares = _occupants(site)
-        kept = len(set(shares) - {VACANCY}) > 1 if keep_shares is None else keep_shares
-        key = (kept, tuple(sorted((s, round(x, 4) if kept else None) for s, x in shares.items())))
-        groups.setdefault(key, []).append(i)
-    pools = []
-    for (kept, key), sites in groups.items():
-        labels = tuple(label for label, _ in key)
-        expected = tuple(sum(_occupants(cell[i]).get(label, 0.0) for i in sites) for label in labels)
-        pools.append(_Pool(tuple(sites), labels, expected, kept))
-    return pools
+# The cell that is filled
 
 
 def repeats_matrix(given: Sequence[int] | Sequence[Sequence[int]]) -> np.ndarray:
@@ -343,21 +289,21 @@ def _choose_supercell(
         require_buildable(start * len(structure), LARGEST_ORDERED)
     else:
         matrix, start = None, 1
-    pools = _pools(structure, keep_shares)
+    pools = pools_of(structure, keep_shares)
     n_atoms = structure.composition.num_atoms
     first = matrix
     for n in range(start, max(start, 60) + 1) if pools else ():
         if n > start and n * n_atoms > max(20 * max_atoms, 2000):
             break
-        scaled = [_Pool(pool.sites * n, pool.labels, tuple(n * x for x in pool.expected), pool.kept) for pool in pools]
+        scaled = [Pool(pool.sites * n, pool.labels, tuple(n * x for x in pool.expected), pool.kept) for pool in pools]
         try:
-            counts, _ = _whole_counts(structure, scaled, charges, max_deviation, n)
+            counts, _ = whole_counts(structure, scaled, charges, max_deviation, n)
         except ValueError:
             continue
         affordable = n == 1 or n * n_atoms <= max_atoms
         if first is None and affordable:
             first = np.diag(_repeats(structure, n))
-        if all(map(_is_represented, scaled, counts)):
+        if all(map(is_represented, scaled, counts)):
             if given is None and affordable:
                 return np.diag(_repeats(structure, n)), None
             repeats = tuple(_repeats(structure, n).tolist())
@@ -389,399 +335,10 @@ def _repeats(structure: Structure, n: int) -> np.ndarray:
     return np.array(max(factors, key=lambda f: (round(min(spans * f), 3), -round(max(spans * f), 3))))
 
 
-def _is_represented(pool: _Pool, counts: Sequence[int]) -> bool:
-    """Whether no occupant has vanished, and a pool that keeps its shares has them within the tolerance."""
-    for n, x in zip(counts, pool.expected, strict=True):
-        if n == 0 and x > 0.0:
-            return False
-        if pool.kept and abs(n - x) > SHARE_TOLERANCE * len(pool.sites):
-            return False
-    return True
+# What is told of an arrangement
 
 
-def _unrepresented(
-    pools: Sequence[_Pool], counts: Sequence[Sequence[int]], cell: Structure, better: str | None
-) -> list[str]:
-    """Say which shares the cell cannot hold, and which supercell can."""
-    said = []
-    for pool, numbers in zip(pools, counts, strict=True):
-        if _is_represented(pool, numbers):
-            continue
-        names = ", ".join(dict.fromkeys(_name(cell[i]) for i in pool.sites))
-        filled = " + ".join(f"{n} {label or 'vacant'}" for label, n in zip(pool.labels, numbers, strict=True) if n)
-        advice = f"a supercell {better} can" if better else "a larger supercell may"
-        said.append(
-            f"the {len(pool.sites)} sites of {names} are filled with {filled}: this cell cannot hold their shares, "
-            f"{advice}"
-        )
-    return said
-
-
-def _whole_counts(
-    cell: Structure,
-    pools: Sequence[_Pool],
-    charges: Mapping[str, float] | None,
-    max_deviation: float,
-    multiple: int = 1,
-) -> tuple[list[tuple[int, ...]], dict[str, float]]:
-    """Choose the whole numbers of occupants of every pool that make the cell neutral, closest to the occupancies.
-
-    The sites that are not in a pool are those of the cell times `multiple`.
-    """
-    elements = sorted({element.symbol for element in cell.composition})
-    if charges is None:
-        return [], dict.fromkeys(elements, 0.0)
-    fixed = multiple * sum(charges[site.specie.symbol] for site in cell if site.is_ordered)
-    # Of many pools, those next to the occupancies have choices enough.
-    for reach in (1.5,) if len(pools) < 4 else (0.999, 1.5):
-        options = [_roundings(pool, reach) for pool in pools]
-        if reach > 1 and math.prod(map(len, options)) > MOST_CHOICES and len(pools) >= 4:
-            break
-        best = _nearest_neutral(pools, options, charges, fixed, elements)
-        if best is not None and best[0] <= max_deviation + 1e-6:
-            return best[2], {element: round(x, 6) + 0.0 for element, x in best[3].items()}
-    nearest = "none is neutral" if best is None else f"the nearest neutral one is off by {best[0]:.2f} atoms"
-    raise ValueError(
-        f"no whole numbers of atoms within {max_deviation:g} of the occupancies of {cell.composition.formula} make "
-        f"the cell neutral with charges {dict(charges)} ({nearest}): check charges and occupancies, or give a "
-        "larger supercell"
-    )
-
-
-def _nearest_neutral(
-    pools: Sequence[_Pool],
-    options: Sequence[Sequence[tuple[int, ...]]],
-    charges: Mapping[str, float],
-    fixed: float,
-    elements: Sequence[str],
-) -> tuple[float, float, list[tuple[int, ...]], dict[str, float]] | None:
-    """Of all combinations that make the cell neutral, the one closest to the occupancies.
-
-    Returned with the largest deviation of an element, the sum of those of all pools, and the elements' deviations.
-    """
-    best: tuple[float, float, list[tuple[int, ...]], dict[str, float]] | None = None
-    for choice in itertools.product(*options):
-        charge = fixed + sum(
-            charges[label] * n
-            for pool, counts in zip(pools, choice, strict=True)
-            for label, n in zip(pool.labels, counts, strict=True)
-            if label
-        )
-        if abs(charge) > 1e-6:
-            continue
-        deviation = dict.fromkeys(elements, 0.0)
-        local = 0.0
-        for pool, counts in zip(pools, choice, strict=True):
-            for label, n, x in zip(pool.labels, counts, pool.expected, strict=True):
-                local += abs(n - x)
-                local += 1e-6 * (n == 0)  # of two equally near, the one in which no occupant has vanished
-                if label:
-                    deviation[label] += n - x
-        worst = round(max(map(abs, deviation.values()), default=0.0), 9)
-        if best is None or (worst, local) < best[:2]:
-            best = (worst, local, list(choice), deviation)
-    return best
-
-
-def _roundings(pool: _Pool, reach: float) -> list[tuple[int, ...]]:
-    """List the whole numbers of occupants of a pool within some atoms of the occupancies."""
-    size = len(pool.sites)
-    options = [range(max(0, math.ceil(x - reach)), min(size, math.floor(x + reach)) + 1) for x in pool.expected]
-    return [counts for counts in itertools.product(*options) if sum(counts) == size]
-
-
-# Arrangements
-
-
-class _Filling:
-    """A cell to be filled, and what arrangements of labels on its sites are ranked by.
-
-    Arrangements are arrays of codes into `labels`, one for each site. They are ranked by the Ewald energy, less the
-    weighted log-probability of the arrangement.
-    """
-
-    def __init__(
-        self,
-        cell: Structure,
-        pools: Sequence[_Pool],
-        charges: Mapping[str, float] | None,
-        limits: Mapping[tuple[str, str], float],
-        occupancy_weight: float,
-    ):
-        self.cell, self.pools, self.weight = cell, pools, occupancy_weight
-        self.labels = [VACANCY, *dict.fromkeys(element.symbol for site in cell for element in site.species)]
-        self.code = {label: k for k, label in enumerate(self.labels)}
-        self.empty = np.array([self.code[site.specie.symbol] if site.is_ordered else 0 for site in cell])
-        self.charges = None if charges is None else np.array([0.0, *(charges[label] for label in self.labels[1:])])
-        self.matrix = None if charges is None else _ewald_matrix(cell)
-        self.log_shares = np.full((len(cell), len(self.labels)), math.log(1e-6))
-        for i, site in enumerate(cell):
-            for label, share in _occupants(site).items():
-                self.log_shares[i, self.code[label]] = math.log(share)
-        elements = self.labels[1:]
-        self.limits = np.zeros((len(self.labels),) * 2)
-        self.limits[1:, 1:] = [[limits[a, b] for b in elements] for a in elements]
-        # A fully occupied neighbour is always there: only where atoms would lie in each other is the site impossible.
-        touching = overlap(elements)
-        self.limits_of_full = np.zeros_like(self.limits)
-        self.limits_of_full[1:, 1:] = [[min(touching[a, b], limits[a, b]) for b in elements] for a in elements]
-        self.distances = cell.distance_matrix
-        self.close = self._close_sites() if pools else []
-
-    def _close_sites(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For every site its neighbours that may be too close, and the cost of each pair of labels there, in eV."""
-        partial = np.isin(np.arange(len(self.cell)), [i for pool in self.pools for i in pool.sites])
-        near = (self.distances < self.limits.max()) & (partial[:, None] | partial) & ~np.eye(len(partial), dtype=bool)
-        attraction = COULOMB_EV_A * np.maximum(0.0, -np.outer(self.charges, self.charges))
-        found = []
-        for i in range(len(self.cell)):
-            others = np.flatnonzero(near[i])
-            apart = self.distances[i, others][:, None, None]
-            both = (partial[i] & partial[others])[:, None, None]
-            limits = np.where(both, self.limits, self.limits_of_full)
-            cost = np.where(apart < limits, CLASH_EV + attraction / np.maximum(apart, 0.1), 0.0)
-            found.append((others, cost))
-        return found
-
-    def clash_cost(self, i: int, codes: np.ndarray) -> float:
-        """What the atom on site i costs for being too close to others, in eV."""
-        others, cost = self.close[i]
-        return float(cost[np.arange(len(others)), codes[i], codes[others]].sum())
-
-    def clashes(self, codes: np.ndarray) -> list[tuple[int, int]]:
-        """Pairs of sites whose atoms are too close."""
-        return [(i, j) for i, j, cost in self._close_pairs() if cost[codes[i], codes[j]] > 0]
-
-    def crowding(self, arrangements: np.ndarray) -> np.ndarray:
-        """How many pairs of every arrangement are too close."""
-        counts = np.zeros(len(arrangements), dtype=int)
-        for i, j, cost in self._close_pairs():
-            counts += cost[arrangements[:, i], arrangements[:, j]] > 0
-        return counts
-
-    def _close_pairs(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        for i, (others, costs) in enumerate(self.close):
-            yield from ((i, int(j), cost) for j, cost in zip(others, costs, strict=True) if i < j)
-
-    def energies(self, arrangements: np.ndarray) -> np.ndarray:
-        """Ewald energies in eV; NaN without charges."""
-        if self.charges is None:
-            return np.full(len(arrangements), np.nan)
-        q = self.charges[arrangements]
-        return np.einsum("ki,ki->k", q @ self.matrix, q)
-
-    def log_probabilities(self, arrangements: np.ndarray) -> np.ndarray:
-        """Logarithms of the products of the sites' occupancies."""
-        return self.log_shares[np.arange(len(self.cell)), arrangements].sum(axis=1)
-
-    def values(self, arrangements: np.ndarray) -> np.ndarray:
-        """What is ranked, in eV."""
-        return np.nan_to_num(self.energies(arrangements)) - self.weight * self.log_probabilities(arrangements)
-
-
-def _ewald_matrix(cell: Structure) -> np.ndarray:
-    """Ewald interaction of unit charges on every site, in eV; exact for every neutral assignment of charges."""
-    unit = Structure(cell.lattice, ["H"] * len(cell), cell.frac_coords)
-    unit.add_oxidation_state_by_site([1.0] * len(cell))
-    return EwaldSummation(unit).total_energy_matrix
-
-
-def _arrangements(filling: _Filling, counts: Sequence[tuple[int, ...]], n_samples: int, seed: int) -> np.ndarray:
-    """Arrangements without atoms that are too close: all of them, or those that annealing came by.
-
-    Where annealing finds none, sites that exclude each other are as good as full: an integer programme then finds an
-    arrangement, or proves that there is none, and gentle annealing goes on from there.
-    """
-    if _n_arrangements(filling.pools, counts) <= ENUMERATION_LIMIT:
-        every = np.array(list(_enumerate(filling, counts)))
-        crowding = filling.crowding(every)
-        if crowding.min() > 0:
-            raise _too_close(filling, every[crowding.argmin()])
-        return every[crowding == 0]
-    rng = np.random.default_rng(seed)
-    found = np.array([codes for _ in range(n_samples) for codes in _anneal(filling, counts, rng)])
-    crowding = filling.crowding(found)
-    if crowding.min() == 0:
-        return found[crowding == 0]
-    packed = []
-    for _ in range(n_samples):
-        start = _packed(filling, counts, rng)
-        if start is None:
-            raise _too_close(filling, found[crowding.argmin()])
-        packed += [start, *_anneal(filling, counts, rng, start=start, hot_eV=1.0)]
-    return np.array(packed)[filling.crowding(np.array(packed)) == 0]
-
-
-def _packed(filling: _Filling, counts: Sequence[tuple[int, ...]], rng: np.random.Generator) -> np.ndarray | None:
-    """Solve for an arrangement without atoms that are too close, the most probable or a random one; None if none is."""
-    chosen = [(i, filling.code[label]) for pool in filling.pools for i in pool.sites for label in pool.labels if label]
-    index = {item: k for k, item in enumerate(chosen)}
-    rows, lower, upper = [], [], []
-
-    def constrain(members: Sequence[int], least: float, most: float) -> None:
-        rows.append(members)
-        lower.append(least)
-        upper.append(most)
-
-    for pool, numbers in zip(filling.pools, counts, strict=True):
-        for label, n in zip(pool.labels, numbers, strict=True):
-            if label:
-                constrain([index[i, filling.code[label]] for i in pool.sites], n, n)
-        for i in pool.sites:
-            constrain([index[i, filling.code[label]] for label in pool.labels if label], 0, 1)
-    for (i, a), k in index.items():
-        others, cost = filling.close[i]
-        for j, c in zip(others, cost, strict=True):
-            if filling.empty[j]:
-                if c[a, filling.empty[j]] > 0:
-                    constrain([k], 0, 0)
-                continue
-            for b in np.flatnonzero(c[a] > 0):
-                if (j, b) in index and index[j, b] > k:
-                    constrain([k, index[j, b]], 0, 1)
-    matrix = lil_array((len(rows), len(chosen)))
-    for row, members in enumerate(rows):
-        matrix[row, members] = 1.0
-    weights = rng.random(len(chosen))
-    if filling.weight:
-        gains = np.array([filling.log_shares[i, 0] - filling.log_shares[i, a] for i, a in chosen])
-        weights = gains + 1e-3 * weights
-    solved = milp(
-        weights,
-        integrality=np.ones(len(chosen)),
-        bounds=Bounds(0, 1),
-        constraints=LinearConstraint(matrix.tocsr(), lower, upper),
-        options={"time_limit": MILP_SECONDS},
-    )
-    if solved.x is None:
-        return None
-    codes = filling.empty.copy()
-    for (i, a), x in zip(chosen, solved.x, strict=True):
-        if x > 0.5:
-            codes[i] = a
-    return codes
-
-
-def _too_close(filling: _Filling, codes: np.ndarray) -> ValueError:
-    """Describe an arrangement that cannot be."""
-    pairs = filling.clashes(codes)
-    i, j = min(pairs, key=lambda pair: filling.distances[pair])
-    a, b = filling.labels[codes[i]], filling.labels[codes[j]]
-    return ValueError(
-        f"no arrangement found that keeps the atoms apart: at best {len(pairs)} pairs of filled sites are closer than "
-        f"they can be, such as {a} on {_name(filling.cell[i])} and {b} on {_name(filling.cell[j])}, "
-        f"{filling.distances[i, j]:.2f} Å apart ({a}-{b} come to {filling.limits[codes[i], codes[j]]:.2f} Å). Check "
-        f'positions and occupancies; if such pairs are right, allow them: min_distances={{"{a}-{b}": …}}'
-    )
-
-
-def _n_arrangements(pools: Sequence[_Pool], counts: Sequence[tuple[int, ...]]) -> int:
-    total = 1
-    for pool, numbers in zip(pools, counts, strict=True):
-        total *= math.factorial(len(pool.sites)) // math.prod(math.factorial(n) for n in numbers)
-    return total
-
-
-def _enumerate(filling: _Filling, counts: Sequence[tuple[int, ...]]) -> Iterator[np.ndarray]:
-    """Yield every distribution of the counted occupants over their pools."""
-    per_pool = [
-        list(_multiset([filling.code[label] for label in pool.labels], numbers))
-        for pool, numbers in zip(filling.pools, counts, strict=True)
-    ]
-    for fillings in itertools.product(*per_pool):
-        codes = filling.empty.copy()
-        for pool, chosen in zip(filling.pools, fillings, strict=True):
-            codes[list(pool.sites)] = chosen
-        yield codes
-
-
-def _multiset(values: Sequence[int], counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield the distinct permutations of a multiset."""
-    if sum(counts) == 0:
-        yield ()
-        return
-    for i, value in enumerate(values):
-        if counts[i]:
-            rest = tuple(n - (j == i) for j, n in enumerate(counts))
-            for tail in _multiset(values, rest):
-                yield (value, *tail)
-
-
-def _anneal(
-    filling: _Filling,
-    counts: Sequence[tuple[int, ...]],
-    rng: np.random.Generator,
-    *,
-    start: np.ndarray | None = None,
-    sweeps: int = 60,
-    hot_eV: float = 5.0,
-    cold_eV: float = 0.01,
-) -> list[np.ndarray]:
-    """Anneal a filling (a random one) by swaps within a pool (Metropolis, geometric cooling).
-
-    The states of the cooler half are returned.
-    """
-    matrix = filling.matrix
-    codes = (filling.empty if start is None else start).copy()
-    for pool, numbers in zip(filling.pools, counts, strict=True) if start is None else ():
-        stock = [filling.code[label] for label, n in zip(pool.labels, numbers, strict=True) for _ in range(n)]
-        codes[list(pool.sites)] = rng.permutation(stock)
-    q = filling.charges[codes]
-    field = 2 * matrix @ q
-    sites = np.concatenate([pool.sites for pool in filling.pools]).astype(int)
-    partners = {i: np.array(pool.sites) for pool in filling.pools for i in pool.sites}
-    states = []
-    for sweep, temperature in enumerate(np.geomspace(hot_eV, cold_eV, sweeps)):
-        for i in rng.choice(sites, size=len(sites)):
-            j = rng.choice(partners[i])
-            if codes[i] == codes[j]:
-                continue
-            d = q[j] - q[i]
-            change = d * (field[i] - field[j]) + d * d * (matrix[i, i] + matrix[j, j] - 2 * matrix[i, j])
-            before = _cost(filling, i, j, codes)
-            codes[i], codes[j] = codes[j], codes[i]
-            change += _cost(filling, i, j, codes) - before
-            if change < 0 or rng.random() < math.exp(-change / temperature):
-                field += 2 * d * (matrix[:, i] - matrix[:, j])
-                q[i], q[j] = q[j], q[i]
-            else:
-                codes[i], codes[j] = codes[j], codes[i]
-        if sweep >= sweeps // 2:
-            states.append(codes.copy())
-    return states
-
-
-def _cost(filling: _Filling, i: int, j: int, codes: np.ndarray) -> float:
-    """What the occupants of two sites cost beside their charges, in eV."""
-    cost = filling.clash_cost(i, codes) + filling.clash_cost(j, codes)
-    if filling.weight:
-        cost -= filling.weight * (filling.log_shares[i, codes[i]] + filling.log_shares[j, codes[j]])
-    return cost
-
-
-def _distinct(filling: _Filling, arrangements: np.ndarray, values: np.ndarray, n: int) -> list[int]:
-    """Pick the lowest arrangements, leaving out those that are equivalent to a lower one by symmetry."""
-    proximity = np.exp(-filling.distances / 2.0)
-    kept: list[int] = []
-    seen: list[tuple[float, np.ndarray]] = []
-    for i in np.argsort(values, kind="stable"):
-        fingerprint = _fingerprint(proximity, arrangements[i])
-        if any(abs(value - values[i]) < 1e-4 and np.allclose(fingerprint, other) for value, other in seen):
-            continue
-        kept.append(int(i))
-        seen.append((values[i], fingerprint))
-        if len(kept) == n:
-            break
-    return kept
-
-
-def _fingerprint(proximity: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Eigenvalues of the element-weighted proximities of all atoms: the same for any two congruent arrangements."""
-    weights = np.where(codes == 0, 0.0, np.sqrt(codes))
-    return np.linalg.eigvalsh(weights[:, None] * proximity * weights)
-
-
-def _to_atoms(filling: _Filling, codes: np.ndarray, told: Mapping[str, Any]) -> Atoms:
+def _to_atoms(filling: Filling, codes: np.ndarray, told: Mapping[str, Any]) -> Atoms:
     """Write an arrangement as Atoms, sorted by element in the order of the crystal's formula."""
     chosen = sorted(np.flatnonzero(codes), key=lambda i: codes[i])
     lattice, coordinates = filling.cell.lattice, filling.cell.frac_coords[chosen]
@@ -795,23 +352,23 @@ def _to_atoms(filling: _Filling, codes: np.ndarray, told: Mapping[str, Any]) -> 
     return atoms
 
 
-def _occupancies(filling: _Filling, codes: np.ndarray) -> list[dict[str, Any]]:
+def _occupancies(filling: Filling, codes: np.ndarray) -> list[dict[str, Any]]:
     """Asked and filled shares of every kind of partially occupied site; without symmetry, of every mixture."""
     partial = [i for i, site in enumerate(filling.cell) if not site.is_ordered]
-    n_names = len({_name(filling.cell[i]) for i in partial})
+    n_names = len({name_of(filling.cell[i]) for i in partial})
     named = n_names <= MOST_KINDS and n_names < len(partial)
     kinds: dict[str, list[int]] = {}
     for i in partial:
         site = filling.cell[i]
-        kinds.setdefault(_name(site) if named else _described(site), []).append(i)
+        kinds.setdefault(name_of(site) if named else described(site), []).append(i)
     return [
         {
             "site": name,
             "n_sites": len(sites),
-            "asked": {s: round(x, 4) for s, x in _occupants(filling.cell[sites[0]]).items() if s},
+            "asked": {s: round(x, 4) for s, x in occupants(filling.cell[sites[0]]).items() if s},
             "filled": {
                 s: round(float(np.mean(codes[sites] == filling.code[s])), 4)
-                for s in _occupants(filling.cell[sites[0]])
+                for s in occupants(filling.cell[sites[0]])
                 if s
             },
         }

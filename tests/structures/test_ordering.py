@@ -10,7 +10,7 @@ from pymatgen.analysis.ewald import EwaldSummation
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from aiida_lpsgb.structures import ordering
+from aiida_lpsgb.structures import arrangement, ordering
 from aiida_lpsgb.structures.cif import read_cif
 
 CHARGES = {"Li": 1, "P": 5, "S": -2}
@@ -85,7 +85,7 @@ def test_kept_shares_put_three_and_one(disordered):
 def test_annealing_finds_the_enumerated_minimum(disordered, monkeypatch):
     options = {"n_candidates": 3, "supercell": (1, 1, 2)}
     exact = ordering.order(disordered, CHARGES, **options)
-    monkeypatch.setattr(ordering, "ENUMERATION_LIMIT", 0)
+    monkeypatch.setattr(arrangement, "ENUMERATION_LIMIT", 0)
     sampled = ordering.order(disordered, CHARGES, seed=3, **options)
     assert sampled[0].info["ewald_energy_eV"] == pytest.approx(exact[0].info["ewald_energy_eV"])
     assert np.array_equal(sampled[1].positions, ordering.order(disordered, CHARGES, seed=3, **options)[1].positions)
@@ -175,7 +175,7 @@ def test_sites_that_exclude_each_other_are_not_both_filled(rank_by, cation, anio
     for sampled in (False, True):
         with pytest.MonkeyPatch.context() as patch:
             if sampled:
-                patch.setattr(ordering, "ENUMERATION_LIMIT", 0)
+                patch.setattr(arrangement, "ENUMERATION_LIMIT", 0)
             found = ordering.order(cell, charges, n_candidates=4, rank_by=rank_by, n_samples=4)
         assert found
         for atoms in found:
