@@ -3,6 +3,6 @@
 from aiida_lpsgb.report.drawing import arrhenius_figure, draw
 from aiida_lpsgb.report.page import html
 from aiida_lpsgb.report.results import Results, Run, System, study_results
-from aiida_lpsgb.report.tables import table
+from aiida_lpsgb.report.tables.whole import table
 
 __all__ = ("Results", "Run", "System", "arrhenius_figure", "draw", "html", "study_results", "table")

@@ -10,7 +10,7 @@ import numpy as np
 from aiida_lpsgb.analysis.comparison import Correlation, Known, Relation, Structure, correlation, order, parse_order
 from aiida_lpsgb.report import figures
 from aiida_lpsgb.report.fits import measured, pooled_error
-from aiida_lpsgb.report.tables import coldest_ratio, target_K
+from aiida_lpsgb.report.tables.systems import coldest_ratio, target_K
 from aiida_lpsgb.report.text import Column, Number, Table
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from aiida_lpsgb.report.characterisation import characterisation_figures
 from aiida_lpsgb.report.comparison import relations_figure
 from aiida_lpsgb.report.fits import Fit, measured
 from aiida_lpsgb.report.results import Results, System
-from aiida_lpsgb.report.tables import region_words
+from aiida_lpsgb.report.tables.runs import region_words
 from aiida_lpsgb.report.text import Number
 
 if TYPE_CHECKING:

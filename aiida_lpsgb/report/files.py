@@ -6,14 +6,16 @@ import csv
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from aiida_lpsgb.report.fits import Fit
 from aiida_lpsgb.report.processes import outputs_of
 from aiida_lpsgb.report.results import Results, Run
-from aiida_lpsgb.report.tables import all_tables, as_json
+from aiida_lpsgb.report.tables.whole import all_tables
 
 _THERMO = ("step", "temperature_K", "pressure_bar", "potential_energy_eV", "kinetic_energy_eV", "volume_A3", "stage")
 
@@ -60,6 +62,34 @@ def write_json(results: Results, path: str | Path) -> Path:
 def json_text(results: Results) -> str:
     """Everything that was collected, as JSON."""
     return json.dumps(as_json(results), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """Everything that was collected, as plain values."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Fit):
+            return plain(value.results)
+        if isinstance(value, Mapping):
+            return {str(key): plain(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(entry) for entry in value]
+        return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+    fields = {name: getattr(results, name) for name in results.__dataclass_fields__}
+    systems = [
+        {
+            **{name: plain(getattr(system, name)) for name in system.__dataclass_fields__ if name != "runs"},
+            "runs": [plain(asdict(run)) for run in system.runs],
+        }
+        for system in results.systems
+    ]
+    learning = plain(asdict(results.learning)) if results.learning else None
+    return {
+        **plain({k: v for k, v in fields.items() if k not in ("systems", "learning")}),
+        "systems": systems,
+        "learning": learning,
+    }
 
 
 def file_name(text: str) -> str:

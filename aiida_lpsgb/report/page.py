@@ -14,12 +14,16 @@ from ase import Atoms
 from markupsafe import Markup
 from matplotlib.collections import PathCollection, PolyCollection
 
-from aiida_lpsgb.report import drawing, tables
+from aiida_lpsgb.report import drawing
 from aiida_lpsgb.report.characterisation import caption
 from aiida_lpsgb.report.comparison import relations_figure
 from aiida_lpsgb.report.figures import COLOURS
 from aiida_lpsgb.report.published import published_of
 from aiida_lpsgb.report.results import Results, System
+from aiida_lpsgb.report.tables.nodes import origin_tables
+from aiida_lpsgb.report.tables.sentences import sentence_of, warnings
+from aiida_lpsgb.report.tables.systems import runs_text, system_numbers, target_K
+from aiida_lpsgb.report.tables.whole import MEANING, all_tables
 from aiida_lpsgb.report.text import MISSING, Number, Table, cell, decimal, formula
 from aiida_lpsgb.structures import picture
 
@@ -98,14 +102,14 @@ def page(results: Results, published: Mapping[str, Any] | None = None) -> str:
     )
     environment.tests["number"] = lambda value: isinstance(value, Number)
     environment.filters |= {"cell": cell, "csv_uri": csv_uri, "order": order}
-    origin = tables.origin_tables(results)
-    own = tables.all_tables(results, published)
+    origin = origin_tables(results)
+    own = all_tables(results, published)
     return environment.get_template("page.html.j2").render(
         title=title(results),
         results=results,
         facts=facts(results),
-        warnings=tables.warnings(results),
-        meaning=tables.MEANING,
+        warnings=warnings(results),
+        meaning=MEANING,
         cards=[
             card(system, results, published, k < MOST_DRAWN) for k, system in enumerate(results.systems[:MOST_CARDS])
         ],
@@ -179,9 +183,9 @@ def _potential_words(known: Mapping[str, Any]) -> str:
 def card(system: System, results: Results, published: Mapping[str, Any] | None, drawn: bool) -> Card:
     """A system at a glance."""
     references = published_of(published, system.name, system.recipe)
-    target = tables.target_K(results)
+    target = target_K(results)
     numbers, more = [], []
-    for column, entry in tables.system_numbers(system, target, references).items():
+    for column, entry in system_numbers(system, target, references).items():
         shown, below = entry.value.parts if isinstance(entry.value, Number) else (cell(entry.value), "")
         beside = f"published {entry.published}" if entry.published else ""
         if entry.headline:
@@ -190,10 +194,10 @@ def card(system: System, results: Results, published: Mapping[str, Any] | None, 
             more.append((column.title, cell(entry.value) + (f" · {beside}" if beside else "")))
     more += boundary_words(system)
     size = f"{formula(system.formula)}, {system.n_atoms} atoms" if system.formula else ""
-    runs = tables.runs_text(system)
+    runs = runs_text(system)
     subtitle = ", ".join(part for part in (system.kind, size, f"{runs} runs" if runs else "") if part)
     picture = picture_of(system) if drawn else ""
-    return Card(system.name, subtitle, system.outcome, numbers, more, tables.sentence_of(system), picture)
+    return Card(system.name, subtitle, system.outcome, numbers, more, sentence_of(system), picture)
 
 
 def boundary_words(system: System) -> list[tuple[str, str]]:

@@ -298,7 +298,7 @@ class Results:
         """The systems side by side, in a notebook."""
         from html import escape
 
-        from aiida_lpsgb.report.tables import comparison
+        from aiida_lpsgb.report.tables.systems import comparison
 
         return f"<p>{escape(self.standing)}</p>{comparison(self)._repr_html_() if self.systems else ''}"
 

@@ -51,6 +51,16 @@ D0_CM2_S = {"crystal": 5e-3, "tilt_120": 2e-3, "glass": 2e-3}
 K_B = 8.617333262e-5
 LAGS = np.geomspace(0.2, 20.0, 40)
 COUNTER = iter(range(10**9))
+PUBLISHED = {
+    "source": "A. Author, J. Some 1, 1 (2023)",
+    "systems": {
+        "crystal": {
+            "activation_energy_ev": {"values": 0.29},
+            "f_pd": {"values": 0.04, "note": "by another convention"},
+            "first_peaks_A": {"values": {"S-P": 2.06}},
+        }
+    },
+}
 
 
 # ---- processes -----------------------------------------------------------------------------------------------------

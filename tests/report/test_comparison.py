@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from aiida_lpsgb.analysis.comparison import Known, Structure
-from aiida_lpsgb.report import comparison, study_results, tables
+from aiida_lpsgb.report import comparison, study_results, table
 from aiida_lpsgb.report.results import System
 from aiida_lpsgb.report.text import Number
 
@@ -67,7 +67,7 @@ def test_two_systems_have_an_order_and_no_correlation(results):
     assert comparison.correlations_table(results) is None
     rows = comparison.orders_table(results).rows
     assert {row[1] for row in rows} == {"crystal < tilt"}
-    assert "In which order" in tables.table(results)
+    assert "In which order" in table(results)
     assert comparison.relations_figure(results) is not None
 
 

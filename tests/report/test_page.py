@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from aiida_lpsgb.report import arrhenius_figure, draw, html, study_results, tables
+from aiida_lpsgb.report import arrhenius_figure, draw, html, study_results
 from aiida_lpsgb.report.fits import Fit
 from aiida_lpsgb.report.page import inline, page, picture_of
-from tests.report.conftest import add_grid, add_learning, small_potential
+from aiida_lpsgb.report.tables.whole import MEANING, all_tables
+from tests.report.conftest import PUBLISHED, add_grid, add_learning, small_potential
 
 VOID = {"meta", "img", "br", "link", "input", "use", "path", "image", "rect", "stop"}
-PUBLISHED = {"source": "J. Some 1", "systems": {"crystal": {"activation_energy_ev": {"values": 0.29}}}}
 
 
 class Checker(HTMLParser):
@@ -87,10 +87,10 @@ def test_what_a_reader_sees_first(results, written):
         "published 0.29",
         "symmetric on (1 2 0), 34.55°, Σ5",
         "0.314",
-        "Published: J. Some 1.",
+        "Published: A. Author, J. Some 1, 1 (2023).",
     ):
         assert words in text
-    assert text.count(tables.MEANING) == 1
+    assert text.count(MEANING) == 1
     assert written.count('alt="structure of') == 2
 
 
@@ -111,7 +111,7 @@ def test_a_run_that_is_not_diffusive_has_no_conductivity_on_its_card(written):
 def test_tables_can_be_downloaded(results, written):
     addresses = [a for a in check(written).addresses if a.startswith("data:text/csv")]
     found = {base64.b64decode(a.partition(",")[2]).decode() for a in addresses}
-    assert {one.csv() for one in tables.all_tables(results, PUBLISHED)} == found
+    assert {one.csv() for one in all_tables(results, PUBLISHED)} == found
 
 
 def test_seeds_and_nodes_are_folded_away(written):

@@ -7,7 +7,9 @@ from aiida.plugins import WorkflowFactory
 from ase.build import bulk
 
 from aiida_lpsgb.data.pair_style import PairStyleData
-from aiida_lpsgb.report import study_results, tables
+from aiida_lpsgb.report import study_results
+from aiida_lpsgb.report.tables.learning import cards_table, properties_table
+from aiida_lpsgb.report.tables.sentences import warnings
 
 StudyWorkChain = WorkflowFactory("lpsgb.study")
 HOLD = {"ensemble": "nvt", "temperature_K": 20, "duration_ps": 0.2}
@@ -69,12 +71,12 @@ def test_a_potential_that_is_not_fit_ends_the_study(installed_code):
     assert "systems" not in results
 
     found = study_results(node)
-    rows = {row[0]: row[2] for row in tables.cards_table(found).rows}
+    rows = {row[0]: row[2] for row in cards_table(found).rows}
     assert rows["all"] == "fails"
     assert rows["bulk_modulus_percent"].startswith("33")
     assert rows["bulk_modulus_percent"].endswith(", fails")
-    assert {row[0].split(" ")[0] for row in tables.properties_table(found).rows} == {"p1", "reference"}
-    assert any(sentence.startswith("p1 is not fit for production: bulk modulus") for sentence in tables.warnings(found))
+    assert {row[0].split(" ")[0] for row in properties_table(found).rows} == {"p1", "reference"}
+    assert any(sentence.startswith("p1 is not fit for production: bulk modulus") for sentence in warnings(found))
 
 
 def test_it_goes_on_where_it_is_told_to(installed_code):

@@ -12,7 +12,8 @@ from aiida.plugins import WorkflowFactory
 from ase.build import bulk
 
 from aiida_lpsgb.data.configurations import ConfigurationsData
-from aiida_lpsgb.report import study_results, tables
+from aiida_lpsgb.report import study_results
+from aiida_lpsgb.report.tables.systems import comparison
 from aiida_lpsgb.workflows.protocols import load_codes
 from aiida_lpsgb.workflows.study import StudyWorkChain, validate_inputs
 from tests.workflows.conftest import CIF, HOLD, MD, MINIATURE, SEED, register_codes
@@ -314,7 +315,8 @@ def test_learned_cold_and_run_hot(aiida_profile_clean):
     found = study_results(node)
     (system,) = found.systems
     assert system.extrapolated_before == ((before["n_extrapolated"], before["n_graded"]),)
-    shown = dict(zip((c.key for c in tables.comparison(found).columns), tables.comparison(found).rows[0], strict=True))
+    table = comparison(found)
+    shown = dict(zip((column.key for column in table.columns), table.rows[0], strict=True))
     assert f"(before: {before['n_extrapolated']} of 101)" in shown["extrapolated"]
     rows = [row["iteration"] for row in found.learning.iterations]
     assert rows == list(range(1, len(rows) + 1))
