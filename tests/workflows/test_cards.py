@@ -1,6 +1,5 @@
 """A study that examines its potentials first: argon by Lennard-Jones, held against another Lennard-Jones."""
 
-import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 from aiida.plugins import WorkflowFactory
@@ -85,13 +84,3 @@ def test_it_goes_on_where_it_is_told_to(installed_code):
     assert not results["cards"]["p1"]["passed"]
     assert "crystal" in results["systems"]
     assert "table" in results
-
-
-@pytest.mark.parametrize("missing", ["properties", "thresholds"])
-def test_properties_and_thresholds_go_together(missing, aiida_profile_clean):
-    from aiida_lpsgb.workflows.study import validate_inputs
-
-    inputs = {"systems": {"crystal": orm.Dict({"kind": "crystal"})}, "potentials": {"p1": orm.Dict()}}
-    inputs |= {name: orm.Dict() for name in ("properties", "thresholds") if name != missing}
-    inputs["properties"] = {} if missing == "properties" else {"start": orm.Dict()}
-    assert validate_inputs(inputs, None) == "thresholds: `properties` and `thresholds` go together"

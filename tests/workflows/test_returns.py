@@ -15,7 +15,8 @@ from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.report import study_results
 from aiida_lpsgb.report.tables.systems import comparison
 from aiida_lpsgb.workflows.protocols import load_codes
-from aiida_lpsgb.workflows.study import StudyWorkChain, validate_inputs
+from aiida_lpsgb.workflows.study import StudyWorkChain
+from aiida_lpsgb.workflows.study_inputs import validate_inputs
 from tests.workflows.conftest import CIF, HOLD, MD, MINIATURE, SEED, register_codes
 
 RETURNS = {"max_share": 0.02, "max_returns": 1, "max_labels": 4, "max_atoms": 100}
