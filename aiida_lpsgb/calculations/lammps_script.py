@@ -121,6 +121,7 @@ def render_script(
     pair_style: PairStyle,
     seed: int,
     *,
+    leaning: bool = False,
     grid: Sequence[int] | None = None,
     restart_file: str | None = None,
     walltime_s: float | None = None,
@@ -135,6 +136,8 @@ def render_script(
         The interaction.
     seed
         Seed of the initial velocities.
+    leaning
+        Whether the cell's vectors are not at right angles.
     grid
         How many processes share the cell along each of its vectors, where as many run as that makes. LAMMPS would
         choose by the cell that a restart file holds, and a cell that breathes may tip the scales.
@@ -169,7 +172,7 @@ def render_script(
     for index, stage in enumerate(parameters["stages"]):
         lines.append(f"\nprint 'lpsgb stage {index} {stage_name(stage)}'")
         if stage["ensemble"] == "minimise":
-            lines += render_minimisation(stage, start, bool(parameters["restart_interval_ps"]))
+            lines += render_minimisation(stage, start, bool(parameters["restart_interval_ps"]), leaning)
             continue
         if not has_velocities:
             first = temperature_range(stage)[0]
@@ -185,7 +188,7 @@ def render_script(
     return "\n".join([*lines, "print 'lpsgb finished'"]) + "\n"
 
 
-def render_minimisation(stage: Mapping[str, Any], start: int, with_restarts: bool) -> list[str]:
+def render_minimisation(stage: Mapping[str, Any], start: int, with_restarts: bool, leaning: bool = False) -> list[str]:
     """Lines of a minimisation before the step `start`; a run that is continued behind it skips it.
 
     The minimiser's pressure term refers to a reference cell: it is renewed, and the last phase keeps the cell.
@@ -193,15 +196,28 @@ def render_minimisation(stage: Mapping[str, Any], start: int, with_restarts: boo
     max_steps, tolerance = stage["max_steps"], stage["force_tolerance_eV_A"]
     minimise = f"minimize 0.0 {tolerance:g} {max_steps} {10 * max_steps}"
     commands = [minimise]
-    if axes := stage["relax_cell"]:
-        relax = f"fix relax all box/relax {axes} {stage['pressure_bar']:g} vmax 0.002 nreset 50"
-        commands += [relax, minimise, "unfix relax", minimise]
+    if stage["relax_cell"]:
+        commands += [box_relaxation(stage, leaning), minimise, "unfix relax", minimise]
     if with_restarts:
         commands.insert(0, "restart 0")  # the minimiser counts steps of its own
     commands.append(f"reset_timestep {start}")
     quoted = " ".join(f'"{command}"' for command in commands)
     # The largest force on an atom decides, whatever the number of atoms.
     return ["min_modify norm max", f'if "$(step) == {start}" then {quoted}']
+
+
+def box_relaxation(stage: Mapping[str, Any], leaning: bool) -> str:
+    """The fix that relaxes the cell beside the positions.
+
+    LAMMPS takes the pressure along an axis for the slope of the energy, and its line search stalls where that is wrong:
+    of a leaning cell, if a vector's tilt grew with its height, or if the lengths changed and the angles did not.
+    """
+    axes, keywords = stage["relax_cell"], "vmax 0.002 nreset 50"
+    if axes in ("x", "y", "z"):
+        keywords += " scalexy no scalexz no scaleyz no"
+    elif axes == "aniso" and leaning:
+        axes = "tri"
+    return f"fix relax all box/relax {axes} {stage['pressure_bar']:g} {keywords}"
 
 
 def render_dynamics(

@@ -78,7 +78,8 @@ class MdCalculation(CalcJob):
                 "`temperature_K` (a number, or [start, end] for a ramp), `pressure_bar`, `dump_interval_ps` (writes "
                 "the trajectory during this stage) and `name`; a stage with `ensemble: minimise` takes `max_steps` "
                 "(of each of its phases), `force_tolerance_eV_A` (largest force on an atom), `relax_cell` (x, y, z, "
-                "iso, aniso or tri), `pressure_bar` and `pressure_tolerance_bar` instead. Common keys: `timestep_fs`, "
+                "iso, tri, or aniso, which is tri for a leaning cell), `pressure_bar` and `pressure_tolerance_bar` "
+                "instead. Common keys: `timestep_fs`, "
                 "`thermostat_damping_ps`, `barostat_damping_ps`, `barostat` (iso, aniso, tri), `thermo_interval_ps`, "
                 "`restart_interval_ps` (10 ps; a run with a wall time needs it), `neighbour_skin_A`. For moment tensor "
                 "potentials `pair_style` (mtp, mtp/extrapolation, mlip; the first two with /gpu behind, then with "
@@ -267,7 +268,9 @@ def write_input(
     told = interaction(potential, resolved)
     write_data_file(str(folder / lammps_script.DATA_FILE), structure, told.pair_style)
     grid = processor_grid(np.array(structure.cell), n_processes) if n_processes > 1 else None
-    script = render_script(resolved, told.pair_style, seed, grid=grid, restart_file=restart_file, walltime_s=walltime_s)
+    leaning = any(tilts(structure))
+    more = {"leaning": leaning, "grid": grid, "restart_file": restart_file, "walltime_s": walltime_s}
+    script = render_script(resolved, told.pair_style, seed, **more)
     (folder / name).write_text(script, encoding="utf-8")
     if is_mtp(potential) and resolved["pair_style"] == "mlip":
         (folder / lammps_script.MLIP_FILE).write_text(render_mlip_ini(resolved), encoding="utf-8")
@@ -316,6 +319,12 @@ def write_data_file(path: str, structure: orm.StructureData, pair_style: PairSty
         handle.write("\nMasses\n\n")
         for index, symbol in enumerate(pair_style.species, start=1):
             handle.write(f"{index} {atomic_masses[atomic_numbers[symbol]]:.6f}  # {symbol}\n")
+
+
+def tilts(structure: orm.StructureData) -> tuple[float, float, float]:
+    """How far the vectors of a cell lean as LAMMPS has it: xy, xz and yz, Å; 0 where rounding alone makes them lean."""
+    cell = np.array(structure.cell)
+    return tuple(np.round(Prism(cell, reduce_cell=is_skewed(cell)).lammps_tilt[[1, 2, 2], [0, 0, 1]], 9).tolist())
 
 
 def is_skewed(cell: np.ndarray) -> bool:
@@ -372,7 +381,7 @@ def validate_parameters(node: orm.Dict, _: Any) -> str | None:
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Check the ports against each other; a port may be missing where these inputs are exposed."""
-    checks = (_potential_error, _active_set_error, _code_error, _walltime_error, _parent_error)
+    checks = (_potential_error, _active_set_error, _tilt_error, _code_error, _walltime_error, _parent_error)
     return next((message for check in checks if (message := check(inputs))), None)
 
 
@@ -403,6 +412,21 @@ def _active_set_error(inputs: Mapping[str, Any]) -> str | None:
             f"parameters: extrapolation `grade` is {control['grade']!r}, but the active set was selected by "
             f"{mode}s; leave `grade` out or say {mode!r}"
         )
+    return None
+
+
+def _tilt_error(inputs: Mapping[str, Any]) -> str | None:
+    """An axis along which other vectors lean cannot be relaxed alone."""
+    if "structure" not in inputs or "parameters" not in inputs:
+        return None
+    relaxed = {stage.get("relax_cell") for stage in inputs["parameters"]["stages"]} & {"x", "y"}
+    xy, xz, yz = tilts(inputs["structure"]) if relaxed else (0.0, 0.0, 0.0)
+    for axis in relaxed:
+        if (xy or xz) if axis == "x" else yz:
+            return (
+                f"parameters: `relax_cell` is {axis}, but vectors of the cell lean along {axis} and would turn; relax "
+                "all of it (tri), or z"
+            )
     return None
 
 

@@ -18,7 +18,7 @@ BAR_PER_GPA = 1.0e4
 # energy is not smooth.
 STALLED_FORCE_EV_A = 0.01
 # Components of the pressure that a relaxation of the cell brings to their targets.
-_NORMAL, _SHEAR = ("Pxx", "Pyy", "Pzz"), ("Pxy", "Pxz", "Pyz")
+_NORMAL, _SHEAR, _TILTS = ("Pxx", "Pyy", "Pzz"), ("Pxy", "Pxz", "Pyz"), ("Xy", "Xz", "Yz")
 PRESSURES = {
     "x": ("Pxx",),
     "y": ("Pyy",),
@@ -202,7 +202,8 @@ def pressure_residual(phase: Phase, stage: Mapping[str, Any]) -> float | None:
     """Largest deviation, in bar, of a pressure that the relaxation of the cell should bring to its target."""
     if not stage["relax_cell"] or not phase.row:
         return None
-    names = PRESSURES[stage["relax_cell"]]
+    leaning = any(abs(phase.row.get(name, 0.0)) > 1e-9 for name in _TILTS)
+    names = PRESSURES["tri" if leaning and stage["relax_cell"] == "aniso" else stage["relax_cell"]]
     return finite(max(abs(phase.row[name] - (0.0 if name in _SHEAR else stage["pressure_bar"])) for name in names))
 
 

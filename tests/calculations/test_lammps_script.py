@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ from aiida_lpsgb.calculations.lammps_script import (
     render_runs,
     render_script,
 )
-from aiida_lpsgb.calculations.md import processor_grid
+from aiida_lpsgb.calculations.md import processor_grid, tilts, write_data_file
 from aiida_lpsgb.calculations.md_parameters import planned_steps, resolve
+from aiida_lpsgb.parsers.lammps_log import parse_log
+from aiida_lpsgb.parsers.md_summary import describe_minimisation
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.ordering import order
 
@@ -115,6 +118,40 @@ class TestLines:
         lines = render_runs(start, end, every)
         assert [line.split('then "')[1][: len(cut)] for line, cut in zip(lines, cuts, strict=True)] == cuts
         assert ["every 300" in line for line in lines] == [every is not None and k > 0 for k in range(len(lines))]
+
+
+class TestRelaxation:
+    """Cells that lean relax, too."""
+
+    @pytest.fixture(scope="class")
+    def crystal(self, data_path):
+        cif = data_path.parents[1] / "examples" / "data" / "beta-li3ps4.cif"
+        return order(read_cif(cif), charges={"Li": 1, "P": 5, "S": -2}, rank_by="occupancy", seed=1)[0]
+
+    @pytest.mark.parametrize("axes", ["z", "aniso"])
+    def test_line_searches_do_not_stall(self, tmp_path, data_path, crystal, axes):
+        """LAMMPS's own keywords end both with "linesearch alpha is zero" and some 2700 bar along z."""
+        leaning = crystal.copy()
+        cell = leaning.cell.array.copy()
+        cell[2, 1] += 0.08 * cell[2, 2]
+        leaning.set_cell(cell, scale_atoms=True)
+        leaning.rattle(0.02, seed=1)
+        structure, potential = SimpleNamespace(cell=cell, get_ase=leaning.copy), data_path / "mtp" / "li3ps4_level8.mtp"
+        assert tilts(structure) == pytest.approx((0, 0, cell[2, 1]))
+        values = parameters(stages=[{"ensemble": "minimise", "relax_cell": axes, "max_steps": 2000}])
+        pair_style = mtp_pair_style(values, SPECIES)
+        (tmp_path / "potential.mtp").write_bytes(potential.read_bytes())
+        write_data_file(str(tmp_path / DATA_FILE), structure, pair_style)
+        (tmp_path / "md.in").write_text(render_script(values, pair_style, 7, leaning=True))
+        command = [str(PROGRAMS / "lmp"), "-in", "md.in", "-log", "log.lammps", "-screen", "none"]
+        subprocess.run(command, cwd=tmp_path, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        phases = parse_log((tmp_path / "log.lammps").read_text()).minimisations[0]
+        found = describe_minimisation(phases, values["stages"][0])
+        assert found["converged"], found["why"]
+        assert [phase.criterion for phase in phases] == 3 * ["force tolerance"]
+        assert found["pressure_residual_bar"] < 5
+        shear = max(abs(phases[-1].row[name]) for name in ("Pxy", "Pxz", "Pyz"))
+        assert (shear < 5) == (axes == "aniso")
 
 
 class TestContinuation:

@@ -7,6 +7,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run
 from aiida.plugins import CalculationFactory
+from ase import Atoms
 from ase.build import bulk
 from ase.io import read
 
@@ -124,6 +125,30 @@ class TestInputs:
     def test_codes_of_lammps_are_accepted(self, inputs, installed_code, plugin):
         inputs["code"] = installed_code("lmp", plugin)
         assert validate_inputs(inputs, None) is None
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+@pytest.mark.parametrize(
+    ("tilt", "axes", "refused"),
+    [
+        ((0, 0, 0), "x", False),
+        ((1, 0, 0), "x", True),
+        ((0, 1, 0), "x", True),
+        ((0, 0, 1), "x", False),
+        ((1, 1, 0), "y", False),
+        ((0, 0, 1), "y", True),
+        ((1, 1, 1), "z", False),
+        ((1, 1, 1), "aniso", False),
+    ],
+)
+def test_an_axis_is_not_relaxed_alone_where_vectors_lean_along_it(inputs, tilt, axes, refused):
+    atoms = inputs["structure"].get_ase()
+    cell = atoms.cell.array.copy()
+    cell[[1, 2, 2], [0, 0, 1]] += tilt
+    inputs["structure"] = orm.StructureData(ase=Atoms(atoms.symbols, atoms.positions, cell=cell, pbc=True))
+    inputs["parameters"] = parameters(stages=[{"ensemble": "minimise", "relax_cell": axes}])
+    message = validate_inputs(inputs, None)
+    assert (message or "").startswith(f"parameters: `relax_cell` is {axes}") == refused
 
 
 @pytest.mark.usefixtures("aiida_profile_clean")

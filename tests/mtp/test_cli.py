@@ -245,6 +245,14 @@ def test_the_program_trains_too(folder):
         assert "--" in subprocess.run([PROGRAM, name, "--help"], capture_output=True, text=True, check=True).stdout
 
 
+def test_the_program_is_the_installed_one_in_a_clone_too(tmp_path):
+    """A clone's own folder has no compiled modules."""
+    (tmp_path / "aiida_lpsgb").mkdir()
+    (tmp_path / "aiida_lpsgb" / "__init__.py").write_text("raise ImportError('not this one')")
+    done = subprocess.run([PROGRAM, "train", "--help"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_threads_change_nothing(folder):
     for threads in (1, 3):
         run("calc-efs", "pot.mtp", "test.cfg", f"efs{threads}.cfg", f"--threads={threads}")

@@ -97,6 +97,13 @@ def test_a_cell_is_judged_by_the_pressure_that_is_left(axes, pressure, converged
     assert describe_minimisation(phases, minimisation(relax_cell=axes))["converged"] is converged
 
 
+@pytest.mark.parametrize(("tilt", "converged"), [(0.0, True), (1.5, False)])
+def test_all_lengths_of_a_leaning_cell_are_relaxed_with_its_angles(tilt, converged):
+    row = {"Pxx": 2.0, "Pyy": 3.0, "Pzz": 4.0, "Pxy": 0.0, "Pxz": 0.0, "Pyz": 900.0, "Xy": 0.0, "Xz": 0.0, "Yz": tilt}
+    phases = [Phase("force tolerance", -1.0), Phase("max iterations", -1.0), Phase("force tolerance", -1.0, row=row)]
+    assert describe_minimisation(phases, minimisation(relax_cell="aniso"))["converged"] is converged
+
+
 def test_a_minimisation_that_was_never_asked_to_relax_the_cell_again_is_no_minimum():
     phases = [Phase("force tolerance", -1.0), Phase("walltime limit reached", -1.0)]
     entry = describe_minimisation(phases, minimisation(relax_cell="iso"))

@@ -577,7 +577,9 @@ int run_python(int count, char** values) {
   const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path();
   std::string python = (folder / "python3").string();
   if (failed || access(python.c_str(), X_OK) != 0) python = "python3";
-  std::vector<char*> arguments = {python.data(), const_cast<char*>("-m"), const_cast<char*>("aiida_lpsgb.mtp.cli")};
+  // -P: what is installed, also in a folder that has an `aiida_lpsgb` of its own, such as a clone.
+  std::vector<char*> arguments = {python.data()};
+  for (const char* argument : {"-P", "-m", "aiida_lpsgb.mtp.cli"}) arguments.push_back(const_cast<char*>(argument));
   arguments.insert(arguments.end(), values + 1, values + count);
   arguments.push_back(nullptr);
   execvp(python.c_str(), arguments.data());
