@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
 from aiida import orm
@@ -18,6 +19,7 @@ from aiida_lpsgb.calculations.validation import configurations_error, levels_err
 from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.data.potential import PotentialData
 from aiida_lpsgb.mtp.configurations import write_cfg
+from aiida_lpsgb.mtp.training import prior_error
 
 # Name of the feature that tells which candidate a selected configuration is.
 INDEX_FEATURE = "lpsgb_index"
@@ -210,6 +212,7 @@ class MlpTrainCalculation(MlpCalculation):
         "stress_weight": WEIGHT,
         "scale_by_force": WEIGHT,
         "l2": WEIGHT,
+        "prior_weight": POSITIVE,
         "max_iter": COUNT,
         "bfgs_conv_tol": POSITIVE,
         "weighting": ("vibrations", "molecules", "structures"),
@@ -225,11 +228,13 @@ class MlpTrainCalculation(MlpCalculation):
         " Of `lpsgb-mlp` alone: `starts`, the number of random starts that a potential without coefficients is given"
         " (the best goes on), `seed`, of these and all that is random, and"
         " `bootstrap_seed`, by which the configurations are weighted at random (a Bayesian bootstrap). Jobs that differ"
-        " in these two alone give a committee; equal seeds give equal potentials."
+        " in these two alone give a committee; equal seeds give equal potentials. And `prior_weight`, as how many"
+        " configurations the `prior` counts (8)."
     )
     TRAINED_FILE = "trained.mtp"
     CURRENT_FILE = "current.mtp"
     VALIDATION_FILE = "validation.cfg"
+    PRIOR_FILE, PRIOR_SET_FILE = "prior.mtp", "prior.cfg"
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
@@ -241,6 +246,19 @@ class MlpTrainCalculation(MlpCalculation):
             valid_type=ConfigurationsData,
             required=False,
             help="Labelled configurations that are not trained on; the errors on them are reported.",
+        )
+        spec.input(
+            "prior",
+            valid_type=PotentialData,
+            required=False,
+            help="A potential of another level of theory, of `potential`'s level, cut-offs and species, near which the "
+            "trained one stays as far as `prior_set` determines it. Of `lpsgb-mlp` alone.",
+        )
+        spec.input(
+            "prior_set",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="The labelled configurations that the `prior` was trained on.",
         )
         spec.output(
             "potential",
@@ -261,7 +279,12 @@ class MlpTrainCalculation(MlpCalculation):
             if not node.labelled:
                 n_missing = len(node) - node.base.attributes.get("n_labelled")
                 return f"{port}: {n_missing} of {len(node)} configurations lack energy or forces; label them first"
-        return levels_error(ports)
+        if ("prior" in inputs) != ("prior_set" in inputs):
+            return "prior: `prior` and `prior_set` go together"
+        if "prior" in inputs and (message := _prior_error(inputs)):
+            return f"prior: {message}"
+        # What was learned from the prior's labels is what may be of another level.
+        return levels_error([(port, node) for port, node in ports if port != "prior_set"])
 
     def _write_files(self, folder: Folder) -> list[str]:
         self._write_training_sets(folder)
@@ -274,11 +297,24 @@ class MlpTrainCalculation(MlpCalculation):
         if "validation_set" in self.inputs:
             self._write(folder, self.VALIDATION_FILE, self.inputs.validation_set)
             arguments.append(f"--valid-cfgs={self.VALIDATION_FILE}")
+        if "prior" in self.inputs:
+            Path(folder.get_abs_path(self.PRIOR_FILE)).write_text(self.inputs.prior.get_content(), encoding="utf-8")
+            self._write(folder, self.PRIOR_SET_FILE, self.inputs.prior_set)
+            arguments += [f"--prior={self.PRIOR_FILE}", f"--prior-set={self.PRIOR_SET_FILE}"]
         return arguments
 
     def _name_outputs(self, calcinfo: CalcInfo) -> None:
         # The potential becomes a node of its own.
         calcinfo.retrieve_temporary_list += [self.TRAINED_FILE, self.CURRENT_FILE]
+
+
+def _prior_error(inputs: Mapping[str, Any]) -> str | None:
+    prior, potential = inputs["prior"], inputs["potential"]
+    if not prior.trained:
+        return "it is not trained"
+    if prior.species != potential.species:
+        return f"its species are {prior.species}, those of `potential` {potential.species}"
+    return prior_error(prior.mtp, potential.mtp)
 
 
 _SELECTION_OPTIONS = {

@@ -64,6 +64,8 @@ def _train(args: argparse.Namespace) -> None:
     from aiida_lpsgb.mtp.errors import evaluate_errors
     from aiida_lpsgb.mtp.training import Weights, train
 
+    if bool(args.prior) != bool(args.prior_set):
+        raise ValueError("--prior and --prior-set go together")
     mtp, species = _potential(args.potential, trained=False)
     images = _read(args.train_set, species)
     validation = _read(args.valid_cfgs, species) if args.valid_cfgs else None
@@ -96,6 +98,7 @@ def _train(args: argparse.Namespace) -> None:
         threads=args.threads,
         starts=1 if args.skip_preinit else args.starts,
         init=args.init_params,
+        prior=_prior(args, species) if args.prior else None,
         progress=progress,
     )
     _say("BFGS ended due to small decr. of the loss" if result.converged else "step limit reached")
@@ -104,6 +107,14 @@ def _train(args: argparse.Namespace) -> None:
     _say(f"\n\t\t* * * TRAIN ERRORS * * *\n\n{evaluate_errors(result.mtp, images, species)}")
     if validation is not None:
         _say(f"\n\t\t* * * VALIDATION ERRORS * * *\n\n{evaluate_errors(result.mtp, validation, species)}")
+
+
+def _prior(args: argparse.Namespace, species: Sequence[str]):
+    from aiida_lpsgb.mtp.training import Prior
+
+    prior = Prior(_potential(args.prior)[0], _read(args.prior_set, species), args.prior_weight)
+    _say(f"Prior: {args.prior}, of {len(prior.images)} configurations, which count as {prior.weight:g}")
+    return prior
 
 
 def _write_potential(mtp, path: str) -> None:
@@ -169,6 +180,13 @@ def _add_train(commands) -> None:
     parser.add_argument("--weight-feature", metavar="NAME", help="feature that holds a configuration's weight")
     parser.add_argument(
         "--l2", type=not_negative, default=0.0, metavar="X", help="factor of the coefficients' squares, default 0"
+    )
+    parser.add_argument(
+        "--prior", metavar="FILE", help="potential of another level of theory to stay near, as far as it knows"
+    )
+    parser.add_argument("--prior-set", metavar="FILE", help="labelled configurations that it was trained on")
+    parser.add_argument(
+        "--prior-weight", type=not_negative, default=8.0, metavar="X", help="as how many these count, default 8"
     )
     parser.add_argument(
         "--init-params", choices=("random", "same"), help="radial coefficients of pairs of species; default: by turns"

@@ -28,10 +28,20 @@ from ase import Atoms
 
 from aiida_lpsgb.mtp import _training
 from aiida_lpsgb.mtp.basis import random_coefficients
+from aiida_lpsgb.mtp.calculator import Engine
 from aiida_lpsgb.mtp.configurations import labels, types_of
 from aiida_lpsgb.mtp.potential import MTP
 
-__all__ = ["TrainingResult", "Weights", "balanced", "bootstrap_weights", "train", "training_set"]
+__all__ = [
+    "Prior",
+    "TrainingResult",
+    "Weights",
+    "balanced",
+    "bootstrap_weights",
+    "prior_error",
+    "train",
+    "training_set",
+]
 
 #: Largest force component in eV/Å that is believed; one wrong label of this kind would be all that is fitted.
 MAX_FORCE = 1e4
@@ -93,6 +103,31 @@ class Weights:
         return targets, weights
 
 
+@dataclass(frozen=True)
+class Prior:
+    """What is known of a potential from another level of theory, of which there are more labels.
+
+    Attributes
+    ----------
+    mtp
+        Potential that was trained on these.
+    images
+        What it was trained on.
+    weight
+        As how many configurations that counts.
+    """
+
+    mtp: MTP
+    images: Sequence[Atoms]
+    weight: float = 8.0
+
+    def __post_init__(self):
+        if not (np.isfinite(self.weight) and self.weight > 0):
+            raise ValueError(f"the prior should count as a positive number of configurations, got {self.weight}")
+        if not self.mtp.trained:
+            raise ValueError("the potential of the prior has no coefficients: it must be trained first")
+
+
 @dataclass
 class TrainingResult:
     """What a training gives.
@@ -131,6 +166,7 @@ def train(
     threads: int = 1,
     starts: int = 16,
     init: str | None = None,
+    prior: Prior | None = None,
     progress: Callable[[int, float, MTP], None] | None = None,
 ) -> TrainingResult:
     """Fit the coefficients of a potential to labelled configurations.
@@ -166,6 +202,10 @@ def train(
     init
         Whether a start has the ``same`` radial coefficients for all pairs of species, or ``random`` ones for each;
         by turns if not given, since either finds the better minima of some systems.
+    prior
+        A potential of another level of theory, near which the coefficients stay as far as its own training set
+        determines them: Laplace's approximation of what was learned there is added to the loss. Energies of the species
+        are shifted to fit first. A potential without coefficients starts from it.
     progress
         Called after each iteration with its number, the loss and the potential, and before the first one with 0.
 
@@ -189,8 +229,14 @@ def train(
         raise ValueError(f"init should be one of {', '.join(_INITS)}, got {init!r}")
     images, weights = list(images), weights or Weights()
     everything = training_set(mtp, images, species, weights, image_weights)
-    if mtp.trained:
-        fit = _LevenbergMarquardt(*everything, mtp, threads, regularisation)
+    if prior is not None:
+        if regularisation:
+            raise ValueError("give a prior or a regularisation, not both")
+        centre = _shifted(prior, mtp, images, species)
+        penalty = _penalty_of(prior, centre, species, weights, threads)
+        fit = _LevenbergMarquardt(*everything, mtp if mtp.trained else centre, threads, penalty)
+    elif mtp.trained:
+        fit = _LevenbergMarquardt(*everything, mtp, threads, _ridge(regularisation, everything[1], mtp))
     else:
         inits = [init] if init else _INITS
         trials = [random_coefficients(mtp, (seed, k), inits[k % len(inits)] == "same") for k in range(starts)]
@@ -201,7 +247,7 @@ def train(
             groups = [trials[kind :: len(inits)] for kind in range(len(inits))]
             fit = _best_start(groups, tried, everything, threads, regularisation)
         else:
-            fit = _LevenbergMarquardt(*everything, trials[0], threads, regularisation)
+            fit = _LevenbergMarquardt(*everything, trials[0], threads, _ridge(regularisation, everything[1], mtp))
             fit.solve_linear()
     history = [fit.loss]
     if progress:
@@ -236,7 +282,7 @@ def _best_start(
     """Fit all, give up the worse half after some steps, and again, until one is left."""
 
     def begun(data: tuple[_training.TrainingSet, float], mtp: MTP) -> _LevenbergMarquardt:
-        fit = _LevenbergMarquardt(*data, mtp, threads, regularisation)
+        fit = _LevenbergMarquardt(*data, mtp, threads, _ridge(regularisation, data[1], mtp))
         fit.solve_linear()
         return fit
 
@@ -254,6 +300,14 @@ def _best_start(
     while len(left) > 1:
         left = race(left, _LAST_STEPS)
     return left[0]
+
+
+def prior_error(prior: MTP, mtp: MTP) -> str | None:
+    """Why the coefficients of a potential mean something else than those of another; None if they mean the same."""
+    for name in ("n_species", "n_parameters", "cutoff", "min_distance", "radial_basis_type"):
+        if (its := getattr(prior, name)) != (own := getattr(mtp, name)):
+            return f"its {name} is {its}, and {own} of the one that is trained"
+    return None
 
 
 def bootstrap_weights(count: int, seed: int) -> np.ndarray:
@@ -317,6 +371,50 @@ def _settled(history: list[float], tolerance: float, window: int = 10) -> bool:
     return len(history) > window and history[-1 - window] - history[-1] <= tolerance * history[-1]
 
 
+@dataclass(frozen=True)
+class _Penalty:
+    """A quadratic form of the coefficients about a centre, which is added to the sum of the losses."""
+
+    matrix: np.ndarray
+    centre: np.ndarray
+
+    def __call__(self, parameters: np.ndarray) -> float:
+        return float((parameters - self.centre) @ self.slope(parameters))
+
+    def slope(self, parameters: np.ndarray) -> np.ndarray:
+        """Half of its derivative, as normal equations have it."""
+        return self.matrix @ (parameters - self.centre)
+
+
+def _ridge(regularisation: float, count: float, mtp: MTP) -> _Penalty:
+    return _Penalty(regularisation * count * np.eye(mtp.n_parameters), np.zeros(mtp.n_parameters))
+
+
+def _penalty_of(prior: Prior, centre: MTP, species: Sequence[str], weights: Weights, threads: int) -> _Penalty:
+    """The curvature of the loss of what the prior was trained on, for as many configurations as that counts."""
+    data, count = training_set(prior.mtp, prior.images, species, weights)
+    matrix, _, _ = data.normal_equations(prior.mtp.parameters, threads)
+    return _Penalty(prior.weight / count * matrix, centre.parameters)
+
+
+def _shifted(prior: Prior, mtp: MTP, images: Sequence[Atoms], species: Sequence[str]) -> MTP:
+    """The potential of the prior with energies of the species that fit these configurations."""
+    if message := prior_error(prior.mtp, mtp):
+        raise ValueError(f"the potential of the prior: {message}")
+    engine, shares, differences = Engine(prior.mtp, species), [], []
+    for atoms in images:
+        if (energy := labels(atoms).get("energy")) is not None:
+            symbols = np.array(atoms.get_chemical_symbols())
+            shares.append([np.mean(symbols == one) for one in species])
+            differences.append((energy - engine.evaluate(atoms)["energy"]) / len(atoms))
+    if not shares:
+        return prior.mtp
+    first = prior.mtp.n_radial_parameters
+    parameters = prior.mtp.parameters
+    parameters[first : first + len(species)] += np.linalg.lstsq(np.array(shares), np.array(differences), rcond=1e-6)[0]
+    return prior.mtp.with_parameters(parameters)
+
+
 class _LevenbergMarquardt:
     """The state of the optimiser: parameters, their normal equations and the damping."""
 
@@ -325,11 +423,8 @@ class _LevenbergMarquardt:
     RANK = 1e-12
     LINEAR_RANK = 1e-11
 
-    def __init__(
-        self, data: _training.TrainingSet, count: float, mtp: MTP, threads: int = 1, regularisation: float = 0.0
-    ):
-        self._ridge = regularisation * count
-        self._data, self._count, self._threads = data, count, threads
+    def __init__(self, data: _training.TrainingSet, count: float, mtp: MTP, threads: int, penalty: _Penalty):
+        self._data, self._count, self._threads, self._penalty = data, count, threads, penalty
         self._n_radial, self._pairs = mtp.n_radial_parameters, mtp.n_species**2
         self._damping, self._growth = 1e-2, 2.0
         self.parameters = mtp.parameters
@@ -342,12 +437,9 @@ class _LevenbergMarquardt:
 
     def _linearise(self) -> None:
         self._matrix, self._gradient, self._sum = self._data.normal_equations(self.parameters, self._threads)
-        self._matrix[np.diag_indices_from(self._matrix)] += self._ridge
-        self._gradient += self._ridge * self.parameters
+        self._matrix += self._penalty.matrix
+        self._gradient += self._penalty.slope(self.parameters)
         self._sum += self._penalty(self.parameters)
-
-    def _penalty(self, parameters: np.ndarray) -> float:
-        return self._ridge * float(parameters @ parameters)
 
     def _with_best_linear(self, parameters: np.ndarray) -> tuple[np.ndarray, float]:
         """The moment and species coefficients at their optimum for the radial ones, and the sum of losses there."""
@@ -355,8 +447,8 @@ class _LevenbergMarquardt:
         matrix, gradient, total = self._data.linear_equations(parameters, self._threads)
         if not (np.isfinite(total) and np.isfinite(matrix).all()):  # a step too far
             return parameters, np.inf
-        matrix[np.diag_indices_from(matrix)] += self._ridge
-        gradient += self._ridge * parameters[n:]
+        matrix += self._penalty.matrix[n:, n:]
+        gradient += self._penalty.slope(parameters)[n:]
         scale = _scale(matrix)
         values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
         used = values > self.LINEAR_RANK * values[-1]

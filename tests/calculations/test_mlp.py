@@ -1,6 +1,7 @@
 """Calculations that drive ``mlp``: what they write, what they refuse, and real runs."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +86,27 @@ def test_train_writes_its_files(inputs, generate_calc_job, generate_configuratio
         assert np.array_equal(image.positions, back.positions)
         assert labels_of(image)["energy"] == labels_of(back)["energy"]
     assert len(read_cfg(folder.get_abs_path("validation.cfg"), SPECIES)) == 1
+
+
+class TestPrior:
+    @pytest.fixture
+    def given(self, inputs, generate_potential, generate_configurations):
+        prior_set = generate_configurations(3, level_of_theory="cheap")
+        return inputs("train") | {"prior": generate_potential(), "prior_set": prior_set}
+
+    def test_files(self, given, generate_calc_job):
+        """Its labels may be of another level: that is what it is for."""
+        calcinfo, folder = generate_calc_job("lpsgb.mlp.train", store(given | {"parameters": {"prior_weight": 4}}))
+        options = calcinfo.codes_info[0].cmdline_params
+        assert {"--prior=prior.mtp", "--prior-set=prior.cfg", "--prior-weight=4"} <= set(options)
+        assert len(read_cfg(folder.get_abs_path("prior.cfg"), SPECIES)) == 3
+        assert Path(folder.get_abs_path("prior.mtp")).read_text() == given["prior"].get_content()
+
+    def test_wrong_ones(self, given, generate_potential):
+        lone = {name: node for name, node in given.items() if name != "prior_set"}
+        assert_refused("lpsgb.mlp.train", lone, "prior: `prior` and `prior_set` go together")
+        untrained = given | {"prior": generate_potential(trained=False)}
+        assert_refused("lpsgb.mlp.train", untrained, "prior: it is not trained")
 
 
 def test_plain_dictionaries_become_nodes(inputs, generate_calc_job):

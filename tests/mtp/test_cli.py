@@ -87,6 +87,14 @@ def test_train_validates_and_converges(folder, capsys):
     assert report(capsys.readouterr().out) == validation
 
 
+def test_train_near_a_prior(folder, capsys):
+    call(["train", "pot.mtp", "train.cfg", "--trained-pot-name=cheap.mtp", "--max-iter=5"])
+    call(["train", "pot.mtp", "train.cfg", "--prior=cheap.mtp", "--prior-set=train.cfg", "--max-iter=5"])
+    assert "Prior: cheap.mtp, of" in capsys.readouterr().out
+    assert call(["train", "pot.mtp", "train.cfg", "--prior=cheap.mtp"]) != 0
+    assert "--prior and --prior-set go together" in capsys.readouterr().err
+
+
 def test_same_seed_same_file(folder):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run("init", 4, 3, "u.mtp", "--min-dist=1.4")

@@ -12,7 +12,7 @@ from aiida_lpsgb.mtp.basis import untrained
 from aiida_lpsgb.mtp.calculator import Engine
 from aiida_lpsgb.mtp.configurations import labels, types_of
 from aiida_lpsgb.mtp.errors import evaluate_errors
-from aiida_lpsgb.mtp.training import Weights, balanced, train
+from aiida_lpsgb.mtp.training import Prior, Weights, balanced, train
 from aiida_lpsgb.mtp.training import training_set as make_training_set
 
 
@@ -290,6 +290,86 @@ def test_regularisation_is_the_square_of_the_coefficients(make_potential, make_l
     assert np.linalg.norm(strong.mtp.parameters) < 0.9 * np.linalg.norm(bound.mtp.parameters)
     with pytest.raises(ValueError, match="regularisation should be finite"):
         train(start, images, species, regularisation=-1)
+
+
+class TestPrior:
+    """Labels of a cheap level, and few of another that is like it."""
+
+    @pytest.fixture(scope="class")
+    def cheap(self, make_potential, make_labelled, species):
+        images = make_labelled(make_potential(4, seed=2), 30)
+        return train(untrained(4, 3, 1.4), images, species, starts=2, max_iter=30).mtp, images
+
+    @pytest.fixture(scope="class")
+    def dear(self, make_potential):
+        """The cheap level's potential with other moment coefficients and energies of the species."""
+        mtp, rng = make_potential(4, seed=2), np.random.default_rng(5)
+        parameters, first = mtp.parameters, mtp.n_radial_parameters
+        parameters[first : first + 3] += (3.0, -2.0, 1.0)
+        parameters[first + 3 :] *= 1 + 0.1 * rng.normal(size=len(parameters) - first - 3)
+        return mtp.with_parameters(parameters)
+
+    def test_few_labels_are_enough(self, cheap, dear, make_labelled, species):
+        few, fresh = make_labelled(dear, 5, seed=7), make_labelled(dear, 20, seed=8)
+        errors = {
+            name: evaluate_errors(mtp, fresh, species).forces.rmse
+            for name, mtp in {
+                "alone": train(untrained(4, 3, 1.4), few, species, regularisation=1e-4, max_iter=30).mtp,
+                "cheap": cheap[0],
+                "prior": train(untrained(4, 3, 1.4), few, species, prior=Prior(*cheap), max_iter=30).mtp,
+                "many": train(cheap[0], make_labelled(dear, 30, seed=9), species, max_iter=30).mtp,
+            }.items()
+        }
+        assert errors["many"] < errors["prior"] < errors["cheap"]
+        assert errors["prior"] < 0.5 * errors["alone"]
+
+    def test_the_loss_is_that_of_the_labels_and_the_prior(self, cheap, dear, make_labelled, species):
+        """A quadratic form with the curvature of the loss of the cheap labels, about shifted coefficients."""
+        few = make_labelled(dear, 3, seed=7)
+        centre = train(untrained(4, 3, 1.4), few, species, prior=Prior(*cheap), max_iter=0).mtp.parameters
+        data, count = make_training_set(cheap[0], cheap[1], species, Weights())
+        curvature = data.normal_equations(cheap[0].parameters)[0] / count
+        own, _ = make_training_set(cheap[0], few, species, Weights())
+
+        def loss_at(parameters):
+            away = parameters - centre
+            return (own.linear_equations(parameters)[2] + 2.0 * away @ curvature @ away) / len(few)
+
+        found = []
+        train(
+            untrained(4, 3, 1.4),
+            few,
+            species,
+            prior=Prior(*cheap, weight=2.0),
+            max_iter=10,
+            progress=lambda _, loss, mtp: found.append((loss, mtp.parameters)),
+        )
+        assert found[-1][0] == pytest.approx(loss_at(found[-1][1]), rel=1e-9)
+        assert found[-1][0] < found[0][0]
+
+    def test_energies_of_the_species_are_shifted(self, cheap, make_atoms, species):
+        engine, images = Engine(cheap[0], species), []
+        for n in (5, 6, 7, 8):  # of three compositions
+            images.append(make_atoms(n, seed=n))
+            energy = engine.evaluate(images[-1])["energy"] + np.dot(
+                (5, 2, -1), np.bincount(types_of(images[-1], species))
+            )
+            images[-1].calc = SinglePointCalculator(images[-1], energy=energy)
+        start = train(untrained(4, 3, 1.4), images, species, prior=Prior(*cheap), max_iter=0).mtp
+        np.testing.assert_allclose(start.species_coefficients - cheap[0].species_coefficients, (5, 2, -1), atol=1e-8)
+
+    def test_bad_input(self, cheap, make_labelled, make_potential, species):
+        images = make_labelled(make_potential(6), 2)
+        with pytest.raises(ValueError, match=r"its cutoff is 5\.0, and 6\.0 of the one that is trained"):
+            train(untrained(4, 3, 1.4, cutoff=6.0), images, species, prior=Prior(*cheap))
+        with pytest.raises(ValueError, match="its n_parameters is"):
+            train(untrained(6, 3, 1.4), images, species, prior=Prior(*cheap))
+        with pytest.raises(ValueError, match="a prior or a regularisation"):
+            train(untrained(4, 3, 1.4), images, species, prior=Prior(*cheap), regularisation=1e-4)
+        with pytest.raises(ValueError, match="must be trained first"):
+            Prior(untrained(4, 3, 1.4), images)
+        with pytest.raises(ValueError, match="positive number of configurations, got 0"):
+            Prior(*cheap, weight=0)
 
 
 def test_fixed_composition_keeps_the_species_coefficients_small(make_potential, make_atoms, species):
