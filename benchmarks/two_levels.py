@@ -18,13 +18,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms, units
-from ase.calculators.singlepoint import SinglePointCalculator
+from ase import Atoms
 from ase.io import read, write
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
+from aiida_lpsgb.labelling import dynamics, labels
 from aiida_lpsgb.labelling.calculators import build
+from aiida_lpsgb.labelling.container import with_labels
 from aiida_lpsgb.mtp.basis import untrained
 from aiida_lpsgb.mtp.errors import evaluate_errors
 from aiida_lpsgb.mtp.potential import MTP
@@ -37,42 +36,20 @@ CIF = Path(__file__).parents[1] / "examples" / "data" / "beta-li3ps4.cif"
 CHEAP = {"calculator": "sevennet"}
 DEAR = CHEAP | {"dispersion": {"method": "PBE", "damping": "d3zero"}}
 TEMPERATURES_K = (500, 700, 900, 1200)
-FRAMES, STEPS_BETWEEN, N_TEST = 60, 25, 60
+FRAMES, LEFT_OUT, STEPS, N_TEST = 45, 5, 15, 60
 MAX_ITER = 200
 
 
-def labelled(atoms: Atoms, calculator) -> Atoms:
-    """Return a copy that holds its labels."""
-    copy = atoms.copy()
-    copy.calc = calculator
-    found = {
-        "energy": copy.get_potential_energy(),
-        "forces": copy.get_forces(),
-        "stress": copy.get_stress(),
-    }
-    copy.calc = SinglePointCalculator(copy, **found)
-    return copy
-
-
 def frames(folder: Path) -> tuple[list[Atoms], list[Atoms]]:
-    """Return frames of dynamics with cheap and with dear labels."""
+    """Return frames of dynamics by the cheap level, with its labels and with those of the dear one."""
     files = folder / "cheap.extxyz", folder / "dear.extxyz"
     if not all(path.exists() for path in files):
-        found = []
         crystal = order(read_cif(CIF), {"Li": 1, "P": 5, "S": -2}, rank_by="occupancy")[0]
-        calculator = build(CHEAP)
-        for temperature in TEMPERATURES_K:
-            atoms, rng = crystal.copy(), np.random.default_rng(temperature)
-            atoms.calc = calculator
-            MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=rng)
-            dynamics = Langevin(atoms, 2 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=rng)
-            dynamics.run(4 * STEPS_BETWEEN)
-            for _ in range(FRAMES):
-                dynamics.run(STEPS_BETWEEN)
-                found.append(Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True))
-        for path, level in zip(files, (CHEAP, DEAR), strict=True):
-            calculator = build(level)
-            write(path, [labelled(atoms, calculator) for atoms in found])
+        cheap, dear = build(CHEAP), build(DEAR)
+        plans = [dynamics.Plan(t, (FRAMES + LEFT_OUT) * STEPS, STEPS, seed=t) for t in TEMPERATURES_K]
+        found = [frame for plan in plans for frame in list(dynamics.run(crystal, cheap, plan))[LEFT_OUT:]]
+        write(files[0], found)
+        write(files[1], [with_labels(atoms, **labels.compute(dear, atoms)) for atoms in found])
     return read(files[0], ":"), read(files[1], ":")
 
 

@@ -334,16 +334,17 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             f"iteration {self.iteration}: training on {n_configurations} configurations"
             + (f": {', '.join(self.ctx.learning)}" if self.ctx.learning != [FIRST] else "")
         )
-        if self.ctx.learning != [FIRST] and "committee" not in self.ctx:
+        if "committee" not in self.ctx:
             parameters = self.inputs.train.mlp.get("parameters", orm.Dict())
             self.ctx.committee = plan_committee(parameters, self.inputs.settings, self.inputs.seed)
-            # They begin from coefficients of their own, not from those that the first is given.
+            # The others begin from coefficients of their own, not from those that the first is given.
             self.ctx.blank = self.inputs.potential
             if self.ctx.blank.mtp.trained:
                 self.ctx.blank = forget(self.inputs.potential)
         trainings = {}
         for name in self.ctx.learning:
-            own = {"parameters": self.ctx.committee[name]} if name != FIRST else {}
+            anew = name != FIRST or not (self.ctx.potentials or self.inputs.potential.trained)
+            own = {"parameters": self.ctx.committee[name]} if anew else {}
             potential = self.ctx.potentials.get(name, self.inputs.potential if name == FIRST else self.ctx.blank)
             trainings[f"training_{name}"] = self._submit(
                 MlpTrainBaseWorkChain, "train", self._label("train", name), potential=potential, **own

@@ -243,6 +243,25 @@ def test_a_committee_begins_anew(aiida_profile_clean, loop, monkeypatch):
     assert begun["p2"]["potential"].uuid == given.uuid  # from now on from what it has learned
 
 
+@pytest.mark.parametrize("trained", [False, True])
+def test_who_begins_anew_has_more_iterations(aiida_profile_clean, loop, monkeypatch, generate_potential, trained):
+    process, begun = loop(), []
+    process.inputs.potential = generate_potential(trained=trained)
+    monkeypatch.setattr(process, "_submit", lambda base, namespace, label, **mlp: begun.append(mlp))
+    assert process.should_iterate()
+    process.train()
+    process.ctx.potentials["p1"] = generate_potential()
+    process.train()
+    first, second = begun
+    usual = process.inputs.train.mlp.parameters["max_iter"]
+    assert ("parameters" not in first) == trained
+    assert trained or first["parameters"].get_dict() == {
+        **process.inputs.train.mlp.parameters.get_dict(),
+        "max_iter": 3 * usual,
+    }
+    assert "parameters" not in second
+
+
 @pytest.mark.usefixtures("aiida_profile_clean")
 class TestExplorationThatTeachesNothing:
     RUN = {"planned_steps": 100, "timestep_fs": 2.0}

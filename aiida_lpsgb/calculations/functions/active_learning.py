@@ -186,7 +186,9 @@ def return_error(settings: Mapping[str, Any]) -> str | None:
 
 @calcfunction
 def plan_committee(training: orm.Dict, settings: orm.Dict, seed: orm.Int) -> dict[str, orm.Dict]:
-    """Training parameters of the other members of the committee: random coefficients and weights of the data each.
+    """Training parameters of potentials that begin anew, which takes more iterations than to go on.
+
+    All but the first have random coefficients and weights of the data of their own.
 
     Parameters
     ----------
@@ -200,12 +202,14 @@ def plan_committee(training: orm.Dict, settings: orm.Dict, seed: orm.Int) -> dic
     Returns
     -------
     dict
-        A Dict by name, `p2` and so on.
+        A Dict by name, `p1` and so on.
     """
+    values = training.get_dict()
+    if "max_iter" in values:
+        values["max_iter"] *= MORE_ITERATIONS
     return {
-        name: orm.Dict(member(training.get_dict(), derive_seed(seed.value, "committee", name)))
+        name: orm.Dict(values if name == FIRST else member(values, derive_seed(seed.value, "committee", name)))
         for name in committee(settings.get_dict())
-        if name != FIRST
     }
 
 
@@ -215,9 +219,8 @@ def committee(settings: Mapping[str, Any]) -> list[str]:
 
 
 def member(training: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Training parameters of a member of a committee, which begins anew and so needs more iterations."""
-    values = {**training, "init_params": "random", "seed": seed, "bootstrap_seed": seed}
-    return values | ({"max_iter": MORE_ITERATIONS * training["max_iter"]} if "max_iter" in training else {})
+    """Training parameters of a member of a committee with coefficients and weights of its own."""
+    return {**training, "init_params": "random", "seed": seed, "bootstrap_seed": seed}
 
 
 @calcfunction

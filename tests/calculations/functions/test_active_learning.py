@@ -102,10 +102,11 @@ class TestPlan:
     def test_members_of_a_committee_differ_in_coefficients_and_data(self):
         training = orm.Dict({"max_iter": 10, "init_params": "same"})
         members = plan_committee(training, orm.Dict({"n_potentials": 3}), orm.Int(5))
-        assert set(members) == {"p2", "p3"}
-        for member in members.values():
-            assert member["max_iter"] == 30
-            assert member["init_params"] == "random"
+        assert set(members) == {"p1", "p2", "p3"}
+        assert members["p1"].get_dict() == {"max_iter": 30, "init_params": "same"}
+        for name in ("p2", "p3"):
+            assert members[name]["max_iter"] == 30
+            assert members[name]["init_params"] == "random"
         assert members["p2"]["seed"] != members["p3"]["seed"]
         more = plan_committee(training, orm.Dict({"n_potentials": 5}), orm.Int(5))
         assert more["p2"].get_dict() == members["p2"].get_dict()
