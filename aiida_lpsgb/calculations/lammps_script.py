@@ -19,6 +19,7 @@ from aiida_lpsgb.calculations.md_parameters import (
     FS_PER_PS,
     GRADED_STYLES,
     planned_steps,
+    relaxed_cell,
     stage_name,
     stage_steps,
     temperature_range,
@@ -212,11 +213,9 @@ def box_relaxation(stage: Mapping[str, Any], leaning: bool) -> str:
     LAMMPS takes the pressure along an axis for the slope of the energy, and its line search stalls where that is wrong:
     of a leaning cell, if a vector's tilt grew with its height, or if the lengths changed and the angles did not.
     """
-    axes, keywords = stage["relax_cell"], "vmax 0.002 nreset 50"
+    axes, keywords = relaxed_cell(stage, leaning), "vmax 0.002 nreset 50"
     if axes in ("x", "y", "z"):
         keywords += " scalexy no scalexz no scaleyz no"
-    elif axes == "aniso" and leaning:
-        axes = "tri"
     return f"fix relax all box/relax {axes} {stage['pressure_bar']:g} {keywords}"
 
 

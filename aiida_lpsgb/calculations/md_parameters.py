@@ -87,6 +87,11 @@ def stage_name(stage: Mapping[str, Any]) -> str:
     return stage.get("name", stage["ensemble"])
 
 
+def relaxed_cell(stage: Mapping[str, Any], leaning: bool) -> str | None:
+    """What of the cell a minimisation relaxes: LAMMPS changes all lengths of a leaning cell with its angles only."""
+    return "tri" if leaning and stage["relax_cell"] == "aniso" else stage["relax_cell"]
+
+
 def temperature_range(stage: Mapping[str, Any]) -> tuple[float, float]:
     """First and last thermostat temperature of a stage, in K."""
     temperature = stage["temperature_K"]

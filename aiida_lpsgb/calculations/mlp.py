@@ -312,6 +312,8 @@ def _prior_error(inputs: Mapping[str, Any]) -> str | None:
     prior, potential = inputs["prior"], inputs["potential"]
     if not prior.trained:
         return "it is not trained"
+    if "parameters" in inputs and inputs["parameters"].get_dict().get("l2"):
+        return "`parameters` has l2 as well; give one of them"
     if prior.species != potential.species:
         return f"its species are {prior.species}, those of `potential` {potential.species}"
     return prior_error(prior.mtp, potential.mtp)

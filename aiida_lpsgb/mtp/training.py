@@ -228,26 +228,30 @@ def train(
     if init not in (None, *_INITS):
         raise ValueError(f"init should be one of {', '.join(_INITS)}, got {init!r}")
     images, weights = list(images), weights or Weights()
-    everything = training_set(mtp, images, species, weights, image_weights)
-    if prior is not None:
+    data, count = training_set(mtp, images, species, weights, image_weights)
+    start = mtp
+    if prior is None:
+        everything = data, count, _ridge(regularisation, count, mtp)
+    else:
         if regularisation:
             raise ValueError("give a prior or a regularisation, not both")
         centre = _shifted(prior, mtp, images, species)
-        penalty = _penalty_of(prior, centre, species, weights, threads)
-        fit = _LevenbergMarquardt(*everything, mtp if mtp.trained else centre, threads, penalty)
-    elif mtp.trained:
-        fit = _LevenbergMarquardt(*everything, mtp, threads, _ridge(regularisation, everything[1], mtp))
+        everything = data, count, _penalty_of(prior, centre, species, weights, threads)
+        start = mtp if mtp.trained else centre
+    if start.trained:
+        fit = _LevenbergMarquardt(*everything, start, threads)
     else:
         inits = [init] if init else _INITS
         trials = [random_coefficients(mtp, (seed, k), inits[k % len(inits)] == "same") for k in range(starts)]
         if max_iter and starts > 1:
             sample = _sample(mtp, images, image_weights, seed)
             sample_weights = None if image_weights is None else [image_weights[index] for index in sample]
-            tried = training_set(mtp, [images[index] for index in sample], species, weights, sample_weights)
+            few, n_few = training_set(mtp, [images[index] for index in sample], species, weights, sample_weights)
+            tried = few, n_few, _ridge(regularisation, n_few, mtp)
             groups = [trials[kind :: len(inits)] for kind in range(len(inits))]
-            fit = _best_start(groups, tried, everything, threads, regularisation)
+            fit = _best_start(groups, tried, everything, threads)
         else:
-            fit = _LevenbergMarquardt(*everything, trials[0], threads, _ridge(regularisation, everything[1], mtp))
+            fit = _LevenbergMarquardt(*everything, trials[0], threads)
             fit.solve_linear()
     history = [fit.loss]
     if progress:
@@ -274,15 +278,14 @@ def _sample(mtp: MTP, images: Sequence[Atoms], image_weights: Sequence[float] | 
 
 def _best_start(
     groups: Sequence[Sequence[MTP]],
-    sample: tuple[_training.TrainingSet, float],
-    everything: tuple[_training.TrainingSet, float],
+    sample: tuple[_training.TrainingSet, float, _Penalty],
+    everything: tuple[_training.TrainingSet, float, _Penalty],
     threads: int,
-    regularisation: float,
 ) -> _LevenbergMarquardt:
     """Fit all, give up the worse half after some steps, and again, until one is left."""
 
-    def begun(data: tuple[_training.TrainingSet, float], mtp: MTP) -> _LevenbergMarquardt:
-        fit = _LevenbergMarquardt(*data, mtp, threads, _ridge(regularisation, data[1], mtp))
+    def begun(problem: tuple[_training.TrainingSet, float, _Penalty], mtp: MTP) -> _LevenbergMarquardt:
+        fit = _LevenbergMarquardt(*problem, mtp, threads)
         fit.solve_linear()
         return fit
 
@@ -423,7 +426,7 @@ class _LevenbergMarquardt:
     RANK = 1e-12
     LINEAR_RANK = 1e-11
 
-    def __init__(self, data: _training.TrainingSet, count: float, mtp: MTP, threads: int, penalty: _Penalty):
+    def __init__(self, data: _training.TrainingSet, count: float, penalty: _Penalty, mtp: MTP, threads: int):
         self._data, self._count, self._threads, self._penalty = data, count, threads, penalty
         self._n_radial, self._pairs = mtp.n_radial_parameters, mtp.n_species**2
         self._damping, self._growth = 1e-2, 2.0

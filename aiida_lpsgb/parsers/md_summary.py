@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_lpsgb.calculations.md_parameters import planned_steps, stage_name, stage_steps, to_steps
+from aiida_lpsgb.calculations.md_parameters import planned_steps, relaxed_cell, stage_name, stage_steps, to_steps
 from aiida_lpsgb.parsers import lammps_log
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, Phase
 
@@ -203,7 +203,7 @@ def pressure_residual(phase: Phase, stage: Mapping[str, Any]) -> float | None:
     if not stage["relax_cell"] or not phase.row:
         return None
     leaning = any(abs(phase.row.get(name, 0.0)) > 1e-9 for name in _TILTS)
-    names = PRESSURES["tri" if leaning and stage["relax_cell"] == "aniso" else stage["relax_cell"]]
+    names = PRESSURES[relaxed_cell(stage, leaning)]
     return finite(max(abs(phase.row[name] - (0.0 if name in _SHEAR else stage["pressure_bar"])) for name in names))
 
 

@@ -337,6 +337,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if "committee" not in self.ctx:
             parameters = self.inputs.train.mlp.get("parameters", orm.Dict())
             self.ctx.committee = plan_committee(parameters, self.inputs.settings, self.inputs.seed)
+        if self.ctx.learning != [FIRST] and "blank" not in self.ctx:
             # The others begin from coefficients of their own, not from those that the first is given.
             self.ctx.blank = self.inputs.potential
             if self.ctx.blank.mtp.trained:

@@ -107,6 +107,8 @@ class TestPrior:
         assert_refused("lpsgb.mlp.train", lone, "prior: `prior` and `prior_set` go together")
         untrained = given | {"prior": generate_potential(trained=False)}
         assert_refused("lpsgb.mlp.train", untrained, "prior: it is not trained")
+        both = given | {"parameters": orm.Dict({"l2": 1e-4})}
+        assert_refused("lpsgb.mlp.train", both, "prior: `parameters` has l2 as well")
 
 
 def test_plain_dictionaries_become_nodes(inputs, generate_calc_job):

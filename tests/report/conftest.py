@@ -11,6 +11,7 @@ from plumpy import ProcessState
 
 from aiida_lpsgb.analysis.transport import RECOMMENDED
 from aiida_lpsgb.data.diffusivity import DiffusivityData
+from aiida_lpsgb.report import study_results
 
 ERRORS = {
     "n_configurations": 40,
@@ -421,3 +422,9 @@ def make_study(aiida_profile):
 def rich(aiida_profile):
     """Return a study of a crystal and a boundary with two potentials; its cold runs contradict the fits."""
     return build_study(("crystal", "tilt_120"), (600.0, 500.0, 300.0), n_potentials=2, limits=(300.0,), factor=1e-4)
+
+
+@pytest.fixture(scope="module")
+def results(rich):
+    """Return what is collected of it."""
+    return study_results(rich)

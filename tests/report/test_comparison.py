@@ -5,14 +5,9 @@ from dataclasses import replace
 import pytest
 
 from aiida_lpsgb.analysis.comparison import Known, Structure
-from aiida_lpsgb.report import comparison, study_results, table
+from aiida_lpsgb.report import comparison, table
 from aiida_lpsgb.report.results import System
 from aiida_lpsgb.report.text import Number
-
-
-@pytest.fixture(scope="module")
-def results(rich):
-    return study_results(rich)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,7 @@ import json
 
 import pytest
 
-from aiida_lpsgb.report import study_results
 from aiida_lpsgb.report.files import json_text, write_csv
-
-
-@pytest.fixture(scope="module")
-def results(rich):
-    return study_results(rich)
 
 
 def test_csv_files(results, tmp_path):

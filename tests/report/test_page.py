@@ -57,11 +57,6 @@ def check(text):
 
 
 @pytest.fixture(scope="module")
-def results(rich):
-    return study_results(rich)
-
-
-@pytest.fixture(scope="module")
 def written(results):
     return page(results, PUBLISHED)
 

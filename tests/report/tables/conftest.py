@@ -2,13 +2,6 @@
 
 import pytest
 
-from aiida_lpsgb.report import study_results
-
-
-@pytest.fixture(scope="module")
-def results(rich):
-    return study_results(rich)
-
 
 @pytest.fixture
 def lines_of():
