@@ -51,7 +51,7 @@ def parent(text: str | None) -> orm.StructureData | orm.CifData | None:
     """A crystal before it was ordered, from a file or a node; None without any."""
     from aiida import orm
 
-    from aiida_lpsgb.workflows.from_structure import crystal_node
+    from aiida_lpsgb.workflows.crystal import crystal_node
 
     if text is None:
         return None

@@ -122,7 +122,7 @@ def seed(given: dict[str, Any]) -> dict[str, Any]:
 
 def labelling(given: dict[str, Any], codes: dict[str, Any]) -> dict[str, Any]:
     """Overrides of the label engine, and its code in place of the default one."""
-    from aiida_lpsgb.workflows.from_structure import find_label_code, label_overrides
+    from aiida_lpsgb.workflows.label.choice import find_label_code, label_overrides
 
     if given["label"] is None:
         return {}
@@ -134,7 +134,7 @@ def labelling(given: dict[str, Any], codes: dict[str, Any]) -> dict[str, Any]:
 def guessed(structure: Any, given: dict[str, Any]) -> Material:
     """What a structure says about itself, beside what was typed."""
     from aiida_lpsgb.structures.guess import guess
-    from aiida_lpsgb.workflows.from_structure import structure_of
+    from aiida_lpsgb.workflows.crystal import structure_of
 
     known = {key: given.get(key) for key in ("charges", "mobile", "cutoffs")}
     return guess(structure_of(structure), **known)
@@ -164,7 +164,7 @@ def learn(structures: Sequence[str], frames: Sequence[str], level: int, **given:
     """Learn a potential actively on STRUCTURES, from labelled configurations (lpsgb.active_learning)."""
     from aiida.plugins import WorkflowFactory
 
-    from aiida_lpsgb.workflows.from_structure import label_of
+    from aiida_lpsgb.workflows.label.choice import label_of
 
     codes = nodes.codes(given["computer"], ("mlp", "md", "label"))
     sets = nodes.training_sets(frames, given["level_of_theory"])
@@ -213,7 +213,7 @@ def sweep(structure: str | None, add: str | None, **given: Any) -> ProcessBuilde
     """Run STRUCTURE at several temperatures, or one, and find how fast its ions move (lpsgb.transport)."""
     from aiida.plugins import WorkflowFactory
 
-    from aiida_lpsgb.workflows.from_structure import guessed_observables, mobile_of
+    from aiida_lpsgb.workflows.guessed import guessed_observables, mobile_of
 
     work_chain = WorkflowFactory("lpsgb.transport")
     if add is not None:
@@ -297,7 +297,7 @@ def boundary(
     from aiida.plugins import WorkflowFactory
 
     from aiida_lpsgb.calculations.functions.recipes import shared
-    from aiida_lpsgb.workflows.from_structure import recipes
+    from aiida_lpsgb.workflows.guessed import recipes
 
     if len(boundaries) + len(twists) != 1:
         raise click.UsageError("give one boundary: --boundary AXIS/PLANE or --twist PLANE")
@@ -319,7 +319,7 @@ def glass(structure: str, **given: Any) -> ProcessBuilder:
     """Melt and quench the ordered crystal STRUCTURE (lpsgb.melt_quench)."""
     from aiida.plugins import WorkflowFactory
 
-    from aiida_lpsgb.workflows.from_structure import framework
+    from aiida_lpsgb.workflows.guessed import framework
 
     node = nodes.structure(structure)
     material = guessed(node, given)
@@ -353,7 +353,7 @@ def analyse(runs: Sequence[str], **given: Any) -> ProcessBuilder:
     """Compute all observables of a run: LAMMPS dumps, or segments or a process of a run (lpsgb.analyse)."""
     from aiida.plugins import CalculationFactory
 
-    from aiida_lpsgb.workflows.from_structure import guessed_observables, mobile_of
+    from aiida_lpsgb.workflows.guessed import guessed_observables, mobile_of
 
     segments = nodes.trajectories(runs, given)
     with segments[0].open_trajectory() as trajectory:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
 
     from aiida_lpsgb.structures.guess import Material
-    from aiida_lpsgb.workflows.from_structure import StudyPlan
+    from aiida_lpsgb.workflows.study_plan import StudyPlan
 
 WIDTH = 116
 INDENT = 25
@@ -66,22 +66,28 @@ CHANGES = {
 )
 @click.option("-l", "--level-of-theory", help="Of the labels of those frames, if the files do not say.")
 @click.option("--start-set", is_flag=True, help="Label a start set beside those frames.")
+@click.option("--scale", metavar="NAME", help="Which of the scales that the study in a YAML file has.")
 @click.option("--save", type=PLAN, help="YAML to keep the study in.")
 @click.option("-y", "--yes", is_flag=True, help="Submit without asking.")
 @submission_options
 def study(crystal: str, save: Path | None, **given: Any) -> None:
-    """Study a CRYSTAL: a CIF, POSCAR or any file of ASE or pymatgen, or a YAML that --save has written.
+    """Study a CRYSTAL: a CIF, POSCAR or any file of ASE or pymatgen, or a study in a YAML file (--save writes one).
 
     What is not given is guessed from the structure. Every guess is shown with its reason and what to type to change it,
     then what will be run and what it costs at most. It is submitted when you say so.
     """
     from aiida_lpsgb.cli import nodes
-    from aiida_lpsgb.workflows.from_structure import crystal_node
+    from aiida_lpsgb.report.published import read_published
+    from aiida_lpsgb.workflows.crystal import crystal_node
+    from aiida_lpsgb.workflows.study_file import write_plan
 
     saved = Path(crystal).suffix.lower() in PLAN.suffixes
+    if given["scale"] and not saved:
+        raise click.UsageError(f"--scale: {crystal} is a structure; scales are those of a study in a YAML file")
     plan, material = _saved_plan(crystal, given) if saved else _new_plan(crystal, given)
     if material is not None:
         _show_guesses(crystal, material)
+    published = None if plan.published is None else read_published(plan.published)
     use_profile(given["profile"])
     potentials = nodes.potentials(plan.potentials, plan.species)
     training_sets = nodes.training_sets(plan.frames, plan.level_of_theory)
@@ -95,14 +101,14 @@ def study(crystal: str, save: Path | None, **given: Any) -> None:
     _show_study(plan, builder)
     if save is not None:
         kept = {"potentials": _portable(plan.potentials), "frames": _portable(plan.frames)}
-        replace(plan, seed=builder.seed.value, **kept).write(save)
+        write_plan(replace(plan, seed=builder.seed.value, **kept), save)
         click.echo(f"\nsaved: {save}; again: aiida-lpsgb study {save}")
     if given["dry_run"]:
         click.echo("\nDry run: everything fits, and nothing was submitted.")
         return
     if not given["yes"]:
         _ask()
-    _launch(builder, given)
+    _launch(builder, given, published)
 
 
 def _ask() -> None:
@@ -125,10 +131,10 @@ def _portable(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(text if Path(text).exists() else nodes.load_node(text).uuid for text in texts)
 
 
-def _launch(builder: ProcessBuilder, given: dict[str, Any]) -> None:
+def _launch(builder: ProcessBuilder, given: dict[str, Any], published: Mapping[str, Any] | None) -> None:
     from aiida_lpsgb.cli.launch import launch
 
-    launch(builder, given["folder"], followed=not given["no_follow"])
+    launch(builder, given["folder"], published, followed=not given["no_follow"])
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------
@@ -152,7 +158,7 @@ def _attributes(given: dict[str, Any]) -> dict[str, Any]:
 
 def _overrides(given: dict[str, Any]) -> dict[str, Any]:
     from aiida_lpsgb.cli import nodes
-    from aiida_lpsgb.workflows.from_structure import NO_START_SET
+    from aiida_lpsgb.workflows.study_plan import NO_START_SET
 
     changes = nodes.overrides(given["assignments"])
     return {**(NO_START_SET if given["frames"] and not given["start_set"] else {}), **changes}
@@ -171,7 +177,7 @@ def _material(crystal: str, given: dict[str, Any], overrides: Mapping[str, Any])
 
 def _new_plan(crystal: str, given: dict[str, Any]) -> tuple[StudyPlan, Material]:
     """A plan from guesses and what was typed; the guesses are shown even where a question is open."""
-    from aiida_lpsgb.workflows.from_structure import StudyPlan
+    from aiida_lpsgb.workflows.study_plan import StudyPlan
 
     overrides = _overrides(given)
     material = _material(crystal, given, overrides)
@@ -188,9 +194,10 @@ def _new_plan(crystal: str, given: dict[str, Any]) -> tuple[StudyPlan, Material]
 
 def _saved_plan(path: str, given: dict[str, Any]) -> tuple[StudyPlan, None]:
     """A plan that was saved, and what was typed over it."""
-    from aiida_lpsgb.workflows.from_structure import StudyPlan, recipes
+    from aiida_lpsgb.workflows.guessed import recipes
+    from aiida_lpsgb.workflows.study_file import read_plan
 
-    plan = StudyPlan.read(path)
+    plan = read_plan(path, given["scale"])
     if given["charges"] or given["mobile"] or given["cutoffs"] or given["no_units"]:
         raise ValueError(
             f"{path} has its charges, mobile ion and bonds already: change them there, or with --set "
@@ -226,8 +233,8 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
 
     from aiida_lpsgb.calculations.label.engine import level_of
     from aiida_lpsgb.structures.ordering import primitive_cell
+    from aiida_lpsgb.workflows.crystal import structure_of
     from aiida_lpsgb.workflows.estimate import estimate, how, total
-    from aiida_lpsgb.workflows.from_structure import structure_of
 
     click.echo("\nTo run")
     described = WorkflowFactory("lpsgb.study").get_available_protocols()[plan.protocol]

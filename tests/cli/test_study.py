@@ -155,3 +155,17 @@ def test_levels_of_every_engine():
     output = CliRunner().invoke(main, ["levels"]).output
     assert "  SevenNet-0 + D3\n" in output
     assert "  optB88-vdW" in output
+
+
+def test_a_study_of_several_scales(study):
+    path = CRYSTALS.parent / "jalem2023.yaml"
+    assert "crystal, tilt_120, twist_001" in study(path, "--scale", "fast")
+    assert "which scale? There are paper: The cells" in study(path, code=1)
+    assert "scales are those of a study in a YAML file" in study("na3ps4", "--scale", "fast", code=2)
+
+
+def test_published_numbers_are_read_before_anything_is_submitted(study, tmp_path):
+    (tmp_path / "numbers.yaml").write_text("systems: 3")
+    text = f"{{format: 1, crystal: {CRYSTALS / 'na3ps4.cif'}, systems: {{}}, published: numbers.yaml}}"
+    (tmp_path / "study.yaml").write_text(text)
+    assert "expected `systems`, a dictionary of published numbers by system" in study(tmp_path / "study.yaml", code=1)

@@ -21,8 +21,6 @@ from aiida_lpsgb.cli import main
 from aiida_lpsgb.labelling import files
 from aiida_lpsgb.structures.files import read_structure
 from aiida_lpsgb.structures.ordering import order
-from aiida_lpsgb.workflows.from_structure import StudyPlan
-from aiida_lpsgb.workflows.presets import read_preset
 from tests.docs.test_code_blocks import ROOT, commands, stored_inputs
 from tests.labelling.conftest import emulate  # noqa: F401
 from tests.report.conftest import build_study
@@ -101,9 +99,6 @@ def fill_folder(tmp_path, crystal, data_path):
     frame = "ITEM: TIMESTEP\n{}\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n" + 3 * "0 8\n"
     frame += "ITEM: ATOMS id element xu yu zu\n1 Li {} 0 0\n2 Cl 4 4 4\n"
     (tmp_path / "run.dump").write_text("".join(frame.format(100 * k, 0.1 * k) for k in range(20)))
-    preset = read_preset(str(ROOT / "examples/jalem2023.yaml"), "small")
-    names = ("crystal", "systems", "overrides", "protocol", "seed")
-    StudyPlan(**{name: preset[name] for name in names}).write(tmp_path / "small.yaml")
 
 
 @pytest.fixture
