@@ -10,27 +10,14 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 
-from aiida_lpsgb.calculations.functions.active_learning import FIRST, RETURN_SETTINGS, return_error
-from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
-from aiida_lpsgb.calculations.functions.recipes import KINDS, shared
-from aiida_lpsgb.calculations.functions.structures import order_request_error
+from aiida_lpsgb.calculations.functions.active_learning import FIRST
 from aiida_lpsgb.calculations.functions.sweep import potential_at_fault
 from aiida_lpsgb.calculations.label.engine import level_of
-from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
-from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, named, namespace_of
-from aiida_lpsgb.workflows.properties import can_relax
-from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, inputs_of_child
 from aiida_lpsgb.workflows.queue import QueueMixin
-from aiida_lpsgb.workflows.study_inputs import (
-    CRYSTAL,
-    PROPERTIES,
-    RECIPE,
-    REFERENCE,
-    VALIDATION,
-    elements,
-    validate_inputs,
-)
+from aiida_lpsgb.workflows.study_builder import StudyBuilder
+from aiida_lpsgb.workflows.study_inputs import CRYSTAL, PROPERTIES, RECIPE, REFERENCE, VALIDATION
+from aiida_lpsgb.workflows.study_ports import define_exit_codes, define_inputs, define_outputs
 from aiida_lpsgb.workflows.sweep import outcomes_of
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
@@ -58,78 +45,25 @@ read_recipe = CalculationFactory("lpsgb.read_recipe")
 tabulate = CalculationFactory("lpsgb.tabulate")
 untrained_potential = CalculationFactory("lpsgb.potential.untrained")
 
-# The children that not every study has: the ports of each that the study fills in, and what it is for.
-OPTIONAL_CHILDREN = {
-    "label": (LabelWorkChain, ("configurations",), "Labels the start set."),
-    "reference_md": (
-        ReferenceMdWorkChain,
-        ("structure", "seed"),
-        "Dynamics of the ordered crystal by the label engine, of which frames are learned from beside the start set; "
-        "left out: there are none.",
-    ),
-    "passive_learning": (
-        PassiveLearningWorkChain,
-        ("training_sets", "structure", "potential", "seed"),
-        "Chooses level and cut-off of the potentials; left out: they are those of `potential`.",
-    ),
-    "active_learning": (
-        ActiveLearningWorkChain,
-        ("potential", "training_sets", "structures", "explorations", "candidates", "seed", "test_set"),
-        "Learns the potentials.",
-    ),
-    "grain_boundary": (
-        GrainBoundaryWorkChain,
-        ("structure", "parent", "potential", "seed", "boundary"),
-        "Relaxes grain boundaries.",
-    ),
-    "melt_quench": (
-        MeltQuenchWorkChain,
-        ("structure", "potential", "seed", "supercell", "amorphous"),
-        "Makes glasses.",
-    ),
-    "properties": (
-        PropertiesWorkChain,
-        ("structure", "seed", "relax.potential", "relax.parameters"),
-        "Examines the crystal by every potential and by the label engine before anything is run, for the potentials' "
-        "cards; left out: there are no cards.",
-    ),
-    "validate": (
-        ValidateWorkChain,
-        ("structures", "potentials", "seed"),
-        "Tests the potentials on the small cells; left out: they are not tested.",
-    ),
-}
-# What a study that is added to has done already.
-ADDED_WITHOUT = (
-    *("start_set", "reference_md", "potential", "training_sets", "label", "passive_learning", "active_learning"),
-    *("validate", "properties", "reference", "thresholds", "returns"),
-)
-# The work chains that make structures of a kind.
-RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
 SEEDED = (
     *("ordering", "start_set", "reference_md", "passive_learning", "potential", "exploration"),
     *("properties", "validation"),
 )
 
 
-class StudyWorkChain(ProtocolMixin, QueueMixin):
+class StudyWorkChain(StudyBuilder, QueueMixin):
     """Order a crystal, learn potentials for it, make every system that is asked for, and run each of them.
 
     A system is a recipe for a structure: the crystal, a grain boundary, a glass, an interface of two of these, or a
     structure that is given. One that fails leaves the results of the others.
     """
 
-    CHILDREN = (
-        *("label", "reference_md", "passive_learning", "active_learning"),
-        *("grain_boundary", "melt_quench", "properties", "transport", "validate"),
-    )
-    OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
-
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
         """Declare ports, outline and exit codes."""
         super().define(spec)
-        cls._define_inputs(spec)
+        define_inputs(spec)
+        cls.limit_queue(spec, "Systems worked on")
         spec.outline(
             cls.build_structures,
             if_(cls.has_to_learn)(
@@ -149,350 +83,8 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
             ),
             cls.finish,
         )
-        cls._define_outputs(spec)
-        cls._define_exit_codes(spec)
-
-    @classmethod
-    def _define_inputs(cls, spec: ProcessSpec) -> None:
-        spec.input(
-            "crystal",
-            valid_type=(orm.CifData, orm.StructureData),
-            help="The crystal; partially occupied sites are ordered first.",
-        )
-        spec.input("seed", valid_type=orm.Int, help="The seed that all other seeds of the study derive from, by name.")
-        spec.input(
-            "ordering",
-            valid_type=orm.Dict,
-            validator=lambda node, _: order_request_error(node.get_dict()),
-            help="Parameters of `lpsgb.order`.",
-        )
-        spec.input_namespace(
-            "systems",
-            dynamic=True,
-            valid_type=orm.Dict,
-            help=f"A recipe by the name of its system: `kind` ({', '.join(KINDS)}), `learn` and `run` (what the small "
-            "cell that is learned and the large one that is run have of their own; no `learn`: not learned from), and "
-            "the parameters of what makes such a structure.",
-        )
-        spec.input_namespace(
-            "structures",
-            dynamic=True,
-            valid_type=orm.StructureData,
-            required=False,
-            help="Fully occupied structures of systems of kind `structure`, by the name of the system.",
-        )
-        spec.input_namespace(
-            "potentials",
-            dynamic=True,
-            valid_type=POTENTIAL_TYPES,
-            required=False,
-            help="Potentials by name to run all systems with; given, nothing is learned.",
-        )
-        spec.input("start_set", valid_type=orm.Dict, required=False, help="Parameters of `lpsgb.start_set`.")
-        spec.input(
-            "potential",
-            valid_type=orm.Dict,
-            required=False,
-            help="Parameters of `lpsgb.potential.untrained`; with `passive_learning`, but for level and cut-off.",
-        )
-        spec.input_namespace(
-            "training_sets",
-            dynamic=True,
-            valid_type=ConfigurationsData,
-            required=False,
-            help="Labelled configurations to learn from beside, or (without `start_set`) instead of, the start set.",
-        )
-        cls.limit_queue(spec, "Systems worked on")
-        for namespace, (child, filled_in, text) in OPTIONAL_CHILDREN.items():
-            options = {"required": False, "populate_defaults": False, "help": text}
-            spec.expose_inputs(child, namespace=namespace, exclude=filled_in, namespace_options=options)
-        spec.input(
-            "reference",
-            valid_type=orm.Dict,
-            required=False,
-            help="Parameters of `lpsgb.label.ase`: what the potentials' properties are held against. Left out: they "
-            "are not compared.",
-        )
-        spec.input(
-            "thresholds",
-            valid_type=orm.Dict,
-            required=False,
-            validator=lambda node, _: thresholds_error(node.get_dict()),
-            help="Largest values with which a potential passes; goes with `properties`. "
-            + "; ".join(f"`{name}`: {text}" for name, text in CHECKS.items())
-            + ".",
-        )
-        spec.input(
-            "go_on_anyway",
-            valid_type=orm.Bool,
-            default=lambda: orm.Bool(False),
-            help="Whether to run with potentials that do not pass.",
-        )
-        spec.input(
-            "returns",
-            valid_type=orm.Dict,
-            required=False,
-            validator=lambda node, _: return_error(node.get_dict()),
-            help="When production goes back to learning with the frames that extrapolate; all systems are then made "
-            "and run again with the new potentials. Left out: it does not. "
-            + "; ".join(f"`{name}`: {text}" for name, text in RETURN_SETTINGS.items())
-            + ".",
-        )
-        spec.expose_inputs(
-            TransportWorkChain,
-            namespace="transport",
-            exclude=("structure", "potentials", "seed", "regions", "ends_when_lost"),
-        )
-        spec.inputs.validator = validate_inputs
-
-    @classmethod
-    def _define_outputs(cls, spec: ProcessSpec) -> None:
-        spec.output("structure", valid_type=orm.StructureData, help="The ordered crystal.")
-        spec.expose_outputs(
-            PassiveLearningWorkChain, namespace="passive_learning", namespace_options={"required": False}
-        )
-        spec.expose_outputs(ActiveLearningWorkChain, namespace_options={"required": False})
-        spec.output_namespace(
-            "systems",
-            dynamic=True,
-            help="For every system: `structure` that is run, `recipe` (what its recipe has found, such as the energy "
-            "of a boundary), and the outputs of `lpsgb.transport`.",
-        )
-        spec.output_namespace(
-            "properties",
-            dynamic=True,
-            valid_type=orm.Data,
-            required=False,
-            help="Outputs of `lpsgb.properties` by potential, and of the label engine under `reference`.",
-        )
-        spec.output_namespace(
-            "cards",
-            dynamic=True,
-            valid_type=orm.Dict,
-            required=False,
-            help="Whether each potential is fit for production, check by check.",
-        )
-        spec.output("test_set", valid_type=orm.Data, required=False, help="Labelled frames that were never trained on.")
-        spec.output_namespace(
-            "test_errors", valid_type=orm.Dict, required=False, help="Errors of each potential on them."
-        )
-        spec.output(
-            "table",
-            valid_type=orm.Dict,
-            required=False,
-            help="The headline numbers of every system, how often the study had gone back to learning before "
-            "(`n_returns`), and how many frames extrapolate (`extrapolated`), also with the potentials before "
-            "(`extrapolated_before`).",
-        )
-
-    @classmethod
-    def _define_exit_codes(cls, spec: ProcessSpec) -> None:
-        spec.exit_code(401, "ERROR_LABELLING_FAILED", message="The start set could not be labelled: {detail}")
-        spec.exit_code(402, "ERROR_LEARNING_FAILED", message="Active learning did not converge: {detail}")
-        spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {blame}{detail}")
-        spec.exit_code(404, "ERROR_VALIDATION_FAILED", message="The potentials could not be tested: {detail}")
-        spec.exit_code(405, "ERROR_STRUCTURES_FAILED", message="The structures could not be built: {detail}")
-        spec.exit_code(406, "ERROR_PROPERTIES_FAILED", message="The potentials could not be examined: {detail}")
-        spec.exit_code(
-            407,
-            "ERROR_POTENTIAL_UNFIT",
-            message="Not fit for production: {detail}. Learn more, or set `go_on_anyway` to run all the same.",
-        )
-        spec.exit_code(408, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
-        spec.exit_code(409, "ERROR_REFERENCE_FAILED", message="The label engine's dynamics failed: {detail}")
-        spec.exit_code(
-            410,
-            "ERROR_RETURN_FAILED",
-            message="Production extrapolates ({share}), and could not go back to learning: {detail}. The results of "
-            "the runs before are attached.",
-        )
-        spec.exit_code(
-            411,
-            "ERROR_STILL_EXTRAPOLATES",
-            message="Production still extrapolates after going back to learning (times: {n}): {share}. The results are "
-            "attached; do not rely on those of these systems.",
-        )
-
-    @classmethod
-    def get_builder_from_protocol(
-        cls,
-        codes: Mapping[str, orm.AbstractCode],
-        crystal: orm.CifData | orm.StructureData,
-        systems: Mapping[str, Mapping[str, Any]] | None = None,
-        *,
-        structures: Mapping[str, orm.StructureData] | None = None,
-        potentials: Mapping[str, orm.Data] | None = None,
-        training_sets: Mapping[str, orm.Data] | None = None,
-        protocol: str | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        options: Mapping[str, Mapping[str, Any]] | None = None,
-        seed: orm.Int | None = None,
-    ) -> Any:
-        """Builder with the numbers of a protocol.
-
-        Parameters
-        ----------
-        codes
-            By role: `mlp`, `md`, `label`, `analyse`; see `load_codes`. Without learning, `md` and `analyse` are enough;
-            cards need `lpsgb-label`, as `label` or, where the labels are another program's, as `relax`.
-        crystal
-            The crystal, partial occupancies allowed.
-        systems
-            Recipes by name; what they leave out is that of the protocol for their `kind`. The crystal alone if left
-            out.
-        structures
-            Of systems of kind `structure`, by their names.
-        potentials
-            To run with; nothing is learned then.
-        training_sets
-            Labelled configurations to learn from, beside the start set.
-        protocol
-            `fast`, `moderate` (default) or `paper`.
-        overrides
-            Replacements for entries of the protocol; entries that bear the name of a work chain take those of its own
-            protocol. Unknown keys are refused with their path.
-        options
-            `metadata.options` by role: `label`, `train`, `select`, `md`, `analyse`.
-        seed
-            Seed of the study; drawn once and stored where not given.
-        """
-        values = cls.get_protocol_inputs(protocol, overrides, options)
-        builder = cls.get_builder()
-        fill_in(builder, crystal=crystal, structures=structures or None)
-        builder.seed = seed or cls.draw_seed()
-        builder.max_concurrent = orm.Int(values["max_concurrent"])
-        builder.ordering = orm.Dict(values["ordering"])
-        recipes = cls._recipes(values, systems or {CRYSTAL: {"kind": CRYSTAL}})
-        builder.systems = {label: orm.Dict(recipe) for label, recipe in recipes.items()}
-        builder.metadata.description = f"{', '.join(recipes)} by protocol {values['protocol']}"
-        builder.transport = cls._child(codes, values, "transport", mobile=values["mobile"])
-        if values["returns"] and not potentials and "watch" in builder.transport:
-            builder.returns = orm.Dict(values["returns"])
-        cls._fill_recipes(builder, codes, values, recipes)
-        cls._fill_examination(builder, codes, values)
-        if potentials:
-            builder.potentials = dict(potentials)
-            return cls.checked(builder)
-        if values["start_set"]:
-            builder.start_set = orm.Dict(values["start_set"])
-        builder.potential = orm.Dict({"species": elements(crystal), **values["potential"]})
-        fill_in(builder, training_sets=training_sets or None)
-        for entry in ("active_learning", "validate"):
-            values[entry] = None if values[entry] is None else merged({"label": values["label"]}, values[entry])
-        if values["reference_md"] is not None:
-            engine = {"engine": values["label"].get("engine", {})}
-            values["reference_md"] = merged(engine, values["reference_md"])
-        for entry in ("label", "reference_md", "passive_learning", "active_learning", "validate"):
-            if values[entry] is not None:
-                builder[entry] = cls._child(codes, values, entry)
-        engine = builder.label._inputs(prune=True).get("engine", {}).get("ase")
-        if engine and "thresholds" in builder._inputs(prune=True):
-            builder.reference = engine["parameters"]
-        return cls.checked(builder)
-
-    @classmethod
-    def get_builder_adding(
-        cls,
-        study: orm.WorkChainNode,
-        systems: Mapping[str, Mapping[str, Any]],
-        *,
-        structures: Mapping[str, orm.StructureData] | None = None,
-        protocol: str | None = None,
-        overrides: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Builder of a study that has further systems beside those of a finished one, with its potentials.
-
-        With caching on (as `aiida-lpsgb quicksetup` sets it) only the new systems are computed.
-
-        Parameters
-        ----------
-        study
-            A study that has learned potentials, or was given some.
-        systems
-            The new recipes.
-        structures
-            Of new systems of kind `structure`, by their names.
-        protocol, overrides
-            As of `get_builder_from_protocol`; they concern the new recipes and what makes them alone.
-
-        Raises
-        ------
-        ValueError
-            If the study has no potentials, or as of `get_builder_from_protocol`.
-        """
-        values = cls.get_protocol_inputs(protocol, overrides)
-        recipes = cls._recipes(values, systems)
-        builder = study.get_builder_restart()
-        places = study.inputs, study.outputs, last_learning(study)
-        ports = ("potentials", "active_sets")
-        learned, active_sets = (next((dict(p[port]) for p in places if port in p), None) for port in ports)
-        if learned is None:
-            raise ValueError(f"{study.process_label}<{study.pk}> has learned no potentials and was given none")
-        builder.potentials = learned
-        if "watch" in study.inputs.transport and active_sets:
-            builder.transport.active_sets = active_sets
-        for port in ADDED_WITHOUT:
-            if port in study.inputs:
-                delattr(builder, port)
-        builder.systems = {**study.inputs.systems, **{label: orm.Dict(recipe) for label, recipe in recipes.items()}}
-        if structures:
-            builder.structures = {**(study.inputs.structures if "structures" in study.inputs else {}), **structures}
-        codes = {"md": study.inputs.transport.md.md.code}
-        missing = {
-            label: recipe
-            for label, recipe in recipes.items()
-            if (port := RECIPE_CHILDREN.get(recipe.get("kind"))) is not None and port not in study.inputs
-        }
-        cls._fill_recipes(builder, codes, values, missing)
-        builder.metadata.description = f"{', '.join(recipes)} added to {study.process_label}<{study.pk}>"
-        return cls.checked(builder)
-
-    @classmethod
-    def _recipes(cls, values: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Recipes with what they leave out."""
-        relaxed = GrainBoundaryWorkChain.get_protocol_inputs(
-            values["protocol"], values["grain_boundary"], path="grain_boundary."
-        )
-        glass = MeltQuenchWorkChain.get_protocol_inputs(values["protocol"], values["melt_quench"], path="melt_quench.")
-        defaults = {"boundary": {"run": relaxed["boundary"]}, "glass": {"amorphous": glass["amorphous"]}}
-        defaults = merged(defaults, values["recipes"])
-        recipes = {name: merged(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
-        for name, recipe in systems.items():
-            for cell in ("learn", "run"):
-                # A matrix and a number of atoms exclude each other.
-                if "matrix" in (recipe.get(cell) or {}):
-                    recipes[name][cell] = dict(recipe[cell])
-        return recipes
-
-    @classmethod
-    def _fill_recipes(
-        cls, builder: Any, codes: Mapping[str, Any], values: Mapping[str, Any], recipes: Mapping[str, Mapping[str, Any]]
-    ) -> None:
-        """Put the inputs of the work chains that these recipes need into a builder."""
-        for kind, port in RECIPE_CHILDREN.items():
-            first = next((recipe for recipe in recipes.values() if recipe.get("kind") == kind), None)
-            if first is not None:
-                own = {"boundary": shared(first)} if kind == "boundary" else {"amorphous": first["amorphous"]}
-                builder[port] = cls._child(codes, values, port, **own)
-
-    @classmethod
-    def _fill_examination(cls, builder: Any, codes: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-        """Put the inputs of what the cards show into a builder, where they are wanted.
-
-        By default they are where there is a code for them.
-        """
-        if values["properties"] is None or (not values["properties"] and not can_relax(codes)):
-            return
-        builder.properties = cls._child(codes, values, "properties")
-        builder.thresholds = orm.Dict(values["thresholds"])
-        builder.go_on_anyway = orm.Bool(values["go_on_anyway"])
-
-    @classmethod
-    def _child(cls, codes: Mapping[str, Any], values: Mapping[str, Any], entry: str, **more: Any) -> dict[str, Any]:
-        """What the builder of a child holds, but for what the study fills in."""
-        child, filled_in = (TransportWorkChain, ("seed",)) if entry == "transport" else OPTIONAL_CHILDREN[entry][:2]
-        inputs = inputs_of_child(child, codes, values, entry, **more)
-        return {port: value for port, value in inputs.items() if port not in filled_in}
+        define_outputs(spec)
+        define_exit_codes(spec)
 
     # --- structures and potentials --------------------------------------------------------------------------------
 
@@ -962,10 +554,3 @@ class StudyWorkChain(ProtocolMixin, QueueMixin):
         if share := self._said(production):
             return self.exit_codes.ERROR_STILL_EXTRAPOLATES.format(n=self.ctx.n_returns, share=share)
         return None
-
-
-def last_learning(study: orm.WorkChainNode) -> Any:
-    """Outputs of the last learning of a study that ended well, for a study that did not come to its own end."""
-    kind = ActiveLearningWorkChain.build_process_type()
-    done = [node for node in study.called if node.process_type == kind and node.is_finished_ok]
-    return max(done, key=lambda node: node.ctime).outputs if done else {}
