@@ -12,7 +12,7 @@ from aiida.orm import ProcessNode
 from aiida_lpsgb.cli.results import summary
 from aiida_lpsgb.cli.watch import daemon_hint, follow
 from aiida_lpsgb.report import draw, study_results
-from aiida_lpsgb.report.results import ROOTS
+from aiida_lpsgb.report.gather import ROOTS
 from aiida_lpsgb.workflows.label.cost import preview
 
 FIGURE_DPI = 200

@@ -56,7 +56,7 @@ def results(
     """
     from aiida_lpsgb.report import arrhenius_figure, table
     from aiida_lpsgb.report.files import json_text, write_csv, write_json
-    from aiida_lpsgb.report.results import ROOTS
+    from aiida_lpsgb.report.gather import ROOTS
 
     numbers = _read_published(published)
     node = load_process(process, profile)
@@ -123,7 +123,7 @@ def summary(node: ProcessNode, published: Mapping[str, Any] | None = None) -> st
     """
     from aiida_lpsgb.report import study_results, table
     from aiida_lpsgb.report.characterisation import characterisation_table
-    from aiida_lpsgb.report.results import ROOTS
+    from aiida_lpsgb.report.gather import ROOTS
     from aiida_lpsgb.workflows.outputs import leaves
 
     if node.process_type in ROOTS:
