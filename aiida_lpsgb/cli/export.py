@@ -1,4 +1,4 @@
-"""``aiida-lpsgb export``: folders that LAMMPS runs, and files that other programs open."""
+"""``aiida-lpsgb export``: folders that LAMMPS runs, files that other programs open, and archives to hand on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from aiida_lpsgb.cli import nodes
 from aiida_lpsgb.cli.errors import PlainGroup
 from aiida_lpsgb.cli.options import profile_option, protocol_option, species_option, use_profile
-from aiida_lpsgb.cli.types import FOLDER, LENGTH, SEED, StructureFile
+from aiida_lpsgb.cli.types import ARCHIVE, FOLDER, LENGTH, SEED, SIZE, StructureFile
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -26,7 +26,7 @@ RUNS = ("aiida.workflows:lpsgb.transport_run", "aiida.workflows:lpsgb.md.base")
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def export() -> None:
-    """Write LAMMPS folders, structures and trajectories."""
+    """Write LAMMPS folders, structures, trajectories and archives."""
 
 
 @dataclass(frozen=True)
@@ -230,3 +230,25 @@ def _joined(segments: Sequence[orm.Data], every: int) -> Iterator[Atoms]:
             atoms = whole.frame(number)
             atoms.info |= {"time_ps": float(whole.times_ps[number])}
             yield atoms
+
+
+@export.command()
+@click.argument("sources", metavar="PK...", nargs=-1, required=True)
+@click.option("-o", "--output", required=True, type=ARCHIVE, help="The archive, a file that ends on .aiida.")
+@click.option("--max-file", type=SIZE, metavar="SIZE", help="Leave out larger files, but for potentials: 100kB.")
+@click.option("-f", "--force", is_flag=True, help="Replace the file if there is one.")
+@profile_option()
+def archive(sources: Sequence[str], output: Path, max_file: int | None, force: bool, profile: str | None) -> None:
+    """Write an archive of studies that others import (verdi archive import), query and report.
+
+    Without its largest files it is small: all nodes, numbers and links stay, trajectories go.
+    """
+    from aiida_lpsgb.data.archive import write_archive
+
+    use_profile(profile)
+    if output.exists() and not force:
+        raise click.ClickException(f"{output} is there already; replace it with --force")
+    left_out = write_archive([nodes.load_node(text) for text in sources], output, max_file)
+    for files in left_out:
+        click.echo(f"left out: {files.count} {files.name}, {files.bytes / 1e6:.1f} MB")
+    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
 __all__ = (
+    "ARCHIVE",
     "FIGURE",
     "FILE",
     "FOLDER",
@@ -18,6 +20,7 @@ __all__ = (
     "PAGE",
     "PLAN",
     "SEED",
+    "SIZE",
     "Number",
     "OutputPath",
     "StructureFile",
@@ -97,6 +100,22 @@ class StructureFile(OutputPath):
         return path
 
 
+class Size(click.ParamType):
+    """A size of a file, such as ``100kB`` or ``2 MB``; in bytes."""
+
+    name = "size"
+    UNITS: ClassVar[dict[str, int]] = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a size."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", value.lower())
+        if not found or found[2] not in self.UNITS:
+            self.fail(f"{value!r} is no size: give a number with kB, MB or GB", param, ctx)
+        return round(float(found[1]) * self.UNITS[found[2]])
+
+
 class Figure(OutputPath):
     """A file to draw to, whose name must stand for a format of Matplotlib."""
 
@@ -112,8 +131,9 @@ class Figure(OutputPath):
 
 
 FOUND = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-FILE, FOLDER, FIGURE = OutputPath(), OutputPath(folder=True), Figure()
+FILE, FOLDER, FIGURE, SIZE = OutputPath(), OutputPath(folder=True), Figure(), Size()
 PLAN, PAGE = OutputPath(suffixes=(".yaml", ".yml")), OutputPath(suffixes=(".html", ".htm"))
+ARCHIVE = OutputPath(suffixes=(".aiida",))
 SEED = click.IntRange(1, LARGEST_SEED)
 LENGTH = Number(min=0, min_open=True)
 """A length, an area or a time that cannot be zero."""

@@ -16,6 +16,7 @@ from ase import Atoms
 from ase.formula import Formula
 
 from aiida_lpsgb.data.html import described
+from aiida_lpsgb.data.left_out import open_file
 from aiida_lpsgb.data.species import check_species
 from aiida_lpsgb.labelling import container
 from aiida_lpsgb.labelling.extxyz import write_extxyz
@@ -116,7 +117,7 @@ class ConfigurationsData(Data):
 
         Looping over the node, or indexing it, is enough for most uses; this saves opening the file for each index.
         """
-        with self.base.repository.open(self.FILENAME, "rb") as handle:
+        with open_file(self, self.FILENAME) as handle:
             yield container.Reader(handle)
 
     def __len__(self) -> int:

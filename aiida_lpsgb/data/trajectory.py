@@ -16,6 +16,7 @@ from aiida.orm import Data
 from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.analysis.trajectory_file import VERSION
 from aiida_lpsgb.data.html import described
+from aiida_lpsgb.data.left_out import open_file
 
 _ENSEMBLES = ("nve", "nvt", "npt")
 
@@ -86,7 +87,7 @@ class TrajectoryData(Data):
     @contextmanager
     def open_trajectory(self) -> Iterator[Trajectory]:
         """Give the trajectory, reading frames only as they are asked for."""
-        with self.base.repository.open(self.FILENAME, "rb") as handle:
+        with open_file(self, self.FILENAME) as handle:
             yield Trajectory.load(handle)
 
     @property

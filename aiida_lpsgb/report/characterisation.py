@@ -121,6 +121,8 @@ def characterisation_figures(
 ) -> dict[str, Figure]:
     """The figures of a `lpsgb.analyse` process, by the name of the observable and, where there are several, a label.
 
+    What an archive has left out is not drawn.
+
     Parameters
     ----------
     node
@@ -130,12 +132,16 @@ def characterisation_figures(
     names
         Of the observables to draw; all if None.
     """
+    from aiida_lpsgb.data.left_out import left_out_of
+
     drawn: dict[str, Figure] = {}
     for name, observable in registry().items():
         if name not in node.outputs or not (names is None or name in names):
             continue
         several = observable.variants or observable.needs_regions
         for label, data in node.outputs[name].items() if several else [("", node.outputs[name])]:
+            if left_out_of(data):
+                continue
             for part, figure in DRAWINGS[name](outcome_of(data), references or {}).items():
                 drawn["_".join(word for word in (name, label, part) if word)] = figure
     return drawn

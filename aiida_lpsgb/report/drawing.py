@@ -97,10 +97,12 @@ def msd_figure(system: System) -> Figure | None:
     """Mean-squared displacements of all runs of a system; None if there are none."""
     from aiida.orm import load_node
 
+    from aiida_lpsgb.data.left_out import left_out_of
+
     curves = []
     for run in system.runs:
         node = load_node(run.diffusivity_pk) if run.diffusivity_pk else None
-        if node is None or not {"lags_ps", "msd_A2"} <= set(node.get_arraynames()):
+        if node is None or left_out_of(node) or not {"lags_ps", "msd_A2"} <= set(node.get_arraynames()):
             continue
         numbers = run.motion
         curves.append(
@@ -174,14 +176,19 @@ def grid_figure(results: Results) -> Figure | None:
 
 
 def parity_figure(results: Results) -> Figure | None:
-    """Predictions of all potentials against the labels of the test set; None if there are none."""
+    """Predictions of all potentials against the labels of the test set; None if there are none, or no longer."""
     from aiida.orm import load_node
+
+    from aiida_lpsgb.data.left_out import left_out_of
 
     if results.test_set_pk is None or not results.prediction_pks:
         return None
+    sets = {pk: load_node(pk) for pk in (results.test_set_pk, *results.prediction_pks.values())}
+    if any(map(left_out_of, sets.values())):
+        return None
 
     def read(pk: int) -> tuple[np.ndarray, np.ndarray]:
-        found = [(labels(atoms), len(atoms)) for atoms in load_node(pk)]
+        found = [(labels(atoms), len(atoms)) for atoms in sets[pk]]
         return (
             np.array([known["energy"] / n_atoms for known, n_atoms in found]),
             np.concatenate([known["forces"] for known, _ in found]),

@@ -159,6 +159,9 @@ def facts(results: Results) -> list[tuple[str, str]]:
     found.append(
         ("took", f"{in_words(results.duration.total_seconds())}, {decimal(hours, 2)} core-hours in {_jobs(results)}")
     )
+    if results.left_out:
+        files = ", ".join(f"{count} {name}" for name, count in results.left_out.items())
+        found.append(("left out", f"{files}: the archive has no room for them; figures that need them are missing"))
     found.append(("versions", ", ".join(f"{name} {text}" for name, text in results.versions.items()) or MISSING))
     found.append(("node", f"{results.process_label}<{results.pk}>, {results.ctime:%Y-%m-%d %H:%M}, {results.uuid}"))
     return found

@@ -223,6 +223,8 @@ class Results:
         Every seed that went in, by the process it went into.
     versions
         Of this package and of aiida-core, as the process noted them, and of the programs, as their jobs did.
+    left_out
+        How many files of each name the archive that it was imported from has left out.
     """
 
     pk: int
@@ -251,6 +253,7 @@ class Results:
     codes: Mapping[str, str] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def standing(self) -> str:

@@ -158,3 +158,14 @@ def test_wrong_sources(potential, tmp_path):
     assert "give structures, configurations or a run" in run("file", potential.pk, "-o", tmp_path / "x.xyz", code=1)
     assert "is no format" in run("file", potential.pk, "-o", tmp_path / "x.nothing", code=2)
     assert "not 3 things" in run("lammps", 1, 2, 3, tmp_path / "run", code=2)
+
+
+def test_an_archive_says_what_it_has_left_out(structure, tmp_path):
+    path = tmp_path / "structure.aiida"
+    words = ["export", "archive", str(structure.pk), "-o", str(path)]
+    result = CliRunner().invoke(main, [*words, "--max-file", "0.1 kB"])
+    assert result.exit_code == 0, result.output
+    assert f"{path}: " in result.output
+    again = CliRunner().invoke(main, words)
+    assert again.exit_code == 1
+    assert "replace it with --force" in again.output

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from aiida_lpsgb.cli import main
-from aiida_lpsgb.cli.types import FIGURE, FILE, FOLDER, PAGE, PLAN, Number, OutputPath, StructureFile
+from aiida_lpsgb.cli.types import FIGURE, FILE, FOLDER, PAGE, PLAN, SIZE, Number, OutputPath, StructureFile
 from aiida_lpsgb.structures import bicrystal, boundary, interface, ordering
 
 
@@ -153,3 +153,14 @@ def test_numbers_that_are_none():
     assert math.isclose(converted(Number(-1, min_open=True), "-0.5"), -0.5)
     with pytest.raises(click.BadParameter, match="is not a finite number"):
         converted(Number(), "nan")
+
+
+@pytest.mark.parametrize(("text", "size"), [("100kB", 100_000), ("2 MB", 2_000_000), ("1.5GB", 15 * 10**8), ("7", 7)])
+def test_sizes(text, size):
+    assert SIZE.convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "many", "3 furlongs", "-1kB"])
+def test_sizes_that_are_none(text):
+    with pytest.raises(click.BadParameter, match="is no size"):
+        SIZE.convert(text, None, None)

@@ -11,7 +11,9 @@ from aiida.manage.configuration import profile_context
 from aiida.plugins import DataFactory
 from aiida.tools.archive import create_archive, import_archive
 
+from aiida_lpsgb.data.archive import write_archive
 from aiida_lpsgb.report import study_results, table
+from aiida_lpsgb.report.page import page
 
 pytestmark = pytest.mark.daemon
 README = Path(__file__).parents[2] / "README.md"
@@ -50,3 +52,18 @@ def test_an_imported_study_gives_the_same_answers(study, aiida_profile, tmp_path
         results = study_results(imported)
         assert [(run.temperature_K, run.diffusivity_cm2_s) for run in results.runs] == numbers
         assert f"StudyWorkChain<{imported.pk}> finished" in table(results)
+
+
+def test_an_archive_without_its_largest_files_is_asked_and_reported(study, aiida_profile, tmp_path):
+    answer, uuid, path = ask(), study.uuid, tmp_path / "study.aiida"
+    left_out = {files.name for files in write_archive([study], path, 3000)}
+    assert "trajectory.lpsgbtraj" in left_out
+
+    with profile_context(aiida_profile, allow_switch=True):
+        aiida_profile.reset_storage()
+        import_archive(path)
+        assert ask() == answer
+        results = study_results(orm.load_node(uuid))
+        assert set(results.left_out) <= left_out
+        assert "trajectory.lpsgbtraj" in page(results)
+        assert f"StudyWorkChain<{results.pk}> finished" in table(results)

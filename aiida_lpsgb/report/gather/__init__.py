@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aiida_lpsgb.report.gather.effort import by_label, codes_of, counts_of, jobs_of, seeds_of, versions_of
+from aiida_lpsgb.report.gather.effort import by_label, codes_of, counts_of, jobs_of, left_out_in, seeds_of, versions_of
 from aiida_lpsgb.report.gather.learning import grid_of, learning_of, prediction_pks_of, test_errors_of, test_set_pk_of
 from aiida_lpsgb.report.gather.nodes import LEARNING, PASSIVE, ROOTS, TRANSPORT, below
 from aiida_lpsgb.report.gather.potentials import cards_of, potentials_of, properties_of
@@ -72,6 +72,7 @@ def study_results(node: ProcessNode) -> Results:
         codes=codes_of(jobs),
         seeds=seeds_of(tree),
         versions=versions_of(node, jobs),
+        left_out=left_out_in(tree),
     )
 
 

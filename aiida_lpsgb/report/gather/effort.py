@@ -99,3 +99,22 @@ def seeds_of(tree: ProcessTree) -> dict[str, int]:
     return {
         " ".join([*names_of(tree, pk), f"{tree.processes[pk].label}<{pk}>"]): nodes[pk]["seed"].value for pk in seeded
     }
+
+
+def left_out_in(tree: ProcessTree) -> dict[str, int]:
+    """How many files of each name an archive has left out of what the processes have made, the commonest first."""
+    from aiida.orm import Data, ProcessNode, QueryBuilder
+
+    from aiida_lpsgb.data.left_out import LEFT_OUT
+
+    found: dict[int, list[str]] = {}
+    for some in chunks(tree.processes):
+        query = QueryBuilder().append(ProcessNode, filters={"id": {"in": some}}, tag="process")
+        query.append(
+            Data,
+            with_incoming="process",
+            filters={"extras": {"has_key": LEFT_OUT}},
+            project=["id", f"extras.{LEFT_OUT}"],
+        )
+        found |= dict(query.all())
+    return dict(Counter(name for names in found.values() for name in names).most_common())
