@@ -141,14 +141,15 @@ def draw(results: Results) -> dict[str, Figure]:
     Returns
     -------
     figures
-        ``arrhenius``, ``relations``, ``grid``, ``learning_curve``, ``parity`` and, of each system, ``<system>_msd`` and
-        those of its observables, ``<system>_<name>``.
+        ``arrhenius``, ``relations``, ``grid``, ``learning_curve``, ``parity``, ``boundary_parity`` and, of each system,
+        ``<system>_msd`` and those of its observables, ``<system>_<name>``.
     """
     drawn = {
         "arrhenius": arrhenius_figure(results),
         "relations": relations_figure(results),
         "grid": grid_figure(results),
         "parity": parity_figure(results),
+        "boundary_parity": boundary_parity_figure(results),
     }
     if results.learning and results.learning.iterations:
         drawn["learning_curve"] = learning_figure(results)
@@ -173,6 +174,16 @@ def grid_figure(results: Results) -> Figure | None:
     units = {"ev_atom": "meV/atom", "ev_angstrom": "meV/Å", "gpa": "MPa"}
     label = f"{names[quantity]} {statistic.upper()} on what was held back  ({units[unit]})"
     return figures.grid([point for point in results.grid["points"] if not point["missing"]], error, label)
+
+
+def boundary_parity_figure(results: Results) -> Figure | None:
+    """Energies of boundaries by all potentials against those of the label engine; None if they were not compared."""
+    found = list(results.boundary_energies.values())
+    if not found:
+        return None
+    predicted = [one["potentials_J_m2"] for one in found]
+    own = {who: np.array([values[who] for values in predicted]) for who in predicted[0]}
+    return figures.boundary_parity(np.array([one["label_J_m2"] for one in found]), own)
 
 
 def parity_figure(results: Results) -> Figure | None:

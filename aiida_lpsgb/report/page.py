@@ -120,6 +120,7 @@ def page(results: Results, published: Mapping[str, Any] | None = None) -> str:
         learning=inline(drawing.learning_figure(results), "learning") if has_curve(results) else "",
         grid=inline(drawing.grid_figure(results), "grid"),
         parity=inline(drawing.parity_figure(results), "parity"),
+        boundary_parity=inline(drawing.boundary_parity_figure(results), "boundaryparity"),
         tables={table.name: table for table in own},
         origin=origin,
         details=details(results, published),

@@ -205,6 +205,8 @@ class Results:
     test_set_pk, prediction_pks
         Primary keys of these configurations and, by potential, of what it predicts for them; None and empty if there
         are none.
+    boundary_energies
+        Of small cells of boundaries, by the label engine and by each potential (`energies` of `lpsgb.boundary_parity`).
     potentials
         Primary key and attributes by name.
     cards
@@ -244,6 +246,7 @@ class Results:
     test_errors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     test_set_pk: int | None = None
     prediction_pks: Mapping[str, int] = field(default_factory=dict)
+    boundary_energies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     potentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

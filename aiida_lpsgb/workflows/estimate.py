@@ -89,7 +89,7 @@ def estimate(builder: ProcessBuilder, structure: Structure) -> list[Cost]:
     if not study.learns:
         return [*study.making(), study.running()]
     learning = [*study.start_set(), *study.reference(), *study.choosing(), study.exploring(), study.training()]
-    return [*learning, *study.making(), study.running(), *study.validating(), *study.returning()]
+    return [*learning, *study.making(), study.running(), *study.testing(), *study.returning()]
 
 
 class _Study:
@@ -158,6 +158,10 @@ class _Study:
         hours = steps * n_atoms * _micro(TRAINING_US, self.level) / 2
         return Cost("training", f"{trainings} trainings at level {self.level}", 0, hours)
 
+    def testing(self) -> list[Cost]:
+        """All tests of the potentials."""
+        return [*self.validating(), *self.comparing()]
+
     def validating(self) -> list[Cost]:
         """The test of the potentials on frames of runs of the small cells."""
         if "validate" not in self.inputs:
@@ -172,12 +176,22 @@ class _Study:
         )
         return [Cost("test", f"{runs * len(learned)} runs", frames * len(learned), hours)]
 
+    def comparing(self) -> list[Cost]:
+        """Labels of small cells of the boundaries and of the crystals that they are cut from."""
+        if "boundary_parity" not in self.inputs:
+            return []
+        cell = self.inputs["boundary_parity"]["cell"].get_dict()
+        boundaries = self._of_kind("boundary")
+        atoms = sum(self._boundary_atoms({**shared(recipe), **cell}) for recipe in boundaries)
+        hours = (atoms + len(boundaries) * self.n_sites) * self.label_hours
+        return [Cost("boundary energies", f"{len(boundaries)} in small cells", 2 * len(boundaries), hours)]
+
     def returning(self) -> list[Cost]:
         """Learning and production once more, as often as production may go back to learning, and labels of frames."""
         if "returns" not in self.inputs:
             return []
         settings = self.inputs["returns"].get_dict()
-        again = [self.exploring(), self.training(), *self.making(), self.running(), *self.validating()]
+        again = [self.exploring(), self.training(), *self.making(), self.running(), *self.testing()]
         sizes = [size for size in map(self._run_atoms, self.systems) if size <= settings["max_atoms"]]
         n_labels = settings["max_labels"] if sizes else 0
         hours = sum(cost.core_hours for cost in again) + n_labels * max(sizes, default=0) * self.label_hours

@@ -100,7 +100,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         structure: orm.StructureData | None = None,
         potential: orm.Data | None = None,
         *,
-        boundary: Mapping[str, Any],
+        boundary: Mapping[str, Any] | None = None,
         parent: orm.StructureData | orm.CifData | None = None,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
@@ -117,7 +117,8 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         structure, potential
             The ordered crystal, and the potential that relaxes it; left out where a parent fills them in.
         boundary
-            At least `axis` and `plane`; further parameters of `lpsgb.bicrystal` replace the protocol's.
+            At least `axis` and `plane`; further parameters of `lpsgb.bicrystal` replace the protocol's. Left out where
+            a parent fills it in.
         parent
             The crystal before it was ordered.
         protocol, overrides, options, path
@@ -128,7 +129,8 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         values = cls.get_protocol_inputs(protocol, overrides, options, path)
         builder = cls.get_builder()
         fill_in(builder, structure=structure, potential=potential, parent=parent)
-        builder.boundary = orm.Dict({**values["boundary"], **boundary})
+        if boundary is not None:
+            builder.boundary = orm.Dict({**values["boundary"], **boundary})
         builder.rattle = orm.Dict(values["rattle"])
         builder.seed = seed or cls.draw_seed()
         builder.bulk = orm.Dict(values["bulk"])

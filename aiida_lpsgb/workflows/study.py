@@ -16,11 +16,12 @@ from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, made_by, named, namespace_of
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.study_builder import StudyBuilder
-from aiida_lpsgb.workflows.study_inputs import CRYSTAL, PROPERTIES, RECIPE, REFERENCE, VALIDATION
+from aiida_lpsgb.workflows.study_inputs import CRYSTAL, PARITY, PROPERTIES, RECIPE, REFERENCE, VALIDATION
 from aiida_lpsgb.workflows.study_ports import define_exit_codes, define_inputs, define_outputs
 from aiida_lpsgb.workflows.sweep import outcomes_of
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
+BoundaryParityWorkChain = WorkflowFactory("lpsgb.boundary_parity")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
 PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
@@ -45,6 +46,8 @@ read_recipe = CalculationFactory("lpsgb.read_recipe")
 tabulate = CalculationFactory("lpsgb.tabulate")
 untrained_potential = CalculationFactory("lpsgb.potential.untrained")
 
+TESTS = {VALIDATION: "validation", PARITY: "parity"}
+"""What a production calls the tests of its potentials, by the names of their processes."""
 SEEDED = (
     *("ordering", "start_set", "reference_md", "passive_learning", "potential", "exploration"),
     *("properties", "validation"),
@@ -246,7 +249,7 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
         self.ctx.potentials, self.ctx.active_sets = dict(potentials), dict(active_sets)
         self.ctx.before = self.ctx.production
         nothing = {name: {} for name in ("properties", "cards", "structures", "made", "sweeps", "failed")}
-        self.ctx.production = {"learning": learning, **nothing, "validation": None, "table": None}
+        self.ctx.production = {"learning": learning, **nothing, "validation": None, "parity": None, "table": None}
         self.ctx.to_produce = True
 
     def has_to_produce(self) -> bool:
@@ -268,6 +271,8 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
                 self.out("test_set", validation.outputs.test_set)
             for path, errors in leaves(namespace_of(validation, "errors"), "test_errors"):
                 self.out(path, errors)
+        if (parity := production["parity"]) is not None and "energies" in parity.outputs:
+            self.out("boundary_energies", parity.outputs.energies)
         for name, structure in production["structures"].items():
             self.out(f"systems.{name}.structure", structure)
         for name, results in production["made"].items():
@@ -282,14 +287,13 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
         return bool(self.inputs.get("properties"))
 
     def examine(self) -> None:
-        """Queue the properties of the crystal by every potential and by the reference, and the test."""
+        """Queue the properties of the crystal by every potential and by the reference, and the tests."""
         self.open_queue()
         for name, potential in sorted(self.ctx.potentials.items()):
             self._queue_properties(name, potential=potential)
         if "reference" in self.inputs and REFERENCE not in self.ctx.examined:
             self._queue_properties(REFERENCE, parameters=self.inputs.reference)
-        if self._is_tested():
-            self._queue_validation()
+        self._queue_tests()
 
     def _queue_properties(self, name: str, **examined: orm.Data) -> None:
         inputs = self.exposed_inputs(PropertiesWorkChain, namespace="properties")
@@ -343,6 +347,8 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
             known["learning_curve"] = learning.outputs.learning_curve
         if validation is not None and name in namespace_of(validation, "errors"):
             known["test"] = validation.outputs.errors[name]
+        if (parity := self.ctx.production["parity"]) is not None and name in namespace_of(parity, "errors"):
+            known["boundaries"] = parity.outputs.errors[name]
         return known
 
     # --- systems --------------------------------------------------------------------------------------------------
@@ -350,16 +356,16 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
     def queue_systems(self) -> None:
         """Begin with every system that needs nothing of another, and with the test of the potentials."""
         self.open_queue()
-        if self._is_tested() and not self.has_to_examine():
-            self._queue_validation()
+        if not self.has_to_examine():
+            self._queue_tests()
         for name in self.inputs.systems:
             getattr(self, f"_make_{self._kind(name)}")(name)
 
     def child_ended(self, label: str, node: orm.ProcessNode) -> None:
         """Run a structure that is made; what waits for it is made, too."""
-        if label == VALIDATION:
-            self.ctx.production["validation"] = node
-        if label == VALIDATION or label.startswith(PROPERTIES):
+        if label in TESTS:
+            self.ctx.production[TESTS[label]] = node
+        if label in TESTS or label.startswith(PROPERTIES):
             return
         name = label.removeprefix(RECIPE)
         if not node.is_finished_ok:
@@ -455,15 +461,22 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
     def _kind(self, name: str) -> str:
         return self.inputs.systems[name]["kind"]
 
-    def _is_tested(self) -> bool:
-        return bool(self.inputs.get("validate") and self.ctx.tested)
-
-    def _queue_validation(self) -> None:
-        inputs = self.exposed_inputs(ValidateWorkChain, namespace="validate")
-        inputs.structures = {name: self.ctx.small[name] for name in self.ctx.tested}
-        inputs.potentials = self.ctx.potentials
-        inputs.seed = self.ctx.seeds["validation"]
-        self.enqueue(VALIDATION, ValidateWorkChain, inputs)
+    def _queue_tests(self) -> None:
+        """Queue the test of the potentials on frames, and on energies of boundaries, where they are wanted."""
+        if self.inputs.get("validate") and self.ctx.tested:
+            inputs = self.exposed_inputs(ValidateWorkChain, namespace="validate")
+            inputs.structures = {name: self.ctx.small[name] for name in self.ctx.tested}
+            inputs.potentials = self.ctx.potentials
+            inputs.seed = self.ctx.seeds["validation"]
+            self.enqueue(VALIDATION, ValidateWorkChain, inputs)
+        if self.inputs.get("boundary_parity"):
+            recipes = self.ctx.recipes
+            inputs = self.exposed_inputs(BoundaryParityWorkChain, namespace="boundary_parity")
+            inputs.structure, inputs.parent = self.ctx.crystal, self.inputs.crystal
+            inputs.boundaries = {name: recipe["boundary"] for name, recipe in recipes.items() if "boundary" in recipe}
+            inputs.potentials = self.ctx.potentials
+            inputs.seed = self.ctx.seeds["validation"]
+            self.enqueue(PARITY, BoundaryParityWorkChain, inputs)
 
     # --- back to learning -----------------------------------------------------------------------------------------
 
@@ -546,9 +559,9 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
             detail = "; ".join(f"{name}: {end}" for name, end in production["failed"].items())
             blame = potential_at_fault({name: outcomes_of(sweep) for name, sweep in production["sweeps"].items()})
             return self.exit_codes.ERROR_SYSTEMS_FAILED.format(blame=f"{blame}; " if blame else "", detail=detail)
-        validation = production["validation"]
-        if validation is not None and not validation.is_finished_ok:
-            return self.exit_codes.ERROR_VALIDATION_FAILED.format(detail=how_it_ended(validation))
+        for key, code in (("validation", "ERROR_VALIDATION_FAILED"), ("parity", "ERROR_PARITY_FAILED")):
+            if (test := production[key]) is not None and not test.is_finished_ok:
+                return self.exit_codes[code].format(detail=how_it_ended(test))
         if self.ctx.stuck is not None:
             return self.exit_codes.ERROR_RETURN_FAILED.format(share=self._said(production), detail=self.ctx.stuck)
         if share := self._said(production):

@@ -25,7 +25,7 @@ RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
 # What a study that is added to has done already.
 ADDED_WITHOUT = (
     *("start_set", "reference_md", "potential", "training_sets", "label", "passive_learning", "active_learning"),
-    *("validate", "properties", "reference", "thresholds", "returns"),
+    *("validate", "boundary_parity", "properties", "reference", "thresholds", "returns"),
 )
 
 
@@ -34,7 +34,7 @@ class StudyBuilder(ProtocolMixin):
 
     CHILDREN = (
         *("label", "reference_md", "passive_learning", "active_learning"),
-        *("grain_boundary", "melt_quench", "properties", "transport", "validate"),
+        *("boundary_parity", "grain_boundary", "melt_quench", "properties", "transport", "validate"),
     )
     OPEN_ENTRIES = ("mobile", "ordering", "start_set", "potential", "recipes")
 
@@ -102,12 +102,14 @@ class StudyBuilder(ProtocolMixin):
             builder.start_set = orm.Dict(values["start_set"])
         builder.potential = orm.Dict({"species": elements(crystal), **values["potential"]})
         fill_in(builder, training_sets=training_sets or None)
-        for entry in ("active_learning", "validate"):
+        if not any(recipe["kind"] == "boundary" for recipe in recipes.values()):
+            values["boundary_parity"] = None
+        for entry in ("active_learning", "validate", "boundary_parity"):
             values[entry] = None if values[entry] is None else merged({"label": values["label"]}, values[entry])
         if values["reference_md"] is not None:
             engine = {"engine": values["label"].get("engine", {})}
             values["reference_md"] = merged(engine, values["reference_md"])
-        for entry in ("label", "reference_md", "passive_learning", "active_learning", "validate"):
+        for entry in ("label", "reference_md", "passive_learning", "active_learning", "validate", "boundary_parity"):
             if values[entry] is not None:
                 builder[entry] = cls._child(codes, values, entry)
         engine = builder.label._inputs(prune=True).get("engine", {}).get("ase")

@@ -21,10 +21,11 @@ CRYSTAL = "crystal"
 PROPERTIES = "properties_"
 REFERENCE = "reference"
 VALIDATION = "validation"
+PARITY = "boundary_energies"
 RECIPE = "recipe_"
 # What the study calls its other children and crystals, and what calculations have beside structures by their names.
 TAKEN = (
-    *(VALIDATION, "best", "before", "parameters", "seed", "settings", "exploration", "structures", "history"),
+    *(VALIDATION, PARITY, "best", "before", "parameters", "seed", "settings", "exploration", "structures", "history"),
     "metadata",
 )
 

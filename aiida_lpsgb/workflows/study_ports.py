@@ -14,6 +14,7 @@ from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.study_inputs import validate_inputs
 
 ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
+BoundaryParityWorkChain = WorkflowFactory("lpsgb.boundary_parity")
 GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
 PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
@@ -47,6 +48,12 @@ OPTIONAL_CHILDREN = {
         GrainBoundaryWorkChain,
         ("structure", "parent", "potential", "seed", "boundary"),
         "Relaxes grain boundaries.",
+    ),
+    "boundary_parity": (
+        BoundaryParityWorkChain,
+        ("structure", "parent", "boundaries", "potentials", "seed"),
+        "Compares energies of the boundaries, in small cells, by the potentials with those of the label engine; left "
+        "out: they are not compared.",
     ),
     "melt_quench": (
         MeltQuenchWorkChain,
@@ -188,6 +195,12 @@ def define_outputs(spec: ProcessSpec) -> None:
     spec.output("test_set", valid_type=orm.Data, required=False, help="Labelled frames that were never trained on.")
     spec.output_namespace("test_errors", valid_type=orm.Dict, required=False, help="Errors of each potential on them.")
     spec.output(
+        "boundary_energies",
+        valid_type=orm.Dict,
+        required=False,
+        help="Energies of small cells of the boundaries by the label engine and by each potential.",
+    )
+    spec.output(
         "table",
         valid_type=orm.Dict,
         required=False,
@@ -211,6 +224,7 @@ def define_exit_codes(spec: ProcessSpec) -> None:
         message="Not fit for production: {detail}. Learn more, or set `go_on_anyway` to run all the same.",
     )
     spec.exit_code(408, "ERROR_CHOICE_FAILED", message="No level and cut-off could be chosen: {detail}")
+    spec.exit_code(412, "ERROR_PARITY_FAILED", message="Energies of boundaries could not be compared: {detail}")
     spec.exit_code(409, "ERROR_REFERENCE_FAILED", message="The label engine's dynamics failed: {detail}")
     spec.exit_code(
         410,

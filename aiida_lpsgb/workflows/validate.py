@@ -12,12 +12,12 @@ from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.sweep import run_label, temperature_label
 from aiida_lpsgb.workflows.md import inputs_of_run
-from aiida_lpsgb.workflows.outputs import how_it_ended, named, namespace_of
+from aiida_lpsgb.workflows.outputs import how_it_ended, namespace_of
+from aiida_lpsgb.workflows.predictions import PredictionsMixin
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job, inputs_of_child
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.sweep import MdBaseWorkChain, expose_sweep
 
-MlpPredictBaseWorkChain = WorkflowFactory("lpsgb.mlp.predict.base")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 compare = CalculationFactory("lpsgb.configurations.compare")
@@ -25,7 +25,7 @@ plan_sweep = CalculationFactory("lpsgb.plan_sweep")
 sample_frames = CalculationFactory("lpsgb.md.frames")
 
 
-class ValidateWorkChain(ProtocolMixin, QueueMixin):
+class ValidateWorkChain(ProtocolMixin, QueueMixin, PredictionsMixin):
     """Run structures with the first potential, label frames of the runs, and compute all potentials' errors on them."""
 
     CHILDREN = ("label",)
@@ -46,9 +46,7 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
             help="`n_frames`: number of frames labelled a run.",
         )
         spec.expose_inputs(LabelWorkChain, namespace="label", exclude=("configurations",))
-        spec.expose_inputs(
-            MlpPredictBaseWorkChain, namespace="predict", exclude=("mlp.potential", "mlp.configurations")
-        )
+        cls.expose_predictions(spec)
         spec.inputs.validator = validate_inputs
 
         spec.outline(
@@ -149,23 +147,13 @@ class ValidateWorkChain(ProtocolMixin, QueueMixin):
         if not labelling.is_finished_ok:
             self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         self.out("test_set", labelling.outputs.configurations)
-        jobs = {}
-        for name, potential in self.inputs.potentials.items():
-            inputs = self.exposed_inputs(MlpPredictBaseWorkChain, namespace="predict")
-            inputs.mlp.potential = potential
-            inputs.mlp.configurations = labelling.outputs.configurations
-            jobs[f"predicting_{name}"] = self.submit(MlpPredictBaseWorkChain, **named(f"predict_{name}", inputs))
-        return ToContext(**jobs)
+        return self.predict_with_all(labelling.outputs.configurations)
 
     def finish(self) -> ExitCode | None:
         """Compare, and hand out errors and predictions."""
-        failed, test_set = [], self.ctx.labelling.outputs.configurations
-        for name in self.inputs.potentials:
-            job = self.ctx[f"predicting_{name}"]
-            if not job.is_finished_ok:
-                failed.append(how_it_ended(job))
-                continue
-            predicted = job.outputs.configurations
+        test_set = self.ctx.labelling.outputs.configurations
+        found, failed = self.predictions()
+        for name, predicted in found.items():
             self.out(f"predictions.{name}", predicted)
             self.out(f"errors.{name}", compare(test_set, predicted, metadata={"call_link_label": f"errors_{name}"}))
         if failed:

@@ -88,6 +88,7 @@ MINIATURE = {
     },
     # Going back to learning has a test of its own.
     "returns": None,
+    "boundary_parity": {"cell": {"width": 6.0, "region": 3.0}},
     "validate": {
         "temperatures_K": [650, 1000],
         "n_frames": 3,

@@ -2,13 +2,16 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.common import AttributeDict, LinkType
 from ase.build import bulk
+from ase.calculators.morse import MorsePotential
 
 from aiida_lpsgb.workflows.protocols import load_codes
 from aiida_lpsgb.workflows.study import StudyWorkChain
+from tests.workflows.conftest import MINIATURE
 
 
 def test_boundaries_and_interfaces_are_told_the_crystal_before_it_was_ordered(aiida_profile_clean):
@@ -61,6 +64,26 @@ class TestFinished:
         assert any(name.startswith("boundary") for name in boundary["regional_arrhenius"])
         assert "regions" not in study.outputs.systems["crystal"]
         assert len(boundary["recipe"]["energies_J_m2"]) == 1
+
+    def test_energies_of_boundaries_are_single_points_of_the_relaxed_cells(self, study):
+        """The same by ASE alone: Morse for the labels, the stored potentials for the predictions."""
+        (parity,) = [call for call in study.called if call.process_label == "BoundaryParityWorkChain"]
+        cells = {atoms.info["source"]: atoms for atoms in parity.outputs.labelled}
+        boundary = study.outputs.boundary_energies["boundaries"]["boundary"]
+
+        def gamma(calculator):
+            bulk, cell = (cells[f"{kind}_boundary"].copy() for kind in ("bulk", "boundary"))
+            bulk.calc = cell.calc = calculator
+            excess = cell.get_potential_energy() - len(cell) / len(bulk) * bulk.get_potential_energy()
+            return excess / (2 * np.linalg.norm(np.cross(cell.cell[0], cell.cell[1]))) * 16.021766
+
+        keywords = MINIATURE["label"]["engine"]["parameters"]["keywords"]
+        assert boundary["label_J_m2"] == pytest.approx(gamma(MorsePotential(**keywords)), rel=1e-4, abs=1e-5)
+        for name, potential in study.outputs.potentials.items():
+            predicted = boundary["potentials_J_m2"][name]
+            assert predicted == pytest.approx(gamma(potential.get_ase()), rel=1e-4, abs=1e-5)
+            error = parity.outputs.errors[name]["boundary_energy_mae_J_m2"]
+            assert error == pytest.approx(abs(predicted - boundary["label_J_m2"]))
 
     def test_each_potential_is_tested(self, study):
         assert set(study.outputs.test_errors) == set(study.outputs.potentials) == {"p1", "p2"}

@@ -29,6 +29,7 @@ CHECKS = {
     "bulk_modulus_percent": "bulk modulus (Hill), off the label engine's",
     "shear_modulus_percent": "shear modulus (Hill), off the label engine's",
     "eos_bulk_modulus_percent": "bulk modulus of the equation of state, off the label engine's",
+    "boundary_energy_mae_J_m2": "energies of the boundaries, off the label engine's on average",
     "stable": "the crystal withstands every small strain",
     "energy_drift_mev_atom_ps": "drift of the energy at constant volume without a thermostat",
 }
@@ -156,8 +157,8 @@ def card(thresholds: orm.Dict, **known: orm.Dict) -> orm.Dict:
         Largest allowed value by the names of `CHECKS`; what is not named is not checked.
     known : Dict
         What there is of: ``properties`` and ``reference`` (`lpsgb.properties.evaluate` with the potential, and with the
-        label engine), ``drift`` (`lpsgb.properties.drift`), ``test`` (errors) and ``learning_curve``, whose last errors
-        count.
+        label engine), ``drift`` (`lpsgb.properties.drift`), ``test`` (errors), ``boundaries`` (errors of
+        `lpsgb.boundary_parity`) and ``learning_curve``, whose last errors count.
 
     Returns
     -------
@@ -196,6 +197,8 @@ def card_values(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         ):
             if errors.get(key) is not None:
                 values[f"{stage}_{name}"] = MEV_PER_EV * errors[key]
+    if "boundaries" in known:
+        values["boundary_energy_mae_J_m2"] = known["boundaries"]["boundary_energy_mae_J_m2"]
     if "drift" in known:
         values["energy_drift_mev_atom_ps"] = known["drift"]["energy_drift_mev_atom_ps"]
     if "properties" in known:

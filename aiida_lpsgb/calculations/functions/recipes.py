@@ -47,13 +47,16 @@ def read_recipe(recipe: orm.Dict) -> dict[str, orm.Dict]:
     Returns
     -------
     dict
-        ``run`` and, where there are any, ``learn``, ``explore``, ``amorphous`` and ``regions`` (Dict).
+        ``run`` and, where there are any, ``learn``, ``explore``, ``amorphous``, ``regions`` and, of a boundary,
+        ``boundary``, what it is whatever its cell (Dict).
     """
     values = recipe.get_dict()
     common = shared(values)
     parts = {"run": {**common, **(values.get("run") or {})}}
     if values.get("learn"):
         parts["learn"] = {**common, **values["learn"]}
+    if values["kind"] == "boundary":
+        parts["boundary"] = common
     parts |= {name: values[name] for name in ("explore", "amorphous", "regions") if values.get(name)}
     return {name: orm.Dict(part) for name, part in parts.items()}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -256,15 +256,8 @@ def boundary_energies(
     for name, results in relaxed.items():
         if name not in known:
             raise ValueError(f"relaxed: no {name} among the candidates described, {', '.join(known)}")
-        entry = known[name]
-        _refuse_vacuum({"vacuum": entry.get("vacuum_A", 0.0)})
-        energies[name] = bicrystals.boundary_energy(
-            results["minimised_energies_eV"][-1],
-            entry["n_atoms"],
-            per_atom,
-            entry["total_area_A2"],
-            len(entry["regions"]),
-        )
+        _refuse_vacuum({"vacuum": known[name].get("vacuum_A", 0.0)})
+        energies[name] = energy_of_boundary(known[name], results["minimised_energies_eV"][-1], per_atom)
     lowest = min(energies, key=energies.get)
     return orm.Dict(
         {
@@ -274,6 +267,17 @@ def boundary_energies(
             "candidates": {name: known[name] for name in energies},
             "regions": known[lowest]["regions"],
         }
+    )
+
+
+def energy_of_boundary(described: Mapping[str, Any], energy_eV: float, bulk_energy_eV_per_atom: float) -> float:
+    """Excess energy, in J/m², of a bicrystal that `lpsgb.bicrystal` has described, by its energy and the bulk's."""
+    return bicrystals.boundary_energy(
+        energy_eV,
+        described["n_atoms"],
+        bulk_energy_eV_per_atom,
+        described["total_area_A2"],
+        len(described["regions"]),
     )
 
 

@@ -5,7 +5,7 @@ Every function takes plain numbers and returns a matplotlib ``Figure``; nothing 
 
 from aiida_lpsgb.report.figures.comparison import relations, scatter
 from aiida_lpsgb.report.figures.displacement import Displacement, element_msd, msd, msd_panel
-from aiida_lpsgb.report.figures.learning import grid, learning_curve, parity
+from aiida_lpsgb.report.figures.learning import boundary_parity, grid, learning_curve, parity
 from aiida_lpsgb.report.figures.structure import (
     density_map,
     density_maps,
@@ -24,6 +24,7 @@ __all__ = [
     "Series",
     "arrhenius",
     "arrhenius_comparison",
+    "boundary_parity",
     "curve",
     "density_map",
     "density_maps",

@@ -122,6 +122,30 @@ def grid(points: Sequence[Mapping[str, Any]], error: str, label: str) -> Figure:
 
 
 @styled
+def boundary_parity(label_J_m2: np.ndarray, potentials_J_m2: Mapping[str, np.ndarray]) -> Figure:
+    """Energies of boundaries by potentials against those of the label engine.
+
+    Parameters
+    ----------
+    label_J_m2
+        Of each boundary.
+    potentials_J_m2
+        By potential, in the same order.
+    """
+    figure, axes = new_figure(3.6, 3.5)
+    every = np.concatenate([label_J_m2, *potentials_J_m2.values()])
+    ends = [every.min(), every.max()]
+    axes.plot(ends, ends, color=COLOURS[6], lw=0.8)
+    for k, (name, values) in enumerate(potentials_J_m2.items()):
+        axes.plot(label_J_m2, values, "o", ms=4, mew=0, alpha=0.8, color=COLOURS[k % len(COLOURS)], label=name)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_title("energy of a boundary  (J/m²)", loc="left")
+    axes.set_xlabel("label")
+    axes.set_ylabel("prediction")
+    axes.legend()
+    return figure
+
+
 def parity(
     energies_ev_atom: Mapping[str, tuple[np.ndarray, np.ndarray]],
     forces_ev_angstrom: Mapping[str, tuple[np.ndarray, np.ndarray]],

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aiida_lpsgb.report.gather.effort import by_label, codes_of, counts_of, jobs_of, left_out_in, seeds_of, versions_of
-from aiida_lpsgb.report.gather.learning import grid_of, learning_of, prediction_pks_of, test_errors_of, test_set_pk_of
+from aiida_lpsgb.report.gather.learning import (
+    boundary_energies_of,
+    grid_of,
+    learning_of,
+    prediction_pks_of,
+    test_errors_of,
+    test_set_pk_of,
+)
 from aiida_lpsgb.report.gather.nodes import LEARNING, PASSIVE, ROOTS, TRANSPORT, below
 from aiida_lpsgb.report.gather.potentials import cards_of, potentials_of, properties_of
 from aiida_lpsgb.report.gather.systems import systems_of
@@ -63,6 +70,7 @@ def study_results(node: ProcessNode) -> Results:
         test_errors=test_errors_of(tree),
         test_set_pk=test_set_pk_of(tree),
         prediction_pks=prediction_pks_of(tree),
+        boundary_energies=boundary_energies_of(tree),
         potentials=potentials_of(tree),
         cards=cards_of(tree),
         properties=properties_of(tree),

@@ -9,6 +9,7 @@ from aiida_lpsgb.report.gather.nodes import (
     CHOOSE,
     LABELLING,
     LEARNING,
+    PARITY,
     PASSIVE,
     VALIDATION,
     below,
@@ -87,6 +88,14 @@ def test_set_pk_of(tree: ProcessTree) -> int | None:
     ]
     found = outputs_of(labelled, ["configurations"])
     return next((found[pk]["configurations"].pk for pk in labelled if pk in found), None)
+
+
+def boundary_energies_of(tree: ProcessTree) -> dict[str, dict[str, Any]]:
+    """Energies of small cells of boundaries, by the label engine and by each potential of the last production."""
+    compared = tree.children(tree.pk, PARITY)
+    found = outputs_of([process.pk for process in compared], ["energies"])
+    nodes = [found[process.pk]["energies"] for process in compared if process.pk in found]
+    return nodes[-1].get_dict()["boundaries"] if nodes else {}
 
 
 def grid_of(tree: ProcessTree) -> dict[str, Any] | None:

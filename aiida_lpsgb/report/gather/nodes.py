@@ -14,7 +14,7 @@ STUDY, TRANSPORT, LEARNING, PASSIVE = ROOTS = tuple(
     f"aiida.workflows:lpsgb.{name}" for name in ("study", "transport", "active_learning", "passive_learning")
 )
 RUN, VALIDATION, LABELLING = (f"aiida.workflows:lpsgb.{name}" for name in ("transport_run", "validate", "label"))
-MD_BASE, PROPERTIES = (f"aiida.workflows:lpsgb.{name}" for name in ("md.base", "properties"))
+MD_BASE, PARITY, PROPERTIES = (f"aiida.workflows:lpsgb.{name}" for name in ("md.base", "boundary_parity", "properties"))
 ANALYSIS, MD = (f"aiida.calculations:lpsgb.{name}" for name in ("analyse", "md"))
 ADVANCE, CHOOSE, JUDGE, CARD = (
     f"aiida.calculations:lpsgb.{name}" for name in ("learning.advance", "passive.choose", "judge", "properties.card")

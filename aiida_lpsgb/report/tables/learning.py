@@ -212,3 +212,21 @@ def labels_table(results: Results) -> Table | None:
     level = f"labels: {results.learning.level_of_theory}" if results.learning.level_of_theory else ""
     header = (Column("set", "set"), Column("n_configurations", "configurations"))
     return Table("labels", "Training sets", header, rows, level)
+
+
+def boundary_energies_table(results: Results) -> Table | None:
+    """Energies of small cells of boundaries by every potential, beside the label engine's."""
+    if not results.boundary_energies:
+        return None
+    potentials = sorted(next(iter(results.boundary_energies.values()))["potentials_J_m2"])
+    columns = (
+        Column("boundary", "boundary"),
+        Column("n_atoms", "atoms"),
+        Column("label_J_m2", "γ, labels (J/m²)"),
+        *(Column(f"{name}_J_m2", f"γ, {name} (J/m²)") for name in potentials),
+    )
+    rows = []
+    for boundary, found in sorted(results.boundary_energies.items()):
+        values = (found["label_J_m2"], *(found["potentials_J_m2"][name] for name in potentials))
+        rows.append((boundary, found["n_atoms"], *(Number(value, form=".3f") for value in values)))
+    return Table("boundary_energies", "Energies of boundaries in small cells", columns, tuple(rows))

@@ -12,6 +12,7 @@ from aiida_lpsgb.report.fits import PARTS
 from aiida_lpsgb.report.published import published_of
 from aiida_lpsgb.report.results import Results
 from aiida_lpsgb.report.tables.learning import (
+    boundary_energies_table,
     cards_table,
     grid_table,
     labels_table,
@@ -49,6 +50,7 @@ def all_tables(results: Results, published: Mapping[str, Any] | None = None) -> 
         potentials_table(results),
         cards_table(results),
         properties_table(results),
+        boundary_energies_table(results),
         learning_table(results),
         labels_table(results),
         costs_table(results),
@@ -73,6 +75,7 @@ def table(results: Results, published: Mapping[str, Any] | None = None) -> str:
         potentials_table(results),
         cards_table(results),
         properties_table(results),
+        boundary_energies_table(results),
         temperatures_table(results),
         _short(fits_table(results)),
         *side_by_side(results, published),

@@ -50,3 +50,14 @@ def test_energies_are_told_about_their_mean():
     np.testing.assert_allclose(points.get_ydata(), [-98, 2, 102], atol=1e-9)
     np.testing.assert_allclose(diagonal.get_xdata(), diagonal.get_ydata())
     assert len(right.lines[1].get_xdata()) == 12
+
+
+def test_energies_of_boundaries_stand_on_the_diagonal_where_they_agree():
+    label = np.array([0.3, 0.5])
+    (axes,) = figures.boundary_parity(label, {"p1": label, "p2": label + 0.1}).axes
+    diagonal, first, second = axes.lines
+    np.testing.assert_allclose(diagonal.get_data(), [[0.3, 0.6], [0.3, 0.6]])
+    np.testing.assert_allclose(first.get_ydata(), first.get_xdata())
+    np.testing.assert_allclose(second.get_data(), [[0.3, 0.5], [0.4, 0.6]])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["p1", "p2"]
+    assert "J/m²" in axes.get_title(loc="left")

@@ -1,6 +1,8 @@
 """Potentials: how they were learned, and what they err by."""
 
-from aiida_lpsgb.report import table
+from dataclasses import replace
+
+from aiida_lpsgb.report import draw, table
 from aiida_lpsgb.report.tables import learning
 
 
@@ -17,3 +19,14 @@ def test_grid(results):
     assert str(rows["l20_r5"][3]) == "–"
     assert "within one standard error" in found.note
     assert "Choice of level and cut-off" in table(results)
+
+
+def test_energies_of_boundaries_beside_the_labels(results):
+    assert learning.boundary_energies_table(results) is None
+    found = {"tilt": {"n_atoms": 192, "label_J_m2": 0.3142, "potentials_J_m2": {"p2": 0.3, "p1": 0.35}}}
+    compared = replace(results, boundary_energies=found)
+    shown = learning.boundary_energies_table(compared)
+    assert [column.key for column in shown.columns] == ["boundary", "n_atoms", "label_J_m2", "p1_J_m2", "p2_J_m2"]
+    assert [str(cell) for cell in shown.rows[0]] == ["tilt", "192", "0.314", "0.350", "0.300"]
+    assert "Energies of boundaries in small cells" in table(compared)
+    assert "boundary_parity" in draw(compared)

@@ -123,6 +123,14 @@ def test_validate(codes, protocol, data_regression):
     data_regression.check(snapshot(builder))
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_boundary_parity(codes, protocol, data_regression):
+    builder = WorkflowFactory("lpsgb.boundary_parity").get_builder_from_protocol(
+        codes, boundaries={"tilt": {"axis": [0, 0, 1], "plane": [2, 1, 0]}}, protocol=protocol, seed=orm.Int(1)
+    )
+    data_regression.check(snapshot(builder))
+
+
 @pytest.mark.parametrize("protocol", ["fast", "moderate"])
 def test_label(codes, protocol, data_regression):
     builder = WorkflowFactory("lpsgb.label").get_builder_from_protocol(codes, protocol=protocol)
