@@ -20,7 +20,7 @@ from scipy.stats import permutation_test, rankdata
 LEVEL = 1.959964
 """Standard errors in half of a 95 % interval."""
 SUPPORTED = 0.95
-"""Probability from which on an order counts as supported; below its complement it is contradicted."""
+"""Probability from which on an order counts as supported, or its opposite, which contradicts it."""
 _EXACT = 8  # so many structures have few enough permutations to go through all of them
 _LARGEST_LOGARITHM = 100.0
 
@@ -135,6 +135,10 @@ class Relation:
     probability
         That it holds: for ``<`` that the mean over the structures of the first kind is below that of the second; for
         ``~`` that the means differ by less than the tolerance.
+    opposite
+        Probability of what contradicts it: of ``<`` that the mean is above; of ``~`` that one of the two means, always
+        the same one, is larger by more than the tolerance; of several steps that of the step which is contradicted most.
+        What is hardly known makes neither probable.
     verdict
         ``supported``, ``contradicted`` or ``open``.
     """
@@ -142,13 +146,14 @@ class Relation:
     quantity: str
     claim: str
     probability: float
+    opposite: float
 
     @property
     def verdict(self) -> str:
-        """What the probability says."""
+        """What the probabilities say."""
         if self.probability >= SUPPORTED:
             return "supported"
-        return "contradicted" if self.probability <= 1 - SUPPORTED else "open"
+        return "contradicted" if self.opposite >= SUPPORTED else "open"
 
 
 def correlation(
@@ -256,10 +261,12 @@ def order(
     for first, separator, second in steps:
         a, b = means[first], means[second]
         held.append(a < b if separator == "<" else _alike(a, b, tolerance, positive))
-        relations.append(Relation(quantity, f"{first} {separator} {second}", float(held[-1].mean())))
+        opposite = max(float((~held[-1] & side).mean()) for side in (a >= b, a < b))
+        relations.append(Relation(quantity, f"{first} {separator} {second}", float(held[-1].mean()), opposite))
     if len(relations) > 1:
         whole = " ".join([steps[0][0], *(f"{separator} {second}" for _, separator, second in steps)])
-        relations.append(Relation(quantity, whole, float(np.logical_and.reduce(held).mean())))
+        opposite = max(relation.opposite for relation in relations)
+        relations.append(Relation(quantity, whole, float(np.logical_and.reduce(held).mean()), opposite))
     return relations
 
 

@@ -80,6 +80,22 @@ def test_likeness_of_a_positive_quantity_is_a_factor():
     assert (close.verdict, far.verdict) == ("supported", "contradicted")
 
 
+def test_what_is_hardly_known_contradicts_nothing():
+    """Two rates known within a factor of a hundred are rarely drawn alike, and a chain of them is never."""
+    structures = {kind: Structure(kind, {"x": Known(1.0, 0.01, 100.0, positive=True)}) for kind in ("a", "b", "c", "d")}
+    *steps, whole = order(structures, "x", "a ~ b ~ c ~ d")
+    assert all(step.probability < 0.2 and step.verdict == "open" for step in steps)
+    assert whole.probability < 0.05
+    assert (whole.opposite, whole.verdict) == (max(step.opposite for step in steps), "open")
+
+
+def test_a_chain_is_contradicted_by_one_of_its_steps():
+    structures = table([1.0, 3.0, 2.0], error=0.1, kinds=("a", "b", "c"))
+    first, second, whole = order(structures, "x", "a < b < c")
+    assert [step.verdict for step in (first, second, whole)] == ["supported", "contradicted", "contradicted"]
+    assert second.opposite == pytest.approx(1 - second.probability)
+
+
 @pytest.mark.parametrize(
     ("kinds", "claims"),
     [
