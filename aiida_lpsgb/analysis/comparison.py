@@ -137,7 +137,7 @@ class Relation:
         ``~`` that the means differ by less than the tolerance.
     opposite
         Probability of what contradicts it: of ``<`` that the mean is above; of ``~`` that one of the two means, always
-        the same one, is larger by more than the tolerance; of several steps that of the step which is contradicted most.
+        the same one, is larger by more than the tolerance; of several steps that of the step contradicted most.
         What is hardly known makes neither probable.
     verdict
         ``supported``, ``contradicted`` or ``open``.

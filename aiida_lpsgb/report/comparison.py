@@ -159,8 +159,8 @@ def orders_table(
     header = (("quantity", "quantity"), ("claim", "claim"), ("probability", "probability"), ("verdict", "verdict"))
     note = (
         "Probability that the mean over the systems of a kind is below that of another (<), or that they are alike (~: "
-        "within 25 %, of D within a factor of 1.6), given the errors. Supported from 95 %; contradicted where the opposite "
-        "has as much, in any of several steps."
+        "within 25 %, of D within a factor of 1.6), given the errors. Supported from 95 %; contradicted where the "
+        "opposite has as much, in any of several steps."
     )
     return Table("orders", "In which order", tuple(Column(*entry) for entry in header), rows, note)
 
