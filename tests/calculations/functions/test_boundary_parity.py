@@ -7,7 +7,7 @@ from ase import Atoms
 
 from aiida_lpsgb.calculations.functions.boundary_parity import cells_to_label, compare_boundaries, small_boundaries
 from aiida_lpsgb.data.configurations import ConfigurationsData
-from aiida_lpsgb.mtp.configurations import with_labels
+from aiida_lpsgb.labelling.container import with_labels
 
 J_M2 = 16.021766  # of 1 eV/Å²
 AREA_A2 = 25.0
