@@ -8,7 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
-from aiida.plugins import CalculationFactory, DataFactory, WorkflowFactory
+from aiida.plugins import CalculationFactory
 
 from aiida_lpsgb.calculations.functions.active_learning import FIRST
 from aiida_lpsgb.calculations.functions.sweep import potential_at_fault
@@ -17,20 +17,23 @@ from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, leaves, ma
 from aiida_lpsgb.workflows.queue import QueueMixin
 from aiida_lpsgb.workflows.study_builder import StudyBuilder
 from aiida_lpsgb.workflows.study_inputs import CRYSTAL, PARITY, PROPERTIES, RECIPE, REFERENCE, VALIDATION
-from aiida_lpsgb.workflows.study_ports import define_exit_codes, define_inputs, define_outputs
+from aiida_lpsgb.workflows.study_ports import (
+    ActiveLearningWorkChain,
+    BoundaryParityWorkChain,
+    ConfigurationsData,
+    GrainBoundaryWorkChain,
+    LabelWorkChain,
+    MeltQuenchWorkChain,
+    PassiveLearningWorkChain,
+    PropertiesWorkChain,
+    ReferenceMdWorkChain,
+    TransportWorkChain,
+    ValidateWorkChain,
+    define_exit_codes,
+    define_inputs,
+    define_outputs,
+)
 from aiida_lpsgb.workflows.sweep import outcomes_of
-
-ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
-BoundaryParityWorkChain = WorkflowFactory("lpsgb.boundary_parity")
-GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
-LabelWorkChain = WorkflowFactory("lpsgb.label")
-PassiveLearningWorkChain = WorkflowFactory("lpsgb.passive_learning")
-MeltQuenchWorkChain = WorkflowFactory("lpsgb.melt_quench")
-PropertiesWorkChain = WorkflowFactory("lpsgb.properties")
-ReferenceMdWorkChain = WorkflowFactory("lpsgb.reference_md")
-TransportWorkChain = WorkflowFactory("lpsgb.transport")
-ValidateWorkChain = WorkflowFactory("lpsgb.validate")
-ConfigurationsData = DataFactory("lpsgb.configurations")
 
 bicrystal = CalculationFactory("lpsgb.bicrystal")
 derive_seeds = CalculationFactory("lpsgb.derive_seeds")

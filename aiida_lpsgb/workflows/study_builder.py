@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.plugins import WorkflowFactory
 
 from aiida_lpsgb.calculations.functions.recipes import shared
 from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.workflows.properties import can_relax
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, inputs_of_child
 from aiida_lpsgb.workflows.study_inputs import CRYSTAL, elements
-from aiida_lpsgb.workflows.study_ports import OPTIONAL_CHILDREN
-
-ActiveLearningWorkChain = WorkflowFactory("lpsgb.active_learning")
-GrainBoundaryWorkChain = WorkflowFactory("lpsgb.grain_boundary")
-MeltQuenchWorkChain = WorkflowFactory("lpsgb.melt_quench")
-TransportWorkChain = WorkflowFactory("lpsgb.transport")
+from aiida_lpsgb.workflows.study_ports import (
+    OPTIONAL_CHILDREN,
+    ActiveLearningWorkChain,
+    GrainBoundaryWorkChain,
+    MeltQuenchWorkChain,
+    TransportWorkChain,
+)
 
 # The work chains that make structures of a kind.
 RECIPE_CHILDREN = {"boundary": "grain_boundary", "glass": "melt_quench"}
