@@ -20,8 +20,8 @@ from tests.docs.test_commands import fill_folder, ordered_crystal, stored_nodes
 BINARY = np.random.default_rng(0).bytes(3000)
 PLAN = "format: 1\ncrystal: crystal.cif\nsystems: {crystal: {kind: crystal}}\n"
 PLANS = {
-    "empty": ("", "no plan of a study"),
-    "list": ("- a\n- b\n", "no plan of a study"),
+    "empty": ("", "is no study"),
+    "list": ("- a\n- b\n", "is no study"),
     "broken": ("a: [1, 2\nb: }", "broken.yaml cannot be read as YAML: line 2, column 2: expected ',' or ']'"),
     "near": (PLAN + "protocoll: fast\n", "unknown keys ['protocoll']; `protocoll` may be meant as `protocol`"),
     "old": (PLAN.replace("format: 1", "format: 2"), "`format` is 2"),
