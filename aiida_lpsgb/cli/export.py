@@ -190,10 +190,14 @@ def export_file(sources: Sequence[str], output: Path, every: int, force: bool, p
     from aiida_lpsgb.structures.files import write_frames
 
     use_profile(profile)
-    if output.exists() and not force:
-        raise click.ClickException(f"{output} is there already; replace it with --force")
+    _refuse_to_replace(output, force)
     count = write_frames(output, _frames(sources, every))
     click.echo(f"{output}: {count} {'frame' if count == 1 else 'frames'}")
+
+
+def _refuse_to_replace(output: Path, force: bool) -> None:
+    if output.exists() and not force:
+        raise click.ClickException(f"{output} is there already; replace it with --force")
 
 
 def _frames(sources: Sequence[str], every: int) -> Iterator[Atoms]:
@@ -246,8 +250,7 @@ def archive(sources: Sequence[str], output: Path, max_file: int | None, force: b
     from aiida_lpsgb.data.archive import write_archive
 
     use_profile(profile)
-    if output.exists() and not force:
-        raise click.ClickException(f"{output} is there already; replace it with --force")
+    _refuse_to_replace(output, force)
     left_out = write_archive([nodes.load_node(text) for text in sources], output, max_file)
     for files in left_out:
         click.echo(f"left out: {files.count} {files.name}, {files.bytes / 1e6:.1f} MB")

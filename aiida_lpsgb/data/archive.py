@@ -78,10 +78,10 @@ def write_archive(
 
 
 def _without_large_files(whole: Path, path: Path, max_file_bytes: int) -> tuple[LeftOut, ...]:
-    with ZipFile(whole) as source, TemporaryDirectory(dir=path.absolute().parent) as folder:
+    with ZipFile(whole) as source:
         stored = {item.filename.removeprefix(REPOSITORY): item for item in source.infolist()}
         sizes = {key: item.compress_size for key, item in stored.items() if item.filename.startswith(REPOSITORY)}
-        database = Path(source.extract(DATABASE, folder))
+        database = Path(source.extract(DATABASE, whole.parent))
         names = _forget(database, {key for key, size in sizes.items() if size > max_file_bytes})
         with ZipFile(path, "w", ZIP_DEFLATED) as target:
             for key, item in stored.items():

@@ -97,12 +97,12 @@ def msd_figure(system: System) -> Figure | None:
     """Mean-squared displacements of all runs of a system; None if there are none."""
     from aiida.orm import load_node
 
-    from aiida_lpsgb.data.left_out import left_out_of
+    from aiida_lpsgb.data.left_out import arrays_there
 
     curves = []
     for run in system.runs:
         node = load_node(run.diffusivity_pk) if run.diffusivity_pk else None
-        if node is None or left_out_of(node) or not {"lags_ps", "msd_A2"} <= set(node.get_arraynames()):
+        if node is None or not {"lags_ps", "msd_A2"} <= arrays_there(node):
             continue
         numbers = run.motion
         curves.append(

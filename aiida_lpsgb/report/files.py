@@ -101,13 +101,13 @@ def msd_columns(run: Run) -> dict[str, np.ndarray]:
     """Mean-squared displacement of a run by lag; empty if there is none."""
     from aiida.orm import load_node
 
-    from aiida_lpsgb.data.left_out import left_out_of
+    from aiida_lpsgb.data.left_out import arrays_there
 
     if run.diffusivity_pk is None:
         return {}
     node = load_node(run.diffusivity_pk)
-    names = node.get_arraynames()
-    if left_out_of(node) or not {"lags_ps", "msd_A2"} <= set(names):
+    names = arrays_there(node)
+    if not {"lags_ps", "msd_A2"} <= names:
         return {}
     msd = node.get_array("msd_A2")
     columns = {"lag_ps": node.get_array("lags_ps"), **{f"msd_{a}_A2": msd[:, k] for k, a in enumerate("xyz")}}
@@ -119,13 +119,11 @@ def msd_columns(run: Run) -> dict[str, np.ndarray]:
 
 def thermo_columns(run: Run) -> dict[str, np.ndarray]:
     """Thermodynamic output of a run, over all its segments; empty if there is none."""
-    from aiida_lpsgb.data.left_out import left_out_of
+    from aiida_lpsgb.data.left_out import arrays_there
 
     found = outputs_of(run.md_pks, ["thermo"])
     nodes = [found[pk]["thermo"] for pk in run.md_pks if pk in found]
-    if any(map(left_out_of, nodes)):
-        return {}
-    names = [name for name in _THERMO if nodes and all(name in node.get_arraynames() for node in nodes)]
+    names = [name for name in _THERMO if nodes and all(name in arrays_there(node) for node in nodes)]
     return {name: np.concatenate([node.get_array(name) for node in nodes]) for name in names}
 
 

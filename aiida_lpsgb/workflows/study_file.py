@@ -56,8 +56,7 @@ def read_plan(path: str | PathLike, scale: str | None = None) -> StudyPlan:
         If the file is not of this form, or has no such scale; the message names the entry.
     """
     path = Path(path)
-    values = _read(path)
-    scales = values.pop("scales")
+    values, scales = _read(path)
     if scale is not None and not scales:
         raise ValueError(f"{path}: there are no scales, so there is no {scale!r}")
     if scales and scale not in scales:
@@ -76,8 +75,8 @@ def _described(scales: Mapping[str, Mapping[str, Any]]) -> str:
     return "; ".join(f"{name}: {text}" if text else name for name, text in described)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What a file says, every entry of the kind that it should be."""
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a file says, and its scales, every entry of the kind that it should be."""
     values = read_yaml(path)
     if not isinstance(values, dict) or not {"crystal", "systems"} <= set(values):
         raise ValueError(f"{path} is no study: it needs `crystal` and `systems`")
@@ -96,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
         if not isinstance(entry, dict):
             raise ValueError(f"{path}: scales.{name}: expected a dictionary, found {entry!r}")
         _check(entry, SCALE_KEYS, f"{path}: scales.{name}")
-    return {**values, "scales": scales}
+    return values, scales
 
 
 def _at_scale(values: Mapping[str, Any], scale: Mapping[str, Any], place: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from aiida.plugins import DataFactory
 from aiida.tools.archive import import_archive
 
 from aiida_lpsgb.data.archive import write_archive
-from aiida_lpsgb.data.left_out import left_out_of, open_file
+from aiida_lpsgb.data.left_out import arrays_there, left_out_of, open_file
 
 LIMIT = 2000
 
@@ -49,6 +49,7 @@ def test_large_files_go_and_all_else_stays(process, aiida_profile, tmp_path):
     (frames,) = orm.load_node(uuid).base.links.get_outgoing(link_label_filter="frames").all_nodes()
     assert left_out_of(frames) == ("positions.npy",)
     assert frames.base.extras.get("mine") == 7
+    assert arrays_there(frames) == {"times"}
     assert frames.get_array("times").tolist() == [0, 1, 2, 3, 4]
     with pytest.raises(KeyError, match="positions"):
         frames.get_array("positions")

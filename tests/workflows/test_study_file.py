@@ -9,7 +9,7 @@ from aiida_lpsgb.structures.files import read_structure
 from aiida_lpsgb.structures.guess import guess
 from aiida_lpsgb.workflows.study_file import read_plan, write_plan
 from aiida_lpsgb.workflows.study_plan import StudyPlan
-from tests.workflows.protocols.test_builders import codes, plain, snapshot  # noqa: F401
+from tests.workflows.protocols.test_builders import codes, snapshot  # noqa: F401
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CASES = [
