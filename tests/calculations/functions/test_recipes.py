@@ -26,7 +26,8 @@ INTERFACE = {"kind": "interface", "glass": "glass", "plane": [0, 0, 1]}
 @pytest.mark.usefixtures("aiida_profile_clean")
 def test_the_small_and_the_large_cell_share_what_the_recipe_says():
     parts = read_recipe(orm.Dict(TILT))
-    assert set(parts) == {"learn", "run"}
+    assert set(parts) == {"boundary", "learn", "run"}
+    assert parts["boundary"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0]}
     assert parts["learn"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0], "width": 10, "region": 5}
     assert parts["run"].get_dict() == {"axis": [0, 0, 1], "plane": [1, 2, 0], "width": 20, "n_atoms": 750}
 
