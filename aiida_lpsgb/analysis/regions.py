@@ -117,6 +117,43 @@ class Box:
 Region = Slab | Box
 
 
+def disjoint(regions: Mapping[str, Region], cell: np.ndarray) -> list[dict[str, Region]]:
+    """Part regions into as few groups as it takes, in their order, for those of a group not to overlap.
+
+    Parameters
+    ----------
+    regions
+        By name.
+    cell
+        The mean cell, in which slabs have their thickness.
+    """
+    groups: list[dict[str, Region]] = []
+    for name, region in regions.items():
+        free = (g for g in groups if not any(_overlap(region, other, cell) for other in g.values()))
+        group = next(free, None)
+        if group is None:
+            groups.append(group := {})
+        group[name] = region
+    return groups
+
+
+def _overlap(a: Region, b: Region, cell: np.ndarray) -> bool:
+    """Whether two regions have anything in common, or touch."""
+    return all(any(_meet(x, y) for x in _extent(a, axis, cell) for y in _extent(b, axis, cell)) for axis in range(3))
+
+
+def _extent(region: Region, axis: int, cell: np.ndarray) -> list[tuple[float, float]]:
+    """What a region takes of a cell vector."""
+    if isinstance(region, Slab) and axis != region.axis:
+        return [(0.0, 1.0)]
+    return region.intervals(axis, cell)
+
+
+def _meet(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    """Whether two intervals of a circle of length one meet."""
+    return (b[0] - a[0]) % 1.0 <= a[1] - a[0] or (a[0] - b[0]) % 1.0 <= b[1] - b[0]
+
+
 def region_from_dict(values: Mapping[str, Any]) -> Region:
     """A region from plain values: ``{axis, centres, thickness_A}`` for slabs or ``{low, high}`` for a box.
 

@@ -25,6 +25,7 @@ from aiida_lpsgb.analysis.observables import (
     parameters_of,
     some_of,
 )
+from aiida_lpsgb.analysis.regions import disjoint
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
 RECOMMENDED = "occupancy"
@@ -67,12 +68,20 @@ def observe(trajectory: Trajectory, options: Mapping[str, Any], context: Context
 
 
 def observe_regions(trajectory: Trajectory, options: Mapping[str, Any], context: Context) -> dict[str, Outcome]:
-    """Those of a region and an estimator each, labelled ``<region>_<estimator>``."""
+    """Those of a region and an estimator each, labelled ``<region>_<estimator>``.
+
+    Regions that overlap, such as a boundary and the core of a dislocation in it, are looked at one after the other;
+    what is elsewhere is what the first of them leave over.
+    """
     arguments = {**options, "temperature_K": options["temperature_K"] or context.temperature_K}
     names = arguments.pop("names") or list(context.regions)
-    regions = {name: context.regions[name] for name in names}
-    found = region_diffusion.region_diffusivity(trajectory, regions=regions, **arguments, workers=context.threads)
-    return {f"{region}_{estimator}": Outcome(r.scalars(), r.arrays()) for (region, estimator), r in found.items()}
+    groups = disjoint({name: context.regions[name] for name in names}, trajectory.mean_cell)
+    outcomes: dict[str, Outcome] = {}
+    for group in groups:
+        found = region_diffusion.region_diffusivity(trajectory, regions=group, **arguments, workers=context.threads)
+        for (region, estimator), result in found.items():
+            outcomes.setdefault(f"{region}_{estimator}", Outcome(result.scalars(), result.arrays()))
+    return outcomes
 
 
 def rows(headline: Mapping[str, Any], label: str) -> list[Row]:
@@ -126,7 +135,7 @@ OBSERVABLES = [
         order=70,
         summary="Diffusion of a species in named regions, by named estimators.",
         parameters=_parameters(region_diffusion.region_diffusivity)
-        | {"names": Parameter(REGIONS, None, "Which of the named regions; all if None. They must not overlap.")},
+        | {"names": Parameter(REGIONS, None, "Which of the named regions; all if None.")},
         compute=observe_regions,
         headline=(*_HEADLINE, "region", "estimator", "residence_ps", "still_there", "mean_ions"),
         rows=region_rows,

@@ -23,7 +23,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from aiida_lpsgb.structures.boundary import Boundary, boundaries
+from aiida_lpsgb.structures.boundary import COLLINEAR, Boundary, boundaries
 from aiida_lpsgb.structures.contact import CONTACT, contact_table, touch
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
 from aiida_lpsgb.structures.slab import Slab, faces, fill_slab, planar_grid, region_record, stack
@@ -264,8 +264,9 @@ def build(
     -------
     ase.Atoms
         Atoms grouped by element in the crystal's order, with ``arrays["grain"]`` (1 or 2) and
-        ``info["grain_boundary"]``: the description of boundary and candidate, ``variant`` (whether grain 2 is a variant
-        of the crystal by symmetry of its parent only) and ``regions`` (centre and thickness along the normal in Å, and
+        ``info["grain_boundary"]``: the description of boundary and candidate, ``axis_along`` (which in-plane cell
+        vector, 0 or 1, the axis of misorientation runs along, or None), ``variant`` (whether grain 2 is a variant of
+        the crystal by symmetry of its parent only) and ``regions`` (centre and thickness along the normal in Å, and
         the centre as a fraction of the third cell vector).
 
     Raises
@@ -293,10 +294,19 @@ def build(
         "repeats": list(repeats),
         "vacuum_A": vacuum,
         "total_area_A2": round(boundary.area * math.prod(repeats), 4),
+        "axis_along": _axis_along(crystal, boundary),
         "variant": _is_variant(crystal, boundary, candidate),
         "regions": [region_record(centre, region, top) for centre in ([middle] if vacuum else [middle, top])],
     }
     return atoms
+
+
+def _axis_along(crystal: Crystal, boundary: Boundary) -> int | None:
+    """Number of the in-plane cell vector along the axis of misorientation; None where neither is, as in a twist."""
+    direction = boundary.grains[0].frame @ crystal.direction(boundary.axis)
+    unit = boundary.cell / np.linalg.norm(boundary.cell, axis=1)[:, None]
+    along = np.abs(unit @ direction[:2]) / np.linalg.norm(direction)
+    return int(np.argmax(along)) if along.max() > COLLINEAR else None
 
 
 def _is_variant(crystal: Crystal, boundary: Boundary, candidate: Candidate) -> bool:

@@ -35,6 +35,7 @@ from aiida_lpsgb.workflows.study_ports import (
 )
 from aiida_lpsgb.workflows.sweep import outcomes_of
 
+add_core = CalculationFactory("lpsgb.add_core")
 bicrystal = CalculationFactory("lpsgb.bicrystal")
 derive_seeds = CalculationFactory("lpsgb.derive_seeds")
 interface = CalculationFactory("lpsgb.interface")
@@ -377,7 +378,7 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
             self.ctx.production["sweeps"][name] = node
         elif node.is_finished_ok:
             if self._kind(name) == "boundary":
-                self._run(name, node.outputs.structure, node.outputs.results, "boundary")
+                self._run_boundary(name, node.outputs.structure, node.outputs.results)
             else:
                 self._run(name, node.outputs.structure, node.outputs.amorphous)
 
@@ -416,7 +417,8 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
             except RefusedError as error:
                 self._fail(name, str(error))
             else:
-                self._run(name, joined["structure"], joined["results"], "interface")
+                regions = name_regions(joined["results"], orm.Str("interface"))
+                self._run(name, joined["structure"], joined["results"], regions, "interface")
 
     def _recipe_inputs(self, child: type, namespace: str, name: str) -> AttributeDict:
         inputs = self.exposed_inputs(child, namespace=namespace)
@@ -425,10 +427,26 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
         inputs.seed = self.ctx.seeds[f"system_{name}"]
         return inputs
 
+    def _run_boundary(self, name: str, structure: orm.StructureData, results: orm.Dict) -> None:
+        """Queue the transport of a boundary, in its slabs and, if asked for, in the core of a dislocation."""
+        regions, core = name_regions(results, orm.Str("boundary")), self.ctx.recipes[name].get("core")
+        try:
+            if core is not None:
+                regions = made_by(add_core, regions, structure, results, self.inputs.transport["motion"], core)
+        except RefusedError as error:
+            self._fail(name, str(error))
+        else:
+            self._run(name, structure, results, regions, "boundary")
+
     def _run(
-        self, name: str, structure: orm.StructureData, results: orm.Dict | None = None, region: str | None = None
+        self,
+        name: str,
+        structure: orm.StructureData,
+        results: orm.Dict | None = None,
+        regions: orm.Dict | None = None,
+        region: str | None = None,
     ) -> None:
-        """Queue the transport of a structure, and make what waits for it."""
+        """Queue the transport of a structure, its structure looked at in a region, and make what waits for it."""
         self.ctx.production["structures"][name] = structure
         inputs = self.exposed_inputs(TransportWorkChain, namespace="transport")
         inputs.structure = structure
@@ -439,8 +457,8 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
         inputs.ends_when_lost = orm.Bool(self._may_go_back())
         if results is not None:
             self.ctx.production["made"][name] = results
-        if region is not None:
-            inputs.regions = name_regions(results, orm.Str(region))
+        if regions is not None:
+            inputs.regions = regions
             for port in ("motion", "structural"):
                 if port in inputs:
                     inputs[port] = observe_region(inputs[port], orm.Str(region))

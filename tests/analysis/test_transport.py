@@ -41,6 +41,19 @@ def test_named_regions(tetrahedra):
     assert any(label.startswith("edge_") for label in computed("regions", run, given))
 
 
+def test_a_region_within_another_changes_nothing_of_it(tetrahedra):
+    run = tetrahedra()
+    given = {"species": "Li", "estimators": ["occupancy", "tagged"]}
+    core = regions_of({"core": {"low": [0.1, 0.0, 0.45], "high": [0.7, 1.0, 0.55]}})
+    observable = registry()["regions"]
+    alone = observable.compute(run, observable.options(given), Context(REGIONS, temperature_K=600.0))
+    with_core = observable.compute(run, observable.options(given), Context(REGIONS | core, temperature_K=600.0))
+    assert set(with_core) - set(alone) == {"core_occupancy", "core_tagged"}
+    for label, outcome in alone.items():
+        assert with_core[label].scalars == outcome.scalars
+    assert with_core["core_tagged"].scalars["mean_ions"] < alone["middle_tagged"].scalars["mean_ions"]
+
+
 @pytest.mark.parametrize("diffusive", [True, False])
 def test_rows_heed_the_verdict(diffusive):
     numbers = dict.fromkeys(registry()["regions"].headline) | {

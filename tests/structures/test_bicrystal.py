@@ -63,6 +63,11 @@ def test_published_boundaries(crystal, name):
     assert min(info["grain_widths_A"]) >= 25
     assert info["equivalent_by"] in ("screw", "glide")
     assert len(info["regions"]) == 2
+    if request["kind"] == "twist":
+        assert info["axis_along"] is None
+    elif request["axis"] == [0, 0, 1]:
+        length = atoms.cell.lengths()[info["axis_along"]] / crystal.atoms.cell.lengths()[2]
+        assert length == pytest.approx(round(length), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", TABLE)

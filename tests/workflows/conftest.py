@@ -98,7 +98,7 @@ MINIATURE = {
 SYSTEMS = {
     "crystal": {"kind": "crystal"},
     # Cut between any two atoms: what the toy potential makes of the crystal need not have units.
-    "boundary": {"kind": "boundary", "axis": [0, 0, 1], "plane": [2, 1, 0], "cutoffs": {}},
+    "boundary": {"kind": "boundary", "axis": [0, 0, 1], "plane": [2, 1, 0], "cutoffs": {}, "core": {"width_A": 5.0}},
 }
 
 

@@ -92,6 +92,7 @@ def test_every_job_that_matters_is_on_the_way(study):
         "systems__crystal__diffusivities__t1000k_p1_1": ("lpsgb.supercell",),
         "systems__boundary__diffusivities__t1000k_p2_1": ("lpsgb.bicrystal", "lpsgb.learning.plan_committee"),
         "systems__boundary__regions__t1000k_p1_1__boundary_tagged": ("lpsgb.name_regions", "lpsgb.observe_region"),
+        "systems__boundary__regions__t1000k_p1_1__core_tagged": ("lpsgb.add_core",),
     }
     found = diffusivities_of(study)
     for label, names in further.items():

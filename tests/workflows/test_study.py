@@ -62,6 +62,7 @@ class TestFinished:
     def test_diffusion_of_the_boundary_is_resolved_by_region(self, study):
         boundary = study.outputs.systems["boundary"]
         assert any(name.startswith("boundary") for name in boundary["regional_arrhenius"])
+        assert any(name.startswith("core") for name in boundary["regional_arrhenius"])
         assert "regions" not in study.outputs.systems["crystal"]
         assert len(boundary["recipe"]["energies_J_m2"]) == 1
 

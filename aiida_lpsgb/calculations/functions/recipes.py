@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_lpsgb.analysis.misfit import CORE, misfit_core
 from aiida_lpsgb.analysis.observables import regions_of, registry
 from aiida_lpsgb.calculations.functions.structures import (
     amorphous_keys_error,
     boundary_of_crystal_error,
     boundary_request_error,
     interface_keys_error,
+    refusing,
     supercell_keys_error,
 )
 
 KINDS = ("crystal", "boundary", "glass", "interface", "structure")
-FOR_THE_STUDY = ("kind", "learn", "run", "explore", "amorphous", "glass", "regions")
+FOR_THE_STUDY = ("kind", "learn", "run", "explore", "amorphous", "glass", "regions", "core")
 """Keys that are not handed on to what makes the structure."""
 WITH_PLANES = ("boundary", "interface")
 """Kinds with indices, which refer to the cell of the crystal."""
@@ -41,14 +45,14 @@ def read_recipe(recipe: orm.Dict) -> dict[str, orm.Dict]:
     Parameters
     ----------
     recipe
-        ``kind``, ``learn``, ``run``, ``explore``, ``amorphous``, ``regions`` and parameters that ``learn`` and ``run``
-        have in common.
+        ``kind``, ``learn``, ``run``, ``explore``, ``amorphous``, ``regions``, ``core`` and parameters that ``learn``
+        and ``run`` have in common.
 
     Returns
     -------
     dict
-        ``run`` and, where there are any, ``learn``, ``explore``, ``amorphous``, ``regions`` and, of a boundary,
-        ``boundary``, what it is whatever its cell (Dict).
+        ``run`` and, where there are any, ``learn``, ``explore``, ``amorphous``, ``regions``, ``core`` and, of a
+        boundary, ``boundary``, what it is whatever its cell (Dict).
     """
     values = recipe.get_dict()
     common = shared(values)
@@ -57,7 +61,7 @@ def read_recipe(recipe: orm.Dict) -> dict[str, orm.Dict]:
         parts["learn"] = {**common, **values["learn"]}
     if values["kind"] == "boundary":
         parts["boundary"] = common
-    parts |= {name: values[name] for name in ("explore", "amorphous", "regions") if values.get(name)}
+    parts |= {name: values[name] for name in ("explore", "amorphous", "regions", "core") if values.get(name)}
     return {name: orm.Dict(part) for name, part in parts.items()}
 
 
@@ -89,6 +93,38 @@ def name_regions(results: orm.Dict, name: orm.Str) -> orm.Dict:
         "thickness_A": slabs[0]["thickness_A"],
     }
     return orm.Dict({name.value: region})
+
+
+@calcfunction
+@refusing
+def add_core(
+    regions: orm.Dict, structure: orm.StructureData, results: orm.Dict, observables: orm.Dict, parameters: orm.Dict
+) -> orm.Dict:
+    """Find the core of the dislocation in a relaxed boundary, and add it to the regions as ``core``.
+
+    Parameters
+    ----------
+    regions
+        From `lpsgb.name_regions`.
+    structure, results
+        Of `lpsgb.grain_boundary`.
+    observables
+        Parameters of `lpsgb.analyse`, with `diffusivity`: all but its species is the framework.
+    parameters
+        ``width_A`` along the boundary (Å); along the axis of a tilt a core runs from end to end.
+    """
+    [boundary] = regions_of(regions.get_dict()).values()
+    described = results["candidates"][results["lowest"]]
+    atoms = structure.get_ase()
+    framework = atoms[[symbol != observables["diffusivity"]["species"] for symbol in atoms.get_chemical_symbols()]]
+    core = misfit_core(
+        framework.get_scaled_positions(),
+        np.asarray(atoms.cell),
+        boundary,
+        parameters["width_A"],
+        through=described["axis_along"],
+    )
+    return orm.Dict({**regions.get_dict(), CORE: asdict(core)})
 
 
 @calcfunction
@@ -132,6 +168,8 @@ def recipe_error(name: str, systems: Mapping[str, Mapping[str, Any]], structures
         glass = recipe["glass"]
         if systems.get(glass, {}).get("kind") != "glass":
             return f"systems.{name}: `glass` is {glass!r}, which is no system of kind glass"
+    if message := _core_error(recipe):
+        return f"systems.{name}: {message}"
     if recipe.get("learn") and kind not in LEARNED:
         return f"systems.{name}: a system of kind {kind} has no `learn`; it is learned from {', '.join(LEARNED)}"
     return _parts_error(f"systems.{name}", recipe)
@@ -154,6 +192,18 @@ def boundary_requests(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dic
     """What is asked for the large cell of each boundary among recipes, by name."""
     found = {name: recipe for name, recipe in systems.items() if recipe["kind"] == "boundary"}
     return {name: {**shared(recipe), **(recipe.get("run") or {})} for name, recipe in found.items()}
+
+
+def _core_error(recipe: Mapping[str, Any]) -> str | None:
+    core = recipe.get("core")
+    if core is None:
+        return None
+    if recipe["kind"] != "boundary":
+        return f"a system of kind {recipe['kind']} has no `core`; dislocations are looked for in a boundary"
+    width = core.get("width_A") if isinstance(core, Mapping) and set(core) == {"width_A"} else None
+    if isinstance(width, bool) or not isinstance(width, int | float) or width <= 0:
+        return f"`core` is {core!r}; give {{width_A: …}}, its width along the boundary in Å"
+    return None
 
 
 def _parts_error(path: str, recipe: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from aiida_lpsgb.analysis.misfit import CORE
 from aiida_lpsgb.analysis.observables import Row
 from aiida_lpsgb.analysis.region_diffusion import ELSEWHERE
 from aiida_lpsgb.analysis.transport import RECOMMENDED
@@ -163,7 +164,9 @@ def coldest_ratio(system: System, name: str, target: float) -> Number | None:
 
 def _recommended(run: Run) -> Mapping[str, Any]:
     """The motion in the region of a run by the estimator for its isotropy, that of the whole cell without regions."""
-    named = {found["estimator"]: found for found in run.regions.values() if found["region"] != ELSEWHERE}
+    # Of a boundary and the core of a dislocation in it the boundary counts.
+    regions = sorted(run.regions.values(), key=lambda found: found["region"] != CORE)
+    named = {found["estimator"]: found for found in regions if found["region"] != ELSEWHERE}
     return next((named[estimator] for estimator in OF_ISOTROPY if estimator in named), run.motion)
 
 

@@ -1,10 +1,13 @@
 """What recipes say, and which of them make no sense."""
 
+import numpy as np
 import pytest
 from aiida import orm
+from ase.build import bulk
 from pymatgen.core import Lattice, Structure
 
 from aiida_lpsgb.calculations.functions.recipes import (
+    add_core,
     boundaries_error,
     name_regions,
     observe_region,
@@ -47,6 +50,27 @@ def test_slabs_of_both_boundaries_are_one_region():
 
 
 @pytest.mark.usefixtures("aiida_profile_clean")
+def test_the_core_lies_in_the_first_boundary_and_is_found_by_the_framework_alone():
+    """Misfit of the framework at x = 0.7; that of the mobile ions, at x = 0.2, does not count."""
+    atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True).repeat((5, 2, 6))
+    away = atoms.get_scaled_positions() - [0.0, 0.0, 0.5]
+    noise = np.random.default_rng(1).normal(0, 0.6, (len(atoms), 3))
+    for element, x in {"Cl": 0.7, "Na": 0.2}.items():
+        near = (np.abs(away[:, 2]) < 0.1) & (np.abs(away[:, 0] - x) < 0.11) & (atoms.symbols == element)
+        atoms.positions[near] += noise[near]
+    regions = orm.Dict({"boundary": {"axis": 2, "centres": [0.5, 0.0], "thickness_A": 8.0}})
+    results = orm.Dict({"lowest": "candidate_0", "candidates": {"candidate_0": {"axis_along": 1}}})
+    observables = orm.Dict({"diffusivity": {"species": "Na"}})
+    structure = orm.StructureData(ase=atoms)
+    found = add_core(regions, structure, results, observables, orm.Dict({"width_A": 7.0})).get_dict()
+    assert found["boundary"] == regions["boundary"]
+    low, high = found["core"]["low"], found["core"]["high"]
+    assert (low[1], high[1]) == (0.0, 1.0)
+    assert (low[0] + high[0]) / 2 == pytest.approx(0.7, abs=0.06)
+    assert (low[2], high[2]) == pytest.approx((0.5 - 4.0 / 33.6, 0.5 + 4.0 / 33.6))
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
 def test_structure_is_looked_at_in_the_region_and_diffusion_by_it():
     observables = {
         "diffusivity": {"species": "Na", "charge": 1},
@@ -72,6 +96,9 @@ def test_structure_is_looked_at_in_the_region_and_diffusion_by_it():
         ({"x": {"kind": "glass"}}, "x", "systems.x: amorphous must be given for a glass"),
         ({"x": INTERFACE}, "x", "systems.x: `glass` is 'glass', which is no system of kind glass"),
         ({"x": INTERFACE, "glass": {"kind": "crystal"}}, "x", "systems.x: `glass` is 'glass'"),
+        ({"x": TILT | {"core": 10.0}}, "x", "systems.x: `core` is 10.0; give {width_A: …}"),
+        ({"x": TILT | {"core": {"width_A": -1}}}, "x", "systems.x: `core` is {'width_A': -1}"),
+        ({"x": {"kind": "crystal", "core": {"width_A": 8}}}, "x", "systems.x: a system of kind crystal has no `core`"),
         ({"x": INTERFACE | {"learn": {"n_atoms": 3}}, "glass": GLASS}, "x", "has no `learn`"),
         (
             {"x": INTERFACE | {"widht": 9.0}, "glass": GLASS},
