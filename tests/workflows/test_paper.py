@@ -59,7 +59,8 @@ def test_what_the_paper_shows_is_an_output_of_the_study(run):
         assert f".systems.{system}.arrhenius" in own
     for boundary in systems[1:]:
         assert f".systems.{boundary}.recipe" in outputs
-        assert any(f".systems.{boundary}.regions" in path for path in outputs)
+        for region in ("boundary_", "core_"):
+            assert any(f".systems.{boundary}.regions" in path and region in path for path in outputs)
         energies = found["energies"][boundary]
         assert 0.1 < energies["label_J_m2"] < 1.0
         assert abs(energies["potentials_J_m2"]["p1"] - energies["label_J_m2"]) < 0.15
