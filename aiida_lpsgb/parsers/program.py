@@ -20,6 +20,10 @@ SIGNALS = {status: number for number in (*CRASHES, signal.SIGKILL) for status in
 #: SIGTERM (15), and is one from outside.
 LAUNCHER = re.compile(r"(?:EXIT STRING: .*\(|exited on )signal (\d+)")
 
+#: What MPICH's launcher prints where it gives up, as it sometimes does when several processes end by a signal at once:
+#: of which it does not tell any more, and what is left of them it kills.
+LOST = "process manager error waiting for completion"
+
 
 def signal_of(status: str, printed: str = "") -> signal.Signals | None:
     """The signal by which a program crashed or was killed; None if there is none, or one from outside.
@@ -34,7 +38,7 @@ def signal_of(status: str, printed: str = "") -> signal.Signals | None:
     found = SIGNALS.get(int(status)) if status.strip().isdigit() else None
     if found is None and (match := LAUNCHER.search(printed)):
         found = next((number for number in SIGNALS.values() if number == int(match[1])), None)
-    return found
+    return signal.SIGKILL if found is None and LOST in printed else found
 
 
 class ProgramParser(Parser):

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from aiida_lpsgb.calculations.program import EXIT_STATUS_FILE
-from aiida_lpsgb.parsers.program import signal_of
+from aiida_lpsgb.parsers.program import LOST, signal_of
 
 SHELL = ["bash", "-c", '"$0" "$@"; exit $?']
 MPICH = [str(Path(sys.executable).parent / "mpiexec"), "-launcher", "fork", "-rmk", "user", "-n"]
 OPENMPI = "mpirun noticed that process rank 1 with PID 7 on node n exited on signal 11 (Segmentation fault).\n"
+GAVE_UP = """[mpiexec@vm] control_cb (/mpich-5.0.2/src/pm/hydra/mpiexec/pmiserv_cb.c:280): assert (!closed) failed
+[mpiexec@vm] main (/mpich-5.0.2/src/pm/hydra/mpiexec/mpiexec.c:270): process manager error waiting for completion
+"""
 # The jobs of ours that run a program.
 ENTRY_POINTS = (
     *("lpsgb.analyse", "lpsgb.dynamics", "lpsgb.label.ase", "lpsgb.label.cp2k", "lpsgb.md", "lpsgb.relax"),
@@ -40,6 +43,8 @@ ENTRY_POINTS = (
         ("1", OPENMPI, signal.SIGSEGV),
         ("1", OPENMPI.replace("11 (Segmentation fault)", "15 (Terminated)"), None),
         ("no number", "", None),
+        ("255", GAVE_UP, signal.SIGKILL),
+        ("255", "", None),
     ],
 )
 def test_signal(status, printed, expected):
@@ -57,7 +62,8 @@ def test_signal(status, printed, expected):
 def test_what_launchers_tell(launcher, number):
     program = [sys.executable, "-c", f"import os; os.kill(os.getpid(), {int(number)})"]
     done = subprocess.run([*launcher, *program], capture_output=True, text=True, check=False)
-    assert signal_of(str(done.returncode), done.stdout + done.stderr) is number
+    printed = done.stdout + done.stderr
+    assert signal_of(str(done.returncode), printed) is (signal.SIGKILL if LOST in printed else number)
 
 
 def test_what_a_program_in_python_tells_of_the_one_it_starts():
