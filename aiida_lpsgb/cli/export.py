@@ -240,9 +240,19 @@ def _joined(segments: Sequence[orm.Data], every: int) -> Iterator[Atoms]:
 @click.argument("sources", metavar="PK...", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, type=ARCHIVE, help="The archive, a file that ends on .aiida.")
 @click.option("--max-file", type=SIZE, metavar="SIZE", help="Leave out larger files, but for potentials: 100kB.")
+@click.option(
+    "--keep", multiple=True, metavar="NAME", help="Keep files of this name, such as density_A3.npy. Repeatable."
+)
 @click.option("-f", "--force", is_flag=True, help="Replace the file if there is one.")
 @profile_option()
-def archive(sources: Sequence[str], output: Path, max_file: int | None, force: bool, profile: str | None) -> None:
+def archive(
+    sources: Sequence[str],
+    output: Path,
+    max_file: int | None,
+    keep: Sequence[str],
+    force: bool,
+    profile: str | None,
+) -> None:
     """Write an archive of studies that others import (verdi archive import), query and report.
 
     Without its largest files it is small: all nodes, numbers and links stay, trajectories go.
@@ -251,7 +261,7 @@ def archive(sources: Sequence[str], output: Path, max_file: int | None, force: b
 
     use_profile(profile)
     _refuse_to_replace(output, force)
-    left_out = write_archive([nodes.load_node(text) for text in sources], output, max_file)
+    left_out = write_archive([nodes.load_node(text) for text in sources], output, max_file, keep)
     for files in left_out:
         click.echo(f"left out: {files.count} {files.name}, {files.bytes / 1e6:.1f} MB")
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
@@ -47,7 +47,7 @@ class LeftOut:
 
 
 def write_archive(
-    nodes: Sequence[orm.Node], path: str | PathLike, max_file_bytes: int | None = None
+    nodes: Sequence[orm.Node], path: str | PathLike, max_file_bytes: int | None = None, keep: Collection[str] = ()
 ) -> tuple[LeftOut, ...]:
     """Write an archive of processes with everything that went into them and came out.
 
@@ -62,6 +62,8 @@ def write_archive(
         File to write; one that is there is replaced.
     max_file_bytes
         Leave out files that take more in the archive, but for those of potentials; None keeps all.
+    keep
+        Names of files that stay whatever they take, such as ``density_A3.npy``.
 
     Returns
     -------
@@ -74,15 +76,15 @@ def write_archive(
     with TemporaryDirectory(dir=Path(path).absolute().parent) as folder:
         whole = Path(folder) / "whole.aiida"
         create_archive(nodes, filename=whole, overwrite=True)
-        return _without_large_files(whole, Path(path), max_file_bytes)
+        return _without_large_files(whole, Path(path), max_file_bytes, keep)
 
 
-def _without_large_files(whole: Path, path: Path, max_file_bytes: int) -> tuple[LeftOut, ...]:
+def _without_large_files(whole: Path, path: Path, max_file_bytes: int, keep: Collection[str]) -> tuple[LeftOut, ...]:
     with ZipFile(whole) as source:
         stored = {item.filename.removeprefix(REPOSITORY): item for item in source.infolist()}
         sizes = {key: item.compress_size for key, item in stored.items() if item.filename.startswith(REPOSITORY)}
         database = Path(source.extract(DATABASE, whole.parent))
-        names = _forget(database, {key for key, size in sizes.items() if size > max_file_bytes})
+        names = _forget(database, {key for key, size in sizes.items() if size > max_file_bytes}, keep)
         with ZipFile(path, "w", ZIP_DEFLATED) as target:
             for key, item in stored.items():
                 if item.filename == DATABASE:
@@ -96,13 +98,15 @@ def _without_large_files(whole: Path, path: Path, max_file_bytes: int) -> tuple[
     return tuple(sorted(counted, key=lambda files: -files.bytes))
 
 
-def _forget(database: Path, large: set[str]) -> dict[str, str]:
+def _forget(database: Path, large: set[str], keep: Collection[str]) -> dict[str, str]:
     """Take files from the nodes of an archive's database but from potentials, and note it there; their names by key."""
     names: dict[str, str] = {}
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("select id, node_type, repository_metadata, extras from db_dbnode").fetchall()
         trees = {pk: json.loads(metadata or "{}") for pk, _, metadata, _ in rows}
-        large = large - {key for pk, kind, *_ in rows if kind == KEPT for _, key in _files(trees[pk])}
+        for pk, kind, *_ in rows:
+            files = _files(trees[pk])
+            large -= {key for path, key in files if kind == KEPT or path.rpartition("/")[2] in keep}
         for pk, _, _, extras in rows:
             gone = {path: key for path, key in _files(trees[pk]) if key in large}
             if gone:

@@ -65,6 +65,13 @@ def test_large_files_go_and_all_else_stays(process, aiida_profile, tmp_path):
     assert {uuid: orm.load_node(uuid).base.attributes.all for uuid in kept} == attributes
 
 
+def test_files_of_a_name_are_kept(process, tmp_path):
+    kept = tmp_path / "kept.aiida"
+    assert write_archive([process], kept, LIMIT, keep=["positions.npy"]) == ()
+    (files,) = write_archive([process], kept, LIMIT, keep=["times.npy"])
+    assert files.name == "positions.npy"
+
+
 def test_without_a_limit_all_is_kept(process, aiida_profile, tmp_path):
     path = tmp_path / "study.aiida"
     assert write_archive([process], path) == ()
