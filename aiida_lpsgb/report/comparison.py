@@ -10,6 +10,7 @@ import numpy as np
 from aiida_lpsgb.analysis.comparison import Correlation, Known, Relation, Structure, correlation, order, parse_order
 from aiida_lpsgb.report import figures
 from aiida_lpsgb.report.fits import measured, pooled_error
+from aiida_lpsgb.report.reasons import Evidence, reason
 from aiida_lpsgb.report.tables.systems import coldest_ratio, target_K
 from aiida_lpsgb.report.text import Column, Number, Table
 
@@ -32,6 +33,8 @@ TITLES = {
 }
 TOPOLOGY = "alpha_diameter"
 """The convention of f_PD, a variant of `topology`."""
+NUMBERS = {"f_pd": (("topology", TOPOLOGY), "f_pd"), "disorder": (("disorder",), "mean")}
+"""Where a run's summary has a number of structure."""
 
 
 def kind_of(system: System) -> str:
@@ -66,7 +69,7 @@ def structures_of(results: Results, topology: str = TOPOLOGY) -> dict[str, Struc
         known = {name: _at_target(system, name, target) for name in ("diffusivity", "conductivity")}
         known["isotropy"] = _by_factor(coldest_ratio(system, "isotropy", target))
         known["f_pd"] = _structural(system, ("topology", topology), "f_pd")
-        known["disorder"] = _structural(system, ("disorder",), "mean")
+        known["disorder"] = _structural(system, *NUMBERS["disorder"])
         found[system.name] = Structure(kind_of(system), {k: v for k, v in known.items() if v is not None})
     return found
 
@@ -94,18 +97,37 @@ def _by_factor(number: Number | None) -> Known | None:
 
 def _structural(system: System, path: tuple[str, ...], name: str) -> Known | None:
     """A headline number of structure at the coldest temperature at which runs have it, pooled over these."""
-    found: dict[float, list[Mapping[str, Any]]] = {}
+    own = _at_coldest(system, path, name)
+    if not own:
+        return None
+    values, errors = zip(*(found for _, found in own), strict=True)
+    return Known.of(float(np.mean(values)), pooled_error(values, errors))
+
+
+def _at_coldest(system: System, path: tuple[str, ...], name: str) -> list[tuple[str, tuple[float, float | None]]]:
+    """A headline number of structure and its error in the runs of the coldest temperature, by potential."""
+    found: dict[float, list[tuple[str, tuple[float, float | None]]]] = {}
     for run in system.runs:
         numbers: Any = run.summary
         for key in path:
             numbers = (numbers or {}).get(key)
         if numbers and numbers.get(name) is not None:
-            found.setdefault(run.temperature_K, []).append(numbers)
-    if not found:
-        return None
-    own = found[min(found)]
-    values, errors = ([numbers.get(key) for numbers in own] for key in (name, f"{name}_uncertainty"))
-    return Known.of(float(np.mean(values)), pooled_error(values, errors))
+            entry = run.potential, (numbers[name], numbers.get(f"{name}_uncertainty"))
+            found.setdefault(run.temperature_K, []).append(entry)
+    return found[min(found)] if found else []
+
+
+def evidence_of(results: Results, structures: Mapping[str, Structure], quantity: str) -> Evidence:
+    """What there is to tell why an order in one of `ORDERED` is not supported."""
+    if quantity == "diffusivity":
+        return Evidence(structures, {s.name: s.fit.by_potential() for s in results.systems if s.fit})
+    path = NUMBERS[quantity]
+    own = {system.name: dict(_at_coldest(system, *path)) for system in results.systems}
+    if quantity != "f_pd":
+        return Evidence(structures, own)
+    variants = {variant for s in results.systems for run in s.runs for variant in run.summary.get("topology") or {}}
+    others = {v.replace("_", ", "): structures_of(results, v) for v in sorted(variants - {TOPOLOGY})}
+    return Evidence(structures, own, others)
 
 
 # ---- tables --------------------------------------------------------------------------------------------------------
@@ -148,19 +170,31 @@ def orders_table(
 ) -> Table | None:
     """The probability of each step of a claimed order."""
     target = target_K(results)
-    found = orders(structures_of(results) if structures is None else structures, claim)
+    structures = structures_of(results) if structures is None else structures
+    found = orders(structures, claim)
     if not found:
         return None
+    evidence = {name: evidence_of(results, structures, name) for name in ORDERED}
     rows = tuple(
-        (title(step.quantity, target), step.claim, Number(step.probability, form=".0%"), step.verdict)
+        (
+            title(step.quantity, target),
+            step.claim,
+            Number(step.probability, form=".0%"),
+            step.verdict,
+            reason(step, evidence[step.quantity]) if len(parse_order(step.claim)[1]) == 1 else "",
+        )
         for relations in found
         for step in relations
     )
-    header = (("quantity", "quantity"), ("claim", "claim"), ("probability", "probability"), ("verdict", "verdict"))
+    header = (
+        *(("quantity", "quantity"), ("claim", "claim"), ("probability", "probability"), ("verdict", "verdict")),
+        ("reason", "why not supported"),
+    )
     note = (
         "Probability that the mean over the systems of a kind is below that of another (<), or that they are alike (~: "
         "within 25 %, of D within a factor of 1.6), given the errors. Supported from 95 %; contradicted where the "
-        "opposite has as much, in any of several steps."
+        "opposite has as much, in any of several steps. An open step is for want of statistics, or since potentials "
+        "differ: whichever makes most of the error of the number that is known worst."
     )
     return Table("orders", "In which order", tuple(Column(*entry) for entry in header), rows, note)
 

@@ -87,6 +87,12 @@ class Fit:
         names = (f"{quantity}_{unit}", f"{quantity}_interval95_{unit}", f"{quantity}_upper_limit_{unit}")
         return tuple(self.results.get(name) for name in names)
 
+    def by_potential(self) -> dict[str, tuple[float, float]]:
+        """Return ln D (cm²/s) at the target and its standard error by the line of each potential."""
+        found = zip(self.results["potentials"], self._lines, strict=True)
+        estimates = {name: regimes.at(self.target_K).ln_estimate(self.target_K) for name, (regimes, _) in found}
+        return {name: (estimate.value, estimate.error) for name, estimate in estimates.items()}
+
     @cached_property
     def _lines(self) -> list[tuple[Regimes, float]]:
         """The line or lines of each potential, and the coldest temperature that they rest on."""

@@ -62,6 +62,8 @@ def test_two_systems_have_an_order_and_no_correlation(results):
     assert comparison.correlations_table(results) is None
     rows = comparison.orders_table(results).rows
     assert {row[1] for row in rows} == {"crystal < tilt"}
+    for row in rows:
+        assert bool(row[4]) is (row[3] != "supported")
     assert "In which order" in table(results)
     assert comparison.relations_figure(results) is not None
 

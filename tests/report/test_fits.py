@@ -51,6 +51,10 @@ def test_a_curve_of_a_committee_is_the_mean_of_its_lines():
     value, interval, _ = fit.at_target("diffusivity")
     assert fit.predict(300.0) == pytest.approx((value, *interval))
     assert fit.parts("activation_energy", "_eV")["committee"] is not None
+    (first, error), (second, _) = fit.by_potential().values()
+    assert (first + second) / 2 == pytest.approx(np.log(value), abs=1e-2)
+    assert second - first == pytest.approx(np.log(1.10 / 1.05))
+    assert error > 0
 
 
 def test_where_no_line_can_be_drawn_there_is_a_limit():
