@@ -11,7 +11,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_lpsgb.analysis.misfit import CORE, misfit_core
-from aiida_lpsgb.analysis.observables import regions_of, registry
+from aiida_lpsgb.analysis.observables import POSITIVE, regions_of, registry
 from aiida_lpsgb.calculations.functions.structures import (
     amorphous_keys_error,
     boundary_of_crystal_error,
@@ -200,8 +200,7 @@ def _core_error(recipe: Mapping[str, Any]) -> str | None:
         return None
     if recipe["kind"] != "boundary":
         return f"a system of kind {recipe['kind']} has no `core`; dislocations are looked for in a boundary"
-    width = core.get("width_A") if isinstance(core, Mapping) and set(core) == {"width_A"} else None
-    if isinstance(width, bool) or not isinstance(width, int | float) or width <= 0:
+    if not (isinstance(core, Mapping) and set(core) == {"width_A"} and POSITIVE.accepts(core["width_A"])):
         return f"`core` is {core!r}; give {{width_A: …}}, its width along the boundary in Å"
     return None
 
