@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_lpsgb.calculations.functions.recipes import shared
+from aiida_lpsgb.calculations.functions.recipes import completed, shared
 from aiida_lpsgb.calculations.protocols import merged
 from aiida_lpsgb.workflows.properties import can_relax
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, inputs_of_child
@@ -183,13 +183,7 @@ class StudyBuilder(ProtocolMixin):
         glass = MeltQuenchWorkChain.get_protocol_inputs(values["protocol"], values["melt_quench"], path="melt_quench.")
         defaults = {"boundary": {"run": relaxed["boundary"]}, "glass": {"amorphous": glass["amorphous"]}}
         defaults = merged(defaults, values["recipes"])
-        recipes = {name: merged(defaults.get(recipe.get("kind"), {}), recipe) for name, recipe in systems.items()}
-        for name, recipe in systems.items():
-            for cell in ("learn", "run"):
-                # A matrix and a number of atoms exclude each other.
-                if "matrix" in (recipe.get(cell) or {}):
-                    recipes[name][cell] = dict(recipe[cell])
-        return recipes
+        return {name: completed(recipe, defaults.get(recipe.get("kind"), {})) for name, recipe in systems.items()}
 
     @classmethod
     def _fill_recipes(

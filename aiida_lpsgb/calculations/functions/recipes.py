@@ -20,6 +20,7 @@ from aiida_lpsgb.calculations.functions.structures import (
     refusing,
     supercell_keys_error,
 )
+from aiida_lpsgb.calculations.protocols import merged
 
 KINDS = ("crystal", "boundary", "glass", "interface", "structure")
 FOR_THE_STUDY = ("kind", "learn", "run", "explore", "amorphous", "glass", "regions", "core")
@@ -36,6 +37,8 @@ CELLS = {
     "interface": interface_keys_error,
 }
 """What checks the parameters of a cell of each kind."""
+EXCLUDED_BY = {"matrix": "n_atoms", "n_atoms": "matrix"}
+"""Two ways to say how large a supercell is."""
 
 
 @calcfunction
@@ -68,6 +71,30 @@ def read_recipe(recipe: orm.Dict) -> dict[str, orm.Dict]:
 def shared(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a recipe that its small and its large cell have in common."""
     return {key: value for key, value in recipe.items() if key not in FOR_THE_STUDY}
+
+
+def completed(recipe: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe with what it leaves out.
+
+    What it says of both cells, beside ``learn`` and ``run``, comes over what the defaults say of one of them.
+
+    Parameters
+    ----------
+    recipe
+        As `lpsgb.study` takes it.
+    defaults
+        A recipe of the same kind.
+    """
+    result = merged(defaults, recipe)
+    for cell in ("learn", "run"):
+        if not result.get(cell):
+            continue
+        default = defaults.get(cell) or {}
+        common = {key: value for key, value in shared(recipe).items() if {key, EXCLUDED_BY.get(key)} & default.keys()}
+        said = merged(common, recipe.get(cell) or {})
+        kept = {key: value for key, value in default.items() if EXCLUDED_BY.get(key) not in said}
+        result[cell] = merged(kept, said)
+    return result
 
 
 @calcfunction

@@ -9,6 +9,7 @@ from pymatgen.core import Lattice, Structure
 from aiida_lpsgb.calculations.functions.recipes import (
     add_core,
     boundaries_error,
+    completed,
     name_regions,
     observe_region,
     read_recipe,
@@ -39,6 +40,36 @@ def test_the_small_and_the_large_cell_share_what_the_recipe_says():
 def test_a_recipe_without_learn_has_no_small_cell():
     assert "learn" not in read_recipe(orm.Dict(TILT | {"learn": None}))
     assert set(read_recipe(orm.Dict(GLASS))) == {"run", "amorphous"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "learn", "run"),
+    [
+        ({}, {"n_atoms": 64}, {"n_atoms": 750, "width": 20.0, "tilts": {"a": 1, "b": 2}}),
+        ({"run": {"width": 30.0}}, {"n_atoms": 64}, {"n_atoms": 750, "width": 30.0, "tilts": {"a": 1, "b": 2}}),
+        ({"learn": None}, None, {"n_atoms": 750, "width": 20.0, "tilts": {"a": 1, "b": 2}}),
+        # What is said of both cells comes over the defaults of one.
+        ({"width": 30.0}, {"n_atoms": 64}, {"n_atoms": 750, "width": 30.0, "tilts": {"a": 1, "b": 2}}),
+        (
+            {"width": 30.0, "run": {"width": 40.0}},
+            {"n_atoms": 64},
+            {"n_atoms": 750, "width": 40.0, "tilts": {"a": 1, "b": 2}},
+        ),
+        ({"n_atoms": 96}, {"n_atoms": 96}, {"n_atoms": 96, "width": 20.0, "tilts": {"a": 1, "b": 2}}),
+        (
+            {"run": {"matrix": [2, 2, 2]}},
+            {"n_atoms": 64},
+            {"matrix": [2, 2, 2], "width": 20.0, "tilts": {"a": 1, "b": 2}},
+        ),
+        ({"matrix": [2, 2, 2]}, {"matrix": [2, 2, 2]}, {"matrix": [2, 2, 2], "width": 20.0, "tilts": {"a": 1, "b": 2}}),
+        ({"run": {"tilts": {"a": 3}}}, {"n_atoms": 64}, {"n_atoms": 750, "width": 20.0, "tilts": {"a": 3, "b": 2}}),
+    ],
+)
+def test_what_a_recipe_leaves_out(recipe, learn, run):
+    defaults = {"learn": {"n_atoms": 64}, "run": {"n_atoms": 750, "width": 20.0, "tilts": {"a": 1, "b": 2}}}
+    found = completed({"kind": "crystal", **recipe}, defaults)
+    assert {key: found.pop(key) for key in ("learn", "run")} == {"learn": learn, "run": run}
+    assert found == {"kind": "crystal", **{key: value for key, value in recipe.items() if key not in ("learn", "run")}}
 
 
 @pytest.mark.usefixtures("aiida_profile_clean")
