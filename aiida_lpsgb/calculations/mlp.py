@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +27,7 @@ INDEX_FEATURE = "lpsgb_index"
 POSITIVE, WEIGHT, FLAG = "a positive number", "a number of at least 0", "true or false"
 ABOVE_ONE = "a number above 1"
 COUNT, INTEGER, NAME = "an integer of at least 1", "an integer of at least 0", "a name"
+WEIGHTS_BY_NAME = "numbers of at least 0 by name"
 
 
 def _is_valid(value: Any, kind: str | tuple[str, ...]) -> bool:
@@ -34,6 +35,8 @@ def _is_valid(value: Any, kind: str | tuple[str, ...]) -> bool:
         return value in kind
     if kind == NAME:
         return isinstance(value, str) and value.replace("_", "a").isalnum()
+    if kind == WEIGHTS_BY_NAME:
+        return isinstance(value, Mapping) and all(_is_valid(weight, WEIGHT) for weight in value.values())
     if kind == FLAG or isinstance(value, bool):
         return kind == FLAG and isinstance(value, bool)
     if not isinstance(value, int if kind in (COUNT, INTEGER) else (int, float)) or not math.isfinite(value):
@@ -157,9 +160,12 @@ class MlpCalculation(CalcJob):
         self._name_outputs(calcinfo)
         return calcinfo
 
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        return self.inputs.parameters.get_dict() if "parameters" in self.inputs else {}
+
     def _options(self) -> Iterator[str]:
-        parameters = self.inputs.parameters.get_dict() if "parameters" in self.inputs else {}
-        for key, value in sorted(parameters.items()):
+        for key, value in sorted(self._sent().items()):
             option = "--" + key.replace("_", "-")
             if value is True:
                 yield option
@@ -170,12 +176,21 @@ class MlpCalculation(CalcJob):
         if threads > 1 and not self.options.withmpi:
             yield f"--threads={threads}"
 
+    def _sent(self) -> dict[str, Any]:
+        """The options that are the program's own."""
+        return self._parameters
+
     def _write(self, folder: Folder, name: str, images: Any) -> None:
         write_cfg(folder.get_abs_path(name), images, self.inputs.potential.species)
 
     def _write_training_sets(self, folder: Folder) -> None:
         sets = self.inputs.training_sets
-        self._write(folder, self.TRAINING_FILE, chain.from_iterable(sets[label] for label in sorted(sets)))
+        images = chain.from_iterable(self._weighted(label, sets[label]) for label in sorted(sets))
+        self._write(folder, self.TRAINING_FILE, images)
+
+    def _weighted(self, label: str, images: Iterable[Atoms]) -> Iterable[Atoms]:
+        """The configurations of a training set with what they count, where the program is to know."""
+        return images
 
     def _write_files(self, folder: Folder) -> list[str]:
         """Write the input files; return the arguments of the sub-command."""
@@ -217,6 +232,7 @@ class MlpTrainCalculation(MlpCalculation):
         "bfgs_conv_tol": POSITIVE,
         "weighting": ("vibrations", "molecules", "structures"),
         "weight_feature": NAME,
+        "set_weights": WEIGHTS_BY_NAME,
         "init_params": ("random", "same"),
         "starts": COUNT,
         "skip_preinit": FLAG,
@@ -228,9 +244,11 @@ class MlpTrainCalculation(MlpCalculation):
         " Of `lpsgb-mlp` alone: `starts`, the number of random starts that a potential without coefficients is given"
         " (the best goes on), `seed`, of these and all that is random, and"
         " `bootstrap_seed`, by which the configurations are weighted at random (a Bayesian bootstrap). Jobs that differ"
-        " in these two alone give a committee; equal seeds give equal potentials. And `prior_weight`, as how many"
-        " configurations the `prior` counts (8)."
+        " in these two alone give a committee; equal seeds give equal potentials. `prior_weight`, as how many"
+        " configurations the `prior` counts (8). And `set_weights`, as how many each configuration of a training set"
+        " counts, by the set's name (1): `{strained: 3}`."
     )
+    SET_WEIGHT = "set_weight"
     TRAINED_FILE = "trained.mtp"
     CURRENT_FILE = "current.mtp"
     VALIDATION_FILE = "validation.cfg"
@@ -279,12 +297,28 @@ class MlpTrainCalculation(MlpCalculation):
             if not node.labelled:
                 n_missing = len(node) - node.base.attributes.get("n_labelled")
                 return f"{port}: {n_missing} of {len(node)} configurations lack energy or forces; label them first"
+        given = inputs["parameters"].get_dict() if "parameters" in inputs else {}
+        if "set_weights" in given and "weight_feature" in given:
+            return "parameters: give either set_weights or weight_feature"
         if ("prior" in inputs) != ("prior_set" in inputs):
             return "prior: `prior` and `prior_set` go together"
         if "prior" in inputs and (message := _prior_error(inputs)):
             return f"prior: {message}"
         # What was learned from the prior's labels is what may be of another level.
         return levels_error([(port, node) for port, node in ports if port != "prior_set"])
+
+    def _sent(self) -> dict[str, Any]:
+        sent = self._parameters
+        if sent.pop("set_weights", None):
+            sent["weight_feature"] = self.SET_WEIGHT
+        return sent
+
+    def _weighted(self, label: str, images: Iterable[Atoms]) -> Iterable[Atoms]:
+        weight = self._parameters.get("set_weights", {}).get(label)
+        for atoms in images:
+            if weight is not None:
+                atoms.info["features"] = {**atoms.info.get("features", {}), self.SET_WEIGHT: weight}
+            yield atoms
 
     def _write_files(self, folder: Folder) -> list[str]:
         self._write_training_sets(folder)

@@ -12,6 +12,7 @@ from aiida.plugins import CalculationFactory, WorkflowFactory
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.properties import deformation_error
 from aiida_lpsgb.calculations.relax import validate_relaxation
+from aiida_lpsgb.data.configurations import ConfigurationsData
 from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
 from aiida_lpsgb.workflows.outputs import RefusedError, how_it_ended, made_by, named, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, code_of, fill_in, fill_job
@@ -85,6 +86,8 @@ class PropertiesWorkChain(ProtocolMixin):
         spec.inputs.validator = validate_inputs
         spec.outline(cls.relax, cls.strain, cls.finish)
         spec.output("structure", valid_type=orm.StructureData, help="The relaxed crystal, the lowest of its copies.")
+        spec.output("relaxed", valid_type=ConfigurationsData, help="The copies, at rest and labelled.")
+        spec.output("strained", valid_type=ConfigurationsData, help="Strained cells, their ions at rest, labelled.")
         spec.output(
             "results",
             valid_type=orm.Dict,
@@ -157,6 +160,7 @@ class PropertiesWorkChain(ProtocolMixin):
         """Relax the ions of strained cells, and run what was relaxed."""
         if not self.ctx.relaxed.is_finished_ok:
             return self.exit_codes.ERROR_RELAXATION_FAILED.format(detail=how_it_ended(self.ctx.relaxed))
+        self.out("relaxed", self.ctx.relaxed.outputs.configurations)
         made = deform(self.ctx.relaxed.outputs.configurations, self.inputs.deformation)
         self.out("structure", made["structure"])
         jobs = {}
@@ -191,6 +195,7 @@ class PropertiesWorkChain(ProtocolMixin):
                 failed = self.exit_codes.ERROR_DRIFT_FAILED.format(detail=how_it_ended(self.ctx.dynamics))
         if not self.ctx.strained.is_finished_ok:
             return self.exit_codes.ERROR_STRAINED_FAILED.format(detail=how_it_ended(self.ctx.strained))
+        self.out("strained", self.ctx.strained.outputs.configurations)
         self.out("results", evaluate(self.ctx.relaxed.outputs.configurations, self.ctx.strained.outputs.configurations))
         return failed
 

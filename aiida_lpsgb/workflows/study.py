@@ -137,7 +137,7 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
                 self.ctx.small[name] = made_by(make_supercell, self.ctx.crystal, recipe["learn"])
 
     def label_start_set(self) -> ExitCode | ToContext:
-        """Label strained and rattled configurations, and run the label engine's own dynamics, where they are wanted."""
+        """Label strained and rattled configurations, and let the label engine move and relax, where it is wanted."""
         begun = {}
         if "start_set" in self.inputs:
             try:
@@ -152,6 +152,9 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
             inputs.structure = self.ctx.crystal
             inputs.seed = self.ctx.seeds["reference_md"]
             begun["reference_md"] = self.submit(ReferenceMdWorkChain, **inputs)
+        if self.has_to_examine() and "reference" in self.inputs:
+            inputs = self._properties_inputs(parameters=self.inputs.reference)
+            begun["reference"] = self.submit(PropertiesWorkChain, **named(PROPERTIES + REFERENCE, inputs))
         return ToContext(**begun)
 
     def _label(self, configurations: ConfigurationsData) -> orm.WorkChainNode:
@@ -184,6 +187,17 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
             if "configurations" not in node.outputs:
                 return self.exit_codes.ERROR_LABELLING_FAILED.format(detail=how_it_ended(node))
             self.ctx.training_sets[name] = node.outputs.configurations
+        return self._take_rest() if "reference" in self.ctx else None
+
+    def _take_rest(self) -> ExitCode | None:
+        """Learn from what the label engine has relaxed, too: nothing else is as close to rest."""
+        node = self.ctx.reference
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_PROPERTIES_FAILED.format(detail=how_it_ended(node))
+        self.ctx.examined[REFERENCE] = node
+        for name in ("relaxed", "strained"):
+            if node.outputs[name].level_of_theory == level_of(self.inputs.label.engine):
+                self.ctx.training_sets[name] = node.outputs[name]
         return None
 
     def has_grid(self) -> bool:
@@ -294,19 +308,20 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
         """Queue the properties of the crystal by every potential and by the reference, and the tests."""
         self.open_queue()
         for name, potential in sorted(self.ctx.potentials.items()):
-            self._queue_properties(name, potential=potential)
+            self.enqueue(PROPERTIES + name, PropertiesWorkChain, self._properties_inputs(potential=potential))
         if "reference" in self.inputs and REFERENCE not in self.ctx.examined:
-            self._queue_properties(REFERENCE, parameters=self.inputs.reference)
+            inputs = self._properties_inputs(parameters=self.inputs.reference)
+            self.enqueue(PROPERTIES + REFERENCE, PropertiesWorkChain, inputs)
         self._queue_tests()
 
-    def _queue_properties(self, name: str, **examined: orm.Data) -> None:
+    def _properties_inputs(self, **examined: orm.Data) -> AttributeDict:
         inputs = self.exposed_inputs(PropertiesWorkChain, namespace="properties")
         inputs.structure = self.ctx.crystal
         inputs.seed = self.ctx.seeds["properties"]
         inputs.relax.update(examined)
         if "potential" not in examined:
             inputs.pop("drift", None)
-        self.enqueue(PROPERTIES + name, PropertiesWorkChain, inputs)
+        return inputs
 
     def deal_cards(self) -> ExitCode | None:
         """Give every potential its card; one that does not pass ends the study unless it is told to go on."""

@@ -217,7 +217,7 @@ def define_exit_codes(spec: ProcessSpec) -> None:
     spec.exit_code(403, "ERROR_SYSTEMS_FAILED", message="Not all systems have results: {blame}{detail}")
     spec.exit_code(404, "ERROR_VALIDATION_FAILED", message="The potentials could not be tested: {detail}")
     spec.exit_code(405, "ERROR_STRUCTURES_FAILED", message="The structures could not be built: {detail}")
-    spec.exit_code(406, "ERROR_PROPERTIES_FAILED", message="The potentials could not be examined: {detail}")
+    spec.exit_code(406, "ERROR_PROPERTIES_FAILED", message="Properties of the crystal could not be found: {detail}")
     spec.exit_code(
         407,
         "ERROR_POTENTIAL_UNFIT",

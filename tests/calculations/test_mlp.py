@@ -88,6 +88,16 @@ def test_train_writes_its_files(inputs, generate_calc_job, generate_configuratio
     assert len(read_cfg(folder.get_abs_path("validation.cfg"), SPECIES)) == 1
 
 
+def test_weights_of_sets_are_those_of_their_configurations(inputs, generate_calc_job):
+    given = store(inputs("train") | {"parameters": {"set_weights": {"b": 3, "strained": 2}}})
+    calcinfo, folder = generate_calc_job("lpsgb.mlp.train", given)
+    options = calcinfo.codes_info[0].cmdline_params
+    assert "--weight-feature=set_weight" in options
+    assert not [option for option in options if option.startswith("--set-weights")]
+    written = read_cfg(folder.get_abs_path("train.cfg"), SPECIES)
+    assert [atoms.info.get("features", {}).get("set_weight") for atoms in written] == [None, "3", "3"]
+
+
 class TestPrior:
     @pytest.fixture
     def given(self, inputs, generate_potential, generate_configurations):
@@ -109,6 +119,13 @@ class TestPrior:
         assert_refused("lpsgb.mlp.train", untrained, "prior: it is not trained")
         both = given | {"parameters": orm.Dict({"l2": 1e-4})}
         assert_refused("lpsgb.mlp.train", both, "prior: `parameters` has l2 as well")
+
+
+def test_a_configuration_has_one_weight(inputs):
+    both = inputs("train") | {"parameters": orm.Dict({"set_weights": {"a": 3}, "weight_feature": "mine"})}
+    assert_refused("lpsgb.mlp.train", both, "parameters: give either set_weights or weight_feature")
+    wrong = inputs("train") | {"parameters": orm.Dict({"set_weights": {"a": -1}})}
+    assert_refused("lpsgb.mlp.train", wrong, "set_weights is {'a': -1}, expected numbers of at least 0 by name")
 
 
 def test_plain_dictionaries_become_nodes(inputs, generate_calc_job):

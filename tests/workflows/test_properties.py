@@ -49,6 +49,10 @@ def test_a_calculator(codes):
     assert found["lattice"]["lengths_A"] == pytest.approx([3.59] * 3, abs=0.002)
     assert found["level_of_theory"] == "ase.calculators.emt:EMT"
     assert "drift" not in results
+    for name, count in {"relaxed": 1, "strained": 16}.items():
+        assert len(results[name]) == count
+        assert all(np.abs(atoms.get_forces()).max() < 1e-4 for atoms in results[name])
+    assert np.ptp([atoms.get_volume() for atoms in results["strained"]]) > 3
     assert results["structure"].get_cell_volume() == pytest.approx(46.26, abs=0.02)
 
 

@@ -54,6 +54,14 @@ class TestFinished:
         assert frames.level_of_theory == study.outputs.training_sets.start.level_of_theory
         assert frames.creator.process_type.endswith("lpsgb.reference.sample")
 
+    def test_what_the_label_engine_relaxes_is_learned_from(self, study):
+        reference = study.outputs.properties.reference
+        for name, count in {"relaxed": 1, "strained": 12}.items():
+            learned = study.outputs.training_sets[name]
+            assert learned.uuid == reference[name].uuid
+            assert len(learned) == count
+        assert study.outputs.training_sets.strained.level_of_theory == study.outputs.training_sets.start.level_of_theory
+
     def test_structure_is_looked_at_where_it_is_asked_for(self, study):
         observables = study.outputs.systems["crystal"]["observables"]
         assert {"rdf", "disorder", "density", "topology"} <= set(observables["t300k_p1_1"])
