@@ -108,8 +108,8 @@ class Correlation:
     interval95
         Of the draws: what the errors of the quantities leave open.
     p_value
-        Probability that structures without any relation give a coefficient of that size, by permutation of the ranks of
-        the central values (a limit ranks by its median); the number of structures decides it.
+        Probability that as many structures without any relation give a coefficient of the size of `rho` or more, by
+        permutation of the ranks of the central values (a limit ranks by its median).
     n_structures
         How many structures have both.
     """
@@ -195,7 +195,8 @@ def correlation(
         rng=np.random.default_rng(seed),
     )
     low, middle, high = np.quantile(coefficients, [0.025, 0.5, 0.975])
-    return Correlation(x, y, float(middle), (float(low), float(high)), float(found.pvalue), len(both))
+    by_chance = float(np.mean(np.abs(found.null_distribution) >= abs(middle) - 1e-9))
+    return Correlation(x, y, float(middle), (float(low), float(high)), by_chance, len(both))
 
 
 def _pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:

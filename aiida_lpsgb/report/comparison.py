@@ -12,7 +12,7 @@ from aiida_lpsgb.report import figures
 from aiida_lpsgb.report.fits import measured, pooled_error
 from aiida_lpsgb.report.reasons import Evidence, reason
 from aiida_lpsgb.report.tables.systems import coldest_ratio, target_K
-from aiida_lpsgb.report.text import Column, Number, Table
+from aiida_lpsgb.report.text import Column, Number, Table, decimal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -219,9 +219,14 @@ def relations_figure(results: Results, structures: Mapping[str, Structure] | Non
         structures,
         shown,
         {name: title(name, target) for name in TITLES},
-        {pair: f"ρ = {entry.rho:.2f}, p = {entry.p_value:.2g}" for pair, entry in found.items()},
+        {pair: _rho_words(entry) for pair, entry in found.items()},
         kinds=parse_order(CLAIM)[0],
     )
+
+
+def _rho_words(entry: Correlation) -> str:
+    rho, low, high = (decimal(value, 2) for value in (entry.rho, *entry.interval95))
+    return f"ρ = {rho} (95 %: {low} to {high})"
 
 
 def both_tables(results: Results) -> list[Table]:

@@ -24,27 +24,58 @@ if TYPE_CHECKING:
 
 MOST_SERIES = 14
 """So many systems can be told apart in one figure."""
+MOST_LINES = 10
+"""So many cells and regions can: regions of more are drawn system by system."""
 _SAME_DENSITY = 0.1
 
 
 def arrhenius_figure(results: Results) -> Figure | None:
-    """Diffusivity against inverse temperature of all systems and their regions; None if there is nothing to draw."""
-    shown = [system for system in results.systems if system.temperatures_K][:MOST_SERIES]
+    """Diffusivity against inverse temperature of all systems, and of their regions where these are few.
+
+    None if there is nothing to draw.
+    """
+    shown = _shown(results)
     if not shown:
         return None
-    several = len(shown) > 1
-    series = []
-    for group, system in enumerate(shown):
-        runs = {t: [run.motion for run in system.at(t)] for t in system.temperatures_K}
-        name = system.name if several else (system.species if not system.regional_fits else "cell")
-        series.append(_series(name, runs, system.fit, group))
-        for number, label in enumerate(recommended_regions(system), start=1):
-            inside = {t: [r.regions[label] for r in system.at(t) if label in r.regions] for t in system.temperatures_K}
-            where = region_words(label).partition(",")[0]
-            name = f"{system.name}: {where}" if several else where
-            series.append(_series(name, inside, system.regional_fits.get(label), group, region=number))
+    with_regions = has_room_for_regions(results)
+    series = [
+        one
+        for group, system in enumerate(shown)
+        for one in _series_of(system, group, several=len(shown) > 1, with_regions=with_regions)
+    ]
     siemens, of = _siemens(shown)
     return figures.arrhenius_comparison(series, siemens=siemens, siemens_of=of)
+
+
+def _shown(results: Results) -> list[System]:
+    return [system for system in results.systems if system.temperatures_K][:MOST_SERIES]
+
+
+def has_room_for_regions(results: Results) -> bool:
+    """Whether the figure of all systems has room for their regions, too."""
+    return sum(1 + len(recommended_regions(system)) for system in _shown(results)) <= MOST_LINES
+
+
+def regions_figure(system: System) -> Figure | None:
+    """Diffusivity against inverse temperature of a system and its regions; None if it has none."""
+    if not system.temperatures_K or not recommended_regions(system):
+        return None
+    siemens, _ = _siemens([system])
+    return figures.arrhenius_comparison(_series_of(system, 0, several=False, with_regions=True), siemens=siemens)
+
+
+def _series_of(system: System, group: int, *, several: bool, with_regions: bool) -> list[figures.Series]:
+    """The cell of a system and, where they are wanted, its regions."""
+    regions = recommended_regions(system) if with_regions else []
+    runs = {t: [run.motion for run in system.at(t)] for t in system.temperatures_K}
+    name = system.name if several else (system.species if not regions else "cell")
+    series = [_series(name, runs, system.fit, group)]
+    for number, label in enumerate(regions, start=1):
+        inside = {t: [r.regions[label] for r in system.at(t) if label in r.regions] for t in system.temperatures_K}
+        where = region_words(label).partition(",")[0]
+        name = f"{system.name}: {where}" if several else where
+        series.append(_series(name, inside, system.regional_fits.get(label), group, region=number))
+    return series
 
 
 def recommended_regions(system: System) -> list[str]:
@@ -142,7 +173,8 @@ def draw(results: Results) -> dict[str, Figure]:
     -------
     figures
         ``arrhenius``, ``relations``, ``grid``, ``learning_curve``, ``parity``, ``boundary_parity`` and, of each system,
-        ``<system>_msd`` and those of its observables, ``<system>_<name>``.
+        ``<system>_msd``, those of its observables, ``<system>_<name>``, and ``<system>_regions`` where ``arrhenius``
+        has no room for them.
     """
     drawn = {
         "arrhenius": arrhenius_figure(results),
@@ -155,6 +187,8 @@ def draw(results: Results) -> dict[str, Figure]:
         drawn["learning_curve"] = learning_figure(results)
     for system in results.systems:
         drawn[f"{system.name}_msd"] = msd_figure(system)
+        if not has_room_for_regions(results):
+            drawn[f"{system.name}_regions"] = regions_figure(system)
         drawn |= {f"{system.name}_{name}": figure for name, figure in structure_figures(system).items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
 

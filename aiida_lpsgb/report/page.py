@@ -116,6 +116,7 @@ def page(results: Results, published: Mapping[str, Any] | None = None) -> str:
         n_hidden=max(0, len(results.systems) - MOST_CARDS),
         arrhenius=inline(drawing.arrhenius_figure(results), "arrhenius"),
         n_drawn=drawing.MOST_SERIES,
+        with_regions=drawing.has_room_for_regions(results),
         relations=inline(relations_figure(results), "relations"),
         learning=inline(drawing.learning_figure(results), "learning") if has_curve(results) else "",
         grid=inline(drawing.grid_figure(results), "grid"),
@@ -225,6 +226,11 @@ def details(results: Results, published: Mapping[str, Any] | None) -> list[dict[
         if msd is not None:
             text = f"{caption('diffusivity')} All runs of {system.name}."
             shown.append((inline(msd, f"msd{number}"), text))
+        if not drawing.has_room_for_regions(results) and (regions := drawing.regions_figure(system)) is not None:
+            text = (
+                f"Diffusivity against inverse temperature in {system.name} (solid) and in its regions (hollow, dashed)."
+            )
+            shown.append((inline(regions, f"regions{number}"), text))
         for name, figure in drawing.structure_figures(system, references).items():
             shown.append((inline(figure, f"s{number}{name}"), caption(name)))
         if shown:

@@ -1,5 +1,7 @@
 """Rank correlations and orders against closed forms."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from scipy.stats import norm, spearmanr
@@ -35,6 +37,15 @@ def test_p_value_is_exact_for_few_structures():
     found = correlation(table([1, 2, 3, 4, 5], [1, 2, 3, 4, 5]), "x", "y")
     assert found.rho == 1
     assert found.p_value == pytest.approx(2 / 120)
+
+
+def test_what_errors_leave_of_a_relation_is_as_likely_by_chance_as_a_relation_of_that_size():
+    """Five exact ranks of which the errors leave little: what the central values alone would say is not said."""
+    x = np.arange(5.0)
+    blurred = correlation(table(x, x, 3.0), "x", "y")
+    chances = [spearmanr(x, order).statistic for order in permutations(x)]
+    assert blurred.p_value == pytest.approx(np.mean(np.abs(chances) >= abs(blurred.rho) - 1e-9))
+    assert blurred.p_value > 0.1
 
 
 def test_errors_widen_the_interval():

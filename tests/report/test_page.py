@@ -230,6 +230,25 @@ def test_systems_have_colours_of_their_own(results):
     assert len({min(found) for found in colours.values()}) == len(colours) == 6
 
 
+def test_regions_of_many_systems_are_drawn_system_by_system(results):
+    few, many = results, replace(results, systems=results.systems * 5)
+    assert [name for name in draw(few) if name.endswith("_regions")] == []
+    drawn = draw(many)
+    assert [name for name in drawn if name.endswith("_regions")] == ["tilt_120_regions"]
+    assert not [line for line in drawn["arrhenius"].axes[0].lines if (line.get_gid() or "").startswith("region-")]
+    own = {line.get_gid().partition("-")[0] for line in drawn["tilt_120_regions"].axes[0].lines if line.get_gid()}
+    assert own == {"cell", "region"}
+
+
+def test_a_long_legend_leaves_the_axes_their_room(results):
+    figure = arrhenius_figure(replace(results, systems=results.systems * 5))
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    axes = figure.axes[0].get_window_extent()
+    assert axes.height > 0.6 * figure.bbox.height
+    assert legend.get_window_extent().x0 > axes.x1
+
+
 def test_every_temperature_in_one_panel(results):
     axes = draw(results)["crystal_msd"].axes[0]
     curves = [line for line in axes.lines if len(line.get_xdata()) > 20 and line.get_linewidth() < 2]

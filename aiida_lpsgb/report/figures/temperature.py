@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _DEEPEST = 1e-4
 """How far below all that was measured the axis of an Arrhenius plot follows a line."""
 
+_CROWDED = 5
+"""With more lines than this, bands only hide each other, and the legend stands beside the axes."""
+
 _DASHES = ((5, 3), (1, 2), (6, 2, 1, 2))
 """Of the lines of regions, by their number."""
 
@@ -133,45 +136,48 @@ def arrhenius_comparison(
 
 
 def _arrhenius(series: Sequence[Series], right: tuple[float, str] | None, width: float, height: float) -> Figure:
-    figure, axes = new_figure(width, height)
-    for one in series:
-        _draw_series(axes, one)
+    crowded = len(series) > _CROWDED
+    figure, axes = new_figure(width + (2.4 if crowded else 0), height)
+    entries = [_draw_series(axes, one, with_bands=not crowded) for one in series]
     if any(np.isfinite(one.limits_cm2_s).any() for one in series):
-        axes.plot([], [], marker="$\\downarrow$", ls="", color="0.5", label="upper limit, 95 %")
+        arrow = axes.plot([], [], marker="$\\downarrow$", ls="", color="0.5")
+        entries.append((tuple(arrow), "upper limit, 95 %"))
     _label_arrhenius(axes)
     _show_measured(axes, series)
     if right:
         siemens, of = right
         other = axes.secondary_yaxis("right", functions=(lambda d: d * siemens, lambda s: s / siemens))
         other.set_ylabel("σT  (S K cm⁻¹)" + (f", at the density of {of}" if of else ""))
-    handles, labels = axes.get_legend_handles_labels()
-    if any(labels):
-        axes.legend(handles, labels)
+    if named := [entry for entry in entries if all(entry)]:
+        where = {"loc": "outside right upper"} if crowded else {}
+        (figure if crowded else axes).legend(*zip(*named, strict=True), **where)
     return figure
 
 
-def _draw_series(axes: Axes, series: Series) -> None:
-    """Points with 95 % bars, limits as arrows, and the lines; every part is named, so that a page can hide it."""
+def _draw_series(axes: Axes, series: Series, with_bands: bool) -> tuple[tuple[Any, ...], str]:
+    """Draw points with 95 % bars, limits as arrows, and the lines, and return what the legend shows and says.
+
+    Every part is named, so that a page can hide it.
+    """
     colour, marker = COLOURS[series.group % len(COLOURS)], "osD^vP*"[series.group // len(COLOURS) % 7]
     t, d, s, top = (
         np.asarray(v, float) for v in (series.temperatures_K, series.d_cm2_s, series.sigma_cm2_s, series.limits_cm2_s)
     )
     seen, hidden = np.isfinite(d) & (d > 0), np.isfinite(top)
-    label = series.name
+    text = ", ".join(part for part in (series.name, series.energy if series.curve is not None else "") if part)
     style = {"mfc": "none", "ls": ""} if series.region else {"ls": ""}
     drawn: list[Any] = []
+    shown: list[Any] = []
     if series.curve is not None:
-        text = ", ".join(part for part in (label, series.energy) if part)
-        drawn += _draw_curve(axes, series.curve, colour, text, series.region)
+        drawn += _draw_curve(axes, series.curve, colour, series.region, with_bands)
+        shown.append(drawn[0])
     if series.extrapolated is not None:
-        drawn += _draw_curve(axes, series.extrapolated, colour, None, series.region, thin=True)
+        drawn += _draw_curve(axes, series.extrapolated, colour, series.region, with_bands, thin=True)
     if seen.any():
         bars = log_bars(d[seen], s[seen])
-        name = None if series.curve is not None else label or None
-        points = axes.errorbar(
-            1000 / t[seen], d[seen], bars, marker=marker, ms=4, capsize=2, color=colour, label=name, **style
-        )
+        points = axes.errorbar(1000 / t[seen], d[seen], bars, marker=marker, ms=4, capsize=2, color=colour, **style)
         drawn += points.get_children()
+        shown.append(points)
     if hidden.any():
         arrows = axes.errorbar(
             1000 / t[hidden], top[hidden], yerr=0.45 * top[hidden], uplims=True, fmt="_", color=colour
@@ -180,6 +186,7 @@ def _draw_series(axes: Axes, series: Series) -> None:
     kind = f"{'region' if series.region else 'cell'}-{series.group}"
     for number, artist in enumerate(drawn):
         artist.set_gid(f"{kind}-{re.sub(r'[^A-Za-z0-9]+', '_', series.name)}-{number}")
+    return tuple(shown), text
 
 
 def _show_measured(axes: Axes, series: Sequence[Series]) -> None:
@@ -209,10 +216,12 @@ def _reciprocal(x: np.ndarray) -> np.ndarray:
 
 
 def _draw_curve(
-    axes: Axes, curve: np.ndarray, colour: str, label: str | None, region: int, thin: bool = False
+    axes: Axes, curve: np.ndarray, colour: str, region: int, with_band: bool, thin: bool = False
 ) -> list[Any]:
     temperatures, value, low, high = curve.T
     style = {"ls": (0, _DASHES[(region - 1) % len(_DASHES)]) if region else "-", "lw": 0.7 if thin else 1.4}
-    (line,) = axes.plot(1000 / temperatures, value, color=colour, label=label, **style)
-    band = axes.fill_between(1000 / temperatures, low, high, color=colour, alpha=0.07 if region else 0.13, lw=0)
-    return [line, band]
+    drawn = axes.plot(1000 / temperatures, value, color=colour, **style)
+    if with_band:
+        opacity = 0.07 if region else 0.13
+        drawn.append(axes.fill_between(1000 / temperatures, low, high, color=colour, alpha=opacity, lw=0))
+    return drawn

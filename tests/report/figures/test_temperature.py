@@ -31,7 +31,8 @@ def test_the_line_follows_the_fit_down_to_the_target():
     assert 1000 / measured.get_xdata()[[0, -1]] == pytest.approx([900, 600])
     assert 1000 / extrapolated.get_xdata()[-1] == pytest.approx(300)
     assert extrapolated.get_ydata()[-1] == pytest.approx(1e-3 * np.exp(-0.25 / (BOLTZMANN_EV_K * 300)), rel=1e-3)
-    assert measured.get_label().startswith("cell, Eₐ = 0.250")
+    (text,) = figure.axes[0].get_legend().get_texts()
+    assert text.get_text().startswith("cell, Eₐ = 0.250")
 
 
 def test_regions_share_the_colour_of_their_cell_and_can_be_hidden_apart():
