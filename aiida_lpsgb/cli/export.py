@@ -241,7 +241,7 @@ def _joined(segments: Sequence[orm.Data], every: int) -> Iterator[Atoms]:
 @click.option("-o", "--output", required=True, type=ARCHIVE, help="The archive, a file that ends on .aiida.")
 @click.option("--max-file", type=SIZE, metavar="SIZE", help="Leave out larger files, but for potentials: 100kB.")
 @click.option(
-    "--keep", multiple=True, metavar="NAME", help="Keep files of this name, such as density_A3.npy. Repeatable."
+    "--keep", multiple=True, metavar="NAME", help="Keep files of this name or pattern, such as 'g_*.npy'. Repeatable."
 )
 @click.option("-f", "--force", is_flag=True, help="Replace the file if there is one.")
 @profile_option()

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,7 +64,7 @@ def write_archive(
     max_file_bytes
         Leave out files that take more in the archive, but for those of potentials; None keeps all.
     keep
-        Names of files that stay whatever they take, such as ``density_A3.npy``.
+        Names of files that stay whatever they take, or patterns of them, such as ``density_A3.npy`` or ``g_*.npy``.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def _forget(database: Path, large: set[str], keep: Collection[str]) -> dict[str,
         trees = {pk: json.loads(metadata or "{}") for pk, _, metadata, _ in rows}
         for pk, kind, *_ in rows:
             files = _files(trees[pk])
-            large -= {key for path, key in files if kind == KEPT or path.rpartition("/")[2] in keep}
+            large -= {key for path, key in files if kind == KEPT or _is_among(path.rpartition("/")[2], keep)}
         for pk, _, _, extras in rows:
             gone = {path: key for path, key in _files(trees[pk]) if key in large}
             if gone:
@@ -117,6 +118,10 @@ def _forget(database: Path, large: set[str], keep: Collection[str]) -> dict[str,
         connection.commit()
         connection.execute("vacuum")
     return names
+
+
+def _is_among(name: str, patterns: Collection[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _files(tree: Mapping[str, Any], folder: str = "") -> Iterator[tuple[str, str]]:

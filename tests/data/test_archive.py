@@ -68,6 +68,7 @@ def test_large_files_go_and_all_else_stays(process, aiida_profile, tmp_path):
 def test_files_of_a_name_are_kept(process, tmp_path):
     kept = tmp_path / "kept.aiida"
     assert write_archive([process], kept, LIMIT, keep=["positions.npy"]) == ()
+    assert write_archive([process], kept, LIMIT, keep=["pos*.npy"]) == ()
     (files,) = write_archive([process], kept, LIMIT, keep=["times.npy"])
     assert files.name == "positions.npy"
 
