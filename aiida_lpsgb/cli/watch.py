@@ -31,6 +31,8 @@ STATUS_INTERVAL_S = 20.0
 DAEMON_INTERVAL_S = 15.0
 REMOTE_INTERVAL_S = 10.0
 """Seconds between looks into working folders on other machines."""
+LOST_AFTER_S = 300.0
+"""A daemon that has heard of a process begins it sooner."""
 
 
 ROUTINE = re.compile(
@@ -369,6 +371,19 @@ def daemon_hint() -> str | None:
     return "The daemon is not running, nothing will move until it is: verdi daemon start 2"
 
 
+def lost_hint(tree: ProcessTree, now: datetime) -> str | None:
+    """A line that says how to go on if processes have not been begun for long, else None."""
+    waiting = [process for process in tree.active() if process.state == "created"]
+    lost = [process for process in waiting if (now - process.ctime).total_seconds() > LOST_AFTER_S]
+    if not lost:
+        return None
+    oldest = min(lost, key=lambda process: process.ctime)
+    return (
+        f"{short(oldest.label)}<{oldest.pk}> has not begun for {LOST_AFTER_S / 60:.0f} min; if the daemon was stopped "
+        "or killed as it was submitted: verdi daemon stop, verdi process repair, verdi daemon start 2"
+    )
+
+
 def follow(node: ProcessNode, interval_s: float = 2.0, stream: TextIO | None = None) -> ProcessNode:
     """Print what a process and those below it do and report, until it ends.
 
@@ -411,7 +426,7 @@ def follow(node: ProcessNode, interval_s: float = 2.0, stream: TextIO | None = N
             if ended:
                 break
             if time.monotonic() >= next_daemon_check:
-                previous, hint = hint, daemon_hint()
+                previous, hint = hint, daemon_hint() or lost_hint(tree, datetime.now(UTC))
                 next_daemon_check = time.monotonic() + DAEMON_INTERVAL_S
                 if hint and hint != previous:
                     display.line(hint)

@@ -379,3 +379,16 @@ class TestCommand:
         result = CliRunner().invoke(main, ["watch", "-p", "nobody", "1"])
         assert result.exit_code == 1
         assert "no profile nobody" in result.output
+
+
+def test_what_the_daemon_has_not_heard_of_is_named(aiida_profile_clean, job):
+    study = process()
+    begun = job(caller=study)
+    lost = process(orm.CalcJobNode, study, "MdCalculation", ProcessState.CREATED)
+    tree = ProcessTree(study.pk)
+    tree.refresh()
+    assert watch.lost_hint(tree, lost.ctime + timedelta(seconds=60)) is None
+    hint = watch.lost_hint(tree, lost.ctime + timedelta(seconds=400))
+    assert hint.startswith(f"Md<{lost.pk}> has not begun for 5 min")
+    assert str(begun.pk) not in hint.partition(" has")[0]
+    assert "verdi process repair" in hint
