@@ -195,8 +195,10 @@ def correlation(
         rng=np.random.default_rng(seed),
     )
     low, middle, high = np.quantile(coefficients, [0.025, 0.5, 0.975])
-    by_chance = float(np.mean(np.abs(found.null_distribution) >= abs(middle) - 1e-9))
-    return Correlation(x, y, float(middle), (float(low), float(high)), by_chance, len(both))
+    orders = np.abs(found.null_distribution)
+    drawn_orders = len(both) > _EXACT  # of which none may happen to be as large: the one that is there counts, too
+    by_chance = (np.count_nonzero(orders >= abs(middle) - 1e-9) + drawn_orders) / (len(orders) + drawn_orders)
+    return Correlation(x, y, float(middle), (float(low), float(high)), float(by_chance), len(both))
 
 
 def _pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -39,6 +39,12 @@ def test_p_value_is_exact_for_few_structures():
     assert found.p_value == pytest.approx(2 / 120)
 
 
+def test_p_value_of_many_structures_is_never_zero():
+    """Of 40 structures no drawn order has |rho| = 1; 9 999 are drawn."""
+    found = correlation(table(range(40), range(40)), "x", "y")
+    assert found.p_value == pytest.approx(1e-4)
+
+
 def test_what_errors_leave_of_a_relation_is_as_likely_by_chance_as_a_relation_of_that_size():
     """Five exact ranks of which the errors leave little: what the central values alone would say is not said."""
     x = np.arange(5.0)
