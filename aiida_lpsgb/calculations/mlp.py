@@ -50,6 +50,10 @@ def _expected(kind: str | tuple[str, ...]) -> str:
     return f"one of {', '.join(kind)}" if isinstance(kind, tuple) else kind
 
 
+def _parameters_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return inputs["parameters"].get_dict() if "parameters" in inputs else {}
+
+
 _RESULTS_HELP = (
     "What the program reported, the unit in each key. Errors of forces and stresses: `rmse` is that of a component, "
     "`mae` and `max` are the mean and the largest length of the difference."
@@ -160,10 +164,6 @@ class MlpCalculation(CalcJob):
         self._name_outputs(calcinfo)
         return calcinfo
 
-    @property
-    def _parameters(self) -> dict[str, Any]:
-        return self.inputs.parameters.get_dict() if "parameters" in self.inputs else {}
-
     def _options(self) -> Iterator[str]:
         for key, value in sorted(self._sent().items()):
             option = "--" + key.replace("_", "-")
@@ -178,7 +178,7 @@ class MlpCalculation(CalcJob):
 
     def _sent(self) -> dict[str, Any]:
         """The options that are the program's own."""
-        return self._parameters
+        return _parameters_of(self.inputs)
 
     def _write(self, folder: Folder, name: str, images: Any) -> None:
         write_cfg(folder.get_abs_path(name), images, self.inputs.potential.species)
@@ -297,7 +297,7 @@ class MlpTrainCalculation(MlpCalculation):
             if not node.labelled:
                 n_missing = len(node) - node.base.attributes.get("n_labelled")
                 return f"{port}: {n_missing} of {len(node)} configurations lack energy or forces; label them first"
-        given = inputs["parameters"].get_dict() if "parameters" in inputs else {}
+        given = _parameters_of(inputs)
         if "set_weights" in given and "weight_feature" in given:
             return "parameters: give either set_weights or weight_feature"
         if ("prior" in inputs) != ("prior_set" in inputs):
@@ -308,13 +308,13 @@ class MlpTrainCalculation(MlpCalculation):
         return levels_error([(port, node) for port, node in ports if port != "prior_set"])
 
     def _sent(self) -> dict[str, Any]:
-        sent = self._parameters
+        sent = super()._sent()
         if sent.pop("set_weights", None):
             sent["weight_feature"] = self.SET_WEIGHT
         return sent
 
     def _weighted(self, label: str, images: Iterable[Atoms]) -> Iterable[Atoms]:
-        weight = self._parameters.get("set_weights", {}).get(label)
+        weight = _parameters_of(self.inputs).get("set_weights", {}).get(label)
         for atoms in images:
             if weight is not None:
                 atoms.info["features"] = {**atoms.info.get("features", {}), self.SET_WEIGHT: weight}
@@ -346,7 +346,7 @@ def _prior_error(inputs: Mapping[str, Any]) -> str | None:
     prior, potential = inputs["prior"], inputs["potential"]
     if not prior.trained:
         return "it is not trained"
-    if "parameters" in inputs and inputs["parameters"].get_dict().get("l2"):
+    if _parameters_of(inputs).get("l2"):
         return "`parameters` has l2 as well; give one of them"
     if prior.species != potential.species:
         return f"its species are {prior.species}, those of `potential` {potential.species}"
@@ -364,7 +364,7 @@ _SELECTION_OPTIONS = {
 
 
 def _selection_error(inputs: Mapping[str, Any]) -> str | None:
-    parameters = inputs["parameters"].get_dict() if "parameters" in inputs else {}
+    parameters = _parameters_of(inputs)
     if parameters.get("energy_weight", 1) == 0 and not parameters.get("nbh_weight", 0):
         return "parameters: energy_weight is 0 and nbh_weight is not given, so there is nothing to select by"
     return None

@@ -185,9 +185,10 @@ def draw(results: Results) -> dict[str, Figure]:
     }
     if results.learning and results.learning.iterations:
         drawn["learning_curve"] = learning_figure(results)
+    apart = not has_room_for_regions(results)
     for system in results.systems:
         drawn[f"{system.name}_msd"] = msd_figure(system)
-        if not has_room_for_regions(results):
+        if apart:
             drawn[f"{system.name}_regions"] = regions_figure(system)
         drawn |= {f"{system.name}_{name}": figure for name, figure in structure_figures(system).items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
