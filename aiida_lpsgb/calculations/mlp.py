@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -246,7 +247,7 @@ class MlpTrainCalculation(MlpCalculation):
         " `bootstrap_seed`, by which the configurations are weighted at random (a Bayesian bootstrap). Jobs that differ"
         " in these two alone give a committee; equal seeds give equal potentials. `prior_weight`, as how many"
         " configurations the `prior` counts (8). And `set_weights`, as how many each configuration of a training set"
-        " counts, by the set's name (1): `{strained: 3}`."
+        " counts, by the set's name (1): `{strained: 3, minima_*: 2}`."
     )
     SET_WEIGHT = "set_weight"
     TRAINED_FILE = "trained.mtp"
@@ -314,7 +315,8 @@ class MlpTrainCalculation(MlpCalculation):
         return sent
 
     def _weighted(self, label: str, images: Iterable[Atoms]) -> Iterable[Atoms]:
-        weight = _parameters_of(self.inputs).get("set_weights", {}).get(label)
+        given = _parameters_of(self.inputs).get("set_weights", {})
+        weight = next((weight for pattern, weight in given.items() if fnmatch(label, pattern)), None)
         for atoms in images:
             if weight is not None:
                 atoms.info["features"] = {**atoms.info.get("features", {}), self.SET_WEIGHT: weight}

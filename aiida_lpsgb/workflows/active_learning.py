@@ -22,7 +22,7 @@ from aiida_lpsgb.calculations.functions.sweep import template_error
 from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.md_parameters import GRADES
 from aiida_lpsgb.typed import meant
-from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
+from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run, validate_relaxation
 from aiida_lpsgb.workflows.outputs import how_it_ended, named, namespace_of
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job, inputs_of_child
 from aiida_lpsgb.workflows.queue import QueueMixin
@@ -33,6 +33,7 @@ MlpSelectBaseWorkChain = WorkflowFactory("lpsgb.mlp.select.base")
 MlpErrorsBaseWorkChain = WorkflowFactory("lpsgb.mlp.errors.base")
 LabelWorkChain = WorkflowFactory("lpsgb.label")
 MdBaseWorkChain = WorkflowFactory("lpsgb.md.base")
+cells_to_label = CalculationFactory("lpsgb.boundary_parity.cells")
 ConfigurationsData = DataFactory("lpsgb.configurations")
 PotentialData = DataFactory("lpsgb.potential")
 advance = CalculationFactory("lpsgb.learning.advance")
@@ -40,6 +41,8 @@ forget = CalculationFactory("lpsgb.potential.forget")
 plan_committee = CalculationFactory("lpsgb.learning.plan_committee")
 plan_exploration = CalculationFactory("lpsgb.learning.plan_exploration")
 
+MINIMA = "minima"
+"""Name of the training sets of relaxed structures, with the number of the relaxation."""
 # More runs than this share without any result end the loop: something else than the potential is wrong.
 MAX_MISSING_SHARE = 0.5
 
@@ -55,6 +58,8 @@ SETTINGS = {
     "max_labels": "labels before the loop gives up",
     "n_potentials": "potentials of the committee, whose spread is part of every uncertainty; when the runs of the "
     "first no longer end early, the others are trained on what it found, and explore at the highest temperature",
+    "n_relaxations": "times that, once no run ends early, each potential relaxes every structure; where that ends is "
+    "labelled, and all learn from it (training sets `minima_01` and so on)",
 }
 
 
@@ -62,11 +67,13 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     """Train, explore, select, label, and again, until exploration stays within what the potential has learned.
 
     On what was learned further potentials are trained, from other coefficients and with other weights of the data: a
-    committee. Where one of them extrapolates, all learn from that, too.
+    committee. Where one of them extrapolates, all learn from that, too. Dynamics shows nothing of the minima of the
+    energy, between which boundary energies and lattices are differences of a few meV an atom: in the end they can be
+    learned from as well, where the potentials find them.
     """
 
     CHILDREN = ("label",)
-    OPEN_ENTRIES = ("training", "grading", "selection")
+    OPEN_ENTRIES = ("training", "grading", "selection", "relaxation")
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -92,6 +99,13 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 ),
             ),
             if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
+            while_(cls.should_relax)(
+                cls.relax,
+                while_(cls.queue_waits)(cls.run_queue),
+                cls.inspect_relaxations,
+                if_(cls.has_selected)(cls.label, cls.inspect_labels),
+                if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
+            ),
             cls.finish,
         )
         cls._define_outputs(spec)
@@ -139,6 +153,14 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             required=False,
             help="What a structure has of its own, by its name, over `exploration` and over `temperatures_K` and "
             "`n_replicas` of `settings`: the schedule of a melt, for example.",
+        )
+        spec.input(
+            "relaxation",
+            valid_type=orm.Dict,
+            required=False,
+            validator=validate_relaxation,
+            help="Parameters of `lpsgb.md` by which structures are relaxed in the end; needed where `n_relaxations` of "
+            "`settings` is above 0.",
         )
         spec.input("seed", valid_type=orm.Int, help="Seed of exploration and committee.")
         cls.limit_queue(spec, "Exploration runs")
@@ -188,7 +210,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     @classmethod
     def _define_exit_codes(cls, spec: ProcessSpec) -> None:
-        for status, step in enumerate(("TRAINING", "GRADE", "EXPLORATION", "SELECTION", "LABELLING"), start=401):
+        steps = ("TRAINING", "GRADE", "EXPLORATION", "SELECTION", "LABELLING", "RELAXATION")
+        for status, step in enumerate(steps, start=401):
             spec.exit_code(
                 status, f"ERROR_{step}_FAILED", message=f"{step.lower()} failed in iteration {{iteration}}: {{detail}}"
             )
@@ -245,6 +268,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         fill_in(builder, candidates=candidates)
         builder.settings = orm.Dict(values["settings"])
         builder.exploration = orm.Dict(values["exploration"])
+        if values["settings"]["n_relaxations"]:
+            builder.relaxation = orm.Dict(values["relaxation"])
         builder.seed = seed or cls.draw_seed()
         builder.max_concurrent = orm.Int(values["max_concurrent"])
         for namespace in ("train", "grade", "select", "errors"):
@@ -266,6 +291,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.candidates, self.ctx.chooser = dict(self.inputs.get("candidates", {})), FIRST
         self.ctx.history = None
         self.ctx.n_labels = 0
+        # How often all structures have been relaxed.
+        self.ctx.relaxed = 0
         # Whether the last iteration's labelling gave none.
         self.ctx.barren = False
         self.ctx.exhausted = None
@@ -331,7 +358,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.learning = self._behind()
         n_configurations = sum(len(node) for node in self.ctx.training_sets.values())
         self.report(
-            f"iteration {self.iteration}: training on {n_configurations} configurations"
+            f"{self._when()}: training on {n_configurations} configurations"
             + (f": {', '.join(self.ctx.learning)}" if self.ctx.learning != [FIRST] else "")
         )
         if "committee" not in self.ctx:
@@ -353,8 +380,13 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return ToContext(**trainings)
 
     def _label(self, step: str, name: str) -> str:
-        """Link label of what this iteration does for a potential: `train_02`, `train_02_p3`."""
-        return f"{step}_{self.iteration:02d}" + ("" if name == FIRST else f"_{name}")
+        """Link label of what is done for a potential: `train_02`, `train_02_p3`, in the end `train_minima_01`."""
+        when = f"{MINIMA}_{self.ctx.relaxed:02d}" if self.ctx.relaxed else f"{self.iteration:02d}"
+        return f"{step}_{when}" + ("" if name == FIRST else f"_{name}")
+
+    def _when(self) -> str:
+        """Where the loop is, for reports."""
+        return f"relaxation {self.ctx.relaxed}" if self.ctx.relaxed else f"iteration {self.iteration}"
 
     def inspect_training(self) -> ExitCode | None:
         """Take the potentials; one that needs more training steps is taken too, the next iteration goes on from it."""
@@ -364,8 +396,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 return self._fail("TRAINING", training)
             if not training.is_finished_ok:
                 self.report(
-                    f"iteration {self.iteration}: training of {name} ended with [{training.exit_status}]; going on "
-                    "with its potential"
+                    f"{self._when()}: training of {name} ended with [{training.exit_status}]; going on with its "
+                    "potential"
                 )
             self.ctx.potentials[name] = training.outputs.potential
             self.ctx.learned[name] = len(self.ctx.training_sets)
@@ -475,15 +507,23 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         """Send the selected configurations to the label engine."""
         inputs = self.exposed_inputs(LabelWorkChain, namespace="label")
         inputs.configurations = self.ctx.selected
-        where = f"iteration {self.explored}" if self.explored else "candidates"
+        name, number = self._increment()
+        where = "candidates" if name == "candidates" else f"{name} {number}"
         self.report(f"{where}: labelling {len(self.ctx.selected)} new configurations")
-        return ToContext(labelling=self.submit(LabelWorkChain, **named(f"label_{self.explored:02d}", inputs)))
+        label = f"label_{MINIMA}_{number:02d}" if self.ctx.relaxed else f"label_{self.explored:02d}"
+        return ToContext(labelling=self.submit(LabelWorkChain, **named(label, inputs)))
+
+    def _increment(self) -> tuple[str, int]:
+        """Kind and number of what is learned from next: of an iteration, of relaxations, or given."""
+        if self.ctx.relaxed:
+            return MINIMA, self.ctx.relaxed
+        return ("iteration", self.explored) if self.explored else ("candidates", 1)
 
     def inspect_labels(self) -> ExitCode | None:
         """Add the labels that came back as a new increment."""
         labelling = self.ctx.labelling
         if "configurations" not in labelling.outputs:
-            if not self.ctx.n_labels or self.ctx.barren:
+            if not self.ctx.n_labels or self.ctx.barren or self.ctx.relaxed:
                 return self._fail("LABELLING", labelling, self.explored)
             # As of a run whose atoms fell into each other between two grades: another may end where there is a label.
             self.ctx.barren = True
@@ -493,9 +533,44 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if not labelling.is_finished_ok:
             self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         labels = labelling.outputs.configurations
-        name = free_label(self.ctx.training_sets, self.explored or 1, "iteration" if self.explored else "candidates")
-        self.ctx.training_sets[name] = labels
+        name, number = self._increment()
+        self.ctx.training_sets[free_label(self.ctx.training_sets, number, name)] = labels
         self.ctx.n_labels += len(labels)
+        return None
+
+    # --- relax ----------------------------------------------------------------------------------------------------
+
+    def should_relax(self) -> bool:
+        """Whether the potentials have settled and are still to learn where they come to rest, and may."""
+        if self.ctx.exhausted is not None or self.ctx.relaxed == self.ctx.settings["n_relaxations"]:
+            return False
+        n_cells = len(self.inputs.structures) * len(self.ctx.potentials)
+        is_affordable = self.ctx.n_labels + n_cells <= self.ctx.settings["max_labels"]
+        if not is_affordable:
+            self.report(f"no labels are left for {n_cells} relaxed structures: `max_labels` is spent")
+        return is_affordable
+
+    def relax(self) -> None:
+        """Queue a relaxation of every structure with each potential."""
+        self.ctx.relaxed += 1
+        shared = {"parameters": self.inputs.relaxation, "seed": self.inputs.seed}
+        runs = {
+            f"{structure}_{name}": inputs_of_run(self, structure=node, potential=potential, **shared)
+            for structure, node in self.inputs.structures.items()
+            for name, potential in sorted(self.ctx.potentials.items())
+        }
+        self.fill_queue(MdBaseWorkChain, runs)
+
+    def inspect_relaxations(self) -> ExitCode | None:
+        """Collect where the relaxations ended; one that came to no minimum is left out."""
+        runs = self.ctx.children
+        failed = [label for label, run in runs.items() if not run.is_finished_ok]
+        for label in failed:
+            self.report(f"{label} was not relaxed: {how_it_ended(runs[label])}")
+        if len(failed) == len(runs):
+            return self._fail("RELAXATION", runs[failed[0]])
+        minima = {label: run.outputs.structure for label, run in runs.items() if run.is_finished_ok}
+        self.ctx.selected = cells_to_label(**minima)
         return None
 
     # --- end ------------------------------------------------------------------------------------------------------
@@ -543,6 +618,8 @@ def validate_settings(node: orm.Dict, _: Any) -> str | None:
     for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels", "n_potentials"):
         if not isinstance(settings[key], int) or settings[key] < 1:
             return f"settings: `{key}` must be a whole number of at least 1, it is {settings[key]!r}"
+    if not isinstance(settings["n_relaxations"], int) or settings["n_relaxations"] < 0:
+        return f"settings: `n_relaxations` must be a whole number of at least 0, it is {settings['n_relaxations']!r}"
     return None
 
 
@@ -551,7 +628,8 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     if "potential" not in inputs:
         return None  # the port itself complains
     potential = inputs["potential"]
-    if message := grade_error(inputs) or explorations_error(inputs) or candidates_error(inputs):
+    checks = (grade_error, explorations_error, relaxation_error, candidates_error)
+    if message := next(filter(None, (check(inputs) for check in checks)), None):
         return message
     if not inputs.get("structures"):
         return "structures: give at least one structure to explore"
@@ -566,6 +644,13 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         message = validation.structure_error(structure, port) or validation.species_error(structure, potential)
         if message:
             return message
+    return None
+
+
+def relaxation_error(inputs: Mapping[str, Any]) -> str | None:
+    """Where structures are to be relaxed, it must be said how."""
+    if "settings" in inputs and inputs["settings"]["n_relaxations"] and "relaxation" not in inputs:
+        return "relaxation: `settings` has `n_relaxations`; give parameters with a stage of `ensemble: minimise`"
     return None
 
 

@@ -152,7 +152,7 @@ class _Study:
         """Trainings of the loop and of the committee, on a set that grows from iteration to iteration."""
         learning = self.inputs["active_learning"]
         settings = learning["settings"]
-        trainings = settings["max_iterations"] + settings["n_potentials"]
+        trainings = settings["max_iterations"] + settings["n_potentials"] * (1 + settings["n_relaxations"])
         steps = trainings * learning["train"]["mlp"]["parameters"]["max_iter"]
         n_atoms = (self._n_known() + settings["max_labels"]) * self._mean_size()
         hours = steps * n_atoms * _micro(TRAINING_US, self.level) / 2

@@ -11,9 +11,8 @@ from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
 from aiida_lpsgb.calculations.functions.structures import boundary_request_error, rattle_request_error
-from aiida_lpsgb.calculations.md import validate_parameters
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, is_mtp
-from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run
+from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run, validate_relaxation
 from aiida_lpsgb.workflows.outputs import how_it_ended
 from aiida_lpsgb.workflows.protocols import ProtocolMixin, fill_in, fill_job
 from aiida_lpsgb.workflows.queue import QueueMixin
@@ -221,15 +220,6 @@ def validate_boundary(node: orm.Dict, _: Any) -> str | None:
 def validate_rattle(node: orm.Dict, _: Any) -> str | None:
     """The amplitude must be given."""
     return rattle_request_error(node.get_dict())
-
-
-def validate_relaxation(node: orm.Dict, _: Any) -> str | None:
-    """Energies are compared at a minimum."""
-    if message := validate_parameters(node, _):
-        return message
-    if not any(stage["ensemble"] == "minimise" for stage in node["stages"]):
-        return "parameters: give a stage with `ensemble: minimise`, for energies are compared at a minimum"
-    return None
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

@@ -24,7 +24,7 @@ from aiida_lpsgb.calculations.functions.md import (
     remaining_stages,
     watch_closely,
 )
-from aiida_lpsgb.calculations.md import newest_restart
+from aiida_lpsgb.calculations.md import newest_restart, validate_parameters
 from aiida_lpsgb.calculations.md_parameters import DEFAULTS, GRADED_STYLES, planned_steps, resolve
 
 MdCalculation = CalculationFactory("lpsgb.md")
@@ -325,6 +325,15 @@ def inputs_of_run(process: WorkChain, namespace: str = "md", **run: orm.Data) ->
     inputs = process.exposed_inputs(MdBaseWorkChain, namespace=namespace)
     inputs.md |= run
     return inputs
+
+
+def validate_relaxation(node: orm.Dict, _: Any) -> str | None:
+    """Where energies are compared, or learned from, there is a minimum."""
+    if message := validate_parameters(node, _):
+        return message
+    if not any(stage["ensemble"] == "minimise" for stage in node["stages"]):
+        return "parameters: give a stage with `ensemble: minimise`, for it is minima that are wanted"
+    return None
 
 
 def first_step(calculation: orm.CalcJobNode) -> int:

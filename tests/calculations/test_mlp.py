@@ -89,7 +89,7 @@ def test_train_writes_its_files(inputs, generate_calc_job, generate_configuratio
 
 
 def test_weights_of_sets_are_those_of_their_configurations(inputs, generate_calc_job):
-    given = store(inputs("train") | {"parameters": {"set_weights": {"b": 3, "strained": 2}}})
+    given = store(inputs("train") | {"parameters": {"set_weights": {"b*": 3, "strained": 2}}})
     calcinfo, folder = generate_calc_job("lpsgb.mlp.train", given)
     options = calcinfo.codes_info[0].cmdline_params
     assert "--weight-feature=set_weight" in options

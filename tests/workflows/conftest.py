@@ -65,6 +65,7 @@ MINIATURE = {
             "grade_interval_steps": 5,
             "max_iterations": 10,
             "n_potentials": 2,
+            "n_relaxations": 1,
         },
         "exploration": MD | {"stages": [HOLD | {"name": "explore"}]},
     },

@@ -28,6 +28,7 @@ SETTINGS = {
     "max_iterations": 5,
     "max_labels": 100,
     "n_potentials": 1,
+    "n_relaxations": 0,
 }
 
 
@@ -47,6 +48,7 @@ def test_good_settings():
         ({"gamma_select": 0.1}, "at least 1"),
         ({"criterion": "never"}, "`criterion`"),
         ({"max_iterations": 0}, "`max_iterations` must be a whole number of at least 1"),
+        ({"n_relaxations": -1}, "`n_relaxations` must be a whole number of at least 0, it is -1"),
         ({"gama_break": [1]}, "unknown keys ['gama_break']"),
     ],
 )
@@ -132,7 +134,7 @@ def test_paper_protocol_is_the_schedule_of_the_paper():
 def loop(generate_workchain, generate_potential, generate_configurations, installed_code):
     """Return a function that sets a loop up, which is not run."""
 
-    def factory(**more):
+    def factory(settings=None, **more):
         programs = {"mlp": ("lpsgb-mlp", "lpsgb.mlp.train"), "md": ("lmp", "lpsgb.md")}
         programs["label"] = ("lpsgb-label", "lpsgb.label.ase")
         engine = {"calculator": "ase.calculators.emt:EMT", "level_of_theory": "toy"}
@@ -142,7 +144,7 @@ def loop(generate_workchain, generate_potential, generate_configurations, instal
             {"start": generate_configurations()},
             {"li": orm.StructureData(ase=bulk("Li"))},
             protocol="fast",
-            overrides={"label": {"engine": {"parameters": engine}}},
+            overrides={"label": {"engine": {"parameters": engine}}, "settings": settings or {}},
             **more,
         )
         process = generate_workchain("lpsgb.active_learning", builder._inputs(prune=True))
@@ -302,3 +304,89 @@ class TestExplorationThatTeachesNothing:
     def test_as_long_as_others_extrapolate_it_goes_on(self, explored):
         assert explored(self.FAILED, self.BROKE) is None
         assert explored(self.DONE, self.DONE) is None
+
+
+@pytest.mark.usefixtures("aiida_profile_clean")
+class TestRelaxation:
+    """What dynamics does not see: where the structures come to rest."""
+
+    @pytest.fixture
+    def settled(self, loop, generate_potential, monkeypatch):
+        """Return a function that sets up a loop whose two potentials have settled."""
+
+        def factory(**settings):
+            process = loop({"n_relaxations": 2, **settings})
+            process.ctx.history = orm.Dict({"converged": True, "settled": True, "iterations": [{}, {}, {}]}).store()
+            process.ctx.potentials = {name: generate_potential().store() for name in ("p1", "p2")}
+            process.ctx.learned = {"p1": 1, "p2": 1}
+            assert not process.should_iterate()
+            return process
+
+        return factory
+
+    @staticmethod
+    def run(structure=None):
+        node = orm.WorkChainNode()
+        node.set_process_label("MdBaseWorkChain")
+        node.set_process_state(ProcessState.FINISHED)
+        node.set_exit_status(0 if structure else 330)
+        node.set_exit_message("" if structure else "not at a minimum")
+        node.store()
+        if structure:
+            orm.StructureData(ase=structure).store().base.links.add_incoming(node, LinkType.RETURN, "structure")
+        return node
+
+    def test_each_potential_relaxes_every_structure(self, settled):
+        process = settled()
+        assert process.should_relax()
+        process.relax()
+        assert sorted(process.ctx.children) == ["li_p1", "li_p2"]
+        for label, _, inputs in process.ctx.queue:
+            assert inputs.md.potential.uuid == process.ctx.potentials[label[-2:]].uuid
+            assert inputs.md.parameters["stages"][-1]["ensemble"] == "minimise"
+            assert "active_set" not in inputs.md
+
+    def test_all_learn_from_what_is_left(self, settled, generate_configurations):
+        process = settled()
+        process.relax()
+        process.ctx.children = {"li_p1": self.run(bulk("Li")), "li_p2": self.run()}
+        assert process.inspect_relaxations() is None
+        assert [atoms.info["source"] for atoms in process.ctx.selected] == ["li_p1"]
+        assert process.has_selected()
+        labels = AttributeDict({"configurations": generate_configurations(seed=5).store()})
+        process.ctx.labelling = SimpleNamespace(is_finished_ok=True, outputs=labels)
+        assert process.inspect_labels() is None
+        assert list(process.ctx.training_sets) == ["start", "minima_01"]
+        assert process._behind() == ["p1", "p2"]
+        assert process._label("train", "p2") == "train_minima_01_p2"
+
+    def test_so_often_and_no_more(self, settled):
+        process = settled()
+        process.ctx.relaxed = 2
+        assert not process.should_relax()
+
+    def test_not_where_the_loop_has_given_up(self, settled):
+        process = settled()
+        process.ctx.exhausted = process.exit_codes.ERROR_ITERATIONS_EXHAUSTED
+        assert not process.should_relax()
+
+    def test_labels_are_a_budget(self, settled):
+        process = settled(max_labels=10)
+        process.ctx.n_labels = 9
+        assert not process.should_relax()
+        process.ctx.n_labels = 8
+        assert process.should_relax()
+
+    def test_where_none_comes_to_rest_the_loop_fails(self, settled):
+        process = settled()
+        process.relax()
+        process.ctx.children = {"li_p1": self.run(), "li_p2": self.run()}
+        code = process.inspect_relaxations()
+        assert code.status == ActiveLearningWorkChain.exit_codes.ERROR_RELAXATION_FAILED.status
+        assert "not at a minimum" in code.message
+
+    def test_it_must_be_said_how(self, loop):
+        process = loop({"n_relaxations": 1})
+        assert validate_inputs(process.inputs, None) is None
+        inputs = {key: value for key, value in process.inputs.items() if key != "relaxation"}
+        assert validate_inputs(inputs, None).startswith("relaxation: `settings` has `n_relaxations`")

@@ -60,13 +60,13 @@ def test_runs_go_on_to_their_budget(cost):
 
 
 def test_learning_is_counted_to_its_last_iteration(cost):
-    settings = {"max_iterations": 4, "max_labels": 50, "temperatures_K": [500], "n_potentials": 1}
+    settings = {"max_iterations": 4, "max_labels": 50, "temperatures_K": [500], "n_potentials": 1, "n_relaxations": 2}
     few, _ = cost(overrides={"active_learning": {"settings": settings}})
     many, _ = cost(overrides={"active_learning": {"settings": settings | {"max_iterations": 8}}})
     assert few["exploration"].labels == 50
     labels = 50 * 8 * 0.028 / 3600
     assert many["exploration"].core_hours - labels == pytest.approx(2 * (few["exploration"].core_hours - labels))
-    assert few["training"].amount == "5 trainings at level 8"
+    assert few["training"].amount == "7 trainings at level 8"
 
 
 def test_going_back_to_learning_is_learning_and_production_once_more(cost):

@@ -62,6 +62,14 @@ class TestFinished:
             assert len(learned) == count
         assert study.outputs.training_sets.strained.level_of_theory == study.outputs.training_sets.start.level_of_theory
 
+    def test_where_potentials_come_to_rest_is_learned_from(self, study):
+        minima = study.outputs.training_sets.minima_01
+        expected = {f"{name}_{potential}" for name in ("crystal_best", "boundary") for potential in ("p1", "p2")}
+        assert {atoms.info["source"] for atoms in minima} == expected
+        assert minima.level_of_theory == study.outputs.training_sets.start.level_of_theory
+        for potential in study.outputs.potentials.values():
+            assert minima.uuid in {node.uuid for node in potential.creator.inputs.training_sets.values()}
+
     def test_structure_is_looked_at_where_it_is_asked_for(self, study):
         observables = study.outputs.systems["crystal"]["observables"]
         assert {"rdf", "disorder", "density", "topology"} <= set(observables["t300k_p1_1"])

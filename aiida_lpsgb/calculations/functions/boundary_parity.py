@@ -33,12 +33,12 @@ def small_boundaries(cell: orm.Dict, **boundaries: orm.Dict) -> dict[str, orm.Di
 
 @calcfunction
 def cells_to_label(**structures: orm.StructureData) -> ConfigurationsData:
-    """Collect relaxed crystals and bicrystals, each with its name as ``source``.
+    """Collect relaxed cells, each with its name as ``source``.
 
     Parameters
     ----------
     structures : StructureData
-        ``bulk_NAME`` and ``boundary_NAME`` of each boundary.
+        The cells by their names.
     """
     images = []
     for label in sorted(structures):
