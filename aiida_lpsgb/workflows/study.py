@@ -52,6 +52,7 @@ untrained_potential = CalculationFactory("lpsgb.potential.untrained")
 
 TESTS = {VALIDATION: "validation", PARITY: "parity"}
 """What a production calls the tests of its potentials, by the names of their processes."""
+TRAINING = "aiida.calculations:lpsgb.mlp.train"
 SEEDED = (
     *("ordering", "start_set", "reference_md", "passive_learning", "potential", "exploration"),
     *("properties", "validation"),
@@ -361,9 +362,10 @@ class StudyWorkChain(StudyBuilder, QueueMixin):
             known["drift"] = examined[name].outputs.drift
         if REFERENCE in examined and "reference" in self.inputs:
             known["reference"] = examined[REFERENCE].outputs.results
-        learning, validation = (self.ctx.production[key] for key in ("learning", "validation"))
-        if learning is not None and name == FIRST and "learning_curve" in learning.outputs:
-            known["learning_curve"] = learning.outputs.learning_curve
+        training = self.ctx.potentials[name].creator
+        if training is not None and training.process_type == TRAINING and "results" in training.outputs:
+            known["training"] = training.outputs.results
+        validation = self.ctx.production["validation"]
         if validation is not None and name in namespace_of(validation, "errors"):
             known["test"] = validation.outputs.errors[name]
         if (parity := self.ctx.production["parity"]) is not None and name in namespace_of(parity, "errors"):

@@ -70,6 +70,12 @@ class TestFinished:
         for potential in study.outputs.potentials.values():
             assert minima.uuid in {node.uuid for node in potential.creator.inputs.training_sets.values()}
 
+    def test_cards_hold_the_errors_of_the_training_that_made_the_potential(self, study):
+        for name, potential in study.outputs.potentials.items():
+            rmse = potential.creator.outputs.results["training"]["forces_rmse_ev_angstrom"]
+            checks = {check["check"]: check["value"] for check in study.outputs.cards[name]["checks"]}
+            assert checks["training_forces_rmse_mev_A"] == pytest.approx(1000 * rmse)
+
     def test_structure_is_looked_at_where_it_is_asked_for(self, study):
         observables = study.outputs.systems["crystal"]["observables"]
         assert {"rdf", "disorder", "density", "topology"} <= set(observables["t300k_p1_1"])

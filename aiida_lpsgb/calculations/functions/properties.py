@@ -158,7 +158,7 @@ def card(thresholds: orm.Dict, **known: orm.Dict) -> orm.Dict:
     known : Dict
         What there is of: ``properties`` and ``reference`` (`lpsgb.properties.evaluate` with the potential, and with the
         label engine), ``drift`` (`lpsgb.properties.drift`), ``test`` (errors), ``boundaries`` (errors of
-        `lpsgb.boundary_parity`) and ``learning_curve``, whose last errors count.
+        `lpsgb.boundary_parity`) and ``training`` (results of the `lpsgb.mlp.train` that made the potential).
 
     Returns
     -------
@@ -186,9 +186,8 @@ def _text(value: Any) -> str:
 def card_values(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The values that a card checks, of what is known; see `card`."""
     values: dict[str, Any] = {}
-    iterations = known.get("learning_curve", {}).get("iterations") or [{"training": {}}]
     for stage, errors in (
-        ("training", iterations[-1]["training"].get("training") or {}),
+        ("training", known.get("training", {}).get("training") or {}),
         ("test", known.get("test", {})),
     ):
         for name, key in (

@@ -49,10 +49,10 @@ def test_deviations_from_the_reference():
 
 def test_errors_and_stability():
     errors = orm.Dict({"energy_rmse_ev_atom": 0.0031, "forces_rmse_ev_angstrom": 0.3})
-    curve = orm.Dict({"iterations": [{"training": {"training": {"energy_rmse_ev_atom": 0.02}}}]})
+    training = orm.Dict({"training": {"energy_rmse_ev_atom": 0.02}})
     limits = {"test_energy_rmse_mev_atom": 5.0, "test_forces_rmse_mev_A": 200.0, "training_energy_rmse_mev_atom": 10.0}
     node = card(
-        orm.Dict(limits | {"stable": True}), test=errors, learning_curve=curve, properties=properties(stable=False)
+        orm.Dict(limits | {"stable": True}), test=errors, training=training, properties=properties(stable=False)
     )
     assert {name: check["passed"] for name, check in checks_of(node).items()} == {
         "test_energy_rmse_mev_atom": True,
