@@ -205,7 +205,8 @@ class StudyBuilder(ProtocolMixin):
         if values["properties"] is None or (not values["properties"] and not can_relax(codes)):
             return
         builder.properties = cls._child(codes, values, "properties")
-        builder.thresholds = orm.Dict(values["thresholds"])
+        limits = {name: limit for name, limit in values["thresholds"].items() if limit is not None}
+        builder.thresholds = orm.Dict(limits)
         builder.go_on_anyway = orm.Bool(values["go_on_anyway"])
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -232,7 +233,8 @@ def thresholds_error(thresholds: Mapping[str, Any]) -> str | None:
     if unknown := sorted(set(thresholds) - set(CHECKS)):
         return f"thresholds: unknown {', '.join(unknown)}; there are {', '.join(CHECKS)}"
     for name, value in thresholds.items():
-        right = isinstance(value, bool) if name == "stable" else not isinstance(value, bool) and value > 0
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        right = isinstance(value, bool) if name == "stable" else is_number and value > 0
         if not right:
             expected = "true or false" if name == "stable" else "a positive number"
             return f"thresholds: {name} is {value!r}, expected {expected}"

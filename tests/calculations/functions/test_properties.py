@@ -96,6 +96,7 @@ def test_drift_is_the_slope_of_the_last_stage():
     ("thresholds", "message"),
     [
         ({"speed": 1}, "thresholds: unknown speed; there are training_energy"),
+        ({"density_percent": None}, "density_percent is None, expected a positive number"),
         ({"stable": 1}, "stable is 1, expected true or false"),
         ({"density_percent": -1}, "density_percent is -1, expected a positive number"),
         ({"density_percent": True}, "density_percent is True, expected a positive number"),
