@@ -184,6 +184,10 @@ def main() -> None:
         found = f"{row['value']:10.3g} [{low:.3g}, {high:.3g}]"
         verdict = "" if low <= row["truth"] <= high else "  outside"
         print(f"seed {row['seed']}  {row['number']:9s} {found}  truth {row['truth']:.3g}{verdict}")
+    for number, (truth, interval) in known.items():
+        if values := [row["value"] for row in rows if row["number"] == number]:
+            bounds = f"[{interval[0]:.3g}, {interval[1]:.3g}]"
+            print(f"mean    {number:9s} {np.mean(values):10.3g}  truth {truth:.3g} {bounds}")
     covered = [row["interval95"][0] <= row["truth"] <= row["interval95"][1] for row in rows]
     print(json.dumps({"seeds": len(args.seeds), "numbers": len(rows), "covered": float(np.mean(covered))}))
 
