@@ -20,9 +20,12 @@ SYSTEMS = {
 @pytest.fixture(scope="module")
 def codes(aiida_profile):
     """Return codes of every role."""
-    computer = orm.Computer(
+    # Another module that takes this fixture may have stored it.
+    new, computer = orm.Computer.collection.get_or_create(
         label="snapshots", hostname="localhost", transport_type="core.local", scheduler_type="core.direct"
-    ).store()
+    )
+    if new:
+        computer.store()
     plugins = {
         "mlp": "lpsgb.mlp.train",
         "md": "lpsgb.md",
