@@ -106,6 +106,11 @@ class Motion:
         """Whether the motion was seen to be diffusive."""
         return self.verdict.diffusive
 
+    @property
+    def exponent(self) -> float | None:
+        """Log–log exponent of the displacement beyond the vibrations; 1 for diffusion, None where it is not known."""
+        return self.verdict.evidence.get("exponent")
+
     def conductivity(self, charge: float | None = None, temperature_K: float | None = None) -> Estimate:
         """Nernst–Einstein conductivity, S/cm.
 

@@ -272,6 +272,7 @@ def test_back_jumps_do_not_fool():
 def test_anomalous_motion_is_not_diffusive(hurst, n_ions, n_frames):
     found = verdicts(lambda rng: fractional(rng, n_frames, n_ions, hurst), 3 if n_frames > 1000 else 8)
     assert not any(r.diffusive for r in found)
+    assert np.mean([r.exponent for r in found]) == pytest.approx(2 * hurst, abs=0.15)
 
 
 def test_cages_and_too_few_hops_are_not_diffusive():
