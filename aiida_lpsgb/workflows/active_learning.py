@@ -563,14 +563,10 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     def inspect_relaxations(self) -> ExitCode | None:
         """Collect where the relaxations ended; one that came to no minimum is left out."""
-        runs = self.ctx.children
-        failed = [label for label, run in runs.items() if not run.is_finished_ok]
-        for label in failed:
-            self.report(f"{label} was not relaxed: {how_it_ended(runs[label])}")
-        if len(failed) == len(runs):
-            return self._fail("RELAXATION", runs[failed[0]])
-        minima = {label: run.outputs.structure for label, run in runs.items() if run.is_finished_ok}
-        self.ctx.selected = cells_to_label(**minima)
+        relaxed = self.ended_well("was not relaxed")
+        if not relaxed:
+            return self._fail("RELAXATION", next(iter(self.ctx.children.values())))
+        self.ctx.selected = cells_to_label(**{label: run.outputs.structure for label, run in relaxed.items()})
         return None
 
     # --- end ------------------------------------------------------------------------------------------------------
@@ -615,11 +611,10 @@ def validate_settings(node: orm.Dict, _: Any) -> str | None:
         return f"settings: `criterion` is {settings['criterion']!r}; choose one of {CRITERIA}"
     if settings["grade"] not in GRADES:
         return f"settings: `grade` is {settings['grade']!r}; choose one of {', '.join(GRADES)}"
-    for key in ("n_replicas", "grade_interval_steps", "max_iterations", "max_labels", "n_potentials"):
-        if not isinstance(settings[key], int) or settings[key] < 1:
-            return f"settings: `{key}` must be a whole number of at least 1, it is {settings[key]!r}"
-    if not isinstance(settings["n_relaxations"], int) or settings["n_relaxations"] < 0:
-        return f"settings: `n_relaxations` must be a whole number of at least 0, it is {settings['n_relaxations']!r}"
+    least = dict.fromkeys(("n_replicas", "grade_interval_steps", "max_iterations", "max_labels", "n_potentials"), 1)
+    for key, lowest in (least | {"n_relaxations": 0}).items():
+        if not isinstance(settings[key], int) or settings[key] < lowest:
+            return f"settings: `{key}` must be a whole number of at least {lowest}, it is {settings[key]!r}"
     return None
 
 

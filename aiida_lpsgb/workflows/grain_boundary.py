@@ -152,7 +152,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         The crystal before it was relaxed, or ordered, is its parent, so that angles and the equivalence of both
         boundaries are those of its full symmetry.
         """
-        relaxed = self._relaxed()
+        relaxed = self.ended_well("was not relaxed")
         if not relaxed:
             return self.exit_codes.ERROR_BULK_FAILED.format(detail=self._last_end())
         choice = lowest_of(**{label: run.outputs.results for label, run in relaxed.items()})
@@ -178,7 +178,7 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
 
     def compare(self) -> ExitCode | None:
         """Compute the boundary energies and hand on the lowest."""
-        relaxed = self._relaxed()
+        relaxed = self.ended_well("was not relaxed")
         if not relaxed:
             return self.exit_codes.ERROR_ALL_FAILED.format(detail=self._last_end())
         for label, run in relaxed.items():
@@ -200,13 +200,6 @@ class GrainBoundaryWorkChain(ProtocolMixin, QueueMixin):
         shared = {"potential": self.inputs.potential, "parameters": parameters, "seed": self.inputs.seed}
         runs = {label: inputs_of_run(self, structure=structure, **shared) for label, structure in structures.items()}
         self.fill_queue(MdBaseWorkChain, runs)
-
-    def _relaxed(self) -> dict[str, orm.ProcessNode]:
-        """Relaxations of the queue that ended well; the others are reported."""
-        for label, run in self.ctx.children.items():
-            if not run.is_finished_ok:
-                self.report(f"{label} was not relaxed: {how_it_ended(run)}")
-        return {label: run for label, run in self.ctx.children.items() if run.is_finished_ok}
 
     def _last_end(self) -> str:
         return how_it_ended(list(self.ctx.children.values())[-1])

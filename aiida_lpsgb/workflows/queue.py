@@ -10,7 +10,7 @@ from aiida.engine import ProcessSpec, ProcessState, ToContext, WorkChain
 from aiida.engine.processes.workchains.awaitable import Awaitable
 
 from aiida_lpsgb.calculations.validation import declare_count
-from aiida_lpsgb.workflows.outputs import named
+from aiida_lpsgb.workflows.outputs import how_it_ended, named
 
 _RUNNING = "queued_"
 
@@ -53,6 +53,14 @@ class QueueMixin(WorkChain):
 
     def child_ended(self, label: str, node: orm.ProcessNode) -> None:
         """What follows from the end of a child, such as more of them; nothing by default."""
+
+    def ended_well(self, otherwise: str) -> dict[str, orm.ProcessNode]:
+        """Children that ended well; of the others that is reported, with ``otherwise`` and how they ended."""
+        well = {label: node for label, node in self.ctx.children.items() if node.is_finished_ok}
+        for label, node in self.ctx.children.items():
+            if label not in well:
+                self.report(f"{label} {otherwise}: {how_it_ended(node)}")
+        return well
 
     def queue_waits(self) -> bool:
         """Whether children run or are to be run."""
