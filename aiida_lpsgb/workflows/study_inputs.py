@@ -15,7 +15,7 @@ from aiida_lpsgb.calculations.md_parameters import temperature_range
 from aiida_lpsgb.calculations.potentials import known_species, potential_error
 from aiida_lpsgb.calculations.validation import level_error, structure_error
 from aiida_lpsgb.structures.cif import read_cif
-from aiida_lpsgb.workflows.active_learning import own_exploration_error
+from aiida_lpsgb.workflows.learning_inputs import own_exploration_error
 
 CRYSTAL = "crystal"
 PROPERTIES = "properties_"

@@ -13,6 +13,7 @@ from ase.build import bulk
 from aiida_lpsgb.analysis.arrhenius import K_B
 from aiida_lpsgb.calculations.functions.sweep import read_label, run_label
 from aiida_lpsgb.calculations.functions.transport import budget_error
+from aiida_lpsgb.workflows.sweep import validate_temperatures
 from aiida_lpsgb.workflows.transport import too_short, validate_inputs, was_lost
 from aiida_lpsgb.workflows.transport_run import validate_inputs as validate_run
 
@@ -30,6 +31,14 @@ def inputs(aiida_profile_clean, generate_potential):
 
 def test_good_inputs(inputs):
     assert validate_inputs(inputs, None) is None
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "message"),
+    [([], "none is given"), ([300, 0], "above 0 K"), ([300, 300, 400], "holds one twice")],
+)
+def test_temperatures(temperatures, message):
+    assert message in validate_temperatures(orm.List(temperatures), None)
 
 
 def test_a_potential_that_does_not_know_the_structure_is_named(inputs, generate_potential):
