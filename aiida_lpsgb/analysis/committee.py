@@ -362,9 +362,9 @@ class Transport:
     activation_energy, ln_d0, ln_d
         Means over potentials, eV and ln of cm²/s; None without lines. ``ln_d`` is at the target.
     direct
-        ln D of the runs at the target itself, unknown if none is diffusive there.
+        ln D of the runs at the target itself; unknown if none is diffusive there, or one that is not denies it.
     limit_cm2_s
-        Upper 95 % limit of D at the target from runs at it or above; None if there are none.
+        Upper 95 % limit of D at the target from the runs of all potentials at it or above; None if there are none.
     haven_ratio
         D over the collective D, weighted mean over the runs; unknown where it has no meaning.
     disagreeing
@@ -531,7 +531,6 @@ def transport(
         prefactor = mean_over_potentials([f.fit.ln_d0 for f in lines], *zip(*errors, strict=True), dof)
         ln_d = _at_target(lines)
     direct = _direct(points, target_K)
-    limits = [p.limit_cm2_s for p in points if p.temperature_K >= target_K * (1 - 1e-9)]
     named = tuple(disagreeing(lines))
     return Transport(
         target_K=float(target_K),
@@ -541,10 +540,10 @@ def transport(
         ln_d0=prefactor,
         ln_d=ln_d,
         direct=direct,
-        limit_cm2_s=min(limits, default=None),
+        limit_cm2_s=_limit(points, target_K),
         haven_ratio=_mean_ratio(haven_ratios),
         disagreeing=named,
-        sentence=_sentence(points, lines, by_potential, target_K, named),
+        sentence=_sentence(points, lines, by_potential, target_K, direct, named),
     )
 
 
@@ -565,11 +564,35 @@ def _at_target(lines: Sequence[Line]) -> Spread:
     return replace(spread, interval95=ends)
 
 
+def _limit(points: Sequence[Point], target_K: float) -> float | None:
+    """Upper 95 % limit of D at the target: D grows with temperature, so that of any run at it or above will do.
+
+    A temperature counts if all potentials were run there, and then by the run that leaves the most room: how little
+    ions move with one potential is no limit of how they move with another.
+    """
+    potentials = {point.potential for point in points}
+    runs: dict[float, list[Point]] = {}
+    for point in points:
+        if point.temperature_K >= target_K * (1 - 1e-9):
+            runs.setdefault(point.temperature_K, []).append(point)
+    complete = [own for own in runs.values() if {point.potential for point in own} == potentials]
+    return min((max(point.limit_cm2_s for point in own) for own in complete), default=None)
+
+
 def _direct(points: Sequence[Point], target_K: float) -> Estimate:
-    """Ln D of the diffusive runs at the target itself."""
-    there = [p for p in points if p.diffusive and abs(p.temperature_K / target_K - 1) < 1e-6]
+    """Ln D of the runs at the target itself; unknown where one of them saw none, but would have seen as much."""
+    at_target = [p for p in points if abs(p.temperature_K / target_K - 1) < 1e-6]
+    there = [p for p in at_target if p.diffusive]
     if not there:
         return UNKNOWN
+    found = _mean_ln_d(there)
+    reach = np.exp(found.interval()[1])
+    contradicted = any(not p.diffusive and p.limit_cm2_s < reach for p in at_target)
+    return UNKNOWN if contradicted else found
+
+
+def _mean_ln_d(there: Sequence[Point]) -> Estimate:
+    """Weighted mean of ln D of diffusive runs."""
     logs, errors = (
         np.array(v) for v in zip(*((np.log(p.d_cm2_s), p.error_cm2_s / p.d_cm2_s) for p in there), strict=True)
     )
@@ -594,10 +617,9 @@ def _mean_ratio(ratios: Sequence[Estimate]) -> Estimate:
     return Estimate(value, value * error, dof)
 
 
-def _sentence(points, lines, by_potential, target_K: float, named: Sequence[str]) -> str:
+def _sentence(points, lines, by_potential, target_K: float, direct: Estimate, named: Sequence[str]) -> str:
     """What to know before the value at the target is quoted."""
     parts = []
-    at_target = [p for p in points if abs(p.temperature_K / target_K - 1) < 1e-6]
     if lines:
         nearest = min((f.nearest_K for f in lines), key=lambda t: abs(t - target_K))
         above = 100 * (nearest / target_K - 1)
@@ -610,7 +632,7 @@ def _sentence(points, lines, by_potential, target_K: float, named: Sequence[str]
         if below:
             held = ", ".join(f"{t:g}" for t in below)
             parts.append(f"the runs at {held} K, in which no diffusion was seen, hold it below their limits")
-    elif any(p.diffusive for p in at_target):
+    elif np.isfinite(direct.value):
         parts.append(f"no line: D at {target_K:g} K is that of the runs at this temperature")
     else:
         parts.append("no line and no diffusion at the target: only an upper limit is known")

@@ -106,6 +106,31 @@ def test_a_limit_at_the_target_always_constrains():
     assert loose.ln_d.value == pytest.approx(free.ln_d.value, abs=0.05)
 
 
+def test_the_limit_is_of_the_potential_that_leaves_the_most_room():
+    """What does not move with one potential may move with another: no limit of the one holds for both."""
+    lines = [seen(t, law(t), 0.05, name) for t in HOT for name in "ab"]
+    slow = [*lines, limit(300, 5e-9, "a")]
+    assert transport([*slow, limit(300, 8e-8, "b")]).limit_cm2_s == 8e-8
+    found = transport([*slow, seen(300, 4e-8, 0.05, "b")])
+    assert found.limit_cm2_s == pytest.approx(4.4e-8)
+    assert np.exp(found.ln_d.value) < found.scalars(0.017, 1.0)["diffusivity_interval95_cm2_s"][1] == found.limit_cm2_s
+    # A potential whose run was lost is told nothing by that of the other, but by its own hotter ones.
+    assert transport(slow).limit_cm2_s == pytest.approx(1.1 * law(500))
+
+
+def test_of_runs_at_the_target_one_that_sees_nothing_counts_as_well():
+    """The one of two replicas in which ions were seen to move is not what both have shown."""
+    apart = [seen(300, 4e-8, 0.05), limit(300, 5e-9)]
+    assert not np.isfinite(transport(apart).direct.value)
+    assert "only an upper limit" in transport(apart).sentence
+    assert transport(apart).scalars(0.017, 1.0)["diffusivity_cm2_s"] is None
+    short = [seen(300, 4e-8, 0.05), limit(300, 1e-6)]
+    assert np.exp(transport(short).direct.value) == pytest.approx(4e-8)
+    # A line goes between the two.
+    low, high = np.exp(transport([*(seen(t, law(t), 0.05) for t in HOT), *apart]).ln_d.interval95)
+    assert low < 2.2e-8 < high
+
+
 def test_a_run_at_the_target_constrains_a_line_that_passes_elsewhere():
     found = transport([*(seen(t, law(t), 0.02) for t in HOT), seen(300, 1e-9, 0.1)])
     low, high = np.exp(found.ln_d.interval95)
