@@ -398,7 +398,7 @@ def interface(
     from aiida import orm
     from aiida.plugins import CalculationFactory
 
-    from aiida_lpsgb.calculations.functions.structures import interface_keys_error
+    from aiida_lpsgb.calculations.functions.structure_requests import interface_keys_error
     from aiida_lpsgb.workflows.outputs import made_by
 
     use_profile(profile)

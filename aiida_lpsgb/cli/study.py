@@ -287,7 +287,7 @@ def _show_study(plan: StudyPlan, builder: ProcessBuilder) -> None:
 def _show_boundaries(inputs: Mapping[str, Any]) -> None:
     """How the grains of each boundary lie in the cell of the crystal, and what is not as it was asked for."""
     from aiida_lpsgb.calculations.functions.recipes import boundary_requests
-    from aiida_lpsgb.calculations.functions.structures import boundary_of_crystal
+    from aiida_lpsgb.calculations.functions.structure_requests import boundary_of_crystal
 
     systems = {name: recipe.get_dict() for name, recipe in inputs["systems"].items()}
     for name, request in boundary_requests(systems).items():

@@ -10,7 +10,7 @@ from aiida.engine import ExitCode, ProcessSpec, while_
 from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
-from aiida_lpsgb.calculations.functions.structures import boundary_request_error, rattle_request_error
+from aiida_lpsgb.calculations.functions.structure_requests import boundary_request_error, rattle_request_error
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES, is_mtp
 from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run, validate_relaxation
 from aiida_lpsgb.workflows.outputs import how_it_ended

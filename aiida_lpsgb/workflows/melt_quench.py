@@ -10,7 +10,7 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_lpsgb.calculations import validation
-from aiida_lpsgb.calculations.functions.structures import amorphous_request_error, supercell_request_error
+from aiida_lpsgb.calculations.functions.structure_requests import amorphous_request_error, supercell_request_error
 from aiida_lpsgb.calculations.md import validate_parameters
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.md import MD_FILLED_IN, inputs_of_run

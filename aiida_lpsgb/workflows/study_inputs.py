@@ -9,7 +9,7 @@ from aiida import orm
 
 from aiida_lpsgb.calculations.functions.potential import untrained_error
 from aiida_lpsgb.calculations.functions.recipes import boundaries_error, recipe_error, with_planes
-from aiida_lpsgb.calculations.functions.structures import order_request_error, start_set_request_error
+from aiida_lpsgb.calculations.functions.structure_requests import order_request_error, start_set_request_error
 from aiida_lpsgb.calculations.label.engine import level_of
 from aiida_lpsgb.calculations.md_parameters import temperature_range
 from aiida_lpsgb.calculations.potentials import known_species, potential_error

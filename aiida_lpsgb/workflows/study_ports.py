@@ -9,7 +9,7 @@ from aiida.plugins import DataFactory, WorkflowFactory
 from aiida_lpsgb.calculations.functions.active_learning import RETURN_SETTINGS, return_error
 from aiida_lpsgb.calculations.functions.properties import CHECKS, thresholds_error
 from aiida_lpsgb.calculations.functions.recipes import KINDS
-from aiida_lpsgb.calculations.functions.structures import order_request_error
+from aiida_lpsgb.calculations.functions.structure_requests import order_request_error
 from aiida_lpsgb.calculations.potentials import POTENTIAL_TYPES
 from aiida_lpsgb.workflows.study_inputs import validate_inputs
 

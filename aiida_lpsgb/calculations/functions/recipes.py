@@ -12,14 +12,14 @@ from aiida.engine import calcfunction
 
 from aiida_lpsgb.analysis.misfit import CORE, misfit_core
 from aiida_lpsgb.analysis.observables import POSITIVE, regions_of, registry
-from aiida_lpsgb.calculations.functions.structures import (
+from aiida_lpsgb.calculations.functions.structure_requests import (
     amorphous_keys_error,
     boundary_of_crystal_error,
     boundary_request_error,
     interface_keys_error,
-    refusing,
     supercell_keys_error,
 )
+from aiida_lpsgb.calculations.functions.structures import refusing
 from aiida_lpsgb.calculations.protocols import merged
 
 KINDS = ("crystal", "boundary", "glass", "interface", "structure")

@@ -5,7 +5,6 @@ from aiida import orm
 from aiida.plugins import CalculationFactory
 
 from aiida_lpsgb.calculations.functions import structures
-from aiida_lpsgb.calculations.functions.structures import order_request_error
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.units import survey
 
@@ -206,22 +205,6 @@ def test_ordered_crystal_needs_no_charges(ordered):
     again = CalculationFactory("lpsgb.order")(ordered["structure"], orm.Dict({}), orm.Int(0))
     assert again["structure"].get_formula("hill") == "Li12P4S16"
     assert again["results"]["ewald_energies_eV"] == [None]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"charge": CHARGES}, "unknown charge; `charge` may be meant as `charges`; known are"),
-        ({"n_candidates": 0}, "n_candidates must be a whole number of at least 1"),
-        ({"rank_by": "mass"}, "rank_by must be one of ewald, occupancy"),
-        ({"charges": {"Li": "one"}}, "charges must give a number for each element"),
-        ({"charges": CHARGES, "keep_shares": True, "check_formula": False}, None),
-        ({}, None),
-    ],
-)
-def test_parameters_of_order_are_checked_at_the_port(options, message):
-    error = order_request_error(options)
-    assert (message in error) if message else error is None
 
 
 def test_parent_of_a_bicrystal_may_be_the_cif(ordered):
