@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from md import BIN, REBUILD, REPEATS, SPECIES, potential, structure
+from md import ALL, BIN, REBUILD, REPEATS, SPECIES, potential, structure
 from md import INPUT as WHOLE
 
 from aiida_lpsgb.mtp import _core
@@ -66,7 +66,7 @@ def kernel_ns(text, device, atoms, *, mixed):
 
 def step_ms(folder, style, steps, *, ranks=1):
     """Milliseconds of a whole step of LAMMPS, and of its pair style."""
-    (folder / "in.lmp").write_text(INPUT.format(style=style, steps=steps, plugin="", rebuild=REBUILD))
+    (folder / "in.lmp").write_text(INPUT.format(style=style, coeff=ALL, steps=steps, plugin="", rebuild=REBUILD))
     command = [str(BIN / "lmp"), "-in", "in.lmp", "-log", "none"]
     if ranks > 1:
         command = [str(BIN / "mpiexec"), "-n", str(ranks), *command]

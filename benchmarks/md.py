@@ -1,11 +1,14 @@
 """Speed of molecular dynamics with this package's LAMMPS pair styles.
 
-    python benchmarks/md.py [--peer PLUGIN.so] [--levels 8 14 ...] [--atoms 1792 12288] [--measure mpi ...]
+    python benchmarks/md.py [--peer PLUGIN.so] [--peer-coeff "* * {file} 0 1 2"] [--levels 8 14 ...]
+                            [--atoms 1792 12288] [--packing crystal glass] [--measure mpi ...]
 
 Li₃PS₄ with random coefficients: the cost of a step depends on the level and on the neighbours, not on the values. Atoms
-stay in place (a tiny time step) and neighbour lists are rebuilt every 15 steps, as in a run at 2 fs and 600 K. `--peer`
-is a ready-built LAMMPS plugin that brings another `pair_style mtp`, such as the LAMMPS pull request's; it runs the same
-input in the same `lmp`, alternating with ours. Each figure is the fastest of `--repeats` runs.
+stay in place (a tiny time step) and neighbour lists are rebuilt every 15 steps, as in a run at 2 fs and 600 K. `glass`
+is as many atoms at the same density, packed at random. `--peer` is a ready-built LAMMPS plugin that brings another
+`pair_style mtp`: the older one of LAMMPS's pull request takes the file from `pair_style`, the newer one of LAMMPS wants
+`--peer-coeff`, what stands behind `pair_coeff`. It runs the same input in the same `lmp`, alternating with ours. Each
+figure is the fastest of `--repeats` runs.
 
 `--measure` picks from: `comparison` (with the peer, and flops), `mpi` (two processes by one), `extrapolation` (grading
 every tenth step), `kernels` (the instruction sets).
@@ -16,6 +19,7 @@ The last line is one JSON object. `us` is microseconds per atom and step of the 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -26,8 +30,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from ase.neighborlist import neighbor_list
 from ase.spacegroup import crystal
+from tools import processor
 
 from aiida_lpsgb.mtp import _core
 from aiida_lpsgb.mtp.basis import untrained
@@ -42,7 +48,7 @@ INPUT = """units metal
 read_data atoms.data
 {plugin}
 pair_style {style}
-pair_coeff * *
+pair_coeff {coeff}
 velocity all create 600 1
 fix 1 all nve
 timestep 1e-9
@@ -73,6 +79,10 @@ int main() {
   std::printf("%g %g\n", best, sum);
 }
 """
+ALL = "* *"
+# Soft spheres of this diameter, Å, are what a random packing is relaxed with.
+DIAMETER = 2.4
+
 LANES = {"baseline": 2, "AVX2": 4, "AVX-512": 8}
 
 
@@ -84,6 +94,22 @@ def structure(n_atoms):
     atoms = cell.repeat(REPEATS[n_atoms])
     atoms.rattle(0.1, seed=1)
     return atoms
+
+
+def packed(atoms):
+    """The same atoms in a cube of the same density, at random, and pushed apart as soft spheres."""
+    rng = np.random.default_rng(2)
+    glass = Atoms(rng.permutation(atoms.symbols), cell=[atoms.get_volume() ** (1 / 3)] * 3, pbc=True)
+    glass.set_scaled_positions(rng.uniform(size=(len(glass), 3)))
+    for _ in range(200):
+        first, distances, vectors = neighbor_list("idD", glass, DIAMETER)
+        overlap = (1 - DIAMETER / np.maximum(distances, 0.1))[:, None] * vectors
+        glass.positions += 0.3 * np.stack([np.bincount(first, own, len(glass)) for own in overlap.T], axis=1)
+    glass.wrap()
+    return glass
+
+
+PACKINGS = {"crystal": lambda atoms: atoms, "glass": packed}
 
 
 def potential(level):
@@ -103,28 +129,29 @@ def write_active_set(path, mtp, *, neighbourhoods):
 class Runner:
     """Runs LAMMPS in a folder with potentials and a structure."""
 
-    def __init__(self, folder, repeats, levels, peer):
+    def __init__(self, folder, repeats, levels, peer, peer_coeff):
         self.folder = folder
         self.repeats = repeats
         self.peer = peer
+        self.peer_coeff = peer_coeff
         for level in levels:
             mtp = potential(level)
             mtp.write(folder / f"p{level}.mtp")
             for mode in ("configuration", "neighborhood"):
                 write_active_set(folder / f"p{level}.{mode}.als", mtp, neighbourhoods=mode == "neighborhood")
 
-    def take(self, n_atoms):
+    def take(self, n_atoms, packing="crystal"):
         """Run the structure of so many atoms from now on."""
-        atoms = structure(n_atoms)
+        atoms = PACKINGS[packing](structure(n_atoms))
         atoms.write(self.folder / "atoms.data", format="lammps-data", specorder=SPECIES, masses=True)
         self.n_atoms, self.neighbours = n_atoms, len(neighbor_list("i", atoms, CUTOFF)) / n_atoms
 
-    def once(self, style, steps, *, peer=None, ranks=1, kernel=None):
+    def once(self, style, steps, *, peer=None, coeff=ALL, ranks=1, kernel=None):
         """Microseconds per atom and step: of the run, of the pair style."""
         plugin = ""
         if peer:
             plugin = f"plugin unload pair mtp/extrapolation\nplugin unload pair mtp\nplugin load {peer}"
-        script = INPUT.format(style=style, steps=steps, plugin=plugin, rebuild=REBUILD)
+        script = INPUT.format(style=style, coeff=coeff, steps=steps, plugin=plugin, rebuild=REBUILD)
         (self.folder / "in.lmp").write_text(script)
         command = [str(BIN / "lmp"), "-in", "in.lmp", "-log", "none"]
         if ranks > 1:
@@ -179,7 +206,9 @@ def comparison(runner, level):
     """Time and flops, beside the peer's time."""
     variants = {"ours": (f"mtp p{level}.mtp", steps_for(runner, level), {})}
     if runner.peer:
-        variants["peer"] = (f"mtp p{level}.mtp", steps_for(runner, level, peer=True), {"peer": runner.peer})
+        style = f"mtp p{level}.mtp" if runner.peer_coeff == ALL else "mtp"
+        options = {"peer": runner.peer, "coeff": runner.peer_coeff.format(file=f"p{level}.mtp")}
+        variants["peer"] = (style, steps_for(runner, level, peer=True), options)
     times = runner.best(variants)
     evaluator = _core.Evaluator(_core.Potential((runner.folder / f"p{level}.mtp").read_text()))
     flops = evaluator.flops_per_atom + runner.neighbours * evaluator.flops_per_neighbour
@@ -223,25 +252,28 @@ MEASURES = {measure.__name__: measure for measure in (comparison, mpi, extrapola
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", type=Path, help="ready-built LAMMPS plugin with another pair_style mtp")
+    parser.add_argument("--peer-coeff", default=ALL, help="its pair_coeff, with {file} for the potential")
     parser.add_argument("--levels", type=int, nargs="+", default=[8, 10, 14, 16, 20])
     parser.add_argument("--atoms", type=int, nargs="+", default=[1792, 12288], choices=sorted(REPEATS))
+    parser.add_argument("--packing", nargs="+", default=["crystal"], choices=PACKINGS)
     parser.add_argument("--measure", nargs="+", default=list(MEASURES), choices=MEASURES)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     best_kernel = _core.available_kernels()[-1]
-    report = {"benchmark": "md", "kernel": best_kernel, **{name: [] for name in arguments.measure}}
+    found = {"processor": processor(), "load": round(os.getloadavg()[0], 1), "kernel": best_kernel}
+    report = {"benchmark": "md", **found, **{name: [] for name in arguments.measure}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runner = Runner(folder, arguments.repeats, arguments.levels, arguments.peer and arguments.peer.resolve())
+        peer = arguments.peer and arguments.peer.resolve()
+        runner = Runner(folder, arguments.repeats, arguments.levels, peer, arguments.peer_coeff)
         report["peak_gflops"] = measured_peak(folder, best_kernel)
-        for n_atoms in arguments.atoms:
-            runner.take(n_atoms)
-            print(f"{n_atoms} atoms, {runner.neighbours:.1f} neighbours within {CUTOFF} A")
-            for level in arguments.levels:
-                for measure in arguments.measure:
-                    row = {"atoms": n_atoms, "level": level, **MEASURES[measure](runner, level)}
-                    report[measure].append(row)
-                    print(measure, "  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
+        for n_atoms, packing in itertools.product(arguments.atoms, arguments.packing):
+            runner.take(n_atoms, packing)
+            print(f"{n_atoms} atoms, {packing}, {runner.neighbours:.1f} neighbours within {CUTOFF} A")
+            for level, measure in itertools.product(arguments.levels, arguments.measure):
+                row = MEASURES[measure](runner, level)
+                report[measure].append({"atoms": n_atoms, "packing": packing, "level": level, **row})
+                print(measure, level, "  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
     print(json.dumps(report))
 
 
