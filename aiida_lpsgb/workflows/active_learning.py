@@ -37,6 +37,8 @@ plan_exploration = CalculationFactory("lpsgb.learning.plan_exploration")
 
 MINIMA = "minima"
 """Name of the training sets of relaxed structures, with the number of the relaxation."""
+CANDIDATES = "candidates"
+"""Name of the training set of what was found elsewhere."""
 # More runs than this share without any result end the loop: something else than the potential is wrong.
 MAX_MISSING_SHARE = 0.5
 
@@ -47,7 +49,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     On what was learned further potentials are trained, from other coefficients and with other weights of the data: a
     committee. Where one of them extrapolates, all learn from that, too. Dynamics shows nothing of the minima of the
     energy, between which boundary energies and lattices are differences of a few meV an atom: in the end they can be
-    learned from as well, where the potentials find them.
+    learned from as well, where the potentials find them. What that makes of the potentials is explored again.
     """
 
     CHILDREN = ("label",)
@@ -65,24 +67,25 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 cls.inspect_selection,
                 if_(cls.has_selected)(cls.label, cls.inspect_labels),
             ),
-            while_(cls.should_iterate)(
+            while_(cls.goes_on)(
+                while_(cls.should_iterate)(
+                    if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
+                    cls.explore,
+                    while_(cls.queue_waits)(cls.run_queue),
+                    cls.inspect_exploration,
+                    if_(cls.has_candidates)(
+                        cls.select,
+                        cls.inspect_selection,
+                        if_(cls.has_selected)(cls.label, cls.inspect_labels),
+                    ),
+                ),
                 if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-                cls.explore,
-                while_(cls.queue_waits)(cls.run_queue),
-                cls.inspect_exploration,
-                if_(cls.has_candidates)(
-                    cls.select,
-                    cls.inspect_selection,
+                if_(cls.should_relax)(
+                    cls.relax,
+                    while_(cls.queue_waits)(cls.run_queue),
+                    cls.inspect_relaxations,
                     if_(cls.has_selected)(cls.label, cls.inspect_labels),
                 ),
-            ),
-            if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-            while_(cls.should_relax)(
-                cls.relax,
-                while_(cls.queue_waits)(cls.run_queue),
-                cls.inspect_relaxations,
-                if_(cls.has_selected)(cls.label, cls.inspect_labels),
-                if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
             ),
             cls.finish,
         )
@@ -268,9 +271,12 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.settings = self.inputs.settings.get_dict()
         self.ctx.candidates, self.ctx.chooser = dict(self.inputs.get("candidates", {})), FIRST
         self.ctx.history = None
+        # Kind and number of what is learned from next.
+        self.ctx.increment = (CANDIDATES, 1)
         self.ctx.n_labels = 0
-        # How often all structures have been relaxed.
-        self.ctx.relaxed = 0
+        # How often all structures have been relaxed, and whether what was learned from that is still to be explored.
+        self.ctx.relaxed, self.ctx.unexplored = 0, False
+        self.ctx.goes_on = True
         # Whether the last iteration's labelling gave none.
         self.ctx.barren = False
         self.ctx.exhausted = None
@@ -287,9 +293,13 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         """Number of the iteration that trains and explores, from 1."""
         return self.explored + 1
 
+    def goes_on(self) -> bool:
+        """Whether the loop is entered, or entered again after relaxations."""
+        return self.ctx.goes_on
+
     def should_iterate(self) -> bool:
         """Whether a potential is still to be improved, and may be."""
-        converged = self.ctx.history and self.ctx.history["converged"]
+        converged = self.ctx.history and self.ctx.history["converged"] and not self.ctx.unexplored
         if not converged and self.ctx.exhausted is None and self.iteration > self.ctx.settings["max_iterations"]:
             self.ctx.exhausted = self.exit_codes.ERROR_ITERATIONS_EXHAUSTED.format(n=self.explored)
         self.ctx.is_over = bool(converged) or self.ctx.exhausted is not None
@@ -311,8 +321,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
 
     @property
     def team(self) -> list[str]:
-        """Potentials that explore: the first, and once it has settled, the others that have not."""
-        return team_of(self.ctx.history)
+        """Potentials that explore: the first, and once it has settled, the others; after relaxations all."""
+        return sorted(self.ctx.potentials) if self.ctx.unexplored else team_of(self.ctx.history)
 
     def _behind(self) -> list[str]:
         """Potentials that do not know all labels: of those that explore, and at the end of all."""
@@ -336,7 +346,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         self.ctx.learning = self._behind()
         n_configurations = sum(len(node) for node in self.ctx.training_sets.values())
         self.report(
-            f"{self._when()}: training on {n_configurations} configurations"
+            f"iteration {self.iteration}: training on {n_configurations} configurations"
             + (f": {', '.join(self.ctx.learning)}" if self.ctx.learning != [FIRST] else "")
         )
         if "committee" not in self.ctx:
@@ -358,13 +368,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         return ToContext(**trainings)
 
     def _label(self, step: str, name: str) -> str:
-        """Link label of what is done for a potential: `train_02`, `train_02_p3`, in the end `train_minima_01`."""
-        when = f"{MINIMA}_{self.ctx.relaxed:02d}" if self.ctx.relaxed else f"{self.iteration:02d}"
-        return f"{step}_{when}" + ("" if name == FIRST else f"_{name}")
-
-    def _when(self) -> str:
-        """Where the loop is, for reports."""
-        return f"relaxation {self.ctx.relaxed}" if self.ctx.relaxed else f"iteration {self.iteration}"
+        """Link label of what is done for a potential: `train_02`, `train_02_p3`."""
+        return f"{step}_{self.iteration:02d}" + ("" if name == FIRST else f"_{name}")
 
     def inspect_training(self) -> ExitCode | None:
         """Take the potentials; one that needs more training steps is taken too, the next iteration goes on from it."""
@@ -374,8 +379,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
                 return self._fail("TRAINING", training)
             if not training.is_finished_ok:
                 self.report(
-                    f"{self._when()}: training of {name} ended with [{training.exit_status}]; going on with its "
-                    "potential"
+                    f"iteration {self.iteration}: training of {name} ended with [{training.exit_status}]; going on "
+                    "with its potential"
                 )
             self.ctx.potentials[name] = training.outputs.potential
             self.ctx.learned[name] = len(self.ctx.training_sets)
@@ -444,6 +449,8 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
             **optional,
             **{f"md_{label}": run.outputs.results for label, run in runs.items()},
         )
+        self.ctx.unexplored = False
+        self.ctx.increment = ("iteration", self.explored)
         row = self.ctx.history["iterations"][-1]
         explorers = row["potentials"]
         # What a potential does not know, its own grades tell.
@@ -485,23 +492,17 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         """Send the selected configurations to the label engine."""
         inputs = self.exposed_inputs(LabelWorkChain, namespace="label")
         inputs.configurations = self.ctx.selected
-        name, number = self._increment()
-        where = "candidates" if name == "candidates" else f"{name} {number}"
+        name, number = self.ctx.increment
+        where = name if name == CANDIDATES else f"{name} {number}"
         self.report(f"{where}: labelling {len(self.ctx.selected)} new configurations")
-        label = f"label_{MINIMA}_{number:02d}" if self.ctx.relaxed else f"label_{self.explored:02d}"
+        label = f"label_{MINIMA}_{number:02d}" if name == MINIMA else f"label_{self.explored:02d}"
         return ToContext(labelling=self.submit(LabelWorkChain, **named(label, inputs)))
-
-    def _increment(self) -> tuple[str, int]:
-        """Kind and number of what is learned from next: of an iteration, of relaxations, or given."""
-        if self.ctx.relaxed:
-            return MINIMA, self.ctx.relaxed
-        return ("iteration", self.explored) if self.explored else ("candidates", 1)
 
     def inspect_labels(self) -> ExitCode | None:
         """Add the labels that came back as a new increment."""
         labelling = self.ctx.labelling
         if "configurations" not in labelling.outputs:
-            if not self.ctx.n_labels or self.ctx.barren or self.ctx.relaxed:
+            if not self.ctx.n_labels or self.ctx.barren or self.ctx.increment[0] == MINIMA:
                 return self._fail("LABELLING", labelling, self.explored)
             # As of a run whose atoms fell into each other between two grades: another may end where there is a label.
             self.ctx.barren = True
@@ -511,26 +512,27 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         if not labelling.is_finished_ok:
             self.report(f"some labels failed, going on with the others: {labelling.exit_message}")
         labels = labelling.outputs.configurations
-        name, number = self._increment()
+        name, number = self.ctx.increment
         self.ctx.training_sets[free_label(self.ctx.training_sets, number, name)] = labels
         self.ctx.n_labels += len(labels)
+        self.ctx.unexplored = name == MINIMA
         return None
 
     # --- relax ----------------------------------------------------------------------------------------------------
 
     def should_relax(self) -> bool:
         """Whether the potentials have settled and are still to learn where they come to rest, and may."""
-        if self.ctx.exhausted is not None or self.ctx.relaxed == self.ctx.settings["n_relaxations"]:
-            return False
+        self.ctx.goes_on = self.ctx.exhausted is None and self.ctx.relaxed < self.ctx.settings["n_relaxations"]
         n_cells = len(self.inputs.structures) * len(self.ctx.potentials)
-        is_affordable = self.ctx.n_labels + n_cells <= self.ctx.settings["max_labels"]
-        if not is_affordable:
+        if self.ctx.goes_on and self.ctx.n_labels + n_cells > self.ctx.settings["max_labels"]:
             self.report(f"no labels are left for {n_cells} relaxed structures: `max_labels` is spent")
-        return is_affordable
+            self.ctx.goes_on = False
+        return self.ctx.goes_on
 
     def relax(self) -> None:
         """Queue a relaxation of every structure with each potential."""
         self.ctx.relaxed += 1
+        self.ctx.increment = (MINIMA, self.ctx.relaxed)
         shared = {"parameters": self.inputs.relaxation, "seed": self.inputs.seed}
         runs = {
             f"{structure}_{name}": inputs_of_run(self, structure=node, potential=potential, **shared)

@@ -257,12 +257,28 @@ class TestRelaxation:
         assert process.inspect_labels() is None
         assert list(process.ctx.training_sets) == ["start", "minima_01"]
         assert process._behind() == ["p1", "p2"]
-        assert process._label("train", "p2") == "train_minima_01_p2"
+        assert process._label("train", "p2") == "train_04_p2"
+
+    def test_what_was_learned_is_explored_by_all(self, settled, generate_configurations):
+        """Weights of what is at rest may cost a potential what it knew of dynamics."""
+        process = settled()
+        assert process.should_relax()
+        process.relax()
+        process.ctx.children = {"li_p1": self.run(bulk("Li")), "li_p2": self.run(bulk("Li"))}
+        process.inspect_relaxations()
+        labels = AttributeDict({"configurations": generate_configurations(seed=5).store()})
+        process.ctx.labelling = SimpleNamespace(is_finished_ok=True, outputs=labels)
+        process.inspect_labels()
+        assert process.goes_on()
+        assert process.should_iterate()
+        assert process.team == ["p1", "p2"]
+        assert process._behind() == ["p1", "p2"]
 
     def test_so_often_and_no_more(self, settled):
         process = settled()
         process.ctx.relaxed = 2
         assert not process.should_relax()
+        assert not process.goes_on()
 
     def test_not_where_the_loop_has_given_up(self, settled):
         process = settled()

@@ -320,8 +320,8 @@ def decide(row: Mapping[str, Any], stage: int, settings: Mapping[str, Any]) -> d
 
     The loop goes on to the next `gamma_break` when every run of an iteration reached its end. A potential has settled
     when that is so at the last one (with `criterion: no_selection` not even a selected configuration may be left
-    then). When the first has, the other members of the committee are trained and explore, too; the loop has converged
-    when each potential has settled.
+    then). When the first has, the members of the committee that did not explore beside it are trained and explore, too;
+    the loop has converged when each potential has settled.
     """
     last = stage == len(settings["gamma_break"]) - 1
 
@@ -332,7 +332,7 @@ def decide(row: Mapping[str, Any], stage: int, settings: Mapping[str, Any]) -> d
     team = [name for name, found in row["potentials"].items() if not has_settled(found)]
     settled = not team
     if settled and FIRST in row["potentials"]:
-        team = [name for name in committee(settings) if name != FIRST]
+        team = [name for name in committee(settings) if name not in row["potentials"]]
     return {
         "stage": stage + 1 if row["n_broken"] == 0 and not last else stage,
         "settled": settled,

@@ -159,6 +159,8 @@ def test_a_committee_converges_when_each_of_it_has_explored_to_the_end():
     one_left = decide(row(p2=(0, 0), p3=(2, 7)), 1, settings)
     assert one_left == {"stage": 1, "settled": False, "team": ["p3"], "converged": False}
     assert decide(row(p3=(0, 0)), 1, settings) == {"stage": 1, "settled": True, "team": [], "converged": True}
+    together = decide(row(p1=(0, 0), p2=(0, 1), p3=(0, 0)), 1, settings)
+    assert together == {"stage": 1, "settled": True, "team": [], "converged": True}
 
 
 def test_runs_belong_to_potentials():
