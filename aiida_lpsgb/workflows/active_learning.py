@@ -421,7 +421,7 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         for potential in self.team:
             learned = {"potential": self.ctx.potentials[potential], "active_set": self.ctx.active_sets[potential]}
             for name, structure in inputs.structures.items():
-                for temperature, replica in exploration_runs(self.ctx.settings, dict(own.get(name, {})), potential):
+                for temperature, replica in exploration_runs(self.ctx.settings, dict(own.get(name, {})), self.team):
                     label = exploration_label(name, temperature, replica, potential)
                     run = {"parameters": plan[f"parameters_{label}"], "seed": plan[f"seed_{label}"]}
                     runs[label] = inputs_of_run(self, structure=structure, **learned, **run)

@@ -27,7 +27,7 @@ SETTINGS = {
     "n_potentials": "potentials of the committee, whose spread is part of every uncertainty; when the runs of the "
     "first no longer end early, the others are trained on what it found, and explore at the highest temperature",
     "n_relaxations": "times that, once no run ends early, each potential relaxes every structure; where that ends is "
-    "labelled, all learn from it (training sets `minima_01` and so on), and all explore again",
+    "labelled, all learn from it (training sets `minima_01` and so on) and explore again at the highest temperature",
 }
 
 

@@ -36,9 +36,9 @@ def exploration_label(structure: str, temperature_K: float, replica: int, potent
 
 
 def exploration_runs(
-    settings: Mapping[str, Any], own: Mapping[str, Any], potential: str = FIRST
+    settings: Mapping[str, Any], own: Mapping[str, Any], team: Sequence[str] = (FIRST,)
 ) -> list[tuple[float, int]]:
-    """Temperatures and replicas of the exploration runs of a structure.
+    """Temperatures and replicas of the exploration runs of a structure, with each potential that explores.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ def exploration_runs(
         Settings of the loop.
     own
         What the structure has of its own: `temperatures_K`, `n_replicas`, and parameters of `lpsgb.md`.
-    potential
-        Who explores. The first one goes everywhere; of the others, which learned from what it found, a run at the
-        highest temperature shows whether they are sound.
+    team
+        Who explores. The first one goes everywhere; of others, and of all once they have learned from what it found, a
+        run at the highest temperature shows whether they are sound.
     """
     merged = {**settings, **own}
-    if potential != FIRST:
+    if list(team) != [FIRST]:
         return [(max(merged["temperatures_K"]), 1)]
     return [(t, replica) for replica in range(1, merged["n_replicas"] + 1) for t in merged["temperatures_K"]]
 
@@ -107,8 +107,8 @@ def plan_exploration(
     for name in structures.get_list():
         own = explorations[name].get_dict() if name in explorations else {}
         template = {**exploration.get_dict(), **without_loop_keys(own)}
-        for potential in potentials.get_list():
-            for temperature, replica in exploration_runs(loop, own, potential):
+        for temperature, replica in exploration_runs(loop, own, potentials.get_list()):
+            for potential in potentials.get_list():
                 label = exploration_label(name, temperature, replica, potential)
                 choice = (f"iteration {iteration}", name, f"{temperature:g} K", replica)
                 choice += () if potential == FIRST else (potential,)
