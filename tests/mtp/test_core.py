@@ -1,5 +1,7 @@
 """The evaluation library through its Python binding, against motep's evaluator and finite differences."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -8,6 +10,7 @@ from motep.io.mlip.mtp import read_mtp
 
 from aiida_lpsgb.mtp import _core
 from aiida_lpsgb.mtp.basis import untrained
+from aiida_lpsgb.mtp.potential import MTP
 
 KERNELS = _core.available_kernels()
 
@@ -45,6 +48,25 @@ def evaluate(text, atoms, kernel=""):
     return evaluator.evaluate(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
 
 
+def with_idle_functions(mtp, n):
+    """The potential with so many radial functions more, each with a basic moment that nothing is made of."""
+    n_basic = len(mtp.index_basic)
+    idle = np.zeros((n, 4), dtype=int)
+    idle[:, 0] = mtp.n_radial + np.arange(n)
+    times = mtp.index_times.copy()
+    times[:, [0, 1, 3]] += n * (times[:, [0, 1, 3]] >= n_basic)
+    radial = np.ones((mtp.n_species, mtp.n_species, n, mtp.radial_basis_size))
+    return replace(
+        mtp,
+        n_radial=mtp.n_radial + n,
+        index_basic=np.concatenate([mtp.index_basic, idle]),
+        index_times=times,
+        moment_mapping=mtp.moment_mapping + n * (mtp.moment_mapping >= n_basic),
+        n_moments=mtp.n_moments + n,
+        radial_coefficients=np.concatenate([mtp.radial_coefficients, radial], axis=2),
+    )
+
+
 def motep_results(text, atoms, path):
     path.write_text(text)
     data = read_mtp(path)
@@ -73,6 +95,17 @@ def assert_agrees_with_motep(text, atoms, path, kernel):
 def test_agrees_with_motep(level, n_species, kernel, tmp_path):
     text = random_text(level, n_species)
     assert_agrees_with_motep(text, random_atoms(n_species, level), tmp_path / "p.mtp", kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("level", range(2, 30, 2))
+def test_another_shape_by_the_general_kernel(level, kernel):
+    """Moments of more radial functions, which no energy uses, change nothing but the code that runs."""
+    text, atoms = random_text(level, 2), random_atoms(2, level, n=7)
+    other = with_idle_functions(MTP.from_string(text), 2).to_string()
+    expected, found = evaluate(text, atoms, kernel), evaluate(other, atoms, kernel)
+    for name in ("energies", "forces", "virial"):
+        assert_close(found[name], expected[name], 1e-12)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -153,8 +186,6 @@ def test_virial_is_minus_the_strain_derivative(kernel):
 
 def with_parameters(text, parameters):
     """The same potential with coefficients in the order radial, species, moment."""
-    from aiida_lpsgb.mtp.potential import MTP
-
     return MTP.from_string(text).with_parameters(parameters).to_string()
 
 

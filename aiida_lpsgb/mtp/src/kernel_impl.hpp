@@ -3,77 +3,11 @@
 // compiled for a newer processor must never replace the one that the rest of the program runs.
 //
 // SPDX-License-Identifier: MIT
-#include "kernel.hpp"
-
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
+#include "kernel_usual.hpp"
+#include "kernel_vectors.hpp"
 
 namespace mtp {
 namespace {
-
-constexpr int lanes = MTP_LANES;
-typedef double V __attribute__((vector_size(lanes * sizeof(double))));
-
-inline V broadcast(double value) { return value - V{}; }
-
-inline V square_root(V v) {
-#if defined(__AVX512F__) && MTP_LANES == 8
-  return (V)_mm512_maskz_sqrt_pd(0xff, (__m512d)v);  // GCC warns of the plain form
-#elif defined(__AVX__) && MTP_LANES == 4
-  return (V)_mm256_sqrt_pd((__m256d)v);
-#elif defined(__SSE2__) && MTP_LANES == 2
-  return (V)_mm_sqrt_pd((__m128d)v);
-#else
-  for (int l = 0; l < lanes; ++l) v[l] = __builtin_sqrt(v[l]);
-  return v;
-#endif
-}
-
-// Slots that are worked on together: a moment is loaded and stored once for all of them.
-constexpr int tile = 4;
-
-struct Geometry {
-  V x, y, z;  // unit vector to the neighbour
-  V inverse;  // 1 / distance
-};
-
-struct Workspace {
-  V* moments;       // [moments]
-  V* gradients;     // [moments] dE/dm
-  Geometry* slots;  // [slot]
-  V* values;        // [slot][function] radial functions
-  V* slopes;        // [slot][function] their derivatives by distance
-  V* radial;        // [slot][function] dE/d(radial function)
-  V* monomials;     // [monomial][tile]
-  V* adjoints;      // [monomial][tile] dE/d(monomial)
-};
-
-long workspace_vectors(const Program& p, long slots) {
-  const long geometry = sizeof(Geometry) / sizeof(V);
-  return 2L * p.moments() + slots * (geometry + 3L * p.funcs) + 2L * tile * p.monomials;
-}
-
-long workspace_size(const Program& p, long slots) { return lanes * workspace_vectors(p, slots); }
-
-Workspace carve(const Program& p, long slots, double* memory) {
-  V* next = reinterpret_cast<V*>(memory);
-  const auto take = [&next](long count) {
-    V* taken = next;
-    next += count;
-    return taken;
-  };
-  Workspace w;
-  w.moments = take(p.moments());
-  w.gradients = take(p.moments());
-  w.slots = reinterpret_cast<Geometry*>(take(slots * static_cast<long>(sizeof(Geometry) / sizeof(V))));
-  w.values = take(slots * p.funcs);
-  w.slopes = take(slots * p.funcs);
-  w.radial = take(slots * p.funcs);
-  w.monomials = take(static_cast<long>(tile) * p.monomials);
-  w.adjoints = take(static_cast<long>(tile) * p.monomials);
-  return w;
-}
 
 // ---- neighbours -----------------------------------------------------------------------------------------------------
 
@@ -189,8 +123,8 @@ inline V radial_argument(const Program& p, V r) {
 void prepare_slot(const Program& p, const double* coeffs, const double* vector, Geometry& g, V* values, V* slopes) {
   const V* in = reinterpret_cast<const V*>(vector);
   const V x = in[0], y = in[1], z = in[2];
-  const V r = square_root(x * x + y * y + z * z);
-  const V inverse = 1.0 / r;
+  const V squared = x * x + y * y + z * z, inverse = reciprocal_root(squared);
+  const V r = squared * inverse;
   g.x = x * inverse, g.y = y * inverse, g.z = z * inverse, g.inverse = inverse;
   const V argument = radial_argument(p, r);
   const V t = argument * p.scale + p.shift, d = argument - p.cutoff;
@@ -375,13 +309,7 @@ void differentiate_tile(const Program& p, const Workspace& w, int first, V (&out
   }
   V dx[S], dy[S], dz[S];
   differentiate_monomials<S>(p.rank, g, w.monomials, w.adjoints, dx, dy, dz);
-  for (int s = 0; s < S; ++s) {
-    // Along the bond the radial functions change, across it the unit vector does.
-    const V along = slope[s] - (dx[s] * g[s].x + dy[s] * g[s].y + dz[s] * g[s].z) * g[s].inverse;
-    out[s][0] = along * g[s].x + dx[s] * g[s].inverse;
-    out[s][1] = along * g[s].y + dy[s] * g[s].inverse;
-    out[s][2] = along * g[s].z + dz[s] * g[s].inverse;
-  }
+  for (int s = 0; s < S; ++s) project(g[s], slope[s], dx[s], dy[s], dz[s], out[s]);
 }
 
 // ---- derivatives with respect to the coefficients -------------------------------------------------------------------
@@ -462,11 +390,14 @@ struct Sums {
   V repulsion, force[3], virial[6];
 };
 
-template <int S>
-void differentiate_slots(const Program& p, const Batch& batch, const Workspace& w, int first, SlotCursor& at,
-                         Sums& sums) {
+template <int S, int R>
+inline void differentiate_slots(const Program& p, const Batch& batch, const Workspace& w, int first, SlotCursor& at,
+                                Sums& sums) {
   V derivative[S][3];
-  differentiate_tile<S>(p, w, first, derivative);
+  if constexpr (R == any_rank)
+    differentiate_tile<S>(p, w, first, derivative);
+  else
+    differentiate_usual<R>(w, first, derivative[0]);
   for (int s = 0; s < S; ++s) {
     V* vector = next_vector(batch, at);
     V* d = derivative[s];
@@ -494,27 +425,41 @@ void differentiate_slots(const Program& p, const Batch& batch, const Workspace& 
   }
 }
 
+template <int R>
 void differentiate(const Program& p, const Batch& batch, const Workspace& w, int slots) {
   SlotCursor at = {0, 0};
   Sums sums = {};
   int first = 0;
-  for (; first + tile <= slots; first += tile) differentiate_slots<tile>(p, batch, w, first, at, sums);
-  for (; first < slots; ++first) differentiate_slots<1>(p, batch, w, first, at, sums);
+  if constexpr (R == any_rank)
+    for (; first + tile <= slots; first += tile) differentiate_slots<tile, R>(p, batch, w, first, at, sums);
+  for (; first < slots; ++first) differentiate_slots<1, R>(p, batch, w, first, at, sums);
   *reinterpret_cast<V*>(batch.energy) += sums.repulsion;
   for (int a = 0; a < 3; ++a) reinterpret_cast<V*>(batch.force)[a] = sums.force[a];
   if (batch.virial != nullptr)
     for (int a = 0; a < 6; ++a) reinterpret_cast<V*>(batch.virial)[a] = sums.virial[a];
 }
 
-void evaluate(const Program& p, const Batch& batch) {
+template <int R>
+void evaluate_rank(const Program& p, const Batch& batch) {
   const long capacity = static_cast<long>(p.species_count) * batch.capacity;
   const Workspace w = carve(p, capacity, batch.workspace);
   const int slots = prepare(p, batch, w);
-  basic_moments(p, w, slots);
+  if constexpr (R != any_rank && R <= largest_rank_in_registers)
+    usual_moments<R>(w, slots);
+  else
+    basic_moments(p, w, slots);
   product_moments(p, w);
   if (batch.row != nullptr) start_row(p, w, reinterpret_cast<V*>(batch.row));
   *reinterpret_cast<V*>(batch.energy) = moment_gradients(p, w) + p.species_coeffs[batch.species];
-  differentiate(p, batch, w, slots);
+  differentiate<R>(p, batch, w, slots);
+}
+
+void evaluate(const Program& p, const Batch& batch) {
+  constexpr decltype(&evaluate_rank<any_rank>) usual[] = {
+      evaluate_rank<0>, evaluate_rank<1>, evaluate_rank<2>, evaluate_rank<3>, evaluate_rank<4>, evaluate_rank<5>,
+      evaluate_rank<6>, evaluate_rank<7>, evaluate_rank<8>, evaluate_rank<9>, evaluate_rank<10>};
+  constexpr int ranks = sizeof(usual) / sizeof(usual[0]);
+  (p.usual && p.rank < ranks ? usual[p.rank] : evaluate_rank<any_rank>)(p, batch);
 }
 
 constexpr Kernel kernel = {MTP_NAME, lanes, workspace_size, gather, gather_and_keep, pad, evaluate, scatter, grade};

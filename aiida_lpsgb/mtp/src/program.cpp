@@ -53,6 +53,7 @@ struct CompiledProgram::Tables {
 
   void radial(const Potential& potential, bool horner);
   int independent(const Potential& potential);
+  bool usual(int rank) const;
   int dependent(int function, Powers powers, int independent_count);
   void basic(const Potential& potential, int independent_count);
   int inner(const Potential& potential, int first);
@@ -81,6 +82,14 @@ int CompiledProgram::Tables::independent(const Potential& potential) {
     count += (r + 1) * (r + 1);
   }
   return count;
+}
+
+bool CompiledProgram::Tables::usual(int rank) const {
+  for (const int monomials : function_monomials) {
+    if (rank < -1 || monomials != (std::max(rank, 0) + 1) * (std::max(rank, 0) + 1)) return false;
+    rank -= 2;
+  }
+  return rank < 0;
 }
 
 int CompiledProgram::Tables::dependent(int function, Powers powers, int independent_count) {
@@ -204,6 +213,7 @@ CompiledProgram::CompiledProgram(const Potential& potential) : tables_(std::make
   p.monomials = *std::max_element(t.function_monomials.begin(), t.function_monomials.end());
   p.rank = 0;
   while ((p.rank + 1) * (p.rank + 1) < p.monomials) ++p.rank;
+  p.usual = t.usual(p.rank);
   t.basic(potential, p.independent);
   p.dependent = static_cast<int>(t.dependents.size());
   p.inner = t.inner(potential, p.independent + p.dependent);

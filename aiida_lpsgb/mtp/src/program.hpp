@@ -34,6 +34,7 @@ struct Program {
   int basis_size;  // radial basis functions
   int rank;        // the largest rank of a basic moment
   int monomials;   // (rank + 1)^2
+  bool usual;      // functions 0, 1 ... have monomials up to rank, rank - 2 ... and at last 0
 
   double cutoff, cutoff_squared, min_dist;
   double scale, shift;  // argument of the Chebyshev polynomials: scale r + shift
