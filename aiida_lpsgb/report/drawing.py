@@ -56,9 +56,12 @@ def has_room_for_regions(results: Results) -> bool:
     return sum(1 + len(recommended_regions(system)) for system in _shown(results)) <= MOST_LINES
 
 
-def regions_figure(system: System) -> Figure | None:
-    """Diffusivity against inverse temperature of a system and its regions; None if it has none."""
-    if not system.temperatures_K or not recommended_regions(system):
+def regions_figure(results: Results, system: System) -> Figure | None:
+    """Diffusivity against inverse temperature of a system and its regions.
+
+    None if it has none, or if the figure of all systems shows them.
+    """
+    if not system.temperatures_K or not recommended_regions(system) or has_room_for_regions(results):
         return None
     siemens, _ = _siemens([system])
     return figures.arrhenius_comparison(_series_of(system, 0, several=False, with_regions=True), siemens=siemens)
@@ -185,11 +188,9 @@ def draw(results: Results) -> dict[str, Figure]:
     }
     if results.learning and results.learning.iterations:
         drawn["learning_curve"] = learning_figure(results)
-    apart = not has_room_for_regions(results)
     for system in results.systems:
         drawn[f"{system.name}_msd"] = msd_figure(system)
-        if apart:
-            drawn[f"{system.name}_regions"] = regions_figure(system)
+        drawn[f"{system.name}_regions"] = regions_figure(results, system)
         drawn |= {f"{system.name}_{name}": figure for name, figure in structure_figures(system).items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
 

@@ -219,7 +219,6 @@ def boundary_words(system: System) -> list[tuple[str, str]]:
 def details(results: Results, published: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Figures of each system that is drawn, with their captions."""
     found = []
-    apart = not drawing.has_room_for_regions(results)
     for number, system in enumerate(results.systems[:MOST_DRAWN]):
         references = published_of(published, system.name, system.recipe)
         shown = []
@@ -227,7 +226,7 @@ def details(results: Results, published: Mapping[str, Any] | None) -> list[dict[
         if msd is not None:
             text = f"{caption('diffusivity')} All runs of {system.name}."
             shown.append((inline(msd, f"msd{number}"), text))
-        if apart and (regions := drawing.regions_figure(system)) is not None:
+        if (regions := drawing.regions_figure(results, system)) is not None:
             text = (
                 f"Diffusivity against inverse temperature in {system.name} (solid) and in its regions (hollow, dashed)."
             )
