@@ -2,7 +2,8 @@
 #include "neighbourhoods.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <cstdint>
+#include <utility>
 
 namespace mtp {
 namespace {
@@ -10,6 +11,24 @@ namespace {
 // So many centres are put in order at a time, which are near each other in space as LAMMPS sorts atoms. All together
 // would spread the neighbours of a few over the whole memory.
 constexpr std::size_t window = 256;
+
+// Numbers of a centre's neighbours nearer than `radius`, of each species in eight bits. More species share bits, and
+// larger numbers spill over; order suffers, nothing else.
+std::uint64_t key(double radius, const double* positions, const ListsView& lists, const SpeciesView& species,
+                  int centre) {
+  const double x = positions[3L * centre], y = positions[3L * centre + 1], z = positions[3L * centre + 2];
+  const double squared = radius * radius;
+  const int *list = lists.neighbours[centre], length = lists.lengths[centre], mask = lists.mask;
+  std::uint64_t counts = 0;
+  for (int k = 0; k < length; ++k) {
+    const int j = list[k] & mask;
+    const double* q = positions + 3L * j;
+    const double dx = q[0] - x, dy = q[1] - y, dz = q[2] - z;
+    const std::uint64_t near = dx * dx + dy * dy + dz * dz < squared ? 1 : 0;
+    counts += near << (8 * species[j] & 63);
+  }
+  return counts;
+}
 
 }  // namespace
 
@@ -33,28 +52,13 @@ void Neighbourhoods::group(const ListsView& lists, const SpeciesView& species, i
 
 void Neighbourhoods::order_alike(double radius, const double* positions, const ListsView& lists,
                                  const SpeciesView& species) {
-  const std::size_t width = centres_.size();
+  std::vector<std::pair<std::uint64_t, int>> keyed;
   for (auto& centres : centres_) {
-    std::vector<int> counts(width * centres.size(), 0), order(centres.size()), ordered;
-    for (std::size_t k = 0; k < centres.size(); ++k) {
-      const double* from = positions + 3L * centres[k];
-      const int* list = lists.neighbours[centres[k]];
-      for (int n = 0; n < lists.lengths[centres[k]]; ++n) {
-        const int j = list[n] & lists.mask;
-        const double* to = positions + 3L * j;
-        const double x = to[0] - from[0], y = to[1] - from[1], z = to[2] - from[2];
-        counts[width * k + species[j]] += x * x + y * y + z * z < radius * radius ? 1 : 0;
-      }
-    }
-    std::iota(order.begin(), order.end(), 0);
-    const auto fewer = [&](int a, int b) {
-      const int *first = &counts[width * a], *second = &counts[width * b];
-      return std::lexicographical_compare(first, first + width, second, second + width);
-    };
-    for (std::size_t first = 0; first < order.size(); first += window)
-      std::stable_sort(order.begin() + first, order.begin() + std::min(first + window, order.size()), fewer);
-    for (int k : order) ordered.push_back(centres[k]);
-    centres.swap(ordered);
+    keyed.clear();
+    for (const int centre : centres) keyed.emplace_back(key(radius, positions, lists, species, centre), centre);
+    for (std::size_t first = 0; first < keyed.size(); first += window)
+      std::sort(keyed.begin() + first, keyed.begin() + std::min(first + window, keyed.size()));
+    for (std::size_t k = 0; k < keyed.size(); ++k) centres[k] = keyed[k].second;
   }
 }
 
