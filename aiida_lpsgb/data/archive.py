@@ -89,7 +89,7 @@ def _without_large_files(whole: Path, path: Path, max_file_bytes: int, keep: Col
         with ZipFile(path, "w", ZIP_DEFLATED) as target:
             for key, item in stored.items():
                 if item.filename == DATABASE:
-                    target.write(database, DATABASE)
+                    target.write(database, DATABASE, compresslevel=9)
                 elif key not in names:
                     target.writestr(item, source.read(item))
     found: dict[str, list[int]] = {}
