@@ -60,32 +60,17 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         """Declare ports, outline and exit codes."""
         super().define(spec)
         cls._define_inputs(spec)
+        label = if_(cls.has_selected)(cls.label, cls.inspect_labels)
+        select = if_(cls.has_candidates)(cls.select, cls.inspect_selection, label)
+        train = if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade)
+        run = while_(cls.queue_waits)(cls.run_queue)
         spec.outline(
             cls.setup,
-            if_(cls.has_candidates)(
-                cls.select,
-                cls.inspect_selection,
-                if_(cls.has_selected)(cls.label, cls.inspect_labels),
-            ),
+            select,
             while_(cls.goes_on)(
-                while_(cls.should_iterate)(
-                    if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-                    cls.explore,
-                    while_(cls.queue_waits)(cls.run_queue),
-                    cls.inspect_exploration,
-                    if_(cls.has_candidates)(
-                        cls.select,
-                        cls.inspect_selection,
-                        if_(cls.has_selected)(cls.label, cls.inspect_labels),
-                    ),
-                ),
-                if_(cls.has_to_learn)(cls.train, cls.inspect_training, cls.grade, cls.inspect_grade),
-                if_(cls.should_relax)(
-                    cls.relax,
-                    while_(cls.queue_waits)(cls.run_queue),
-                    cls.inspect_relaxations,
-                    if_(cls.has_selected)(cls.label, cls.inspect_labels),
-                ),
+                while_(cls.should_iterate)(train, cls.explore, run, cls.inspect_exploration, select),
+                train,
+                if_(cls.should_relax)(cls.relax, run, cls.inspect_relaxations, label),
             ),
             cls.finish,
         )
