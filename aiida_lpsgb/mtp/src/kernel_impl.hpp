@@ -258,58 +258,41 @@ V moment_gradients(const Program& p, const Workspace& w) {
 // ---- forces ---------------------------------------------------------------------------------------------------------
 
 // dE/d(monomial) to dE/d(unit vector), working back through fill_monomials.
-template <int S>
-void differentiate_monomials(int rank, const Geometry* g, const V* m, V* a, V (&dx)[S], V (&dy)[S], V (&dz)[S]) {
-  for (int s = 0; s < S; ++s) dx[s] = dy[s] = dz[s] = V{};
+void differentiate_monomials(int rank, const Geometry& g, const V* m, V* adjoints, V (&d)[3]) {
+  d[0] = d[1] = d[2] = V{};
   for (int n = rank; n > 0; --n) {
-    const V* before = m + static_cast<long>(n - 1) * (n - 1) * S;
-    V* adjoint_before = a + static_cast<long>(n - 1) * (n - 1) * S;
-    const V* adjoint = a + static_cast<long>(n) * n * S;
-    for (int i = 0; i < n; ++i)
-      for (int s = 0; s < S; ++s) {
-        const V ax = adjoint[i * S + s], az = adjoint[(n + 1 + i) * S + s], b = before[i * S + s];
-        adjoint_before[i * S + s] += g[s].x * ax + g[s].z * az;
-        dx[s] += ax * b;
-        dz[s] += az * b;
-      }
-    for (int s = 0; s < S; ++s) {
-      const V ay = adjoint[n * S + s];
-      adjoint_before[(n - 1) * S + s] += g[s].y * ay;
-      dy[s] += ay * before[(n - 1) * S + s];
+    const V *before = m + (n - 1) * (n - 1), *adjoint = adjoints + n * n;
+    V* adjoint_before = adjoints + (n - 1) * (n - 1);
+    for (int i = 0; i < n; ++i) {
+      const V ax = adjoint[i], az = adjoint[n + 1 + i];
+      adjoint_before[i] += g.x * ax + g.z * az;
+      d[0] += ax * before[i];
+      d[2] += az * before[i];
     }
+    adjoint_before[n - 1] += g.y * adjoint[n];
+    d[1] += adjoint[n] * before[n - 1];
   }
 }
 
-// dE/dvector of S consecutive slots, from dE/dm. Leaves dE/d(radial function) behind.
-template <int S>
-void differentiate_tile(const Program& p, const Workspace& w, int first, V (&out)[S][3]) {
-  const Geometry* g = w.slots + first;
-  fill_monomials<S>(p.rank, g, w.monomials);
-  V slope[S] = {};
+// dE/dvector of a slot, from dE/dm. Leaves dE/d(radial function) behind.
+void differentiate_any(const Program& p, const Workspace& w, int slot, V (&out)[3]) {
+  const Geometry& g = w.slots[slot];
+  const long first = static_cast<long>(slot) * p.funcs;
+  V *m = w.monomials, *adjoints = w.adjoints, slope = V{}, d[3];
+  fill_monomials<1>(p.rank, &g, m);
+  for (int k = 0; k < p.monomials; ++k) adjoints[k] = V{};
   for (int mu = 0; mu < p.funcs; ++mu) {
-    const V* gradients = w.gradients + p.function_offset[mu];
-    const V* m = w.monomials;
-    V sum[S] = {};
-    for (int k = 0; k < p.function_monomials[mu]; ++k, m += S)
-      for (int s = 0; s < S; ++s) sum[s] += gradients[k] * m[s];
-    for (int s = 0; s < S; ++s) {
-      const long at = static_cast<long>(first + s) * p.funcs + mu;
-      w.radial[at] = sum[s];
-      slope[s] += sum[s] * w.slopes[at];
+    const V *gradients = w.gradients + p.function_offset[mu], value = w.values[first + mu];
+    V sum = V{};
+    for (int k = 0; k < p.function_monomials[mu]; ++k) {
+      sum += gradients[k] * m[k];
+      adjoints[k] += gradients[k] * value;
     }
+    w.radial[first + mu] = sum;
+    slope += sum * w.slopes[first + mu];
   }
-  for (int k = 0; k < p.monomials; ++k) {
-    V sum[S] = {};
-    for (int mu = 0; mu < p.funcs; ++mu) {
-      if (k >= p.function_monomials[mu]) continue;
-      const V gradient = w.gradients[p.function_offset[mu] + k];
-      for (int s = 0; s < S; ++s) sum[s] += gradient * w.values[static_cast<long>(first + s) * p.funcs + mu];
-    }
-    for (int s = 0; s < S; ++s) w.adjoints[static_cast<long>(k) * S + s] = sum[s];
-  }
-  V dx[S], dy[S], dz[S];
-  differentiate_monomials<S>(p.rank, g, w.monomials, w.adjoints, dx, dy, dz);
-  for (int s = 0; s < S; ++s) project(g[s], slope[s], dx[s], dy[s], dz[s], out[s]);
+  differentiate_monomials(p.rank, g, m, adjoints, d);
+  project(g, slope, d[0], d[1], d[2], out);
 }
 
 // ---- derivatives with respect to the coefficients -------------------------------------------------------------------
@@ -390,38 +373,35 @@ struct Sums {
   V repulsion, force[3], virial[6];
 };
 
-template <int S, int R>
-inline void differentiate_slots(const Program& p, const Batch& batch, const Workspace& w, int first, SlotCursor& at,
-                                Sums& sums) {
-  V derivative[S][3];
+template <int R>
+inline void differentiate_slot(const Program& p, const Batch& batch, const Workspace& w, int slot, SlotCursor& at,
+                               Sums& sums) {
+  V d[3];
   if constexpr (R == any_rank)
-    differentiate_tile<S>(p, w, first, derivative);
+    differentiate_any(p, w, slot, d);
   else
-    differentiate_usual<R>(w, first, derivative[0]);
-  for (int s = 0; s < S; ++s) {
-    V* vector = next_vector(batch, at);
-    V* d = derivative[s];
-    if (p.repulsive) {
-      const Geometry& g = w.slots[first + s];
-      const Repulsion added = repulsion(p, 1.0 / g.inverse);
-      sums.repulsion += added.energy;
-      d[0] += added.slope * g.x;
-      d[1] += added.slope * g.y;
-      d[2] += added.slope * g.z;
-    }
-    if (batch.row != nullptr)
-      add_radial_row(p, vector, w.radial + static_cast<long>(first + s) * p.funcs,
-                     reinterpret_cast<V*>(batch.row) + static_cast<long>(at.species) * p.funcs * p.basis_size);
-    if (batch.virial != nullptr) {
-      for (int a = 0; a < 3; ++a) sums.virial[a] -= d[a] * vector[a];
-      sums.virial[3] -= d[0] * vector[1];
-      sums.virial[4] -= d[0] * vector[2];
-      sums.virial[5] -= d[1] * vector[2];
-    }
-    for (int a = 0; a < 3; ++a) {
-      sums.force[a] += d[a];
-      vector[a] = d[a];
-    }
+    differentiate_usual<R>(w, slot, d);
+  V* vector = next_vector(batch, at);
+  if (p.repulsive) {
+    const Geometry& g = w.slots[slot];
+    const Repulsion added = repulsion(p, 1.0 / g.inverse);
+    sums.repulsion += added.energy;
+    d[0] += added.slope * g.x;
+    d[1] += added.slope * g.y;
+    d[2] += added.slope * g.z;
+  }
+  if (batch.row != nullptr)
+    add_radial_row(p, vector, w.radial + static_cast<long>(slot) * p.funcs,
+                   reinterpret_cast<V*>(batch.row) + static_cast<long>(at.species) * p.funcs * p.basis_size);
+  if (batch.virial != nullptr) {
+    for (int a = 0; a < 3; ++a) sums.virial[a] -= d[a] * vector[a];
+    sums.virial[3] -= d[0] * vector[1];
+    sums.virial[4] -= d[0] * vector[2];
+    sums.virial[5] -= d[1] * vector[2];
+  }
+  for (int a = 0; a < 3; ++a) {
+    sums.force[a] += d[a];
+    vector[a] = d[a];
   }
 }
 
@@ -429,10 +409,7 @@ template <int R>
 void differentiate(const Program& p, const Batch& batch, const Workspace& w, int slots) {
   SlotCursor at = {0, 0};
   Sums sums = {};
-  int first = 0;
-  if constexpr (R == any_rank)
-    for (; first + tile <= slots; first += tile) differentiate_slots<tile, R>(p, batch, w, first, at, sums);
-  for (; first < slots; ++first) differentiate_slots<1, R>(p, batch, w, first, at, sums);
+  for (int slot = 0; slot < slots; ++slot) differentiate_slot<R>(p, batch, w, slot, at, sums);
   *reinterpret_cast<V*>(batch.energy) += sums.repulsion;
   for (int a = 0; a < 3; ++a) reinterpret_cast<V*>(batch.force)[a] = sums.force[a];
   if (batch.virial != nullptr)

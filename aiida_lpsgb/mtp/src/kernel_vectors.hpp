@@ -69,12 +69,12 @@ struct Workspace {
   V* slopes;        // [slot][function] their derivatives by distance
   V* radial;        // [slot][function] dE/d(radial function)
   V* monomials;     // [monomial][tile]
-  V* adjoints;      // [monomial][tile] dE/d(monomial)
+  V* adjoints;      // [monomial] dE/d(monomial)
 };
 
 long workspace_vectors(const Program& p, long slots) {
   const long geometry = sizeof(Geometry) / sizeof(V);
-  return 2L * p.moments() + slots * (geometry + 3L * p.funcs) + 2L * tile * p.monomials;
+  return 2L * p.moments() + slots * (geometry + 3L * p.funcs) + (tile + 1L) * p.monomials;
 }
 
 long workspace_size(const Program& p, long slots) { return lanes * workspace_vectors(p, slots); }
@@ -94,7 +94,7 @@ Workspace carve(const Program& p, long slots, double* memory) {
   w.slopes = take(slots * p.funcs);
   w.radial = take(slots * p.funcs);
   w.monomials = take(static_cast<long>(tile) * p.monomials);
-  w.adjoints = take(static_cast<long>(tile) * p.monomials);
+  w.adjoints = take(p.monomials);
   return w;
 }
 
