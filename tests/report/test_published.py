@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from aiida_lpsgb.report.published import published_of, read_published
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "data" / "beta-li3ps4-published.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CONTENT = {
     "systems": {
         "crystal": {"f_pd": {"values": 0.04}},
@@ -16,12 +17,20 @@ CONTENT = {
 
 
 def test_the_example_can_be_read():
-    published = read_published(EXAMPLE)
+    published = read_published(EXAMPLES / "data" / "beta-li3ps4-published.yaml")
     assert len(published["systems"]) == 12
     recipe = {"kind": "boundary", "axis": [0, 0, 1], "plane": [1, 3, 0], "sigma": 5, "run": {"n_atoms": 750}}
     assert published_of(published, "mine", recipe)["activation_energy_ev"] == {"values": 0.42}
     assert published_of(published, "mine", {"kind": "crystal"})["conductivity_300k_s_cm"]["values"] == 7.4e-5
     assert published_of(published, "mine", {"kind": "structure"}) == {}
+
+
+@pytest.mark.parametrize("study", ["jalem2023.yaml", "li6ps5cl.yaml"])
+def test_every_published_system_is_one_of_its_study(study):
+    plan = yaml.safe_load((EXAMPLES / study).read_text(encoding="utf-8"))
+    published = read_published(EXAMPLES / plan["published"])
+    found = [published_of(published, name, recipe) for name, recipe in plan["systems"].items()]
+    assert all(entry in found for entry in published["systems"].values())
 
 
 def test_a_system_is_found_by_name_and_by_recipe():
