@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from aiida_lpsgb.analysis.arrhenius import K_B
-from aiida_lpsgb.analysis.committee import Point, fit_refusal, mean_over_potentials, transport
+from aiida_lpsgb.analysis.arrhenius_line import Point, fit_refusal
+from aiida_lpsgb.analysis.committee import mean_over_potentials, transport
 from aiida_lpsgb.analysis.estimates import UNKNOWN, Estimate
 from aiida_lpsgb.analysis.motion import nernst_einstein
 
@@ -131,26 +132,6 @@ def test_of_runs_at_the_target_one_that_sees_nothing_counts_as_well():
     assert low < 2.2e-8 < high
 
 
-def test_a_run_at_the_target_constrains_a_line_that_passes_elsewhere():
-    found = transport([*(seen(t, law(t), 0.02) for t in HOT), seen(300, 1e-9, 0.1)])
-    low, high = np.exp(found.ln_d.interval95)
-    assert low < 1e-9 < high < 1.5e-9
-
-
-def test_the_regime_that_reaches_the_target_is_taken():
-    t = np.array([300, 350, 400, 450, 500, 600, 700, 800, 1000, 1200.0])
-    x, bend = 1 / (K_B * t), 1 / (K_B * 520)
-    d = np.exp(np.log(1e-4) - 0.15 * (x - bend) - np.maximum(0, x - bend) * 0.2)
-    points = [seen(a, b, 0.03) for a, b in zip(t, d, strict=True)]
-    cold, hot = transport(points, 280.0), transport(points, 1100.0)
-    assert cold.activation_energy.value == pytest.approx(0.35, abs=0.02)
-    assert hot.activation_energy.value == pytest.approx(0.15, abs=0.02)
-    regimes = cold.lines[0].regimes
-    low, high = regimes.transition_interval95_K
-    assert low <= regimes.transition_K <= high
-    assert low - 5 < 520 < high + 5
-
-
 def test_a_wrong_potential_is_named():
     rng = np.random.default_rng(1)
     good = runs(rng, 3, HOT, between=0.1)
@@ -162,9 +143,7 @@ def test_a_wrong_potential_is_named():
 
 
 def test_what_cannot_be_fitted_says_why():
-    assert fit_refusal([]) == "there are no diffusivities"
     points = [seen(500, law(500)), limit(400, 1e-7), limit(300, 1e-8)]
-    assert fit_refusal(points) == "a line needs two temperatures with diffusive motion, found it at 500 K"
     found = transport(points)
     scalars = found.scalars(0.017, 1.0)
     assert scalars["fitted"] is False
@@ -174,8 +153,6 @@ def test_what_cannot_be_fitted_says_why():
     assert scalars["conductivity_upper_limit_s_cm"] == pytest.approx(nernst_einstein(1e-8, 0.017, 300))
     direct = transport([seen(300, 2e-8), seen(300, 2.2e-8)]).scalars(0.017, 1.0)
     assert direct["diffusivity_cm2_s"] == pytest.approx(2.1e-8, rel=0.02)
-    # Points of different potentials make no line together.
-    assert fit_refusal([seen(500, 1e-6, potential="a"), seen(600, 2e-6, potential="b")]) is not None
     with pytest.raises(ValueError, match="target_temperature_K must be positive"):
         transport(points, -1.0)
 

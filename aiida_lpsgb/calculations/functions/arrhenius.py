@@ -10,7 +10,8 @@ from aiida import orm
 from aiida.engine import calcfunction
 from aiida.plugins import DataFactory
 
-from aiida_lpsgb.analysis.committee import ALONE, BEND_EV, Point, fit_refusal, transport
+from aiida_lpsgb.analysis.arrhenius_line import ALONE, BEND_EV, Point, fit_refusal
+from aiida_lpsgb.analysis.committee import transport
 from aiida_lpsgb.analysis.estimates import Estimate
 from aiida_lpsgb.calculations.functions.sweep import by_potential, listed, read_label
 
