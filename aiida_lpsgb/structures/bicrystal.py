@@ -23,7 +23,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from aiida_lpsgb.structures.boundary import COLLINEAR, Boundary, boundaries
+from aiida_lpsgb.structures.boundary import Boundary, boundaries
+from aiida_lpsgb.structures.boundary_request import COLLINEAR
 from aiida_lpsgb.structures.contact import CONTACT, contact_table, touch
 from aiida_lpsgb.structures.crystal import Crystal, Flip, Plane
 from aiida_lpsgb.structures.slab import Slab, faces, fill_slab, planar_grid, region_record, stack

@@ -16,7 +16,8 @@ from aiida_lpsgb.structures import amorphous, ordering, strain
 from aiida_lpsgb.structures import bicrystal as bicrystals
 from aiida_lpsgb.structures import interface as interfaces
 from aiida_lpsgb.structures import supercell as supercells
-from aiida_lpsgb.structures.boundary import Boundary, boundaries, check_request, require_boundary
+from aiida_lpsgb.structures.boundary import Boundary, boundaries, require_boundary
+from aiida_lpsgb.structures.boundary_request import check_request
 from aiida_lpsgb.structures.cif import read_cif
 from aiida_lpsgb.structures.crystal import Crystal, primitive_indices, site_marks
 from aiida_lpsgb.structures.units import survey
