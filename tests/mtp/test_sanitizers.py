@@ -14,6 +14,7 @@ MODULES = ("_core", "_tools", "_training")
 # Puts the sanitised modules where the tests import them from, then runs them.
 RUN_TESTS = """
 import importlib.util, sys
+sys.path.remove("")  # the clone, in whose sources there are no compiled modules
 import pytest
 import aiida_lpsgb.mtp
 for path in sys.argv[1:4]:
