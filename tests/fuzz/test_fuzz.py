@@ -85,6 +85,7 @@ def test_readers_survive_damaged_files(tmp_path):
         "neighbourhoods",
         "periodic",
         "evaluator",
+        "shortlist",
         "kernel_baseline",
     )
     command = [compiler, "-g", "-O1", "-std=c++17", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
