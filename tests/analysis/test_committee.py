@@ -132,6 +132,12 @@ def test_of_runs_at_the_target_one_that_sees_nothing_counts_as_well():
     assert low < 2.2e-8 < high
 
 
+def test_a_run_at_the_target_constrains_a_line_that_passes_elsewhere():
+    found = transport([*(seen(t, law(t), 0.02) for t in HOT), seen(300, 1e-9, 0.1)])
+    low, high = np.exp(found.ln_d.interval95)
+    assert low < 1e-9 < high < 1.5e-9
+
+
 def test_a_wrong_potential_is_named():
     rng = np.random.default_rng(1)
     good = runs(rng, 3, HOT, between=0.1)
