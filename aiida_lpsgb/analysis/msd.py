@@ -200,10 +200,16 @@ def _covariance_parts(lags: tuple[int, ...], n_frames: int) -> np.ndarray:
     return parts
 
 
+def inverse_covariance(covariance: np.ndarray) -> np.ndarray:
+    """Inverse of a covariance of lags, shape ``(n_lags, n_lags)``, whose neighbours may be all but the same."""
+    deviations = np.sqrt(np.diag(covariance))
+    scale = np.outer(deviations, deviations)
+    return np.linalg.pinv(covariance / scale, rcond=1e-10, hermitian=True) / scale
+
+
 def _gls_weights(design: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Weights ``(n_parameters, n_lags)`` of generalised least squares."""
-    scale = np.sqrt(np.diag(covariance))
-    inverse = np.linalg.pinv(covariance / np.outer(scale, scale), rcond=1e-10, hermitian=True) / np.outer(scale, scale)
+    inverse = inverse_covariance(covariance)
     return np.linalg.solve(design.T @ inverse @ design, design.T @ inverse)
 
 

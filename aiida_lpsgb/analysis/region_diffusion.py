@@ -20,39 +20,32 @@ values treat it. The estimators differ in which displacements they count:
 
 ``propagator``
     Along the boundary ``occupancy``; along the normal the most likely diffusivities of the layers given how often ions
-    go from where to where (:mod:`aiida_lpsgb.analysis.propagator`), which ions that leave do no harm.
+    go from where to where (:mod:`aiida_lpsgb.analysis.region_propagator`), which ions that leave do no harm.
 
 Use ``propagator``. Along the boundary ``occupancy`` is right at any lag; along the normal the first four are right only
 at lags within which few ions have left. A window that is not given ends there.
+
+Displacements are counted in :mod:`aiida_lpsgb.analysis.region_displacements`, and the first four fit them in
+:mod:`aiida_lpsgb.analysis.region_slopes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from aiida_lpsgb.analysis._motion import regional
 from aiida_lpsgb.analysis.diffusion import reference_drift
 from aiida_lpsgb.analysis.estimates import UNKNOWN, Estimate, finite, from_blocks, ratio_from_blocks
 from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, Motion, Verdict
-from aiida_lpsgb.analysis.msd import (
-    Lines,
-    Trend,
-    Window,
-    brownian_covariance,
-    fit_window,
-    line_weights,
-    slope_trend,
-    spread_lags,
-)
-from aiida_lpsgb.analysis.neighbours import heights
-from aiida_lpsgb.analysis.parallel import map_frames
-from aiida_lpsgb.analysis.propagator import Layers, effective_diffusivity, fit_layers, transitions
-from aiida_lpsgb.analysis.regions import Box, Region, Slab
-from aiida_lpsgb.analysis.trajectory import Trajectory, transform
+from aiida_lpsgb.analysis.msd import Lines, Trend, Window, fit_window, line_weights, slope_trend, spread_lags
+from aiida_lpsgb.analysis.region_displacements import RegionDisplacements, RegionRun, count_displacements
+from aiida_lpsgb.analysis.region_propagator import PARALLEL, Propagated, propagator_slopes
+from aiida_lpsgb.analysis.region_slopes import RegionSlopes, line_slopes, occupancy_slopes
+from aiida_lpsgb.analysis.regions import Region, Slab
+from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.analysis.verdict import (
     EXPONENT_TOLERANCE,
     IONS_THAT_HOP,
@@ -64,19 +57,17 @@ from aiida_lpsgb.analysis.verdict import (
     transient,
 )
 
-ESTIMATORS = ("tagged", "both_ends", "continuous", "occupancy", "propagator")
+_LINES, _OCCUPANCY, _PROPAGATOR = ("tagged", "both_ends", "continuous"), "occupancy", "propagator"
+ESTIMATORS = (*_LINES, _OCCUPANCY, _PROPAGATOR)
 ELSEWHERE = "elsewhere"
 """Name of what no region holds."""
 
-_IONS_A_BATCH = 128
 _DENSE_LAGS = 40
 # A window that is not given ends where fewer ions of a region are in it again than this share of those at its first
 # lag, yet not before this many times the first lag.
 _STILL_THERE = 0.97
 _SHORTEST_WINDOW = 4
-_ROUNDS = 3  # of fits, each with the noise of the vibrations that the one before has found, as for the whole cell
 _FEWEST_BLOCKS = 6
-_PROPAGATOR_LAGS, _LONGEST_SHARE, _PARALLEL = 8, 0.16, 0.999
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,45 +120,6 @@ class RegionDiffusivity(Motion):
             arrays |= {"propagator_lags_ps": found.lags_ps, "propagator_apparent_cm2_s": found.apparent}
             arrays |= {"profile_position_A": found.position_A, "profile_free_energy_kT": found.free_energy_kT}
         return arrays
-
-
-@dataclass(frozen=True)
-class Propagated:
-    """Diffusivity of a layer along its normal by lag, cm²/s, and the free energy along the normal.
-
-    Attributes
-    ----------
-    early, late
-        From the first and the second half of the lags.
-    lags_ps, apparent
-        The lags, and what transitions within each alone tell, which holds the vibrations.
-    position_A, free_energy_kT
-        Along the normal of the cell, from its origin.
-    """
-
-    early: float
-    late: float
-    lags_ps: np.ndarray
-    apparent: np.ndarray
-    position_A: np.ndarray
-    free_energy_kT: np.ndarray
-
-
-@dataclass
-class _Sums:
-    """Sums over ions by lag, region and block of time origins; displacements also by component. ``present`` and
-    ``leaves`` count, by region, the frames that ions spend there and how often one leaves.
-    """
-
-    tagged: np.ndarray
-    n_tagged: np.ndarray
-    both: np.ndarray
-    n_both: np.ndarray
-    stayed: np.ndarray
-    n_stayed: np.ndarray
-    went: np.ndarray
-    present: np.ndarray
-    leaves: np.ndarray
 
 
 def region_diffusivity(
@@ -229,47 +181,26 @@ def region_diffusivity(
     if not regions or ELSEWHERE in regions:
         raise ValueError(f"name one region or more, none of them {ELSEWHERE!r}")
     frame = _own_frame(regions, trajectory.mean_cell) if frame is None else np.asarray(frame, float)
-    moved, _ = reference_drift(trajectory, species, drift)
-    positions = (trajectory.positions(species) - moved[:, None]) @ frame.T
+    drift_A, _ = reference_drift(trajectory, species, drift)
+    positions = (trajectory.positions(species) - drift_A[:, None]) @ frame.T
+    window = _window(trajectory, positions, window_ps, share=longest_lag_share, n_blocks=n_blocks)
+    cut = _transient(trajectory, positions, window)
+    positions = positions[cut:]
+
+    run = RegionRun(trajectory[cut:], species, regions, drift_A[cut:], frame, n_blocks)
+    displacements = count_displacements(run, _lags_to_count(window, len(positions)), workers)
     if window_ps is None:
-        options = {"share": longest_lag_share, "n_blocks": n_blocks}
-        window = fit_window(positions, directions=slice(0, 2), **options).window
-        first, last = window.first, window.last
-    else:
-        first, last = (max(1, round(w / trajectory.interval_ps)) for w in window_ps)
-    if not first < last < trajectory.n_frames // 2:
-        raise ValueError(f"window_ps {window_ps} must hold two lags within half of the run")
-    volume = {"volume": np.abs(np.linalg.det(trajectory.cells))}
-    cut, _ = transient(positions, first, trajectory.interval_ps, volume)
-    if cut and last < (trajectory.n_frames - cut) // 2:
-        trajectory, positions, moved = trajectory[cut:], positions[cut:], moved[cut:]
-    else:
-        cut = 0
-    # The time spent in each region is an integral over lags, from the shortest on; the verdict wants half of the run.
-    longest = trajectory.n_frames // 2
-    lags = np.union1d(Window(first, last).lags(), spread_lags(first, longest))
-    lags = np.union1d(lags, np.unique(np.rint(np.geomspace(1, last, _DENSE_LAGS)).astype(int)))
-    sums = _accumulate(trajectory, species, regions, lags, n_blocks, moved, frame, workers)
-    if window_ps is None:
-        last = _before_they_leave(sums, lags, first, last)
-    place = _Place(trajectory, regions, sums, lags, _nearest(lags, Window(first, last).lags()))
+        window = _before_they_leave(displacements, window)
+    fitted = _nearest(displacements.lags, window.lags())
+    hop = hop_length_A or hop_length(positions, len(positions) // 2)
+    hop_found = hop_length_A is None and hop is not None
+    occupancy = occupancy_slopes(displacements, fitted)
+    measured = _Measured(run, displacements, fitted, occupancy, hop or USUAL_HOP_A, hop_found)
+
     temperature = trajectory.metadata.get("temperature_K") if temperature_K is None else temperature_K
-    own = {"species": species, "temperature_K": temperature, "charge": charge, "frame": frame}
-    hop = hop_length_A or hop_length(positions, longest)
-    names = [*regions, ELSEWHERE][: len(sums.present)]
-    used = {*estimators, OCCUPANCY} - {PROPAGATOR}
-    slopes = {name: _ESTIMATE[name](sums, lags, place.fitted, trajectory.n_frames) for name in used}
-    if PROPAGATOR in estimators:
-        slopes[PROPAGATOR] = _propagate(place, slopes[OCCUPANCY], species, moved, frame, n_blocks)
-    found = hop_length_A is None and hop is not None
-    verdicts = [_verdict(place, slopes[OCCUPANCY], r, hop, found, tolerance, cut) for r in range(len(names))]
-    results = {
-        (name, estimator): _result(place, slopes[estimator], r, verdicts[r], hop, name, estimator)
-        for estimator in estimators
-        for r, name in enumerate(names)
-        if (name != ELSEWHERE or OCCUPANCY in estimators) and r in slopes[estimator].places
-    }
-    return {key: replace(result, **own) for key, result in results.items()}
+    verdicts = [_verdict(measured, r, tolerance, cut) for r in range(len(measured.names))]
+    results = [_result(measured, found, verdicts[found.region]) for found in _estimates(measured, estimators)]
+    return {(x.region, x.estimator): replace(x, temperature_K=temperature, charge=charge) for x in results}
 
 
 def _own_frame(regions: Mapping[str, Region], cell: np.ndarray) -> np.ndarray:
@@ -278,76 +209,51 @@ def _own_frame(regions: Mapping[str, Region], cell: np.ndarray) -> np.ndarray:
     if axis is None:
         return np.eye(3)
     normal = np.linalg.inv(cell)[:, axis] / np.linalg.norm(np.linalg.inv(cell)[:, axis])
-    if np.abs(normal[2]) > _PARALLEL:
+    if np.abs(normal[2]) > PARALLEL:
         return np.eye(3)
     first = cell[(axis + 1) % 3] / np.linalg.norm(cell[(axis + 1) % 3])
     return np.stack([first, np.cross(normal, first), normal])
 
 
-@dataclass(frozen=True)
-class _Place:
-    """The run, its regions, what was counted at which lags, and which of these are fitted."""
-
-    trajectory: Trajectory
-    regions: Mapping[str, Region]
-    sums: _Sums
-    lags: np.ndarray
-    fitted: np.ndarray
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """First and last lag that is fitted, frames."""
-        return int(self.lags[self.fitted][0]), int(self.lags[self.fitted][-1])
+# ---- lags ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Slopes:
-    """Slopes a frame by component: whole ``(n_regions, 3)``, blocks ``(n_blocks, n_regions, 3)``; by region the
-    vibrations' share of the noise; the time, in frames, that ions of a region have spent in each; of the propagator
-    what it found, and the error of the normal slope beyond that of the blocks.
+def _window(
+    trajectory: Trajectory, positions: np.ndarray, window_ps: tuple[float, float] | None, *, share: float, n_blocks: int
+) -> Window:
+    """The window that is given, or that of the lateral displacement of all ions."""
+    if window_ps is None:
+        window = fit_window(positions, share=share, n_blocks=n_blocks, directions=slice(0, 2)).window
+    else:
+        first, last = (max(1, round(w / trajectory.interval_ps)) for w in window_ps)
+        window = Window(first, last)
+    if not window.first < window.last < trajectory.n_frames // 2:
+        raise ValueError(f"window_ps {window_ps} must hold two lags within half of the run")
+    return window
+
+
+def _transient(trajectory: Trajectory, positions: np.ndarray, window: Window) -> int:
+    """Frames to leave out at the beginning; none where the window would be too long for what is left."""
+    volume = {"volume": np.abs(np.linalg.det(trajectory.cells))}
+    cut, _ = transient(positions, window.first, trajectory.interval_ps, volume)
+    return cut if window.last < (trajectory.n_frames - cut) // 2 else 0
+
+
+def _lags_to_count(window: Window, n_frames: int) -> np.ndarray:
+    """Those of the window, shorter and longer ones.
+
+    The time spent in each region is an integral over lags, from the shortest on; the verdict wants half of the run.
     """
-
-    whole: np.ndarray
-    blocks: np.ndarray
-    noise: np.ndarray
-    time: np.ndarray | None = None
-    propagated: Mapping[int, Propagated] = field(default_factory=dict)
-    bias: np.ndarray | None = None
-
-    @property
-    def places(self) -> Sequence[int]:
-        """Numbers of the regions that were fitted."""
-        return list(self.propagated) or range(len(self.whole))
+    dense = np.unique(np.rint(np.geomspace(1, window.last, _DENSE_LAGS)).astype(int))
+    return np.union1d(np.union1d(window.lags(), spread_lags(window.first, n_frames // 2)), dense)
 
 
-def _accumulate(trajectory, species, regions, lags, n_blocks: int, moved, frame, workers) -> _Sums:
-    """Decode, label and count, some ions at a time; what no region holds counts as one more region."""
-    cell = trajectory.mean_cell
-    turn = (cell @ frame.T).astype(np.float32)
-    shift = (moved @ frame.T).astype(np.float32)
-    scaled_shift = (moved @ np.linalg.inv(cell)).astype(np.float32)
-    edges = -(-np.arange(n_blocks + 1) * trajectory.n_frames // n_blocks)
-    n_regions = len(regions) + 1
-
-    def count(ions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        scaled = trajectory.scaled(indices=ions, dtype=np.float32)
-        labels = _labels(scaled - scaled_shift[:, None], regions, cell)
-        positions = transform(scaled, turn)
-        positions -= shift[:, None]
-        return regional(positions, labels, lags.astype(np.int32), edges.astype(np.int32), n_regions)
-
-    atoms = trajectory.indices(species)
-    parts = np.array_split(atoms, -(-len(atoms) // _IONS_A_BATCH))
-    total, present, leaves = (sum(x) for x in zip(*map_frames(count, parts, workers), strict=True))
-    for name, seen in zip(regions, present, strict=False):
-        if not seen:
-            raise ValueError(f"no {species} is ever in region {name!r}; its centre or size cannot be right")
-    keep = n_regions if present[-1] else n_regions - 1  # nobody may be elsewhere
-    # Shape (lags, from, to | none | stayed, blocks, component | number).
-    tagged, stayed, ended = total[:, :keep, :-1].sum(axis=2), total[:, :keep, -1], total[:, :keep, :keep]
-    both = np.einsum("lrrbk->lrbk", ended)
-    pairs = [part for x in (tagged, both, stayed) for part in (x[..., :3], x[..., 3])]
-    return _Sums(*pairs, ended[..., 3], present[:keep], leaves[:keep])
+def _before_they_leave(displacements: RegionDisplacements, window: Window) -> Window:
+    """The window up to the lag at which ions of some region have begun to leave; vibrations across the edge aside."""
+    share, lags = displacements.still_there, displacements.lags
+    stay = np.all(share >= _STILL_THERE * share[lags == window.first], axis=1)
+    limit = max(lags[stay].max(initial=0), _SHORTEST_WINDOW * window.first)
+    return Window(window.first, int(lags[lags <= min(limit, window.last)].max()))
 
 
 def _nearest(lags: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -358,345 +264,157 @@ def _nearest(lags: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _still_there(sums: _Sums) -> np.ndarray:
-    """Share of the ions of each region that are in it again after each lag, ``(n_lags, n_regions)``."""
-    return sums.n_both.sum(axis=2) / np.maximum(sums.n_tagged.sum(axis=2), 1)
-
-
-def _before_they_leave(sums: _Sums, lags: np.ndarray, first: int, last: int) -> int:
-    """The longest lag, up to ``last``, at which few ions of any region have left; vibrations across the edge aside."""
-    share = _still_there(sums)
-    stay = np.all(share >= _STILL_THERE * share[lags == first], axis=1)
-    limit = max(lags[stay].max(initial=0), _SHORTEST_WINDOW * first)
-    return int(lags[lags <= min(limit, last)].max())
-
-
-def _labels(scaled: np.ndarray, regions: Mapping[str, Region], cell: np.ndarray) -> np.ndarray:
-    """Number of the region each position is in, that of all regions where it is in none."""
-    labels = np.full(scaled.shape[:-1], len(regions), np.int8)
-    for r, region in enumerate(regions.values()):
-        inside = region.contains(scaled, cell)
-        if np.any(labels[inside] != len(regions)):
-            raise ValueError("regions overlap: an ion may be in one of them only; make them thinner or move them")
-        labels[inside] = r
-    return labels
-
-
-# ---- from sums to slopes -------------------------------------------------------------------------------------------
-
-
-def _fit(design: np.ndarray, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Weighted least squares: ``design`` (n, p), ``values`` (n, k), ``weight`` (n, n) the inverse covariance."""
-    left = design.T @ weight
-    return np.linalg.lstsq(left @ design, left @ values, rcond=1e-12)[0]
-
-
-def _inverse_covariance(lags: np.ndarray, n_frames: int, noise: float | None) -> np.ndarray:
-    """Weights of the lags; all alike where the noise is not known yet."""
-    if noise is None:
-        return np.eye(len(lags))
-    covariance = brownian_covariance(lags, n_frames, noise)
-    scale = np.sqrt(np.diag(covariance))
-    return np.linalg.pinv(covariance / np.outer(scale, scale), rcond=1e-10, hermitian=True) / np.outer(scale, scale)
-
-
-def _vibrations(intercept: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Variance of the vibrations in units of that of a step, from the lines of the total displacement."""
-    moving = slope > 0
-    return np.where(moving, np.clip(intercept / (2 * np.where(moving, slope, 1.0)), 0.0, 1e6), 1e6)
-
-
-def _fit_lines(total: np.ndarray, count: np.ndarray, lags: np.ndarray, fitted: np.ndarray, n_frames: int) -> _Slopes:
-    """Lines through the displacements that were counted, each region for itself."""
-    design = np.stack([np.ones(fitted.sum()), lags[fitted]], axis=1).astype(float)
-    n_regions, n_blocks = count.shape[1:]
-    noise, whole = [None] * n_regions, np.full((n_regions, 2, 3), np.nan)
-
-    def line(values: np.ndarray, number: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        if np.any(number == 0):
-            return np.full((2, 3), np.nan)
-        return _fit(design, values / number[:, None], weight)
-
-    for _ in range(_ROUNDS):
-        weights = [_inverse_covariance(lags[fitted], n_frames, level) for level in noise]
-        for r, weight in enumerate(weights):
-            whole[r] = line(total[fitted, r].sum(axis=1), count[fitted, r].sum(axis=1), weight)
-        noise = _vibrations(*np.nan_to_num(whole.sum(axis=2)).T)
-    blocks = [
-        [line(total[fitted, r, b], count[fitted, r, b], weights[r])[1] for r in range(n_regions)]
-        for b in range(n_blocks)
-    ]
-    return _Slopes(whole[:, 1], np.array(blocks), noise)
-
-
-def _tagged(sums: _Sums, lags, fitted, n_frames) -> _Slopes:
-    return _fit_lines(sums.tagged, sums.n_tagged, lags, fitted, n_frames)
-
-
-def _both_ends(sums: _Sums, lags, fitted, n_frames) -> _Slopes:
-    return _fit_lines(sums.both, sums.n_both, lags, fitted, n_frames)
-
-
-def _continuous(sums: _Sums, lags, fitted, n_frames) -> _Slopes:
-    return _fit_lines(sums.stayed, sums.n_stayed, lags, fitted, n_frames)
-
-
-def _time_spent(number: np.ndarray, went: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """Time, frames, that ions have spent in each region after each lag, ``(n_lags, from, to)``.
-
-    It is the integral of the chance to be there, which is counted lag by lag.
-    """
-    chance = np.concatenate([np.eye(went.shape[1])[None], went / np.maximum(number, 1)[:, :, None]])
-    knots = np.concatenate([[0], lags]).astype(float)
-    return np.cumsum(0.5 * (chance[1:] + chance[:-1]) * np.diff(knots)[:, None, None], axis=0)
-
-
-def _occupancy(sums: _Sums, lags, fitted, n_frames) -> _Slopes:
-    """Joint fit of the tagged displacements of all regions with the time spent in each."""
-    n_regions, n_blocks = sums.n_tagged.shape[1:]
-    n = int(fitted.sum())
-    weight = np.zeros((n_regions * n, n_regions * n))
-    noise = [None] * n_regions
-
-    def solve(total: np.ndarray, number: np.ndarray, went: np.ndarray) -> np.ndarray:
-        """Intercepts, then slopes, by component: ``(2 n_regions, 3)``."""
-        if np.any(number[fitted] == 0):
-            return np.full((2 * n_regions, 3), np.nan)
-        time = _time_spent(number, went, lags)[fitted]
-        design = np.zeros((n_regions * n, 2 * n_regions))
-        values = np.zeros((n_regions * n, 3))
-        for r in range(n_regions):
-            rows = slice(r * n, (r + 1) * n)
-            design[rows, r] = 1.0
-            design[rows, n_regions:] = time[:, r]
-            values[rows] = (total / np.maximum(number, 1)[..., None])[fitted, r]
-        return _fit(design, values, weight)
-
-    everything = sums.tagged.sum(axis=2), sums.n_tagged.sum(axis=2), sums.went.sum(axis=3)
-    for _ in range(_ROUNDS):
-        for r, level in enumerate(noise):
-            rows = slice(r * n, (r + 1) * n)
-            weight[rows, rows] = _inverse_covariance(lags[fitted], n_frames, level)
-        whole = solve(*everything)
-        noise = _vibrations(*np.nan_to_num(whole.sum(axis=1)).reshape(2, n_regions))
-    blocks = [
-        solve(sums.tagged[:, :, b], sums.n_tagged[:, :, b], sums.went[..., b])[n_regions:] for b in range(n_blocks)
-    ]
-    return _Slopes(whole[n_regions:], np.array(blocks), noise, _time_spent(*everything[1:], lags))
-
-
-# ---- along the normal ----------------------------------------------------------------------------------------------
-
-
-def _propagate(place: _Place, slopes: _Slopes, species, moved, frame, n_blocks: int) -> _Slopes:
-    """The slopes with those along the normal from transitions between cells of a grid."""
-    trajectory = place.trajectory
-    whole, blocks = slopes.whole.copy(), slopes.blocks.copy()
-    bias, found = np.zeros(len(whole)), {}
-    scaled = trajectory.scaled(species, dtype=np.float32)
-    scaled -= (moved @ np.linalg.inv(trajectory.mean_cell)).astype(np.float32)[:, None]
-    for axis, numbers, box in _groups(place, frame):
-        height = float(heights(trajectory.mean_cell)[axis])
-        regions = [list(place.regions.values())[r] for r in numbers]
-        layers = Layers.along(height, [region.intervals(axis, trajectory.mean_cell) for region in regions])
-        cells = np.floor((scaled[..., axis] % 1.0) * layers.n_cells).astype(np.int32) % layers.n_cells
-        counted = None if box is None else box.beside(scaled, axis)
-        lags = _propagator_lags(place, slopes, numbers, layers)
-        everywhere = [*numbers, len(place.regions)] if box is None and len(whole) > len(place.regions) else numbers
-        sides = (slice(None, len(lags) // 2 + 1), slice(len(lags) // 2, None))
-        own, parts, free_energy = _apparent(cells, lags, layers, counted, len(scaled), n_blocks, slopes, numbers)
-        for layer, r in enumerate(everywhere):
-            line, noise = _line_of(lags, own[:, layer], trajectory.n_frames, None)
-            halves = [_line_of(lags[k], own[k, layer], trajectory.n_frames, noise)[0] for k in sides]
-            whole[r, 2] = line
-            split = []
-            for b in range(n_blocks):
-                blocks[b, r, 2] = _line_of(lags, parts[b, :, layer], trajectory.n_frames, noise)[0]
-                ends = [_line_of(lags[k], parts[b, k, layer], trajectory.n_frames, noise)[0] for k in sides]
-                split.append(ends[1] - ends[0])
-            # What early and late lags differ by, beyond their noise, is bias that is left in the one or the other.
-            beyond = (halves[1] - halves[0]) ** 2 - np.nanvar(split, ddof=1) / n_blocks
-            bias[r] = np.sqrt(max(beyond, 0.0)) / 2
-            unit = A2_PS_TO_CM2_S / trajectory.interval_ps / 2
-            position = (np.arange(layers.n_cells) + 0.5) * layers.spacing_A
-            apparent = own[:, layer] / lags * unit
-            ends = (float(end * unit) for end in halves)
-            found[r] = Propagated(*ends, lags * trajectory.interval_ps, apparent, position, free_energy)
-    return replace(slopes, whole=whole, blocks=blocks, propagated=found, bias=bias)
-
-
-def _groups(place: _Place, frame: np.ndarray) -> Iterator[tuple[int, list[int], Box | None]]:
-    """Axes along which layers lie: all slabs across one axis together, each box for itself."""
-    cell = place.trajectory.mean_cell
-    normals = np.linalg.inv(cell).T / np.linalg.norm(np.linalg.inv(cell), axis=0)[:, None]
-    along = np.abs(normals @ frame[2])
-    slabs: dict[int, list[int]] = {}
-    for r, (name, region) in enumerate(place.regions.items()):
-        axis = region.axis if isinstance(region, Slab) else int(np.argmax(along))
-        if along[axis] < _PARALLEL:
-            raise ValueError(
-                f"the third direction of frame must be the normal of region {name!r} for the estimator {PROPAGATOR!r}: "
-                f"it is {np.degrees(np.arccos(along[axis])):.0f}° off"
-            )
-        if isinstance(region, Slab):
-            slabs.setdefault(axis, []).append(r)
-        else:
-            yield axis, [r], region
-    for axis, numbers in slabs.items():
-        yield axis, numbers, None
-
-
-def _propagator_lags(place: _Place, slopes: _Slopes, numbers: Sequence[int], layers: Layers) -> np.ndarray:
-    """Lags, frames, until ions cross the thinnest layer; from where the slowest ones begin to leave a cell of the grid,
-    as within a cell nobody knows where they are.
-    """
-    n_frames = place.trajectory.n_frames
-    thinnest = layers.shares[:, : len(numbers)].sum(axis=0).min() * layers.spacing_A
-    lateral = np.maximum(slopes.whole[:, :2].mean(axis=1), 1e-12)
-    longest = int(np.clip(thinnest**2 / lateral.max(), 8 * place.window[0], _LONGEST_SHARE * n_frames))
-    longest = min(max(longest, place.window[0] + _PROPAGATOR_LAGS), n_frames // 2)
-    first = int(np.clip(2 * layers.spacing_A**2 / lateral.min(), place.window[0], max(longest // 5, place.window[0])))
-    return np.unique(np.rint(np.geomspace(first, longest, _PROPAGATOR_LAGS)).astype(int))
-
-
-def _apparent(cells, lags, layers: Layers, counted, n_frames: int, n_blocks: int, slopes: _Slopes, numbers):
-    """Apparent displacements 2 D(t) t of each layer at each lag, whole and by block of time, and the free energy."""
-    edges = -(-np.arange(n_blocks + 1) * n_frames // n_blocks)
-    chosen = cells if counted is None else cells[counted]
-    density = np.bincount(chosen.ravel(), minlength=layers.n_cells).astype(float)
-    n_layers = layers.shares.shape[1]
-    start = np.full(n_layers, max(float(slopes.whole[:, :2].mean()) / 2, 1e-6))
-    whole, parts = np.empty((len(lags), n_layers)), np.full((n_blocks, len(lags), n_layers), np.nan)
-    barriers = np.array([effective_diffusivity(np.ones(n_layers), density, layers, k) for k in range(n_layers)])
-    for k, lag in enumerate(lags):
-        counts = transitions(cells, int(lag), layers.n_cells, edges, counted)
-        start, own = fit_layers(counts, density, layers, float(lag), start)
-        whole[k], parts[:, k] = 2 * start * barriers * lag, 2 * own * barriers * lag
-    shown = np.maximum(density, 1e-4 * density.mean())
-    return whole, parts, -np.log(shown / shown.max())
-
-
-def _line_of(lags: np.ndarray, values: np.ndarray, n_frames: int, noise: float | None) -> tuple[float, float]:
-    """Slope of a line through apparent displacements, and the noise of the vibrations, found if None."""
-    design = np.stack([np.ones(len(lags)), lags], axis=1).astype(float)
-    rounds = [None] * (_ROUNDS - 1) if noise is None else []
-    known = ~np.isnan(values)
-    if known.sum() < 2:
-        return np.nan, noise or 0.0
-    design, values, lags = design[known], values[known, None], lags[known]
-    for _ in rounds:
-        line = _fit(design, values, _inverse_covariance(lags, n_frames, noise))
-        noise = float(_vibrations(line[0], line[1])[0])
-    return float(_fit(design, values, _inverse_covariance(lags, n_frames, noise))[1, 0]), noise
-
-
-OCCUPANCY, PROPAGATOR = "occupancy", "propagator"
-_ESTIMATE = {"tagged": _tagged, "both_ends": _both_ends, "continuous": _continuous, OCCUPANCY: _occupancy}
-
-
 # ---- verdict and results -------------------------------------------------------------------------------------------
 
 
-def _blocks_of(slopes: _Slopes, r: int) -> np.ndarray:
+@dataclass(frozen=True)
+class _Measured:
+    """What all estimators share: the run and its regions, what was counted and which lags are fitted, the slopes of
+    ``occupancy``, and the length of a hop and whether the displacements show it.
+    """
+
+    run: RegionRun
+    displacements: RegionDisplacements
+    fitted: np.ndarray
+    occupancy: RegionSlopes
+    hop_A: float
+    hop_found: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Of the regions, and of what is left over if ions are there."""
+        return [*self.run.regions, ELSEWHERE][: len(self.displacements.present)]
+
+    @property
+    def window(self) -> Window:
+        """First and last lag that is fitted."""
+        lags = self.displacements.lags[self.fitted]
+        return Window(int(lags[0]), int(lags[-1]))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Slopes by one estimator, of which those of one region, by its number, are meant; what ``propagator`` found."""
+
+    estimator: str
+    region: int
+    slopes: RegionSlopes
+    normal: Propagated | None = None
+
+
+def _estimates(measured: _Measured, estimators: Sequence[str]) -> list[_Found]:
+    """What each estimator finds of the regions, and of what no region holds where ``occupancy`` is asked for."""
+    asked = range(len(measured.names if _OCCUPANCY in estimators else measured.run.regions))
+    found = []
+    for estimator in estimators:
+        if estimator == _PROPAGATOR:
+            slopes, normals = propagator_slopes(measured.run, measured.occupancy, measured.window.first)
+            found += [_Found(estimator, r, slopes, normals[r]) for r in asked if r in normals]
+        else:
+            together = estimator == _OCCUPANCY
+            slopes = measured.occupancy if together else line_slopes(measured.displacements, measured.fitted, estimator)
+            found += [_Found(estimator, r, slopes) for r in asked]
+    return found
+
+
+def _blocks_of(slopes: RegionSlopes, r: int) -> np.ndarray:
     """Slopes of the blocks in which the region was seen throughout, ``(n, 3)``."""
     blocks = slopes.blocks[:, r]
     return blocks[np.isfinite(blocks).all(axis=1)]
 
 
-def _verdict(
-    place: _Place, slopes: _Slopes, r: int, hop: float | None, found: bool, tolerance: float, cut: int
-) -> Verdict:
+def _verdict(measured: _Measured, r: int, tolerance: float, cut: int) -> Verdict:
     """The verdict on a region: the tests of :mod:`aiida_lpsgb.analysis.verdict` on the motion of its own ions.
 
     How far ions have come is the displacement at the region's rate in the time they spend in it within half of the run;
     the displacement shall be linear in the times spent in the regions, weighted with their lateral diffusivities.
     """
-    interval, n_frames = place.trajectory.interval_ps, place.trajectory.n_frames
-    unit = A2_PS_TO_CM2_S / interval / 2
+    slopes, displacements, interval = measured.occupancy, measured.displacements, measured.run.trajectory.interval_ps
     parts = _blocks_of(slopes, r)
     if len(parts) < _FEWEST_BLOCKS or not np.isfinite(slopes.whole).all():
         return Verdict(diffusive=False, sentence="not diffusive yet: too few displacements to tell")
-    steady = {"displacement": steadiness(parts.mean(axis=1) * unit)}
-    length = hop or USUAL_HOP_A
-    ions = place.sums.present[r] / n_frames
-    stay = slopes.time[-1, r, r]
-    gone = max(float(slopes.whole[r].sum() * stay), 0.0)
+    steady = {"displacement": steadiness(parts.mean(axis=1) * (A2_PS_TO_CM2_S / interval / 2))}
+    ions = displacements.present[r] / displacements.n_frames
+    gone = max(float(slopes.whole[r].sum() * slopes.time[-1, r, r]), 0.0)
     needed = min(IONS_THAT_HOP, max(1, round(ions / 2)))
-    reach = Reach(length, found, gone, gone, int(ions * min(1.0, gone / length**2)), needed)
+    hopped = int(ions * min(1.0, gone / measured.hop_A**2))
+    reach = Reach(measured.hop_A, measured.hop_found, gone, gone, hopped, needed)
     seen = from_blocks(slopes.whole[r].mean(), parts.mean(axis=1)).interval()[0] > 0
-    trend = _lateral_trend(place, slopes, r)
-    lags = (place.window[0] * interval, int(place.lags[-1]) * interval)
+    trend = _lateral_trend(measured, r)
+    lags = (measured.window.first * interval, int(displacements.lags[-1]) * interval)
     return judge(trend, lags, bool(seen), reach, steady, exponent_tolerance=tolerance, cut_ps=cut * interval)
 
 
-def _lateral_trend(place: _Place, slopes: _Slopes, r: int) -> Trend:
+def _lateral_trend(measured: _Measured, r: int) -> Trend:
     """How the lateral displacement of a region's ions goes on, in the time they spend weighted with where they do."""
+    slopes, lags, n_frames = measured.occupancy, measured.displacements.lags, measured.displacements.n_frames
     lateral = slopes.whole[:, :2].sum(axis=1)
-    parts = _blocks_of(slopes, r)[:, :2]
-    n_frames, lags = place.trajectory.n_frames, place.lags
-    _, variance = line_weights(lags[place.fitted], n_frames, slopes.noise[r])
-    lines = Lines(slopes.whole[r, :2], parts, 0.0, 1.0, slopes.noise[r], variance)
+    _, variance = line_weights(lags[measured.fitted], n_frames, slopes.noise[r])
+    lines = Lines(slopes.whole[r, :2], _blocks_of(slopes, r)[:, :2], 0.0, 1.0, slopes.noise[r], variance)
     if lateral[r] <= 0:
         return Trend(np.nan, np.inf, np.nan, np.inf, lines.dof)
-    long = lags >= place.window[0]
+    long = lags >= measured.window.first
     times = slopes.time[:, r] @ np.maximum(lateral, 0.0) / lateral[r]
-    number = np.maximum(place.sums.n_tagged[:, r].sum(axis=1), 1)
-    msd = place.sums.tagged[:, r, :, :2].sum(axis=(1, 2)) / number
+    tagged = measured.displacements.tagged
+    number = np.maximum(tagged.number[:, r].sum(axis=1), 1)
+    msd = tagged.squares_A2[:, r, :, :2].sum(axis=(1, 2)) / number
     return slope_trend(msd[long], lags[long], lines, n_frames, times[long])
 
 
-def _result(
-    place: _Place, slopes: _Slopes, r: int, verdict: Verdict, hop: float | None, name: str, estimator: str
-) -> RegionDiffusivity:
-    trajectory, sums, regions, lags = place.trajectory, place.sums, place.regions, place.lags
-    interval = trajectory.interval_ps
+def _result(measured: _Measured, found: _Found, verdict: Verdict) -> RegionDiffusivity:
+    """The slopes of one region by one estimator as diffusivities, with what was counted for them."""
+    run, displacements, slopes = measured.run, measured.displacements, found.slopes
+    r, name, estimator = found.region, measured.names[found.region], found.estimator
+    trajectory, interval = run.trajectory, run.trajectory.interval_ps
     unit = A2_PS_TO_CM2_S / interval / 2
     whole, parts = slopes.whole[r] * unit, _blocks_of(slopes, r) * unit
-    window_ps = tuple(lag * interval for lag in place.window)
+    window_ps = (measured.window.first * interval, measured.window.last * interval)
     if len(parts) < 2 or not np.isfinite(whole).all():
         raise ValueError(
             f"too few displacements of {estimator!r} in region {name!r} up to {window_ps[1]:g} ps: "
             "shorten window_ps, widen the region or leave the estimator out"
         )
-    total, number = {
-        "both_ends": (sums.both, sums.n_both),
-        "continuous": (sums.stayed, sums.n_stayed),
-    }.get(estimator, (sums.tagged, sums.n_tagged))
-    shown = lags <= place.window[1]
-    counts = number[shown, r].sum(axis=1)
-    cell = trajectory.mean_cell
-    share = 1 - sum(g.share(cell) for g in regions.values()) if name == ELSEWHERE else regions[name].share(cell)
-    mean_ions, leaves = sums.present[r] / trajectory.n_frames, sums.leaves[r]
-    bias = np.array([0.0, 0.0, 0.0 if slopes.bias is None else slopes.bias[r] * unit])
+    bias = np.array([0.0, 0.0, found.normal.bias if found.normal else 0.0])
 
     def estimate(chosen: slice) -> Estimate:
-        found = from_blocks(whole[chosen].mean(), parts[:, chosen].mean(axis=1))
-        return replace(found, error=float(np.hypot(found.error, bias[chosen].mean())))
+        value = from_blocks(whole[chosen].mean(), parts[:, chosen].mean(axis=1))
+        return replace(value, error=float(np.hypot(value.error, bias[chosen].mean())))
 
-    d = estimate(slice(None))
-    jump_limit = 3 * (hop or USUAL_HOP_A) ** 2 / (6 * mean_ions * trajectory.duration_ps) * A2_PS_TO_CM2_S
+    shown = displacements.lags <= measured.window.last
+    counted = displacements.counted_by(estimator)
+    counts = counted.number[shown, r].sum(axis=1)
+    mean_ions, leaves = displacements.present[r] / displacements.n_frames, displacements.leaves[r]
+    total = estimate(slice(None))
+    jump_limit = 3 * measured.hop_A**2 / (6 * mean_ions * trajectory.duration_ps) * A2_PS_TO_CM2_S
     return RegionDiffusivity(
-        species="",
+        species=run.species,
         region=name,
         estimator=estimator,
-        total=d,
+        total=total,
         components=tuple(estimate(slice(k, k + 1)) for k in range(3)),
         lateral=estimate(slice(0, 2)),
         isotropy=_isotropy(whole, parts, bias[2]),
         verdict=verdict,
-        detected=bool(d.interval()[0] > 0 and d.value > jump_limit),
-        upper_limit_cm2_s=max(d.upper_limit(), jump_limit),
+        detected=bool(total.interval()[0] > 0 and total.value > jump_limit),
+        upper_limit_cm2_s=max(total.upper_limit(), jump_limit),
         duration_ps=trajectory.duration_ps,
         mean_ions=float(mean_ions),
-        residence_ps=float(sums.present[r] / leaves * interval) if leaves else np.inf,
-        still_there=float(_still_there(sums)[lags <= place.window[1], r][-1]),
-        number_density_A3=mean_ions / (share * trajectory.mean_volume_A3),
+        residence_ps=float(displacements.present[r] / leaves * interval) if leaves else np.inf,
+        still_there=float(displacements.still_there[shown, r][-1]),
+        number_density_A3=mean_ions / (_share(run, name) * trajectory.mean_volume_A3),
         window_ps=window_ps,
-        lags_ps=lags[shown] * interval,
-        msd_A2=total[shown, r].sum(axis=1) / np.maximum(counts, 1)[:, None],
+        lags_ps=displacements.lags[shown] * interval,
+        msd_A2=counted.squares_A2[shown, r].sum(axis=1) / np.maximum(counts, 1)[:, None],
         counts=counts.astype(int),
-        propagated=slopes.propagated.get(r),
+        propagated=found.normal,
+        frame=run.frame,
     )
+
+
+def _share(run: RegionRun, name: str) -> float:
+    """Share of the cell's volume that a region takes, or what no region holds."""
+    shares = {other: region.share(run.trajectory.mean_cell) for other, region in run.regions.items()}
+    return 1 - sum(shares.values()) if name == ELSEWHERE else shares[name]
 
 
 def _isotropy(whole: np.ndarray, parts: np.ndarray, bias: float) -> Estimate:

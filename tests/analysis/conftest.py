@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
@@ -28,6 +29,28 @@ def tetrahedra_run(n_frames=120, n_ions=60, edge=18.0, seed=0):
     positions = np.concatenate([lithium, still], axis=1)
     times, steps = np.arange(n_frames) * 0.5, np.arange(n_frames) * 250
     return Trajectory(symbols, positions, np.eye(3) * edge, times, steps)
+
+
+def exact_walk(rng, local, n_frames, n_ions, edge, free_energy=None, fine=0.1):
+    """Unwrapped positions along the normal of a periodic medium: jumps drawn from the propagator of a finer grid."""
+    n = round(edge / fine)
+    centres = (np.arange(n) + 0.5) * fine
+    density = np.ones(n) if free_energy is None else np.exp(-free_energy(centres))
+    here, there = np.arange(n), (np.arange(n) + 1) % n
+    along = 2 / (1 / local(centres) + 1 / local(centres[there])) / fine**2
+    rates = np.zeros((n, n))
+    rates[here, there] = along * np.sqrt(density[there] / density)
+    rates[there, here] = along * np.sqrt(density / density[there])
+    rates[here, here] -= rates.sum(axis=1)
+    chances = np.cumsum(expm(rates), axis=1)
+    cell = rng.choice(n, n_ions, p=density / density.sum())
+    path = np.empty((n_frames, n_ions))
+    for t in range(n_frames):
+        path[t] = (cell + rng.random(n_ions)) * fine
+        cell = np.minimum((chances[cell] < rng.random((n_ions, 1)) * chances[cell][:, -1:]).sum(axis=1), n - 1)
+    steps = np.diff(path, axis=0)
+    steps -= edge * np.rint(steps / edge)
+    return np.concatenate([path[:1], path[:1] + steps.cumsum(axis=0)])
 
 
 @pytest.fixture

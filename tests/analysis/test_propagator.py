@@ -1,60 +1,17 @@
-"""Layers with known diffusivities, walked exactly: what comes back along the normal."""
+"""Propagators against exact ones, and what comes back of walks that are drawn from them."""
 
 import numpy as np
 import pytest
 from scipy.linalg import expm
 
 from aiida_lpsgb.analysis.propagator import Layers, effective_diffusivity, fit_layers, propagator, transitions
-from aiida_lpsgb.analysis.region_diffusion import region_diffusivity
-from aiida_lpsgb.analysis.regions import Box, Slab
-from aiida_lpsgb.analysis.trajectory import Trajectory
+from tests.analysis.conftest import exact_walk
 
 EDGE = 24.0
 
 
-def exact_walk(rng, local, n_frames, n_ions, free_energy=None, fine=0.1, edge=EDGE):
-    """Unwrapped positions along the normal of a periodic medium: jumps drawn from the propagator of a finer grid."""
-    n = round(edge / fine)
-    centres = (np.arange(n) + 0.5) * fine
-    density = np.ones(n) if free_energy is None else np.exp(-free_energy(centres))
-    here, there = np.arange(n), (np.arange(n) + 1) % n
-    along = 2 / (1 / local(centres) + 1 / local(centres[there])) / fine**2
-    rates = np.zeros((n, n))
-    rates[here, there] = along * np.sqrt(density[there] / density)
-    rates[there, here] = along * np.sqrt(density / density[there])
-    rates[here, here] -= rates.sum(axis=1)
-    chances = np.cumsum(expm(rates), axis=1)
-    cell = rng.choice(n, n_ions, p=density / density.sum())
-    path = np.empty((n_frames, n_ions))
-    for t in range(n_frames):
-        path[t] = (cell + rng.random(n_ions)) * fine
-        cell = np.minimum((chances[cell] < rng.random((n_ions, 1)) * chances[cell][:, -1:]).sum(axis=1), n - 1)
-    steps = np.diff(path, axis=0)
-    steps -= edge * np.rint(steps / edge)
-    return np.concatenate([path[:1], path[:1] + steps.cumsum(axis=0)])
-
-
-def layered(centre, thickness, inside, outside):
-    def local(z):
-        distance = z - centre
-        distance = distance - EDGE * np.rint(distance / EDGE)
-        return np.where(np.abs(distance) <= thickness / 2, inside, outside)
-
-    return local
-
-
-def run(rng, normal, lateral, vibration=0.0, edge=EDGE):
-    """A trajectory whose ions move along z as told and sideways with the diffusivity of where they are."""
-    n_frames, n_ions = normal.shape
-    side = rng.normal(size=(n_frames, n_ions, 2)) * np.sqrt(2 * lateral)[..., None]
-    positions = np.concatenate([rng.uniform(0, edge, (1, n_ions, 2)) + side.cumsum(axis=0), normal[..., None]], axis=2)
-    positions = positions + rng.normal(0, 1, positions.shape) * vibration
-    everything = np.concatenate([positions, np.zeros((n_frames, 1, 3))], axis=1)
-    return Trajectory(["Li"] * n_ions + ["S"], everything, np.eye(3) * edge, np.arange(n_frames) * 1.0)
-
-
-def grid_of(walk, layers, edge=EDGE):
-    cells = np.floor((walk / edge % 1.0) * layers.n_cells).astype(int) % layers.n_cells
+def grid_of(walk, layers):
+    cells = np.floor((walk / EDGE % 1.0) * layers.n_cells).astype(int) % layers.n_cells
     return cells, np.bincount(cells.ravel(), minlength=layers.n_cells).astype(float)
 
 
@@ -133,7 +90,7 @@ def test_barriers_in_a_layer():
     from scipy.special import i0
 
     rng = np.random.default_rng(3)
-    walk = exact_walk(rng, lambda z: np.full_like(z, 0.3), 1500, 150, lambda z: 1.0 * np.cos(2 * np.pi * z / 3.0))
+    walk = exact_walk(rng, lambda z: np.full_like(z, 0.3), 1500, 150, EDGE, lambda z: 1.0 * np.cos(2 * np.pi * z / 3.0))
     layers = Layers.along(EDGE, [], 0.35)
     cells, density = grid_of(walk, layers)
     counts = transitions(cells, 20, layers.n_cells, np.array([0, 1500]))
@@ -142,65 +99,3 @@ def test_barriers_in_a_layer():
     msd = np.mean((walk[300:] - walk[:-300]) ** 2) / 600
     assert effective == pytest.approx(0.3 / i0(1.0) ** 2, rel=0.1)
     assert effective == pytest.approx(msd, rel=0.12)
-
-
-CASES = {
-    "thin and fast, across the boundary": (0.0, 6.0, 0.06, 0.01, 0.25),
-    "slow": (12.0, 10.0, 0.02, 0.06, 0.0),
-}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_normal_of_a_thin_layer(name):
-    """Displacements are 3–12 % off; the propagator is not, and its interval says how well it is known."""
-    centre, thickness, inside, outside, vibration = CASES[name]
-    values, hits, naive, even = [], [], [], []
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        local = layered(centre, thickness, inside, outside)
-        normal = exact_walk(rng, local, 800, 200)
-        trajectory = run(rng, normal, local(normal), vibration)
-        slab = {"layer": Slab(2, (centre / EDGE,), thickness)}
-        found = region_diffusivity(trajectory, "Li", slab, estimators=["occupancy", "propagator"])
-        result = found["layer", "propagator"]
-        low, high = result.normal.interval()
-        hits.append(low < inside * 1e-4 < high)
-        values.append(result.normal.value / inside * 1e4)
-        naive.append(found["layer", "occupancy"].normal.value / inside * 1e4)
-        assert result.lateral == found["layer", "occupancy"].lateral
-        scalars = result.scalars()
-        # The same at early and at late lags.
-        assert scalars["normal_early_cm2_s"] == pytest.approx(scalars["normal_late_cm2_s"], rel=0.35)
-        even.append(scalars["isotropy_interval95"][0] < 1 < scalars["isotropy_interval95"][1])
-    assert np.mean(values) == pytest.approx(1, abs=0.05)
-    assert abs(np.mean(naive) - 1) > (0.08 if thickness < 8 else 0.02)
-    assert sum(hits) >= 2
-    assert sum(even) >= 2
-
-
-def test_a_box():
-    """The core of a dislocation along x: fast within a square of 10 Å, along the normal too."""
-    rng = np.random.default_rng(5)
-    local = layered(12.0, 10.0, 0.06, 0.02)
-    normal = exact_walk(rng, local, 800, 300)
-    trajectory = run(rng, normal, np.full(normal.shape, 0.02))
-    low, high = 7 / EDGE, 17 / EDGE
-    box = {"core": Box((0.0, low, low), (1.0, high, high))}
-    result = region_diffusivity(trajectory, "Li", box, estimators=["propagator"])["core", "propagator"]
-    low, high = result.normal.interval()
-    assert low < 0.06e-4 < high
-    assert result.normal.error < 0.25 * result.normal.value
-
-
-def test_a_frame_that_is_not_the_normal_is_refused():
-    rng = np.random.default_rng(6)
-    trajectory = run(
-        rng, rng.uniform(0, EDGE, (1, 20)) + rng.normal(0, 0.3, (200, 20)).cumsum(axis=0), np.full((200, 20), 0.05)
-    )
-    with pytest.raises(ValueError, match=r"must be the normal of region 'layer'.*90° off"):
-        region_diffusivity(
-            trajectory, "Li", {"layer": Slab(0, (0.5,), 8.0)}, estimators=["propagator"], frame=np.eye(3)
-        )
-    # Left out, the frame is that of the slab.
-    found = region_diffusivity(trajectory, "Li", {"layer": Slab(0, (0.5,), 8.0)}, estimators=["propagator"])
-    np.testing.assert_allclose(found["layer", "propagator"].frame, np.eye(3)[[1, 2, 0]], atol=1e-12)

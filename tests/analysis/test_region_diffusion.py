@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aiida_lpsgb.analysis.region_diffusion import ELSEWHERE, region_diffusivity
-from aiida_lpsgb.analysis.regions import Box, Slab, region_from_dict
+from aiida_lpsgb.analysis.regions import Box, Slab
 from aiida_lpsgb.analysis.trajectory import Trajectory
 
 INSIDE, OUTSIDE, EDGE, THICKNESS = 0.06, 0.01, 30.0, 8.0  # Å²/ps and Å
@@ -189,37 +189,9 @@ def test_several_regions_and_a_turned_frame(layered):
     )
 
 
-def test_two_slabs_at_the_cell_boundary():
-    cell = np.diag([10.0, 10.0, 40.0])
-    slab = Slab(2, (0.0, 0.5), 10.0)
-    z = np.array([0.05, 0.95, -0.1, 0.2, 0.45, 0.62, 1.124])
-    inside = slab.contains(np.stack([np.zeros(7), np.zeros(7), z], axis=1), cell)
-    assert inside.tolist() == [True, True, True, False, True, True, True]
-    assert slab.share(cell) == pytest.approx(0.5, abs=1e-3)
-    box = Box((0.9, 0.0, 0.0), (1.1, 1.0, 0.5))
-    assert box.contains(
-        np.array([[0.95, 0.3, 0.2], [1.05, -0.3, 0.4], [0.5, 0.5, 0.2], [0.0, 0.0, 0.7]]), cell
-    ).tolist() == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    assert box.share(cell) == pytest.approx(0.1)
-
-
-def test_regions_from_plain_values():
-    assert region_from_dict({"axis": 2, "centres": 0.5, "thickness_A": 10}) == Slab(2, (0.5,), 10.0)
-    assert region_from_dict({"low": [0, 0, 0], "high": [1, 1, 0.5]}) == Box((0, 0, 0), (1, 1, 0.5))
-    with pytest.raises(ValueError, match="found centre"):
-        region_from_dict({"centre": 1})
-
-
 def test_bad_input(layered):
     slab = Slab(2, (0.5,), THICKNESS)
     with pytest.raises(ValueError, match="regions overlap"):
         region_diffusivity(layered, "Li", {"a": slab, "b": Slab(2, (0.55,), 8)}, window_ps=(2, 20))
     with pytest.raises(ValueError, match="unknown estimators"):
         region_diffusivity(layered, "Li", {"a": slab}, estimators=["best"], window_ps=(2, 20))
-    with pytest.raises(ValueError, match="thickness_A"):
-        Slab(2, (0.5,), 0)

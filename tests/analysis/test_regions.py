@@ -1,9 +1,9 @@
-"""Which regions have something in common."""
+"""What lies in a region, and which regions have something in common."""
 
 import numpy as np
 import pytest
 
-from aiida_lpsgb.analysis.regions import Box, Slab, disjoint
+from aiida_lpsgb.analysis.regions import Box, Slab, disjoint, region_from_dict
 
 CELL = np.diag([10.0, 20.0, 40.0])
 BOUNDARY = Slab(axis=2, centres=(0.0, 0.5), thickness_A=8.0)
@@ -35,3 +35,31 @@ def test_boxes_and_as_few_groups_as_it_takes():
     }
     assert [list(g) for g in disjoint(regions, CELL)] == [["all"], ["left", "right"], ["both"]]
     assert disjoint({}, CELL) == []
+
+
+def test_two_slabs_at_the_cell_boundary():
+    cell = np.diag([10.0, 10.0, 40.0])
+    slab = Slab(2, (0.0, 0.5), 10.0)
+    z = np.array([0.05, 0.95, -0.1, 0.2, 0.45, 0.62, 1.124])
+    inside = slab.contains(np.stack([np.zeros(7), np.zeros(7), z], axis=1), cell)
+    assert inside.tolist() == [True, True, True, False, True, True, True]
+    assert slab.share(cell) == pytest.approx(0.5, abs=1e-3)
+    box = Box((0.9, 0.0, 0.0), (1.1, 1.0, 0.5))
+    assert box.contains(
+        np.array([[0.95, 0.3, 0.2], [1.05, -0.3, 0.4], [0.5, 0.5, 0.2], [0.0, 0.0, 0.7]]), cell
+    ).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert box.share(cell) == pytest.approx(0.1)
+
+
+def test_regions_from_plain_values():
+    assert region_from_dict({"axis": 2, "centres": 0.5, "thickness_A": 10}) == Slab(2, (0.5,), 10.0)
+    assert region_from_dict({"low": [0, 0, 0], "high": [1, 1, 0.5]}) == Box((0, 0, 0), (1, 1, 0.5))
+    with pytest.raises(ValueError, match="found centre"):
+        region_from_dict({"centre": 1})
+    with pytest.raises(ValueError, match="thickness_A"):
+        Slab(2, (0.5,), 0)
