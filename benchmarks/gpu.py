@@ -1,4 +1,4 @@
-"""Check and time the pair styles for GPUs on a machine with a card, in less than four minutes.
+"""Check and time the pair styles for GPUs on a machine with a card.
 
     python benchmarks/gpu.py [--levels 8 14 20] [--atoms 12288 98304] [--device 0]
 

@@ -195,7 +195,7 @@ def diffusivity(
     n_blocks
         Blocks of time for the uncertainty; fewer are taken if a block would be shorter than 1.25 times the last lag.
     drift
-        As for :func:`displacements`.
+        What is held still: the species that do not move (``framework``), or some by name.
     frame
         Three orthonormal directions in rows, such as lateral, lateral and normal of a boundary; x, y, z if None.
     hop_length_A
@@ -218,11 +218,8 @@ def diffusivity(
         )
     if energy_eV is not None and len(energy_eV) != trajectory.n_frames:
         raise ValueError(f"energy_eV must hold {trajectory.n_frames} values, one a frame, found {len(energy_eV)}")
-    if hop_length_A is not None and not hop_length_A > 0:
-        raise ValueError(f"hop_length_A must be positive, found {hop_length_A}")
-    frame = np.eye(3) if frame is None else np.asarray(frame, float)
-    if frame.shape != (3, 3) or not np.allclose(frame @ frame.T, np.eye(3), atol=1e-6):
-        raise ValueError("frame must hold three orthonormal directions in its rows")
+    check_hop_length(hop_length_A)
+    frame = np.eye(3) if frame is None else directions(frame)
     energies = None if energy_eV is None else np.asarray(energy_eV, float)[start:]
     trajectory = trajectory[start:] if start else trajectory
     positions, reference = displacements(trajectory, species, drift)
@@ -294,6 +291,20 @@ def _limit(total: Estimate, fit: Fit, unit: float, diffusive: bool) -> float:
     if diffusive:
         return total.upper_limit()
     return Estimate(fit.trend.slope / 6 * unit, fit.trend.slope_error / 6 * unit, fit.trend.dof).upper_limit()
+
+
+def check_hop_length(hop_length_A: float | None) -> None:
+    """Raise ValueError if the length of a hop is given and not positive."""
+    if hop_length_A is not None and not hop_length_A > 0:
+        raise ValueError(f"hop_length_A must be positive, found {hop_length_A}")
+
+
+def directions(frame: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+    """Return three orthonormal directions in rows, shape ``(3, 3)``; raise ValueError if they are not."""
+    frame = np.asarray(frame, float)
+    if frame.shape != (3, 3) or not np.allclose(frame @ frame.T, np.eye(3), atol=1e-6):
+        raise ValueError("frame must hold three orthonormal directions in its rows")
+    return frame
 
 
 def _collective(

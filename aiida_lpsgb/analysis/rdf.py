@@ -103,8 +103,10 @@ def radial_distributions(
         The run.
     pairs
         Centre and partner; all pairs if None.
-    cutoff_A, bin_A
-        Longest distance and width of a shell, Å.
+    cutoff_A
+        Longest distance, Å.
+    bin_A
+        Width of a shell, Å.
     every
         Take one frame in so many.
     region

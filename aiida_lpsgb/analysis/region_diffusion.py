@@ -37,7 +37,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_lpsgb.analysis.diffusion import reference_drift
+from aiida_lpsgb.analysis.diffusion import check_hop_length, directions, reference_drift
 from aiida_lpsgb.analysis.estimates import UNKNOWN, Estimate, finite, from_blocks, ratio_from_blocks
 from aiida_lpsgb.analysis.motion import A2_PS_TO_CM2_S, Motion, Verdict
 from aiida_lpsgb.analysis.msd import Lines, Trend, Window, fit_window, line_weights, slope_trend, spread_lags
@@ -151,18 +151,27 @@ def region_diffusivity(
         Regions by name, not overlapping; what is left over is reported as ``elsewhere`` where ``occupancy`` is among
         the estimators.
     estimators
-        Some of :data:`ESTIMATORS`; see the module's description for when to trust which.
+        Some of ``tagged``, ``both_ends``, ``continuous``, ``occupancy`` and ``propagator``, described in this module:
+        use ``propagator``; the others are right along the boundary, and show along the normal how ions leave.
     temperature_K, charge
         Kept with the results, for the conductivity; the temperature from the trajectory's metadata if None.
-    window_ps, longest_lag_share, n_blocks, drift
-        As for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`; the window defaults to that of the lateral
-        displacement of all ions, which grows linearly even where the normal one bends, up to the lag at which some
-        region's ions have begun to leave. Regions follow what is held still. A transient of the whole is left out.
+    window_ps
+        First and last lag of the fit; by default that of the lateral displacement of all ions, which grows linearly
+        even where the normal one bends, up to the lag at which some region's ions have begun to leave. A transient of
+        the whole is left out.
+    longest_lag_share
+        Last lag as a share of the run, where ``window_ps`` is not given.
+    n_blocks
+        Blocks of time for the uncertainty.
+    drift
+        What is held still: the species that do not move (``framework``), or some by name. Regions follow it.
     frame
         Three orthonormal directions in rows, the third the normal of the boundary; if None two directions in the plane
         of the first slab and its normal, or x, y, z where that is z or there is no slab.
-    tolerance, hop_length_A
-        For the verdict, as for :func:`aiida_lpsgb.analysis.diffusion.diffusivity`.
+    tolerance
+        Largest half-width of the 95 % interval of the log–log exponent with which a motion may be called diffusive.
+    hop_length_A
+        Length of a hop, Å; found from the displacements if None, or 3 Å where these show none.
     workers
         Threads; None for all cores.
 
@@ -180,7 +189,8 @@ def region_diffusivity(
         raise ValueError(f"unknown estimators {', '.join(unknown)}; known are {', '.join(ESTIMATORS)}")
     if not regions or ELSEWHERE in regions:
         raise ValueError(f"name one region or more, none of them {ELSEWHERE!r}")
-    frame = _own_frame(regions, trajectory.mean_cell) if frame is None else np.asarray(frame, float)
+    check_hop_length(hop_length_A)
+    frame = _own_frame(regions, trajectory.mean_cell) if frame is None else directions(frame)
     drift_A, _ = reference_drift(trajectory, species, drift)
     positions = (trajectory.positions(species) - drift_A[:, None]) @ frame.T
     window = _window(trajectory, positions, window_ps, share=longest_lag_share, n_blocks=n_blocks)
@@ -308,6 +318,8 @@ def _estimates(measured: _Measured, estimators: Sequence[str]) -> list[_Found]:
     found = []
     for estimator in estimators:
         if estimator == _PROPAGATOR:
+            for r in range(len(measured.names)):
+                _check_counted(measured, measured.occupancy, r, estimator)
             slopes, normals = propagator_slopes(measured.run, measured.occupancy, measured.window.first)
             found += [_Found(estimator, r, slopes, normals[r]) for r in asked if r in normals]
         else:
@@ -321,6 +333,16 @@ def _blocks_of(slopes: RegionSlopes, r: int) -> np.ndarray:
     """Slopes of the blocks in which the region was seen throughout, ``(n, 3)``."""
     blocks = slopes.blocks[:, r]
     return blocks[np.isfinite(blocks).all(axis=1)]
+
+
+def _check_counted(measured: _Measured, slopes: RegionSlopes, r: int, estimator: str) -> None:
+    """Raise ValueError where displacements of a region are too few for a slope or for its error."""
+    if len(_blocks_of(slopes, r)) < 2 or not np.isfinite(slopes.whole[r]).all():
+        longest_ps = measured.window.last * measured.run.trajectory.interval_ps
+        raise ValueError(
+            f"too few displacements of {estimator!r} in region {measured.names[r]!r} up to {longest_ps:g} ps: "
+            "shorten window_ps, widen the region or leave the estimator out"
+        )
 
 
 def _verdict(measured: _Measured, r: int, tolerance: float, cut: int) -> Verdict:
@@ -368,12 +390,7 @@ def _result(measured: _Measured, found: _Found, verdict: Verdict) -> RegionDiffu
     trajectory, interval = run.trajectory, run.trajectory.interval_ps
     unit = A2_PS_TO_CM2_S / interval / 2
     whole, parts = slopes.whole[r] * unit, _blocks_of(slopes, r) * unit
-    window_ps = (measured.window.first * interval, measured.window.last * interval)
-    if len(parts) < 2 or not np.isfinite(whole).all():
-        raise ValueError(
-            f"too few displacements of {estimator!r} in region {name!r} up to {window_ps[1]:g} ps: "
-            "shorten window_ps, widen the region or leave the estimator out"
-        )
+    _check_counted(measured, slopes, r, estimator)
     bias = np.array([0.0, 0.0, found.normal.bias if found.normal else 0.0])
 
     def estimate(chosen: slice) -> Estimate:
@@ -402,7 +419,7 @@ def _result(measured: _Measured, found: _Found, verdict: Verdict) -> RegionDiffu
         residence_ps=float(displacements.present[r] / leaves * interval) if leaves else np.inf,
         still_there=float(displacements.still_there[shown, r][-1]),
         number_density_A3=mean_ions / (_share(run, name) * trajectory.mean_volume_A3),
-        window_ps=window_ps,
+        window_ps=(measured.window.first * interval, measured.window.last * interval),
         lags_ps=displacements.lags[shown] * interval,
         msd_A2=counted.squares_A2[shown, r].sum(axis=1) / np.maximum(counts, 1)[:, None],
         counts=counts.astype(int),

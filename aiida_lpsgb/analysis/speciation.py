@@ -70,8 +70,10 @@ def speciation(
     ----------
     trajectory
         The run.
-    centre, ligand
-        Species, such as P and S.
+    centre
+        Species at the centre of a polyanion, such as P.
+    ligand
+        Species around it, such as S.
     cutoff_A
         Longest centre–ligand bond, Å.
     coordination

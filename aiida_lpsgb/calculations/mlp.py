@@ -246,8 +246,10 @@ class MlpTrainCalculation(MlpCalculation):
         " (the best goes on), `seed`, of these and all that is random, and"
         " `bootstrap_seed`, by which the configurations are weighted at random (a Bayesian bootstrap). Jobs that differ"
         " in these two alone give a committee; equal seeds give equal potentials. `prior_weight`, as how many"
-        " configurations the `prior` counts (8). And `set_weights`, as how many each configuration of a training set"
-        " counts, by the set's name (1): `{strained: 3, minima_*: 2}`."
+        " configurations the `prior` counts (8). `l2`, which holds coefficients that few configurations determine."
+        " `weight_feature`, the feature of a configuration by which its part of the loss is multiplied. And"
+        " `set_weights`, as how many each configuration of a training set counts, by the set's name (1):"
+        " `{strained: 3, minima_*: 2}`."
     )
     SET_WEIGHT = "set_weight"
     TRAINED_FILE = "trained.mtp"

@@ -13,7 +13,7 @@ import yaml
 
 from aiida_lpsgb.typed import meant
 
-OPTION_ROLES = ("label", "train", "select", "md", "analyse")
+OPTION_ROLES = ("label", "relax", "train", "select", "md", "analyse")
 """The jobs that ``options`` tell apart; ``select`` is grading, selecting and computing errors."""
 
 

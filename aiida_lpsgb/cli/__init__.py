@@ -54,7 +54,7 @@ COMMANDS = {
     "study": ("aiida_lpsgb.cli.study:study", "Study a crystal: guess what it needs, show it, and submit it."),
     "launch": (
         "aiida_lpsgb.cli.parts:launch",
-        "Submit a part of a study: learn, sweep, boundary, glass, analyse, label.",
+        "Submit a part of a study: learn, sweep, boundary, glass, interface, analyse, label.",
     ),
     "watch": ("aiida_lpsgb.cli.watch:watch", "Follow a running study until it ends."),
     "results": ("aiida_lpsgb.cli.results:results", "Print what a study, a sweep or a learning has found."),
@@ -66,9 +66,9 @@ COMMANDS = {
         "aiida_lpsgb.cli.data:data",
         "Import labelled configurations from other programs' files, and export them.",
     ),
-    "export": ("aiida_lpsgb.cli.export:export", "Write LAMMPS folders, structures and trajectories."),
+    "export": ("aiida_lpsgb.cli.export:export", "Write LAMMPS folders, structures, trajectories and archives."),
     "levels": ("aiida_lpsgb.cli.study:levels", "List the levels of theory of every label engine."),
-    "report": ("aiida_lpsgb.cli.results:report", "Write the same to one self-contained HTML page."),
+    "report": ("aiida_lpsgb.cli.results:report", "Write what a study has found to one self-contained HTML page."),
 }
 
 

@@ -46,7 +46,8 @@ def submission_options(command: Callable) -> Callable:
             "assignments",
             metavar="PATH=VALUE",
             multiple=True,
-            help="Replace an entry of the protocol, the value as YAML: transport.temperatures_K=[700,500]; repeat.",
+            help="Replace an entry of the protocol, the value as YAML: temperatures_K=[700,500] (of a study "
+            "transport.temperatures_K=[700,500]); repeat.",
         ),
         click.option("--computer", default="localhost", show_default=True, help="Computer whose codes are used."),
     ):
@@ -54,10 +55,9 @@ def submission_options(command: Callable) -> Callable:
     return command
 
 
-def protocol_option(default: str | None = None) -> Callable:
-    """The option ``--protocol``."""
-    choice = click.Choice(["fast", "moderate", "paper"])
-    return click.option("--protocol", type=choice, default=default, show_default=default or "moderate")
+def protocol_option(default: str = "moderate") -> Callable:
+    """The option ``--protocol``, None where it is not given; what is taken then is said in words."""
+    return click.option("--protocol", type=click.Choice(["fast", "moderate", "paper"]), show_default=default)
 
 
 def species_option(help_text: str, required: bool = False) -> Callable:

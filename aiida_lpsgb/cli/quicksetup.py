@@ -449,8 +449,9 @@ def quicksetup(
     """Make a profile and register the programs on this machine.
 
     Makes the profile as `verdi presto --use-zeromq` does (SQLite, ZeroMQ: no services) or extends one that exists,
-    gives the daemon 30 s to answer, and registers the programs of the running Python environment as the codes
-    lpsgb-mlp, lmp, lpsgb-label and lpsgb-analyse @localhost.
+    gives the daemon 30 s to answer and caches this package's and VASP's calculations, where the profile has not decided
+    otherwise, and registers the programs of the running Python environment as the codes lpsgb-mlp, lmp, lpsgb-label and
+    lpsgb-analyse @localhost.
 
     Running it again changes nothing. Other settings of an existing profile are not touched. A code whose program is
     gone is renamed and hidden, and a new one takes its label.

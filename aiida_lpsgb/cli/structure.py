@@ -53,7 +53,7 @@ CHARGES = click.option(
     multiple=True,
     callback=by_element,
     metavar="ELEMENT=CHARGE",
-    help="Formal charge, such as Li=1; repeat. Guessed by `order` where none is given.",
+    help="Formal charge, such as Li=1; repeat. Guessed where none is given.",
 )
 POTENTIAL = click.option("--potential", type=FOUND, help="Trained .mtp file whose energies rank them.")
 SPECIES = click.option("--species", callback=symbols, help="What the types of the potential stand for, such as Li,P,S.")

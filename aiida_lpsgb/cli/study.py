@@ -41,7 +41,7 @@ CHANGES = {
 @CHARGES
 @CUTOFFS
 @click.option("--no-units", is_flag=True, help="There are no polyanions: grains are cut between any two atoms.")
-@protocol_option()
+@protocol_option("fast, or that of the YAML file")
 @click.option("--boundary", "boundaries", metavar="AXIS/PLANE", multiple=True, help="Tilt boundary: 001/120; repeat.")
 @click.option(
     "--twist", "twists", metavar="PLANE[@ANGLE]", multiple=True, help="Twist boundary: 001, or 001@36.9; repeat."
@@ -62,7 +62,7 @@ CHANGES = {
 @click.option("--potential", "potentials", metavar="PK|FILE", multiple=True, help="Run with this; nothing is learned.")
 @species_option("What the types of potentials in files stand for, such as Li,P,S.")
 @click.option(
-    "--from", "frames", metavar="FILE", multiple=True, help="Learn from these labelled frames, not a start set."
+    "--from", "frames", metavar="PK|FILE", multiple=True, help="Learn from these labelled frames, not a start set."
 )
 @click.option("-l", "--level-of-theory", help="Of the labels of those frames, if the files do not say.")
 @click.option("--start-set", is_flag=True, help="Label a start set beside those frames.")

@@ -178,18 +178,19 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
     def _define_exit_codes(cls, spec: ProcessSpec) -> None:
         steps = ("TRAINING", "GRADE", "EXPLORATION", "SELECTION", "LABELLING", "RELAXATION")
         for status, step in enumerate(steps, start=401):
+            said = "Grading" if step == "GRADE" else step.capitalize()
             spec.exit_code(
-                status, f"ERROR_{step}_FAILED", message=f"{step.lower()} failed in iteration {{iteration}}: {{detail}}"
+                status, f"ERROR_{step}_FAILED", message=f"{said} failed in iteration {{iteration}}: {{detail}}"
             )
         spec.exit_code(
             410,
             "ERROR_ITERATIONS_EXHAUSTED",
-            message="The potential still extrapolates after {n} iterations; run on from the outputs.",
+            message="The potential extrapolates after {n} iterations, too; go on from `potentials` and `training_sets`.",
         )
         spec.exit_code(
             411,
             "ERROR_LABELS_EXHAUSTED",
-            message="The potential still extrapolates after {n} labels; run on from the outputs.",
+            message="The potential extrapolates after {n} labels, too; go on from `potentials` and `training_sets`.",
         )
         spec.exit_code(
             412,

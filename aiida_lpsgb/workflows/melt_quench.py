@@ -34,7 +34,7 @@ class MeltQuenchWorkChain(ProtocolMixin):
         super().define(spec)
         spec.input("structure", valid_type=orm.StructureData, help="The crystal, ordered.")
         spec.input(
-            "potential", valid_type=POTENTIAL_TYPES, help="As `lpsgb.md` takes it, trusted at the melt's temperature."
+            "potential", valid_type=POTENTIAL_TYPES, help="As `lpsgb.md` takes it; one that has learned the melt."
         )
         spec.input("supercell", valid_type=orm.Dict, help="Parameters of `lpsgb.supercell`: the size of the glass.")
         spec.input(

@@ -125,7 +125,8 @@ class PropertiesWorkChain(ProtocolMixin):
             What is examined: a potential, or parameters of `lpsgb.label.ase` (no drift then). Left out where a parent
             fills it in.
         protocol, overrides, options, path
-            As of `get_protocol_inputs`; the roles of `options` are `label` (the relaxations) and `md`.
+            As of `get_protocol_inputs`; the roles of `options` are `md` and that of the code for
+            relaxations (`relax_role`).
         seed
             Drawn once and stored where not given.
         """
@@ -138,7 +139,7 @@ class PropertiesWorkChain(ProtocolMixin):
         builder.relaxation = orm.Dict({**values["relaxation"], "cell": True})
         builder.ion_relaxation = orm.Dict({**values["relaxation"], "cell": False})
         builder.relax.code = relax_code(codes)
-        builder.relax.metadata.options = values["options"]["label"]
+        builder.relax.metadata.options = values["options"][relax_role(codes)]
         fill_in(builder.relax, potential=potential)
         if calculator is not None:
             builder.relax.parameters = orm.Dict(dict(calculator))
@@ -200,6 +201,11 @@ class PropertiesWorkChain(ProtocolMixin):
         return failed
 
 
+def relax_role(codes: Mapping[str, orm.AbstractCode]) -> str:
+    """The role of relaxations, in codes and options: `relax`, or `label` where one program does both."""
+    return "relax" if "relax" in codes else "label"
+
+
 def relax_code(codes: Mapping[str, orm.AbstractCode]) -> orm.AbstractCode:
     """The code of `lpsgb-label` for relaxations: of the role `relax`, or the label engine's where it is that.
 
@@ -208,7 +214,7 @@ def relax_code(codes: Mapping[str, orm.AbstractCode]) -> orm.AbstractCode:
     ValueError
         If there is none.
     """
-    code = code_of(codes, "relax" if "relax" in codes else "label")
+    code = code_of(codes, relax_role(codes))
     wanted = RelaxCalculation.CODE_PLUGIN
     if code.default_calc_job_plugin not in (None, wanted):
         raise ValueError(

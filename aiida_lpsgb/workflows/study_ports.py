@@ -93,8 +93,9 @@ def define_inputs(spec: ProcessSpec) -> None:
         dynamic=True,
         valid_type=orm.Dict,
         help=f"A recipe by the name of its system: `kind` ({', '.join(KINDS)}), `learn` and `run` (what the small "
-        "cell that is learned and the large one that is run have of their own; no `learn`: not learned from), and "
-        "the parameters of what makes such a structure.",
+        "cell that is learned and the large one that is run have of their own; no `learn`: not learned from), "
+        "`explore` (how it is explored), `regions` and `core` (where else motion is looked at), of a glass "
+        "`amorphous`, of an interface the `glass`, and the parameters of what makes such a structure.",
     )
     spec.input_namespace(
         "structures",

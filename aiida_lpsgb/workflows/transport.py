@@ -101,7 +101,7 @@ class TransportWorkChain(ProtocolMixin, QueueMixin):
             valid_type=orm.Dict,
             required=False,
             validator=regions_error,
-            help="Named regions of the cell, by `lpsgb.analyse`.",
+            help="Named regions of the cell, as `lpsgb.analyse` takes them.",
         )
         spec.input(
             "budget",

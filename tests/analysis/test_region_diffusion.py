@@ -195,3 +195,20 @@ def test_bad_input(layered):
         region_diffusivity(layered, "Li", {"a": slab, "b": Slab(2, (0.55,), 8)}, window_ps=(2, 20))
     with pytest.raises(ValueError, match="unknown estimators"):
         region_diffusivity(layered, "Li", {"a": slab}, estimators=["best"], window_ps=(2, 20))
+    with pytest.raises(ValueError, match="frame must hold three orthonormal directions"):
+        region_diffusivity(layered, "Li", {"a": slab}, frame=2 * np.eye(3), window_ps=(2, 20))
+    with pytest.raises(ValueError, match="hop_length_A must be positive"):
+        region_diffusivity(layered, "Li", {"a": slab}, hop_length_A=0.0, window_ps=(2, 20))
+
+
+@pytest.mark.parametrize("estimator", ["occupancy", "propagator"])
+def test_a_region_that_is_hardly_visited(estimator):
+    """One ion that is inside for the first hundredth of the run: nothing begins there in the other blocks."""
+    rng = np.random.default_rng(3)
+    frames = rng.normal(0, 0.05, (400, 6, 3)).cumsum(axis=0) + 5.0
+    frames[4:, 0] += [0, 0, 10.0]
+    frames[:, 1:5, 2] += 10.0
+    frames[:, 5] = 0.0
+    run = Trajectory(["Li"] * 5 + ["S"], frames, np.eye(3) * 20.0, np.arange(400.0))
+    with pytest.raises(ValueError, match=f"too few displacements of '{estimator}' in region 'a' up to 20 ps"):
+        region_diffusivity(run, "Li", {"a": Slab(2, (0.25,), 1.0)}, estimators=[estimator], window_ps=(2, 20))

@@ -98,6 +98,18 @@ def test_relaxations_need_the_program(codes, installed_code):
         PropertiesWorkChain.get_builder_from_protocol({"label": installed_code("lmp", "lpsgb.label.cp2k")})
 
 
+@pytest.mark.parametrize(("roles", "minutes"), [(("label",), 10), (("label", "relax"), 20)])
+def test_relaxations_take_the_options_of_the_role_that_their_code_has(codes, roles, minutes):
+    options = {"label": {"max_wallclock_seconds": 600}, "relax": {"max_wallclock_seconds": 1200}}
+    builder = PropertiesWorkChain.get_builder_from_protocol(
+        dict.fromkeys(roles, codes["label"]) | {"md": codes["md"]},
+        orm.StructureData(ase=bulk("Cu")),
+        calculator=EMT,
+        options=options,
+    )
+    assert builder.relax.metadata.options["max_wallclock_seconds"] == 60 * minutes
+
+
 def test_a_builder_says_at_once_what_is_missing(codes):
     with pytest.raises(ValueError, match=r"relax: give either `parameters` .* or `potential`"):
         PropertiesWorkChain.get_builder_from_protocol(codes, orm.StructureData(ase=bulk("Cu")))

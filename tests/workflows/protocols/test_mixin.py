@@ -91,7 +91,7 @@ def test_options_by_role_and_those_of_overrides_over_them():
 def test_options_of_an_unknown_job_are_refused(where):
     wrong = {"lammps": {"queue_name": "long"}}
     arguments = {"overrides": {"options": wrong}} if where == "overrides" else {"options": wrong}
-    with pytest.raises(ValueError, match="unknown lammps; the jobs are label, train"):
+    with pytest.raises(ValueError, match="unknown lammps; the jobs are label, relax, train"):
         WorkflowFactory("lpsgb.transport").get_protocol_inputs("fast", **arguments)
 
 
