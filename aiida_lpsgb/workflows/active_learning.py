@@ -185,12 +185,12 @@ class ActiveLearningWorkChain(ProtocolMixin, QueueMixin):
         spec.exit_code(
             410,
             "ERROR_ITERATIONS_EXHAUSTED",
-            message="The potential extrapolates after {n} iterations, too; go on from `potentials` and `training_sets`.",
+            message="The potential extrapolates after {n} iterations; go on from `potentials` and `training_sets`.",
         )
         spec.exit_code(
             411,
             "ERROR_LABELS_EXHAUSTED",
-            message="The potential extrapolates after {n} labels, too; go on from `potentials` and `training_sets`.",
+            message="The potential extrapolates after {n} labels; go on from `potentials` and `training_sets`.",
         )
         spec.exit_code(
             412,
