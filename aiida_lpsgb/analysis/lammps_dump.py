@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from ase.data import atomic_numbers
 
 from aiida_lpsgb.analysis._dump import label_width, rows
 
@@ -103,11 +104,23 @@ class Rows:
             order = np.argsort(ids, kind="stable")
         ids, kinds = None if ids is None else ids[order], _kinds(frame, self._species)[order]
         if self._kinds is None:
+            self._check_first(frame, ids)
             self._ids, self._kinds, self._symbols = ids, kinds, _symbols(kinds, self._species)
         else:
             self._check(frame.step, ids, kinds)
         scaled, unwrapped = _scaled(frame)
         return self._symbols, scaled[order], unwrapped
+
+    def _check_first(self, frame: DumpFrame, ids: np.ndarray | None) -> None:
+        if self._species is not None:
+            _compare_elements(frame, self._species)
+        same = np.zeros(0) if ids is None else ids[1:][ids[1:] == ids[:-1]]
+        if len(same) and not self._sorted_rows:
+            raise ValueError(
+                f"atoms of the dump share the id {same[0]:.0f} (atom_modify id no, or dumps of several systems in one?), "
+                "so that they cannot be told apart as LAMMPS reorders them: write it with ids, or give sorted_rows=True "
+                "if each frame has its atoms in the same order"
+            )
 
     def _check(self, step: int, ids: np.ndarray | None, kinds: np.ndarray) -> None:
         if (ids is None or self._ids is None) and not self._sorted_rows:
@@ -224,6 +237,8 @@ def _kinds(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
     if frame.labels is not None and species is None:
         return frame.labels
     types = frame.column("type")
+    if types is None and frame.labels is not None:
+        raise ValueError("the dump has elements and no types: leave species out, which go by types")
     if types is None:
         raise ValueError(f"the dump has neither type nor element among its columns: {' '.join(frame.columns)}")
     if species is None:
@@ -231,12 +246,28 @@ def _kinds(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
     return types
 
 
+def _compare_elements(frame: DumpFrame, species: Sequence[str]) -> None:
+    """Where a dump names elements beside types, these must be the ones that species says."""
+    types = frame.column("type")
+    # Unless dump_modify … element names them, LAMMPS writes C for every type.
+    if types is None or frame.labels is None or np.all(frame.labels == "C"):
+        return
+    for kind in np.unique(types[(types >= 1) & (types <= len(species))]).astype(int):
+        told = frame.labels[types == kind][0]
+        if told != species[kind - 1] and told in atomic_numbers:
+            raise ValueError(
+                f"species says {species[kind - 1]} for type {kind}, which is {told} in the dump's column element: leave "
+                "species out, or give it in the order of the types"
+            )
+
+
 def _symbols(kinds: np.ndarray, species: Sequence[str] | None) -> list[str]:
     if species is None:
         return kinds.tolist()
     types = kinds.astype(int)
     if types.min() < 1 or types.max() > len(species):
-        raise ValueError(f"the dump has type {types.max()} but species names {len(species)}: {', '.join(species)}")
+        beyond = types.min() if types.min() < 1 else types.max()
+        raise ValueError(f"the dump has type {beyond} but species names {len(species)}: {', '.join(species)}")
     return np.array(species)[types - 1].tolist()
 
 

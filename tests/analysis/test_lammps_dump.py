@@ -34,7 +34,22 @@ def dump(path, positions, columns, *, steps=None, cells=None, times=None, units=
 
 
 def read(path, **keywords):
-    return Trajectory.from_lammps_dump(path, ["Li", "S"], **{"timestep_fs": 2.0} | keywords)
+    return Trajectory.from_lammps_dump(path, **{"species": ["Li", "S"], "timestep_fs": 2.0} | keywords)
+
+
+def with_elements(path, elements, keep_types=True):
+    """A dump with a column of elements, as LAMMPS writes what ``dump_modify … element`` names by type."""
+    _, positions = walk(20)
+    lines = dump(path, positions, "id type xu yu zu").read_text().splitlines()
+    for k, line in enumerate(lines):
+        words = line.split()
+        if line.startswith("ITEM: ATOMS"):
+            lines[k] = line.replace(" type", " type element" if keep_types else " element")
+        elif len(words) == 5:
+            kept = words[:2] if keep_types else words[:1]
+            lines[k] = " ".join([*kept, elements[int(words[1]) - 1], *words[2:]])
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 @pytest.mark.parametrize(
@@ -88,6 +103,37 @@ def test_rows_without_ids(tmp_path):
         read(path)
     np.testing.assert_allclose(read(path, sorted_rows=True).positions(), positions, atol=STEP_A)
     assert read(dump(tmp_path / "one", positions[:1], "type xu yu zu")).n_frames == 1
+
+
+def test_ids_that_atoms_share_are_refused(tmp_path):
+    _, positions = walk(20)
+    path = dump(tmp_path / "d", positions, "id type xu yu zu", ids=[[0] * 7] * 20)  # atom_modify id no
+    with pytest.raises(ValueError, match=r"atoms of the dump share the id 0 .*sorted_rows=True"):
+        read(path)
+    np.testing.assert_allclose(read(path, sorted_rows=True).positions(), positions, atol=STEP_A)
+
+
+@pytest.mark.parametrize("elements", [["S", "Li"], ["C", "S"]])
+def test_elements_that_contradict_species_are_refused(tmp_path, elements):
+    path = with_elements(tmp_path / "d", elements)
+    with pytest.raises(ValueError, match=rf"species says Li for type 1, which is {elements[0]} in the dump's column"):
+        read(path)
+    assert read(path, species=None).symbols[:2] == elements
+
+
+@pytest.mark.parametrize("elements", [["Li", "S"], ["C", "C"], ["Li_a", "S_b"]])
+def test_elements_that_do_not_contradict_species(tmp_path, elements):
+    assert read(with_elements(tmp_path / "d", elements)).symbols[:2] == ["Li", "S"]
+
+
+def test_species_of_a_dump_without_types_and_types_that_are_none(tmp_path):
+    path = with_elements(tmp_path / "d", ["Li", "S"], keep_types=False)
+    with pytest.raises(ValueError, match="elements and no types: leave species out"):
+        read(path)
+    text = path.read_text().replace("ATOMS id element", "ATOMS id type").replace(" Li ", " 0 ").replace(" S ", " 1 ")
+    path.write_text(text)
+    with pytest.raises(ValueError, match="the dump has type 0 but species names 2"):
+        read(path)
 
 
 def test_a_group_that_changes_is_refused(tmp_path):
