@@ -188,3 +188,24 @@ def test_moves_that_may_have_gone_the_other_way_are_told(tmp_path):
     path = dump(tmp_path / "d", positions, "id type xs ys zs")
     with pytest.warns(UserWarning, match="may have gone the other way: write unwrapped positions"):
         read(path)
+
+
+@pytest.mark.parametrize("columns", ["xu yu zu", "x y z"])
+def test_files_of_a_frame_each_are_one_run(tmp_path, columns):
+    _, positions = walk(30, step=4.0)  # far beyond half of the cell from frame to frame
+    steps = 50 * np.arange(30)
+    files = [dump(tmp_path / f"{k}", positions[[k]], f"id type {columns}", steps=[steps[k]]) for k in range(30)]
+    if columns == "xu yu zu":
+        np.testing.assert_allclose(read(files).positions(), positions, atol=STEP_A)
+    else:
+        with pytest.warns(UserWarning, match=r"0 to 29: positions are wrapped, and an atom moves by 0\.[45]"):
+            read(files)
+    with pytest.raises(ValueError, match="steps begin again at 0 in 0, after 1450 in 1 to 29"):
+        read([*files[1:], files[0]])
+
+
+def test_moves_between_dumps_that_may_have_gone_the_other_way_are_told(tmp_path):
+    _, positions = walk(30, step=4.0)
+    dumps = [dump(tmp_path / f"{k}", positions[k : k + 15], "id type xu yu zu", steps=k + np.arange(15)) for k in (0, 15)]
+    with pytest.warns(UserWarning, match=r"from 0 to 15 an atom moves by 0\.[45].* join them into one file"):
+        read(dumps)
