@@ -14,6 +14,7 @@ from ase.data import atomic_numbers
 from aiida_lpsgb.analysis._dump import label_width, rows
 
 _MAGIC = b"DUMPCUSTOM"
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
 _TIME_IN_PS = {"metal": 1.0, "real": 1e-3}
 _LONGEST_METAL, _SHORTEST_REAL = 0.05, 0.1  # time of a step in picoseconds and in femtoseconds
 
@@ -62,6 +63,8 @@ class DumpFrames:
         self.truncated: str | None = None
         with open(path, "rb") as handle:
             head = handle.read(8)
+        if program := next((name for magic, name in _PACKED.items() if head.startswith(magic)), None):
+            raise ValueError(f"{path}: the dump is compressed: unpack it with {program} -d first")
         self._binary = len(head) == 8 and not head.startswith(b"ITEM:")
 
     def __iter__(self) -> Iterator[DumpFrame]:
@@ -326,8 +329,10 @@ class _BinaryReader:
     def next_frame(self) -> DumpFrame | None:
         if not self._handle.peek(1):
             return None
+        begin = self._handle.tell()
         if -self._take("<i8")[0] != len(_MAGIC) or bytes(self._take("u1", len(_MAGIC))) != _MAGIC:
-            raise _Broken(f"byte {self._handle.tell()} does not begin a frame of a binary dump custom")
+            text = ", and the file does not begin with ITEM:, as one of text does" if begin == 0 else ""
+            raise _Broken(f"byte {begin} does not begin a frame of a binary dump custom{text}")
         endian, revision = self._take("<i4", 2)
         if endian != 1 or revision > 2:
             raise _Broken(f"binary dump of unknown byte order or revision {revision}")

@@ -206,6 +206,8 @@ def test_files_of_a_frame_each_are_one_run(tmp_path, columns):
 
 def test_moves_between_dumps_that_may_have_gone_the_other_way_are_told(tmp_path):
     _, positions = walk(30, step=4.0)
-    dumps = [dump(tmp_path / f"{k}", positions[k : k + 15], "id type xu yu zu", steps=k + np.arange(15)) for k in (0, 15)]
+    halves = {"0": slice(0, 15), "15": slice(15, 30)}
+    steps = np.arange(30)
+    dumps = [dump(tmp_path / k, positions[s], "id type xu yu zu", steps=steps[s]) for k, s in halves.items()]
     with pytest.warns(UserWarning, match=r"from 0 to 15 an atom moves by 0\.[45].* join them into one file"):
         read(dumps)
