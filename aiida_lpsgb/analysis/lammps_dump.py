@@ -120,9 +120,8 @@ class Rows:
         same = np.zeros(0) if ids is None else ids[1:][ids[1:] == ids[:-1]]
         if len(same) and not self._sorted_rows:
             raise ValueError(
-                f"atoms of the dump share the id {same[0]:.0f} (atom_modify id no, or dumps of several systems in one?), "
-                "so that they cannot be told apart as LAMMPS reorders them: write it with ids, or give sorted_rows=True "
-                "if each frame has its atoms in the same order"
+                f"atoms of the dump share the id {same[0]:.0f} (atom_modify id no?), and LAMMPS reorders its atoms as it "
+                "runs: write it with ids, or give sorted_rows=True if each frame has its atoms in the same order"
             )
 
     def _check(self, step: int, ids: np.ndarray | None, kinds: np.ndarray) -> None:
@@ -331,7 +330,7 @@ class _BinaryReader:
             return None
         begin = self._handle.tell()
         if -self._take("<i8")[0] != len(_MAGIC) or bytes(self._take("u1", len(_MAGIC))) != _MAGIC:
-            text = ", and the file does not begin with ITEM:, as one of text does" if begin == 0 else ""
+            text = ", and the file does not begin with ITEM:, as one of text does" if not begin else ""
             raise _Broken(f"byte {begin} does not begin a frame of a binary dump custom{text}")
         endian, revision = self._take("<i4", 2)
         if endian != 1 or revision > 2:

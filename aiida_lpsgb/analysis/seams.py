@@ -160,7 +160,7 @@ def _repeats(old: Trajectory, new: Trajectory) -> bool:
 
 
 def _difference(old: Trajectory, i: int, new: Trajectory, j: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Change of basis and images that take frame ``j`` nearest to frame ``i``, and how far atoms are then off, scaled."""
+    """Change of basis and images that take frame ``j`` nearest to frame ``i``, and what is then left, scaled."""
     change = basis_change(old.cells[i], new.cells[j], old.pbc)
     theirs = new.scaled(None, j, j + 1)[0] @ np.linalg.inv(change)
     apart = old.scaled(None, i, i + 1)[0] - theirs
