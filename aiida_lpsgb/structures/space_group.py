@@ -7,6 +7,7 @@ rhombohedral axes, F d -3 m for two origins. The cell tells which axes are meant
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 
@@ -14,6 +15,7 @@ import numpy as np
 import spglib
 from pymatgen.core import Lattice
 from pymatgen.core.operations import SymmOp
+from spglib import SpaceGroupType
 
 __all__ = [
     "fits",
@@ -56,21 +58,20 @@ def settings_of_name(name: str) -> list[int]:
     for suffix, choice in SUFFIXES.items():
         if plain.endswith(suffix) and plain.removesuffix(suffix) in _names():
             found = _names()[plain.removesuffix(suffix)]
-            return [n for n in found if spglib.get_spacegroup_type(n).choice.startswith(choice)]
+            return [n for n in found if _types()[n - 1].choice.startswith(choice)]
     return []
 
 
 def settings_of_hall(symbol: str) -> list[int]:
     """Hall numbers of a Hall symbol: one, or none if it is not known."""
     plain = _plain(symbol)
-    return [n for n in range(1, N_SETTINGS + 1) if _plain(spglib.get_spacegroup_type(n).hall_symbol) == plain][:1]
+    return [n for n, group in enumerate(_types(), start=1) if _plain(group.hall_symbol) == plain][:1]
 
 
 def settings_of_number(number: int) -> list[int]:
     """Hall numbers of the standard setting of a group, whatever its origin or kind of axes."""
     found = _all_settings(number)
-    full = [spglib.get_spacegroup_type(n).international_full for n in found]
-    return [n for n, name in zip(found, full, strict=True) if name == full[0]]
+    return [n for n in found if _types()[n - 1].international_full == _types()[found[0] - 1].international_full]
 
 
 def number_of_settings(setting: int) -> int:
@@ -80,7 +81,7 @@ def number_of_settings(setting: int) -> int:
 
 def group_of(setting: int) -> int:
     """Number of the space group of a setting."""
-    return int(spglib.get_spacegroup_type(setting).number)
+    return int(_types()[setting - 1].number)
 
 
 def operations_of(setting: int) -> list[SymmOp]:
@@ -103,7 +104,7 @@ def settings_of_cell(settings: Sequence[int], lattice: Lattice) -> list[int]:
     """Of the settings that a name stands for, those of the axes that a cell has; they differ in their origins alone."""
     fitting = [setting for setting in settings if fits(operations_of(setting), lattice)] or list(settings)
     # Where all angles are right ones, several axes may be the unique one: the usual setting comes first.
-    axes = [spglib.get_spacegroup_type(setting).international_full for setting in fitting]
+    axes = [_types()[setting - 1].international_full for setting in fitting]
     return [setting for setting, name in zip(fitting, axes, strict=True) if name == axes[0]]
 
 
@@ -116,15 +117,22 @@ def number_of(operations: Sequence[SymmOp], lattice: Lattice) -> int | None:
 
 
 def _all_settings(number: int) -> list[int]:
-    return [n for n in range(1, N_SETTINGS + 1) if group_of(n) == number]
+    return [n for n, group in enumerate(_types(), start=1) if group.number == number]
+
+
+@cache
+def _types() -> tuple[SpaceGroupType, ...]:
+    """What spglib knows of every setting."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tuple(spglib.get_spacegroup_type(setting) for setting in range(1, N_SETTINGS + 1))
 
 
 @cache
 def _names() -> Mapping[str, list[int]]:
     """Settings by name."""
     found: dict[str, list[int]] = {}
-    for setting in range(1, N_SETTINGS + 1):
-        group = spglib.get_spacegroup_type(setting)
+    for setting, group in enumerate(_types(), start=1):
         names = {group.international_full, group.international.split("=")[-1]}
         if group.number in MONOCLINIC:
             # P 21/n is P 1 21/n 1; the short name that all settings share says nothing of the setting.
