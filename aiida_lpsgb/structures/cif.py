@@ -44,6 +44,8 @@ UNKNOWN = (".", "?", "")
 ISOTOPES = {"D": "H", "T": "H"}
 #: Type symbols that stand for more atoms than they place.
 GROUPS = ("Wat", "OH", "OH2", "H2O", "NH4", "NH3", "CH3", "CH2")
+#: How a share of a site that is vacant is written.
+VACANT = re.compile(r"(?:Vac?|VAC?|□)(?![A-Za-z])")
 VACANCIES = ("Va", "Vac", "VA", "VAC", "X", "□")
 
 TOKEN = re.compile(r"""'(?P<single>.*?)'(?=\s|$)|"(?P<double>.*?)"(?=\s|$)|(?P<comment>\#.*)|(?P<bare>\S+)""")
@@ -419,28 +421,52 @@ def _shares(
     """Species of a row and their shares of the site."""
     symbol = row.get("type_symbol", "?")
     text = symbol if symbol not in UNKNOWN else row.get("label", "?")
-    plain = re.sub(r"<(sup|sub)>.*?</\1>", "", text)
-    pairs = SHARE.findall(plain)
-    if SHARES_BEHIND.fullmatch(plain):
-        pairs = [(share, name) for name, share in SHARE_BEHIND.findall(plain)]
-    mixed = [(_element(name, site, None), float(share)) for share, name in pairs]
-    if len(mixed) > 1 or (mixed and plain[0].isdigit()):
-        total = sum(share for _, share in mixed)
-        # The shares are of the site, or of its occupants where these fill it only in part.
-        factor = occupancy if abs(total - 1) < 0.02 or abs(occupancy - 1) < 1e-6 else 1.0
-        if factor == 1.0 and min(abs(occupancy - 1), abs(occupancy - total)) > 0.02:
-            raise ValueError(f"{site}: the shares of {text!r} add up to {total:g}, and its occupancy is {occupancy:g}")
-        shares: dict[str, float] = {}
-        for element, share in mixed:
-            shares[element] = shares.get(element, 0.0) + share * factor
-        return shares
+    plain = VACANT.sub("Va", re.sub(r"<(sup|sub)>.*?</\1>", "", text))
+    # A whole number before an element is that of an isotope.
+    plain = re.sub(r"^\d+(?=[A-Z][a-z]?\b)", "", plain)
+    # Labels are free: Li1A names no share of anything, and Li0.5Na0.5 does.
+    pairs = _pairs(plain) if symbol not in UNKNOWN or "." in plain else []
+    if pairs:
+        return _of_pairs(pairs, text, occupancy, site)
     if re.search(r"[A-Za-z]\s*[,/]\s*[A-Z]", plain):
         raise ValueError(f"{site}: {text!r} names several elements without their shares")
     if any(plain == group or re.fullmatch(rf"{group}\d*", plain) for group in GROUPS):
         raise ValueError(f"{site}: {text!r} stands for a group of atoms: give each atom a row of its own")
     if plain in VACANCIES:
         return {}
-    return {_element(plain, site, named) + _state(symbol, states): occupancy}
+    element = _element(plain, site, named)
+    if symbol not in UNKNOWN and _names_another(plain[len(element) :]):
+        raise ValueError(f"{site}: {text!r} names several elements without their shares")
+    return {element + _state(symbol, states): occupancy}
+
+
+def _pairs(plain: str) -> list[tuple[str, str]]:
+    """Shares and names of a symbol of several elements, or of one with its share before it; else none."""
+    if SHARES_BEHIND.fullmatch(plain):
+        return [(share, name) for name, share in SHARE_BEHIND.findall(plain)]
+    pairs = SHARE.findall(plain)
+    return pairs if len(pairs) > 1 or plain[:1] in "0123456789." else []
+
+
+def _of_pairs(pairs: Sequence[tuple[str, str]], text: str, occupancy: float, site: str) -> dict[str, float]:
+    """Shares of a site by element, of the numbers that its symbol and its occupancy give."""
+    mixed = [(_element(name, site, None), float(share)) for share, name in pairs if name != "Va"]
+    total = sum(share for _, share in mixed)
+    # The shares are of the site, or of its occupants where these fill it only in part.
+    factor = occupancy if abs(total - 1) < 0.02 or abs(occupancy - 1) < 1e-6 else 1.0
+    if factor == 1.0 and min(abs(occupancy - 1), abs(occupancy - total)) > 0.02:
+        raise ValueError(f"{site}: the shares of {text!r} add up to {total:g}, and its occupancy is {occupancy:g}")
+    shares: dict[str, float] = {}
+    for element, share in mixed:
+        shares[element] = shares.get(element, 0.0) + share * factor
+    return shares
+
+
+def _names_another(rest: str) -> bool:
+    """Whether what follows an element in a type symbol is another one: not so its charge (Fe3+, P(V)), nor water's W."""
+    rest = re.sub(r"\([IVX]*\)", "", rest)
+    names = re.findall(r"(?<!\d)[A-Z](?![a-z])|[A-Z][a-z]", rest) if rest != "W" else []
+    return any(Element.is_valid_symbol(name) for name in names)
 
 
 def _element(text: str, site: str, named: Composition | None) -> str:
