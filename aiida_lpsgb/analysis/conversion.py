@@ -116,6 +116,11 @@ class Conversions:
                 raise ValueError(f"image {number} has other atoms than the first")
             if interval_ps is None and "time_ps" not in atoms.info:
                 raise ValueError(f"image {number} has no info['time_ps']; give interval_ps")
+            if atoms.cell.rank < 3:
+                raise ValueError(
+                    f"image {number} has a cell without volume; give it one of three independent vectors, also along "
+                    "what is not periodic"
+                )
             scaled = atoms.positions @ np.linalg.inv(atoms.cell.array)
             time = float(atoms.info["time_ps"]) if interval_ps is None else number * interval_ps
             step = int(atoms.info.get("step", number))

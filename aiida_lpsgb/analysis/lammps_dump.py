@@ -120,8 +120,8 @@ class Rows:
         same = np.zeros(0) if ids is None else ids[1:][ids[1:] == ids[:-1]]
         if len(same) and not self._sorted_rows:
             raise ValueError(
-                f"atoms of the dump share the id {same[0]:.0f} (atom_modify id no?), and LAMMPS reorders its atoms as it "
-                "runs: write it with ids, or give sorted_rows=True if each frame has its atoms in the same order"
+                f"atoms of the dump share the id {same[0]:.0f} (atom_modify id no?), and LAMMPS reorders its atoms as "
+                "it runs: write it with ids, or give sorted_rows=True if each frame has its atoms in the same order"
             )
 
     def _check(self, step: int, ids: np.ndarray | None, kinds: np.ndarray) -> None:
@@ -150,7 +150,7 @@ class Clock:
     """
 
     def __init__(self, timestep_fs: float | None = None, units: str | None = None):
-        if timestep_fs is not None and not timestep_fs > 0:
+        if timestep_fs is not None and not 0 < timestep_fs < np.inf:
             raise ValueError(f"timestep_fs must be positive, found {timestep_fs}")
         if units is not None and units not in _TIME_IN_PS:
             raise ValueError(f"units must be one of {', '.join(_TIME_IN_PS)}, found {units!r}")
@@ -258,8 +258,8 @@ def _compare_elements(frame: DumpFrame, species: Sequence[str]) -> None:
         told = frame.labels[types == kind][0]
         if told != species[kind - 1] and told in atomic_numbers:
             raise ValueError(
-                f"species says {species[kind - 1]} for type {kind}, which is {told} in the dump's column element: leave "
-                "species out, or give it in the order of the types"
+                f"species says {species[kind - 1]} for type {kind}, which is {told} in the dump's column element: "
+                "leave species out, or give it in the order of the types"
             )
 
 

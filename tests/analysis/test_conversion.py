@@ -168,6 +168,10 @@ def test_ase_and_extxyz(tmp_path):
     )
     with pytest.raises(ValueError, match="give interval_ps"):
         Trajectory.from_ase(images)
+    with pytest.raises(ValueError, match="is at nan ps; times must be numbers that grow"):
+        Trajectory.from_ase(images, np.nan)
+    with pytest.raises(ValueError, match="image 0 has a cell without volume"):
+        Trajectory.from_ase([Atoms("LiS", positions=p[:2]) for p in positions], 0.5)
 
 
 def test_mdanalysis(tmp_path):

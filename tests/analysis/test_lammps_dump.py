@@ -174,6 +174,7 @@ def test_times_are_understood(tmp_path, times, units, keywords, interval):
         (np.arange(20) * 0.1, "lj", {"timestep_fs": 2.0}, "LAMMPS units 'lj'; lengths in Å are needed"),
         (np.arange(20) * 0.1, "real", {"units": "metal"}, "units 'real', not 'metal'"),
         (None, None, {"timestep_fs": -1.0}, "timestep_fs must be positive"),
+        (None, None, {"timestep_fs": np.inf}, "timestep_fs must be positive"),
     ],
 )
 def test_times_that_are_open_or_contradict_are_refused(tmp_path, times, units, keywords, message):
