@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from ase import Atoms
 
-from aiida_lpsgb.analysis.lammps_dump import Clock, DumpFrame, DumpFrames, Rows
+from aiida_lpsgb.analysis.lammps_dump import Clock, DumpFrame, DumpFrames, Rows, Walls
 from aiida_lpsgb.analysis.lattice import AMBIGUOUS
 from aiida_lpsgb.analysis.trajectory_file import Encoded, Encoder
 
@@ -198,7 +198,7 @@ class _DumpReader:
         self.parts: list[Encoded] = []
         self.names: list[str] = []
         self.truncated: str | None = None
-        self._rows = Rows(species, sorted_rows)
+        self._rows, self._walls = Rows(species, sorted_rows), Walls()
         self._metadata, self._timestep_fs, self._units = metadata, timestep_fs, units
         self._encoder: Encoder | None = None
         self._clock: Clock | None = None
@@ -225,13 +225,14 @@ class _DumpReader:
     def _add(self, frame: DumpFrame, name: str, run: str) -> None:
         try:
             symbols, scaled, unwrapped = self._rows(frame)
+            scaled, cell = self._walls(frame, scaled)
             if self._encoder is None:
                 self._encoder = Encoder(symbols, self._metadata, frame.pbc)
                 self._clock = Clock(self._timestep_fs, self._units)
                 self._from = run
             # Times are told when the run's frames have shown what they mean.
             self._clock.add(frame)
-            self._encoder.append(scaled, frame.cell, len(self._encoder), frame.step, unwrapped=unwrapped)
+            self._encoder.append(scaled, cell, len(self._encoder), frame.step, unwrapped=unwrapped)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         self._columns, self._to = frame.columns, run

@@ -138,6 +138,27 @@ class Rows:
             )
 
 
+class Walls:
+    """Holds the box where it is not periodic as it is in the first frame.
+
+    There it is no lattice that atoms move with: LAMMPS lets it follow the outermost atoms (boundary s or m).
+    """
+
+    def __init__(self) -> None:
+        self._first: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __call__(self, frame: DumpFrame, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scaled positions and cell of a frame, in the box held."""
+        free = ~np.array(frame.pbc, bool)
+        if not free.any():
+            return scaled, frame.cell
+        cell, origin = frame.cell.copy(), frame.origin.copy()
+        if self._first is None:
+            self._first = cell, origin
+        cell[free], origin[free] = self._first[0][free], self._first[1][free]
+        return (scaled @ frame.cell + frame.origin - origin) @ np.linalg.inv(cell), cell
+
+
 class Clock:
     """What the frames of a run tell of time.
 

@@ -212,3 +212,26 @@ def test_moves_between_dumps_that_may_have_gone_the_other_way_are_told(tmp_path)
     dumps = [dump(tmp_path / k, positions[s], "id type xu yu zu", steps=steps[s]) for k, s in halves.items()]
     with pytest.warns(UserWarning, match=r"from 0 to 15 an atom moves by 0\.[45].* join them into one file"):
         read(dumps)
+
+
+@pytest.mark.parametrize("columns", ["xu yu zu", "xsu ysu zsu", "x y z"])
+def test_a_box_that_follows_the_outermost_atoms_moves_nobody(tmp_path, columns):
+    """Boundary p p s: the box along z is as high as the atoms lie, in either of two dumps."""
+    _, positions = walk(30, cell=np.diag([9.0, 9.0, 9.0]), step=0.2)
+    positions[:, 0, 2] = np.linspace(12.0, 40.0, 30)  # leaves the others
+    dumps = []
+    for start in (0, 15):
+        dumps.append(tmp_path / f"{start}")
+        with open(dumps[-1], "w") as handle:
+            for k in range(start, start + 15):
+                low, high = (positions[k, :, 2].min() - 0.1).item(), (positions[k, :, 2].max() + 0.1).item()
+                handle.write(f"ITEM: TIMESTEP\n{50 * k}\nITEM: NUMBER OF ATOMS\n7\n")
+                handle.write("ITEM: BOX BOUNDS pp pp ss\n0 9\n0 9\n")
+                handle.write(f"{low!r} {high!r}\nITEM: ATOMS id type {columns}\n")
+                for i, (x, y, z) in enumerate(positions[k].tolist(), 1):
+                    row = {"xu": x, "yu": y, "zu": z, "x": x % 9, "y": y % 9, "z": z}
+                    row |= {"xsu": x / 9, "ysu": y / 9, "zsu": (z - low) / (high - low)}
+                    handle.write(f"{i} {1 + (i - 1) % 2} {' '.join(repr(row[name]) for name in columns.split())}\n")
+    found = read(dumps)
+    moved = found.positions() - found.positions()[0]
+    np.testing.assert_allclose(moved, positions - positions[0], atol=3 * STEP_A)
