@@ -43,6 +43,10 @@ def read_request(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: there is no {', '.join(unknown)}; there are {', '.join(KEYS)}")
     if message := parameters_error(request["parameters"], request.get("regions") or {}):
         raise ValueError(f"{path}: {message}")
+    temperature = request.get("temperature_K")
+    is_number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
+    if temperature is not None and not (is_number and 0 < temperature < np.inf):
+        raise ValueError(f"{path}: temperature_K is {temperature!r}, expected a positive number")
     return request
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from ase import Atoms
 
-from aiida_lpsgb.analysis.lammps_dump import Clock, DumpFrame, DumpFrames, Rows
+from aiida_lpsgb.analysis.lammps_dump import Clock, DumpFrame, DumpFrames, Rows, Walls
 from aiida_lpsgb.analysis.lattice import AMBIGUOUS
 from aiida_lpsgb.analysis.trajectory_file import Encoded, Encoder
 
@@ -77,6 +77,7 @@ class Conversions:
         reader = _DumpReader(species, timestep_fs, metadata, units, sorted_rows)
         for source in paths:
             reader.read(source)
+        reader.end()
         if not reader.parts:
             broken = f" ({reader.truncated})" if reader.truncated else ""
             raise ValueError(f"{paths[-1] if paths else 'no dump'}: no whole frame{broken}")
@@ -115,6 +116,11 @@ class Conversions:
                 raise ValueError(f"image {number} has other atoms than the first")
             if interval_ps is None and "time_ps" not in atoms.info:
                 raise ValueError(f"image {number} has no info['time_ps']; give interval_ps")
+            if atoms.cell.rank < 3:
+                raise ValueError(
+                    f"image {number} has a cell without volume; give it one of three independent vectors, also along "
+                    "what is not periodic"
+                )
             scaled = atoms.positions @ np.linalg.inv(atoms.cell.array)
             time = float(atoms.info["time_ps"]) if interval_ps is None else number * interval_ps
             step = int(atoms.info.get("step", number))
@@ -175,7 +181,11 @@ class Conversions:
 
 
 class _DumpReader:
-    """Reads dumps into encoded parts: one for each file, and for each run within it whose steps begin again."""
+    """Reads dumps into encoded parts: one for each file, and for each run within it whose steps begin again.
+
+    Files of a frame each (``dump … run.*.dump``) are one part: from one to the next, an unwrapped atom may have gone
+    further than the nearest image tells.
+    """
 
     def __init__(
         self,
@@ -188,38 +198,50 @@ class _DumpReader:
         self.parts: list[Encoded] = []
         self.names: list[str] = []
         self.truncated: str | None = None
-        self._rows = Rows(species, sorted_rows)
+        self._rows, self._walls = Rows(species, sorted_rows), Walls()
         self._metadata, self._timestep_fs, self._units = metadata, timestep_fs, units
         self._encoder: Encoder | None = None
         self._clock: Clock | None = None
+        self._columns: list[str] = []
+        self._from = self._to = ""
 
     def read(self, source: str | os.PathLike) -> None:
-        """Add the runs of a dump."""
+        """Add the runs of a dump; the last one is not ended where the next file may go on with it."""
         frames = DumpFrames(source)
-        name, number = os.path.basename(source), 0
-        for frame in frames:
-            if self._encoder is not None and self._clock.begins_again(frame):
-                self._end(f"{name}, run {number}" if number else name, None)
-                number += 1
-            self._add(frame, name)
+        name, number, count = os.path.basename(source), 0, 0
+        for count, frame in enumerate(frames, start=1):
+            if self._encoder is not None and self._begins(frame, first=count == 1):
+                self.end()
+                number += count > 1
+            self._add(frame, name, f"{name}, run {number}" if number else name)
         self.truncated = frames.truncated
-        self._end(f"{name}, run {number}" if number else name, frames.truncated)
+        if count != 1 or frames.truncated:
+            self.end(frames.truncated)
 
-    def _add(self, frame: DumpFrame, name: str) -> None:
+    def _begins(self, frame: DumpFrame, first: bool) -> bool:
+        """Whether a frame, perhaps the first of its file, begins a run."""
+        return self._clock.begins_again(frame) or (first and frame.columns != self._columns)
+
+    def _add(self, frame: DumpFrame, name: str, run: str) -> None:
         try:
             symbols, scaled, unwrapped = self._rows(frame)
+            scaled, cell = self._walls(frame, scaled)
             if self._encoder is None:
                 self._encoder = Encoder(symbols, self._metadata, frame.pbc)
                 self._clock = Clock(self._timestep_fs, self._units)
+                self._from = run
             # Times are told when the run's frames have shown what they mean.
             self._clock.add(frame)
-            self._encoder.append(scaled, frame.cell, len(self._encoder), frame.step, unwrapped=unwrapped)
+            self._encoder.append(scaled, cell, len(self._encoder), frame.step, unwrapped=unwrapped)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
+        self._columns, self._to = frame.columns, run
 
-    def _end(self, name: str, truncated: str | None) -> None:
+    def end(self, truncated: str | None = None) -> None:
+        """End the run that is being read, if one is."""
         if self._encoder is None:
             return
+        name = self._from if self._from == self._to else f"{self._from} to {self._to}"
         try:
             self._encoder.times_ps = self._clock.times_ps()
         except ValueError as error:

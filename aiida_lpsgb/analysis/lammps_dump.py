@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from ase.data import atomic_numbers
 
 from aiida_lpsgb.analysis._dump import label_width, rows
 
 _MAGIC = b"DUMPCUSTOM"
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
 _TIME_IN_PS = {"metal": 1.0, "real": 1e-3}
 _LONGEST_METAL, _SHORTEST_REAL = 0.05, 0.1  # time of a step in picoseconds and in femtoseconds
 
@@ -61,6 +63,8 @@ class DumpFrames:
         self.truncated: str | None = None
         with open(path, "rb") as handle:
             head = handle.read(8)
+        if program := next((name for magic, name in _PACKED.items() if head.startswith(magic)), None):
+            raise ValueError(f"{path}: the dump is compressed: unpack it with {program} -d first")
         self._binary = len(head) == 8 and not head.startswith(b"ITEM:")
 
     def __iter__(self) -> Iterator[DumpFrame]:
@@ -103,11 +107,22 @@ class Rows:
             order = np.argsort(ids, kind="stable")
         ids, kinds = None if ids is None else ids[order], _kinds(frame, self._species)[order]
         if self._kinds is None:
+            self._check_first(frame, ids)
             self._ids, self._kinds, self._symbols = ids, kinds, _symbols(kinds, self._species)
         else:
             self._check(frame.step, ids, kinds)
         scaled, unwrapped = _scaled(frame)
         return self._symbols, scaled[order], unwrapped
+
+    def _check_first(self, frame: DumpFrame, ids: np.ndarray | None) -> None:
+        if self._species is not None:
+            _compare_elements(frame, self._species)
+        same = np.zeros(0) if ids is None else ids[1:][ids[1:] == ids[:-1]]
+        if len(same) and not self._sorted_rows:
+            raise ValueError(
+                f"atoms of the dump share the id {same[0]:.0f} (atom_modify id no?), and LAMMPS reorders its atoms as "
+                "it runs: write it with ids, or give sorted_rows=True if each frame has its atoms in the same order"
+            )
 
     def _check(self, step: int, ids: np.ndarray | None, kinds: np.ndarray) -> None:
         if (ids is None or self._ids is None) and not self._sorted_rows:
@@ -123,6 +138,27 @@ class Rows:
             )
 
 
+class Walls:
+    """Holds the box where it is not periodic as it is in the first frame.
+
+    There it is no lattice that atoms move with: LAMMPS lets it follow the outermost atoms (boundary s or m).
+    """
+
+    def __init__(self) -> None:
+        self._first: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __call__(self, frame: DumpFrame, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scaled positions and cell of a frame, in the box held."""
+        free = ~np.array(frame.pbc, bool)
+        if not free.any():
+            return scaled, frame.cell
+        cell, origin = frame.cell.copy(), frame.origin.copy()
+        if self._first is None:
+            self._first = cell, origin
+        cell[free], origin[free] = self._first[0][free], self._first[1][free]
+        return (scaled @ frame.cell + frame.origin - origin) @ np.linalg.inv(cell), cell
+
+
 class Clock:
     """What the frames of a run tell of time.
 
@@ -135,7 +171,7 @@ class Clock:
     """
 
     def __init__(self, timestep_fs: float | None = None, units: str | None = None):
-        if timestep_fs is not None and not timestep_fs > 0:
+        if timestep_fs is not None and not 0 < timestep_fs < np.inf:
             raise ValueError(f"timestep_fs must be positive, found {timestep_fs}")
         if units is not None and units not in _TIME_IN_PS:
             raise ValueError(f"units must be one of {', '.join(_TIME_IN_PS)}, found {units!r}")
@@ -224,6 +260,8 @@ def _kinds(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
     if frame.labels is not None and species is None:
         return frame.labels
     types = frame.column("type")
+    if types is None and frame.labels is not None:
+        raise ValueError("the dump has elements and no types: leave species out, which go by types")
     if types is None:
         raise ValueError(f"the dump has neither type nor element among its columns: {' '.join(frame.columns)}")
     if species is None:
@@ -231,12 +269,28 @@ def _kinds(frame: DumpFrame, species: Sequence[str] | None) -> np.ndarray:
     return types
 
 
+def _compare_elements(frame: DumpFrame, species: Sequence[str]) -> None:
+    """Where a dump names elements beside types, these must be the ones that species says."""
+    types = frame.column("type")
+    # Unless dump_modify … element names them, LAMMPS writes C for every type.
+    if types is None or frame.labels is None or np.all(frame.labels == "C"):
+        return
+    for kind in np.unique(types[(types >= 1) & (types <= len(species))]).astype(int):
+        told = frame.labels[types == kind][0]
+        if told != species[kind - 1] and told in atomic_numbers:
+            raise ValueError(
+                f"species says {species[kind - 1]} for type {kind}, which is {told} in the dump's column element: "
+                "leave species out, or give it in the order of the types"
+            )
+
+
 def _symbols(kinds: np.ndarray, species: Sequence[str] | None) -> list[str]:
     if species is None:
         return kinds.tolist()
     types = kinds.astype(int)
     if types.min() < 1 or types.max() > len(species):
-        raise ValueError(f"the dump has type {types.max()} but species names {len(species)}: {', '.join(species)}")
+        beyond = types.min() if types.min() < 1 else types.max()
+        raise ValueError(f"the dump has type {beyond} but species names {len(species)}: {', '.join(species)}")
     return np.array(species)[types - 1].tolist()
 
 
@@ -295,8 +349,10 @@ class _BinaryReader:
     def next_frame(self) -> DumpFrame | None:
         if not self._handle.peek(1):
             return None
+        begin = self._handle.tell()
         if -self._take("<i8")[0] != len(_MAGIC) or bytes(self._take("u1", len(_MAGIC))) != _MAGIC:
-            raise _Broken(f"byte {self._handle.tell()} does not begin a frame of a binary dump custom")
+            text = ", and the file does not begin with ITEM:, as one of text does" if not begin else ""
+            raise _Broken(f"byte {begin} does not begin a frame of a binary dump custom{text}")
         endian, revision = self._take("<i4", 2)
         if endian != 1 or revision > 2:
             raise _Broken(f"binary dump of unknown byte order or revision {revision}")

@@ -10,12 +10,13 @@ one has beyond it, before it was ended, was run again, perhaps with another time
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiida_lpsgb.analysis.lattice import basis_change
+from aiida_lpsgb.analysis.lattice import AMBIGUOUS, basis_change
 
 if TYPE_CHECKING:
     from aiida_lpsgb.analysis.trajectory import Trajectory
@@ -67,9 +68,15 @@ def find(old: Trajectory, new: Trajectory, old_name: str, new_name: str, restart
         keep, step_shift, time_shift = _clock(old, new, old_name, new_name, restart_gap_ps)
         nearest = min(keep, old.n_frames - 1)
     try:
-        change, images, _ = _difference(old, nearest, new)
+        change, images, moved = _difference(old, nearest, new)
     except ValueError as error:
         raise ValueError(f"{new_name} does not continue {old_name}: {error}") from None
+    if (longest := np.abs(moved[:, np.array(old.pbc, bool)]).max(initial=0.0)) > AMBIGUOUS:
+        warnings.warn(
+            f"from {old_name} to {new_name} an atom moves by {longest:.2f} of the cell, so that it may have gone the "
+            "other way: where both are dumps of unwrapped positions, join them into one file; else write more frames",
+            stacklevel=4,
+        )
     return Seam(keep, step_shift, time_shift, change, images)
 
 
@@ -136,9 +143,10 @@ def _rate_ps(trajectory: Trajectory) -> float | None:
 def _same(old: Trajectory, i: int, new: Trajectory, j: int) -> bool:
     """Whether two frames are one: the same cell and positions, whatever the basis and images."""
     try:
-        change, _, furthest = _difference(old, i, new, j)
+        change, _, moved = _difference(old, i, new, j)
     except ValueError:
         return False
+    furthest = np.linalg.norm(moved @ old.cells[i], axis=1).max(initial=0.0)
     return furthest <= _SAME_A and np.abs(change @ new.cells[j] - old.cells[i]).max() <= _SAME_A
 
 
@@ -151,11 +159,10 @@ def _repeats(old: Trajectory, new: Trajectory) -> bool:
     return _same(old, old.n_frames - 1, new, int(places[-1]))
 
 
-def _difference(old: Trajectory, i: int, new: Trajectory, j: int = 0) -> tuple[np.ndarray, np.ndarray, float]:
-    """Change of basis and images that take frame ``j`` nearest to frame ``i``, and how far an atom is then off, Å."""
+def _difference(old: Trajectory, i: int, new: Trajectory, j: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Change of basis and images that take frame ``j`` nearest to frame ``i``, and what is then left, scaled."""
     change = basis_change(old.cells[i], new.cells[j], old.pbc)
     theirs = new.scaled(None, j, j + 1)[0] @ np.linalg.inv(change)
     apart = old.scaled(None, i, i + 1)[0] - theirs
     images = np.rint(apart) * np.array(old.pbc)
-    furthest = np.linalg.norm((apart - images) @ old.cells[i], axis=1).max(initial=0.0)
-    return change, images.astype(np.int32), float(furthest)
+    return change, images.astype(np.int32), apart - images

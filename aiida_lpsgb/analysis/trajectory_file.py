@@ -303,6 +303,8 @@ class Encoder:
             raise ValueError(
                 f"frame {len(self)} (step {step}) has a cell without volume; give a cell with three independent vectors"
             )
+        if not np.isfinite(time_ps):
+            raise ValueError(f"frame {len(self)} (step {step}) is at {time_ps} ps; times must be numbers that grow")
         if self.times_ps and time_ps <= self.times_ps[-1]:
             raise ValueError(f"times must grow: frame {len(self)} is at {time_ps} ps after {self.times_ps[-1]} ps")
 

@@ -21,6 +21,17 @@ from pymatgen.core import Composition, Element, Lattice, Structure
 from pymatgen.core.operations import SymmOp
 from pymatgen.io.cif import CifBlock, CifParser
 
+from aiida_lpsgb.structures.space_group import (
+    fits,
+    group_of,
+    number_of,
+    number_of_settings,
+    operations_of,
+    settings_of_cell,
+    settings_of_hall,
+    settings_of_name,
+    settings_of_number,
+)
 from aiida_lpsgb.structures.validation import StructureWarning
 
 __all__ = ["read_cif"]
@@ -33,6 +44,8 @@ UNKNOWN = (".", "?", "")
 ISOTOPES = {"D": "H", "T": "H"}
 #: Type symbols that stand for more atoms than they place.
 GROUPS = ("Wat", "OH", "OH2", "H2O", "NH4", "NH3", "CH3", "CH2")
+#: How a share of a site that is vacant is written.
+VACANT = re.compile(r"(?:Vac?|VAC?|□)(?![A-Za-z])")
 VACANCIES = ("Va", "Vac", "VA", "VAC", "X", "□")
 
 TOKEN = re.compile(r"""'(?P<single>.*?)'(?=\s|$)|"(?P<double>.*?)"(?=\s|$)|(?P<comment>\#.*)|(?P<bare>\S+)""")
@@ -41,16 +54,10 @@ SHARE = re.compile(r"(\d*\.\d+|\d+)(?:\(\d+\))?\s*([A-Z][a-z]?)(?![a-z])")
 SHARES_BEHIND = re.compile(r"([A-Z][a-z]?\s*\d*\.\d+[\s,+]*){2,}")
 SHARE_BEHIND = re.compile(r"([A-Z][a-z]?)\s*(\d*\.\d+)")
 OPERATION = re.compile(r"[xyzXYZ0-9+\-*/.\s]*[xyzXYZ][xyzXYZ0-9+\-*/.\s]*")
-SYMMETRY_TAGS = (
-    "_symmetry_equiv_pos_as_xyz",
-    "_space_group_symop_operation_xyz",
-    "_symmetry_space_group_name_H-M",
-    "_space_group_name_H-M_alt",
-    "_space_group_name_Hall",
-    "_symmetry_space_group_name_hall",
-    "_space_group_IT_number",
-    "_symmetry_Int_Tables_number",
-)
+OPERATION_TAGS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
+HALL_TAGS = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
+NAME_TAGS = ("_space_group_name_h-m_alt", "_symmetry_space_group_name_h-m")
+NUMBER_TAGS = ("_space_group_it_number", "_symmetry_int_tables_number")
 
 
 @dataclass
@@ -122,9 +129,8 @@ def read_cif(
         what = "no atom sites with fractional coordinates" if not blocks else ", ".join(block.name for block in blocks)
         raise ValueError(f"expected one structure in the CIF, found {len(blocks)} ({what})")
     (block,) = blocks
-    lattice, operations = _lattice(block), _operations(block)
-    rows = _rows(block)
-    structure = _structure(lattice, _sites(rows, lattice, operations), occupancy_tolerance)
+    lattice, rows = _lattice(block), _rows(block)
+    structure = _in_settings(block, rows, lattice, occupancy_tolerance)
     if not oxidation_states or not all("+" in name or "-" in name for row in rows for name in row.shares):
         structure.remove_oxidation_states()
     if check_formula:
@@ -240,30 +246,121 @@ def _lattice(block: _Block) -> Lattice:
     return lattice
 
 
-def _operations(block: _Block) -> list[SymmOp]:
-    """Symmetry operations as listed, or those of the space group that is named."""
-    given: dict[str, str | list[str]] = {}
-    for tag in SYMMETRY_TAGS:
-        if tag.lower() in block.columns:
-            given[tag] = block.columns[tag.lower()]
-        elif text := block.value(tag.lower()):
-            given[tag] = text
-    for tag in SYMMETRY_TAGS[:2]:
-        listed = given.get(tag, [])
-        for number, text in enumerate([listed] if isinstance(listed, str) else listed, start=1):
+def _in_settings(block: _Block, rows: Sequence[_Row], lattice: Lattice, tolerance: float) -> Structure:
+    """The structure; of several origins that the space group's name leaves open, in the one that the formula tells."""
+    settings = _operations(block, lattice)
+    if len(settings) == 1:
+        return _structure(lattice, _sites(rows, lattice, settings[0]), tolerance)
+    found = []
+    for operations in settings:
+        try:
+            structure = _structure(lattice, _sites(rows, lattice, operations), tolerance)
+        except ValueError:
+            continue
+        if _formula(block) is not None and not _differences(block, structure)[1]:
+            found.append(structure)
+    if len(found) == 1:
+        return found[0]
+    name = block.value(*HALL_TAGS, *NAME_TAGS, *NUMBER_TAGS)
+    raise ValueError(
+        f"the space group {name!r} has several origins, and the CIF does not tell which is meant: list its operations "
+        "as _space_group_symop_operation_xyz, or name the choice, as in 'F d -3 m :2'"
+    )
+
+
+def _operations(block: _Block, lattice: Lattice) -> list[list[SymmOp]]:
+    """Symmetry operations as listed, or those of every setting that the names of the space group may mean."""
+    listed = _listed(block)
+    names = [text for tags in (HALL_TAGS, NAME_TAGS, NUMBER_TAGS) if (text := block.value(*tags))]
+    if len(listed) > 1:
+        _compare_names(block, number_of(listed, lattice))
+        found = [listed]
+    else:
+        found = _named(block, names, lattice)
+        if not names and not listed:
+            message = "the CIF tells no symmetry: the atoms that it lists are taken for all of the cell"
+            warnings.warn(message, StructureWarning, stacklevel=4)
+        elif listed and len(found[0]) > 1:
+            raise ValueError(_not_found(names[0]))
+    fitting = [operations for operations in found if fits(operations, lattice)]
+    if not fitting:
+        cell = ", ".join(f"{x:g}" for x in lattice.parameters)
+        what = "the symmetry operations listed" if len(listed) > 1 else f"the space group {names[0]!r}"
+        raise ValueError(f"the cell ({cell}) has not the symmetry of {what}: correct the one or the other")
+    return fitting
+
+
+def _listed(block: _Block) -> list[SymmOp]:
+    """The operations that the file lists."""
+    for tag in OPERATION_TAGS:
+        listed = block.columns.get(tag) or [text for text in (block.value(tag),) if text]
+        for number, text in enumerate(listed, start=1):
             parts = text.split(",")
             if len(parts) != 3 or not all(OPERATION.fullmatch(part) for part in parts):
                 raise ValueError(f"symmetry operation {number} of {tag} is {text!r}, not such as 'x, -y, z+1/2'")
+        if listed:
+            return _by_pymatgen({tag: listed})
+    return []
+
+
+def _named(block: _Block, names: Sequence[str], lattice: Lattice) -> list[list[SymmOp]]:
+    """Operations of the settings that the names of the space group may mean; the identity where none is named."""
+    if not names:
+        return [[SymmOp.from_rotation_and_translation()]]
+    hall, name, number = _settings(block)
+    found = hall or name
+    if not found and (text := block.value(*NAME_TAGS)):
+        # An older name, perhaps (C m c a), or one whose setting is told by the number as there is no other.
+        operations = _by_pymatgen({"_symmetry_space_group_name_H-M": text})
+        if len(operations) > 1:
+            return [operations]
+        number = number if len(number) == 1 == number_of_settings(number[0]) else []
+    found = found or number
+    if not found:
+        raise ValueError(_not_found(block.value(*NAME_TAGS) or names[0]))
+    groups = {group_of(setting) for setting in found}
+    for others in (name, number):
+        if others and not groups & {group_of(setting) for setting in others}:
+            raise ValueError(
+                f"the CIF names the space groups {', '.join(map(repr, names))}, which contradict each other, and lists "
+                "no symmetry operations: correct the names, or add the operations as _space_group_symop_operation_xyz"
+            )
+    return [operations_of(setting) for setting in settings_of_cell(found, lattice)]
+
+
+def _settings(block: _Block) -> tuple[list[int], list[int], list[int]]:
+    """Settings by the Hall symbol, the name and the number; none where these are not given or not known."""
+    hall, name, number = (block.value(*tags) for tags in (HALL_TAGS, NAME_TAGS, NUMBER_TAGS))
+    return (
+        settings_of_hall(hall) if hall else [],
+        settings_of_name(name) if name else [],
+        settings_of_number(int(_number(number, "the number of the space group"))) if number else [],
+    )
+
+
+def _compare_names(block: _Block, number: int | None) -> None:
+    """Warn where the operations listed are not those of the space group that is named."""
+    others = {group_of(setting) for settings in _settings(block) for setting in settings} - {number}
+    if number is not None and others:
+        warnings.warn(
+            f"the symmetry operations that the CIF lists are those of space group {number}, and it names "
+            f"{', '.join(map(str, sorted(others)))}: those listed are taken",
+            StructureWarning,
+            stacklevel=5,
+        )
+
+
+def _by_pymatgen(given: Mapping[str, str | list[str]]) -> list[SymmOp]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        operations = CifParser.from_str("data_empty\n").get_symops(CifBlock(given, [], ""))
-    named = [text for tag, text in given.items() if isinstance(text, str) and "xyz" not in tag]
-    if len(operations) == 1 and any(re.sub(r"[\s_]", "", name).upper() not in ("P1", "1") for name in named):
-        raise ValueError(
-            f"the CIF names the space group {named[0]!r} but lists no symmetry operations, and they are not found by "
-            "that name: add them as _space_group_symop_operation_xyz"
-        )
-    return operations
+        return CifParser.from_str("data_empty\n").get_symops(CifBlock(dict(given), [], ""))
+
+
+def _not_found(name: str) -> str:
+    return (
+        f"the CIF names the space group {name!r} but lists no symmetry operations, and they are not found by that "
+        "name: add them as _space_group_symop_operation_xyz"
+    )
 
 
 def _rows(block: _Block) -> list[_Row]:
@@ -324,28 +421,52 @@ def _shares(
     """Species of a row and their shares of the site."""
     symbol = row.get("type_symbol", "?")
     text = symbol if symbol not in UNKNOWN else row.get("label", "?")
-    plain = re.sub(r"<(sup|sub)>.*?</\1>", "", text)
-    pairs = SHARE.findall(plain)
-    if SHARES_BEHIND.fullmatch(plain):
-        pairs = [(share, name) for name, share in SHARE_BEHIND.findall(plain)]
-    mixed = [(_element(name, site, None), float(share)) for share, name in pairs]
-    if len(mixed) > 1 or (mixed and plain[0].isdigit()):
-        total = sum(share for _, share in mixed)
-        # The shares are of the site, or of its occupants where these fill it only in part.
-        factor = occupancy if abs(total - 1) < 0.02 or abs(occupancy - 1) < 1e-6 else 1.0
-        if factor == 1.0 and min(abs(occupancy - 1), abs(occupancy - total)) > 0.02:
-            raise ValueError(f"{site}: the shares of {text!r} add up to {total:g}, and its occupancy is {occupancy:g}")
-        shares: dict[str, float] = {}
-        for element, share in mixed:
-            shares[element] = shares.get(element, 0.0) + share * factor
-        return shares
+    plain = VACANT.sub("Va", re.sub(r"<(sup|sub)>.*?</\1>", "", text))
+    # A whole number before an element is that of an isotope.
+    plain = re.sub(r"^\d+(?=[A-Z][a-z]?\b)", "", plain)
+    # Labels are free: Li1A names no share of anything, and Li0.5Na0.5 does.
+    pairs = _pairs(plain) if symbol not in UNKNOWN or "." in plain else []
+    if pairs:
+        return _of_pairs(pairs, text, occupancy, site)
     if re.search(r"[A-Za-z]\s*[,/]\s*[A-Z]", plain):
         raise ValueError(f"{site}: {text!r} names several elements without their shares")
     if any(plain == group or re.fullmatch(rf"{group}\d*", plain) for group in GROUPS):
         raise ValueError(f"{site}: {text!r} stands for a group of atoms: give each atom a row of its own")
     if plain in VACANCIES:
         return {}
-    return {_element(plain, site, named) + _state(symbol, states): occupancy}
+    element = _element(plain, site, named)
+    if symbol not in UNKNOWN and _names_another(plain[len(element) :]):
+        raise ValueError(f"{site}: {text!r} names several elements without their shares")
+    return {element + _state(symbol, states): occupancy}
+
+
+def _pairs(plain: str) -> list[tuple[str, str]]:
+    """Shares and names of a symbol of several elements, or of one with its share before it; else none."""
+    if SHARES_BEHIND.fullmatch(plain):
+        return [(share, name) for name, share in SHARE_BEHIND.findall(plain)]
+    pairs = SHARE.findall(plain)
+    return pairs if len(pairs) > 1 or plain[:1] in "0123456789." else []
+
+
+def _of_pairs(pairs: Sequence[tuple[str, str]], text: str, occupancy: float, site: str) -> dict[str, float]:
+    """Shares of a site by element, of the numbers that its symbol and its occupancy give."""
+    mixed = [(_element(name, site, None), float(share)) for share, name in pairs if name != "Va"]
+    total = sum(share for _, share in mixed)
+    # The shares are of the site, or of its occupants where these fill it only in part.
+    factor = occupancy if abs(total - 1) < 0.02 or abs(occupancy - 1) < 1e-6 else 1.0
+    if factor == 1.0 and min(abs(occupancy - 1), abs(occupancy - total)) > 0.02:
+        raise ValueError(f"{site}: the shares of {text!r} add up to {total:g}, and its occupancy is {occupancy:g}")
+    shares: dict[str, float] = {}
+    for element, share in mixed:
+        shares[element] = shares.get(element, 0.0) + share * factor
+    return shares
+
+
+def _names_another(rest: str) -> bool:
+    """Whether what follows an element in a type symbol is another one: not so a charge (Fe3+, P(V)) or water's W."""
+    rest = re.sub(r"\([IVX]*\)", "", rest)
+    names = re.findall(r"(?<!\d)[A-Z](?![a-z])|[A-Z][a-z]", rest) if rest != "W" else []
+    return any(Element.is_valid_symbol(name) for name in names)
 
 
 def _element(text: str, site: str, named: Composition | None) -> str:
@@ -451,21 +572,10 @@ def _compare_formula(block: _Block, structure: Structure) -> None:
     stated = _formula(block)
     if stated is None or not stated.num_atoms:
         return
-    read = structure.composition.element_composition
-    # Some programs write the formula of the whole cell beside its Z.
-    given = block.value("_cell_formula_units_z", "_chemical_formula_units_z")
-    n_units = _number(given, "_cell_formula_units_Z") if given else 0.0
-    units = [n_units, 1.0] if n_units > 0 else _possible_units(read, stated)
-    elements = sorted({element.symbol for element in [*read, *stated]})
-
-    def differences(n: float) -> dict[str, float]:
-        missing = {element: read[element] - n * stated[element] for element in elements}
-        return {e: x for e, x in missing.items() if abs(x) > max(0.02, 0.01 * n * stated[e])}
-
-    n = min(units, key=lambda n: (len(differences(n)), max(map(abs, differences(n).values()), default=0.0)))
-    off = differences(n)
+    n, off = _differences(block, structure)
     if not off:
         return
+    read = structure.composition.element_composition
     listed = ", ".join(f"{e} {read[e]:.3g} instead of {n * stated[e]:.3g}" for e in off)
     message = (
         f"the cell's atoms ({_plain(read)}) are not those of the formula that the CIF states ({_plain(stated)}, "
@@ -474,6 +584,30 @@ def _compare_formula(block: _Block, structure: Structure) -> None:
     if any(abs(x) > 0.5 - 1e-6 and abs(x) > 0.05 * n * stated[e] for e, x in off.items()):
         raise ValueError(f"{message}; correct the file, or read it with check_formula=False if its formula is wrong")
     warnings.warn(message, StructureWarning, stacklevel=3)
+
+
+def _differences(block: _Block, structure: Structure) -> tuple[float, dict[str, float]]:
+    """How many formula units the cell's atoms are nearest to, and by how much they are off, by element."""
+    stated, read = _formula(block), structure.composition.element_composition
+    given = block.value("_cell_formula_units_z", "_chemical_formula_units_z")
+    n_units = _number(given, "_cell_formula_units_Z") if given else 0.0
+    # Some programs write the formula of the whole cell beside its Z.
+    whole = [1.0] if _may_be_of_cell(stated, n_units) else []
+    units = [n_units, *whole] if n_units > 0 else _possible_units(read, stated)
+    elements = sorted({element.symbol for element in [*read, *stated]})
+
+    def differences(n: float) -> dict[str, float]:
+        missing = {element: read[element] - n * stated[element] for element in elements}
+        return {e: x for e, x in missing.items() if abs(x) > max(0.02, 0.01 * n * stated[e])}
+
+    n = min(units, key=lambda n: (len(differences(n)), max(map(abs, differences(n).values()), default=0.0)))
+    return n, differences(n)
+
+
+def _may_be_of_cell(stated: Composition, n_units: float) -> bool:
+    """Whether a formula can be that of so many units: its whole numbers are multiples of theirs."""
+    whole = [amount for amount in stated.values() if abs(amount - round(amount)) < 1e-6]
+    return n_units > 0 and all(round(amount) % n_units == 0 for amount in whole)
 
 
 def _possible_units(read: Composition, stated: Composition) -> list[float]:

@@ -128,6 +128,7 @@ def _nearest_neutral(
                 local += 1e-6 * (n == 0)  # of two equally near, the one in which no occupant has vanished
                 if label:
                     deviation[label] += n - x
+                    local += 1e-7 * max(0.0, n - x)  # then that of fewer atoms: sites may exclude each other
         worst = round(max(map(abs, deviation.values()), default=0.0), 9)
         if best is None or (worst, local) < best[:2]:
             best = (worst, local, list(choice), deviation)

@@ -72,6 +72,8 @@ def test_what_is_refused_or_breaks_is_told_and_the_rest_kept(tmp_path, tetrahedr
         ({"parameters": {"rdf": {"pairs": ["Li-Cl"]}}}, "parameters.rdf.pairs: no Cl in the trajectory"),
         ({"parameters": {"rdf": {}}, "region": {}}, "there is no region; there are parameters, regions, temperature_K"),
         ({"rdf": {}}, "must hold a dictionary with `parameters`"),
+        ({"parameters": {"rdf": {}}, "temperature_K": "600"}, "temperature_K is '600', expected a positive number"),
+        ({"parameters": {"rdf": {}}, "temperature_K": np.nan}, "temperature_K is nan, expected a positive number"),
     ],
 )
 def test_bad_requests(tmp_path, segments, request_, message, capsys):

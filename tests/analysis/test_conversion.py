@@ -1,5 +1,6 @@
 """LAMMPS dumps of every kind, and other formats."""
 
+import gzip
 import struct
 
 import numpy as np
@@ -146,6 +147,12 @@ def test_dump_complaints(tmp_path):
     (tmp_path / "empty").write_text("")
     with pytest.raises(ValueError, match="no whole frame"):
         Trajectory.from_lammps_dump(tmp_path / "empty", ["Li"], timestep_fs=1)
+    (tmp_path / "d.gz").write_bytes(gzip.compress((tmp_path / "d").read_bytes()))
+    with pytest.raises(ValueError, match=r"d.gz: the dump is compressed: unpack it with gzip -d"):
+        Trajectory.from_lammps_dump(tmp_path / "d.gz", ["Li"], timestep_fs=1)
+    (tmp_path / "xyz").write_text("7\nAtoms. Timestep: 0\n")
+    with pytest.raises(ValueError, match=r"byte 0 does not begin .* does not begin with ITEM:"):
+        Trajectory.from_lammps_dump(tmp_path / "xyz", ["Li"], timestep_fs=1)
 
 
 def test_ase_and_extxyz(tmp_path):
@@ -161,6 +168,10 @@ def test_ase_and_extxyz(tmp_path):
     )
     with pytest.raises(ValueError, match="give interval_ps"):
         Trajectory.from_ase(images)
+    with pytest.raises(ValueError, match="is at nan ps; times must be numbers that grow"):
+        Trajectory.from_ase(images, np.nan)
+    with pytest.raises(ValueError, match="image 0 has a cell without volume"):
+        Trajectory.from_ase([Atoms("LiS", positions=p[:2]) for p in positions], 0.5)
 
 
 def test_mdanalysis(tmp_path):

@@ -2,11 +2,13 @@ import warnings
 
 import numpy as np
 import pytest
+import spglib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from aiida_lpsgb.structures.cif import read_cif
+from aiida_lpsgb.structures.crystal import spglib_cell
 from aiida_lpsgb.structures.validation import StructureWarning
 
 CELL = """data_test
@@ -26,6 +28,13 @@ ANIONS = ["0.5 0 0", "0 0.5 0", "0 0 0.5", "0.5 0.5 0.5"]
 
 def cif(rows, head="", columns=COLUMNS, symmetry=P1):
     return CELL + head + symmetry + "loop_\n" + "".join(f"_atom_site_{c}\n" for c in columns) + "\n".join(rows) + "\n"
+
+
+def in_cell(cell, rows, symmetry):
+    text = cif(rows, symmetry=symmetry)
+    for line, value in zip(CELL.splitlines()[1:], cell, strict=True):
+        text = text.replace(line, f"{line.split()[0]} {value}")
+    return text
 
 
 def salt(cation="Li{i} Li {r} 1", anion="F{i} F {r} 1"):
@@ -77,6 +86,10 @@ def test_a_file_without_occupancies_is_full():
         (salt("M{i} M {r} 1"), r"site M1 \(line 18\): 'M' names no element"),
         (salt("M{i} 'Li/Na' {r} 1"), r"'Li/Na' names several elements without their shares"),
         (salt("M{i} '0.5Li + 0.3Na' {r} 0.6"), r"shares of '0.5Li \+ 0.3Na' add up to 0\.8, and its occupancy is 0\.6"),
+        (salt("M{i} Li:Na {r} 1"), r"'Li:Na' names several elements without their shares"),
+        (salt("M{i} 'Li 50% Na 50%' {r} 1"), r"'Li 50% Na 50%' names several elements without their shares"),
+        (salt("M{i} LiNa {r} 1"), r"'LiNa' names several elements without their shares"),
+        (salt("M{i} Li1+Na1+ {r} 1"), r"'Li1\+Na1\+' names several elements without their shares"),
         (salt("Wat{i} OH2 {r} 1"), r"'OH2' stands for a group of atoms"),
     ],
 )
@@ -113,6 +126,16 @@ def test_rounding_of_shared_sites_is_scaled_back():
         ("Li{i} . {r} 1", {"Li": 4, "F": 4}),
         ("Li{i} Li {r} 1.00(2)", {"Li": 4, "F": 4}),
         ("Va{i} Va {r} 1", {"F": 4}),
+        ("V{i} V {r} 1", {"V": 4, "F": 4}),
+        ("M{i} 'Li0.5 Va0.5' {r} 1", {"Li": 2, "F": 4}),
+        ("M{i} Li0.75Vac0.25 {r} 1", {"Li": 3, "F": 4}),
+        ("M{i} '0.5Li + 0.5VA' {r} 1", {"Li": 2, "F": 4}),
+        ("M{i} '0.5Li + 0.5□' {r} 0.5", {"Li": 2, "F": 4}),
+        ("Li{i} 7Li {r} 1", {"Li": 4, "F": 4}),
+        ("D{i} 2H {r} 1", {"H": 4, "F": 4}),
+        ("Li{i}A ? {r} 1", {"Li": 4, "F": 4}),
+        ("O{i}W OW {r} 1", {"O": 4, "F": 4}),
+        ("P{i} P(V) {r} 1", {"P": 4, "F": 4}),
         ("Li{i} Li {r} 0", {"F": 4}),
     ],
 )
@@ -184,6 +207,90 @@ def test_symmetry_by_name_or_number(symmetry):
     expected = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.1), ["Li", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     assert counts(structure) == {"Li": 4, "F": 4}
     assert np.allclose(np.sort(structure.distance_matrix.ravel()), np.sort(expected.distance_matrix.ravel()))
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "cell", "expected"),
+    [
+        ("_symmetry_space_group_name_H-M 'F m 3 m'\n", (4, 4, 4, 90, 90, 90), "Fm-3m 48"),
+        ("_symmetry_space_group_name_H-M 'F M -3 M'\n", (4, 4, 4, 90, 90, 90), "Fm-3m 48"),
+        ("_space_group_name_Hall '-F 4 2 3'\n", (4, 4, 4, 90, 90, 90), "Fm-3m 48"),
+        ("_symmetry_space_group_name_H-M 'R -3 m'\n", (6, 6, 14, 90, 90, 120), "R-3m 36"),
+        ("_symmetry_space_group_name_H-M 'R -3 m'\n", (5, 5, 5, 33, 33, 33), "R-3m 12"),
+        ("_symmetry_space_group_name_H-M 'R -3 m R'\n", (5, 5, 5, 33, 33, 33), "R-3m 12"),
+        ("_space_group_IT_number 166\n", (5, 5, 5, 33, 33, 33), "R-3m 12"),
+        ("_symmetry_space_group_name_H-M 'C 2/m'\n", (9, 5, 6, 90, 105, 90), "C2/m 8"),
+        ("_symmetry_space_group_name_H-M 'C 2/m'\n", (9, 5, 6, 90, 90, 90), "C2/m 8"),
+        ("_symmetry_space_group_name_H-M 'B 2/m'\n_symmetry_Int_Tables_number 12\n", (9, 6, 5, 90, 90, 105), "C2/m 8"),
+        ("_symmetry_space_group_name_H-M 'C m c a'\n", (5, 6, 7, 90, 90, 90), "Cmce 16"),
+        ("_symmetry_space_group_name_H-M 'F d -3 m :2'\n", (8, 8, 8, 90, 90, 90), "Fd-3m 192"),
+    ],
+)
+def test_settings_follow_from_names_and_the_cell(symmetry, cell, expected):
+    """Two atoms in general positions, the second so that nothing is added to the symmetry."""
+    found = read_cif(in_cell(cell, ["Li1 Li .11 .23 .37 1", "F1 F .04 .29 .43 1"], symmetry))
+    name, number = expected.split()
+    group = spglib.get_spacegroup(spglib_cell(found), symprec=1e-3).split()[0].replace("_", "")
+    assert (group, len(found) // 2 if name != "Fm-3m" else 48) == (name, int(number))
+
+
+def test_glide_planes_are_those_of_the_name():
+    """P 21/n and P 21/c have as many atoms each, and one number."""
+    names = "_symmetry_space_group_name_H-M 'P 21/n'\n_symmetry_Int_Tables_number 14\n"
+    found = read_cif(in_cell((6, 5, 9, 90, 105, 90), ["Li1 Li .1 .2 .3 1"], names))
+    expected = [[0.1, 0.2, 0.3], [0.9, 0.8, 0.7], [0.4, 0.7, 0.2], [0.6, 0.3, 0.8]]
+    assert sorted(map(tuple, found.frac_coords.round(6).tolist())) == sorted(map(tuple, expected))
+
+
+def test_of_two_origins_the_formula_tells_which_is_meant():
+    spinel = ["Li1 Li .125 .125 .125 1", "Mn1 Mn .5 .5 .5 1", "O1 O .2624 .2624 .2624 1"]
+    name = "_symmetry_space_group_name_H-M 'F d -3 m'\n"
+    text = in_cell((8.2, 8.2, 8.2, 90, 90, 90), spinel, name)
+    with pytest.raises(ValueError, match=r"'F d -3 m' has several origins.*name the choice, as in 'F d -3 m :2'"):
+        read_cif(text)
+    formula = "_chemical_formula_sum 'Li Mn2 O4'\n_cell_formula_units_Z 8\n"
+    assert counts(read_cif(text.replace(name, name + formula))) == {"Li": 8, "Mn": 16, "O": 32}
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "cell", "message"),
+    [
+        ("_space_group_IT_number 225\n", (4, 4, 5, 90, 90, 90), r"the cell \(4, 4, 5, .* of the space group '225'"),
+        (
+            "_symmetry_space_group_name_H-M 'C 2/m'\n",
+            (9, 6, 5, 90, 90, 105),
+            r"the cell \(9, 6, 5, 90, 90, 105\) has not the symmetry of the space group 'C 2/m'",
+        ),
+        (P1 + "'y,x,z'\n", (4, 5, 5, 90, 90, 90), "not the symmetry of the symmetry operations listed"),
+        (
+            "_space_group_name_H-M_alt 'F m -3 m'\n_space_group_IT_number 221\n",
+            (4, 4, 4, 90, 90, 90),
+            r"names the space groups 'F m -3 m', '221', which contradict each other",
+        ),
+        (
+            "_symmetry_space_group_name_H-M 'P 99/x'\n_space_group_IT_number 14\n",
+            (6, 5, 9, 90, 105, 90),
+            "not found by",
+        ),
+    ],
+)
+def test_symmetry_that_contradicts_the_cell_or_itself_is_refused(symmetry, cell, message):
+    with pytest.raises(ValueError, match=message):
+        read_cif(in_cell(cell, ["Li1 Li .1 .2 .3 1"], symmetry))
+
+
+def test_symmetry_that_is_doubtful_is_told():
+    with pytest.warns(StructureWarning, match="tells no symmetry"):
+        assert counts(read_cif(cif(salt(), symmetry=""))) == {"Li": 4, "F": 4}
+    symmetry = "_space_group_IT_number 225\nloop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n'-x,-y,-z'\n"
+    with pytest.warns(StructureWarning, match=r"those of space group 2, and it names 225"):
+        assert counts(read_cif(cif(salt(), symmetry=symmetry))) == {"Li": 4, "F": 4}
+
+
+def test_a_formula_unit_is_not_taken_for_the_cell():
+    """One unit of four is what is left where the symmetry is."""
+    with pytest.raises(ValueError, match="F 1 instead of 4, Li 1 instead of 4"):
+        read_cif(cif(["Li1 Li 0 0 0 1", "F1 F .5 .5 .5 1"], FORMULA))
 
 
 def test_symmetry_that_is_named_but_not_found_is_refused():

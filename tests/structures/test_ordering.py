@@ -333,3 +333,15 @@ def test_primitive_cell_is_filled():
     multiples = np.array(atoms.info["supercell"])
     assert np.linalg.det(multiples) == pytest.approx(0.5)
     assert multiples @ crystal.lattice.matrix == pytest.approx(atoms.cell.array, abs=1e-4)
+
+
+@pytest.mark.parametrize("rank_by", ordering.RANKINGS)
+def test_an_odd_number_of_pairs_of_sites_that_exclude_each_other(rank_by):
+    """Half of 27 is 13 or 14; as many of both elements as that do not fit into 27 places."""
+    half_filled = [{element: 0.5} for _ in range(27) for element in ("Li", "F")]
+    corners = np.array(list(itertools.product(range(3), repeat=3))) / 3
+    positions = np.stack([corners, corners + np.array([0.04, 0, 0])], axis=1).reshape(-1, 3)
+    crystal = Structure(Lattice.cubic(10), half_filled, positions)
+    found = ordering.order(crystal, {"Li": 1, "F": -1}, rank_by=rank_by, n_samples=3)[0]
+    assert found.get_chemical_formula() == "F13Li13"
+    assert found.get_all_distances(mic=True)[np.triu_indices(26, 1)].min() > 2.5
