@@ -146,19 +146,25 @@ def outcar(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
     if not images:
         raise ValueError(NO_STEP)
     for number, atoms in enumerate(images):
-        yield Frame(_from_calculator(atoms), _not_converged(counts.get(number + 1, 0), nelm))
+        yield Frame(_from_calculator(atoms), _not_converged(counts[number], nelm))
     if not ended:
         yield Frame(None, CUT)
 
 
-def _electronic_steps(lines: IO[str]) -> tuple[dict[int, int], int, bool]:
+def _electronic_steps(lines: IO[str]) -> tuple[list[int], int, bool]:
     """Return the electronic steps of each ionic step, how many it may take, and whether the run ended by itself."""
-    counts: dict[int, int] = {}
-    nelm, ended = 60, False
+    counts: list[int] = []
+    count, nelm, ended = 0, 60, False
     for line in lines:
         ended = ended or "General timing and accounting" in line
-        if match := re.search(r"Iteration *(\d+)\( *(\d+)\)", line):
-            counts[int(match[1])] = int(match[2])
+        if "ML FREE ENERGIE" in line:
+            raise ValueError("it has steps of a machine-learned force field: read vasprun.xml, which tells them apart")
+        # Steps are counted where they end: their numbers begin anew in files of several runs.
+        if "FREE ENERGIE OF THE ION-ELECTRON SYSTEM" in line:
+            counts.append(count)
+            count = 0
+        elif match := re.search(r"Iteration *\d+\( *(\d+)\)", line):
+            count = int(match[1])
         elif match := re.match(r"\s+NELM\s+=\s*(\d+)", line):
             nelm = int(match[1])
     return counts, nelm, ended

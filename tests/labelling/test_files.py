@@ -113,6 +113,26 @@ def test_a_run_of_vasp_that_was_ended_from_outside(emulate, name):
         files.read(path, level_of_theory="EMT", skip=True)
 
 
+def test_an_outcar_of_two_runs(emulate, tmp_path):
+    """Ionic steps are numbered anew in each run: those of the first must not be judged by those of the second."""
+    incar = "IBRION = 0\nNSW = 4\nPOTIM = 2\nTEBEG = 300"
+    first = emulate(copper()[0], incar, failures=[{"mode": "electronic", "step": 3}]) / "OUTCAR"
+    second = emulate(copper()[0], incar) / "OUTCAR"
+    path = tmp_path / "OUTCAR"
+    path.write_text(first.read_text() + second.read_text())
+    found = files.read(path, level_of_theory="EMT", skip=True)
+    assert found.skipped == [f"{path}, frame 2: the electrons did not converge in 60 steps (NELM 60)"]
+    assert len(found.images) == 7
+
+
+def test_an_outcar_with_steps_of_a_force_field(emulate):
+    path = emulate(copper()[0]) / "OUTCAR"
+    learned = "  ML FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)\n  ---\n  free  energy ML TOTEN  =  -9.0 eV\n\n"
+    path.write_text(path.read_text().replace("  FREE ENERGIE", learned + "  FREE ENERGIE"))
+    with pytest.raises(ValueError, match=r"OUTCAR cannot be read: .* machine-learned force field: read vasprun\.xml"):
+        files.read(path, level_of_theory="EMT")
+
+
 # --- CP2K -----------------------------------------------------------------------------------------------------------
 
 
