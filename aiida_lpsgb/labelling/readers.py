@@ -190,8 +190,14 @@ def cp2k_dynamics(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]
     for needed, section in ((forces, "FORCES"), (cells, "CELL")):
         if not needed.exists():
             raise ValueError(f"{needed.name} is not beside it: let CP2K print it (MOTION/PRINT/{section})")
-    vectors = np.loadtxt(cells, ndmin=2)[:, 2:11].reshape(-1, 3, 3)
+    rows = np.loadtxt(cells, ndmin=2)
+    vectors = rows[:, 2:11].reshape(-1, 3, 3)
     energies = [float(text) for text in re.findall(r"E =\s*(\S+)", path.read_text(encoding="utf-8"))]
+    steps = _steps(path)
+    # Each file has a stride of its own.
+    for name, others in ((forces.name, _steps(forces)), (cells.name, rows[:, 0].astype(int).tolist())):
+        if others[: len(steps)] != steps[: len(others)]:
+            raise ValueError(f"{name} is of other steps than {path.name}: all files must be printed at the same steps")
     evaluations = _evaluations(path.parent, project)
     pairs = zip(ase.io.iread(path, index=":"), ase.io.iread(forces, index=":"), strict=True)
     for number, (atoms, force) in enumerate(pairs):
@@ -209,6 +215,11 @@ def cp2k_dynamics(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]
             problem = "the output of CP2K has no such energy"
         plain = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=vectors[number], pbc=True)
         yield Frame(with_labels(plain, **values), problem)
+
+
+def _steps(path: Path) -> list[int]:
+    """Return the number of the step of each frame of a trajectory."""
+    return [int(text) for text in re.findall(r"(?m)^\s*i =\s*(\d+)", path.read_text(encoding="utf-8"))]
 
 
 def _is_of_cp2k(path: Path) -> bool:

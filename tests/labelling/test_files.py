@@ -161,6 +161,20 @@ def test_dynamics_of_cp2k(tmp_path):
         files.read(path, level_of_theory="CP2K PBE")
 
 
+@pytest.mark.parametrize("name", ["run-1.cell", "run-frc-1.xyz"])
+def test_files_of_cp2k_at_other_steps(tmp_path, name):
+    """Rows of the cell must be those of the frames, not merely as many."""
+    shutil.copytree(CP2K, tmp_path / "run")
+    for file, width in (("run-1.cell", 1), ("run-pos-1.xyz", 5), ("run-frc-1.xyz", 5)):
+        if file != name:
+            lines = (tmp_path / "run" / file).read_text().splitlines(keepends=True)
+            head, frames = lines[: len(lines) % width or (width == 1)], lines[width == 1 :]
+            kept = [line for number, line in enumerate(frames) if number // width % 2 == 0]
+            (tmp_path / "run" / file).write_text("".join([*head, *kept]))
+    with pytest.raises(ValueError, match=rf"{name} is of other steps than run-pos-1.xyz: all files must be printed"):
+        files.read(tmp_path / "run" / "run-pos-1.xyz", level_of_theory="CP2K PBE")
+
+
 def test_a_single_point_of_cp2k(tmp_path):
     """The cell has three decimals, its lengths and angles six: both are used."""
     path = shutil.copy(CP2K / "single_point.out", tmp_path)
