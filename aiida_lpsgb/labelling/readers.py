@@ -48,6 +48,8 @@ VIRIALS = ("virial", "virials", "REF_virial", "REF_virials", "dft_virial", "DFT_
 LEVEL = "level_of_theory"
 #: What is wrong with what follows the last whole step of a run that was ended from outside.
 CUT = "the file is cut short here"
+#: Feature EFS_by of MLIP's configurations whose labels are not to be learned from.
+UNCONVERGED = "VASP_not_converged"
 NO_STEP = "there is no ionic step, or the file is cut short before the first was done"
 
 
@@ -268,7 +270,10 @@ def cfg(path: Path, species: Sequence[str] | None = None) -> Iterator[Frame]:
     if not species:
         raise ValueError("a .cfg file holds numbers for species: name them in order, such as Li P S")
     for atoms in iter_cfg(path, list(species)):
-        yield Frame(atoms, level=atoms.info.get(LEVEL) or atoms.info.get("features", {}).get(LEVEL))
+        features = atoms.info.get("features", {})
+        # What MLIP writes of an OUTCAR whose electrons took all steps they might.
+        problem = "the electrons did not converge" if features.get("EFS_by", "").strip() == UNCONVERGED else ""
+        yield Frame(atoms, problem, atoms.info.get(LEVEL) or features.get(LEVEL))
 
 
 def deepmd(path: Path, species: Sequence[str] | None = None) -> Iterator[Frame]:

@@ -308,6 +308,17 @@ def test_deepmd_of_mixed_types(deepmd):
         files.read(path, level_of_theory="EMT")
 
 
+def test_configurations_of_mlip_that_did_not_converge(tmp_path):
+    image = labelled()[0]
+    image.info["features"] = {"EFS_by": "VASP_not_converged"}
+    files.write(tmp_path / "set.cfg", [*labelled(2), image], ["Cu"])
+    with pytest.raises(ValueError, match=r"set.cfg, frame 2: the electrons did not converge"):
+        files.read(tmp_path / "set.cfg", ["Cu"], level_of_theory="EMT")
+    image.info["features"] = {"EFS_by": "VASP"}
+    files.write(tmp_path / "set.cfg", [image], ["Cu"])
+    assert len(files.read(tmp_path / "set.cfg", ["Cu"], level_of_theory="EMT").images) == 1
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 
