@@ -294,9 +294,15 @@ def deepmd(path: Path, species: Sequence[str] | None = None) -> Iterator[Frame]:
             raise ValueError(f"{folder.name} has the type {mixed.max()} and there are names for {len(names)}")
         if arrays["coord"] is None or (periodic and arrays["box"] is None):
             raise ValueError(f"{folder.name} has no coord.npy or no box.npy")
+        numbers = {f"{name}.npy": _frames_in(array, name, len(types)) for name, array in arrays.items()}
+        if len(set(numbers.values()) - {None}) > 1:
+            told = ", ".join(f"{count:g} in {name}" for name, count in numbers.items() if count is not None)
+            raise ValueError(f"{folder.name} has different numbers of frames: {told}")
         for number, positions in enumerate(arrays["coord"].reshape(-1, len(types), 3)):
             cell = arrays["box"].reshape(-1, 3, 3)[number] if periodic else None
             kinds = types if mixed is None else mixed[number]
+            if min(kinds) < 0:
+                raise ValueError(f"{folder.name}, frame {number}: atoms of type {min(kinds)}, which is no element")
             atoms = Atoms([names[kind] for kind in kinds], positions, cell=cell, pbc=periodic)
             values: dict[str, Any] = {}
             if arrays["energy"] is not None:
@@ -306,6 +312,11 @@ def deepmd(path: Path, species: Sequence[str] | None = None) -> Iterator[Frame]:
             if arrays["virial"] is not None and periodic:
                 values["stress"] = _stress_of_virial(arrays["virial"].reshape(-1, 3, 3)[number], atoms)
             yield Frame(with_labels(atoms, **values))
+
+
+def _frames_in(array: np.ndarray | None, name: str, n_atoms: int) -> float | None:
+    widths = {"coord": 3 * n_atoms, "force": 3 * n_atoms, "box": 9, "virial": 9}
+    return None if array is None else array.size / widths.get(name, 1)
 
 
 def _array(path: Path) -> np.ndarray | None:

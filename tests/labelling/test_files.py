@@ -308,6 +308,25 @@ def test_deepmd_of_mixed_types(deepmd):
         files.read(path, level_of_theory="EMT")
 
 
+def test_deepmd_of_atoms_that_are_none(deepmd):
+    """Types below zero fill up frames of fewer atoms; they are no last element."""
+    path, _ = deepmd
+    (path / "type_map.raw").write_text("Cu\nAg\n")
+    np.save(path / "set.001" / "real_atom_types.npy", [[0, 1, 1, -1]])
+    with pytest.raises(ValueError, match=r"set.001, frame 0: atoms of type -1, which is no element"):
+        files.read(path, level_of_theory="EMT")
+
+
+@pytest.mark.parametrize("name", ["energy", "force", "box"])
+def test_deepmd_of_different_numbers_of_frames(deepmd, name):
+    path, _ = deepmd
+    file = path / "set.000" / f"{name}.npy"
+    array = np.load(file)
+    np.save(file, np.concatenate([array, array[:1]]))
+    with pytest.raises(ValueError, match=rf"set.000 has different numbers of frames: .*3 in {name}.npy"):
+        files.read(path, level_of_theory="EMT")
+
+
 def test_configurations_of_mlip_that_did_not_converge(tmp_path):
     image = labelled()[0]
     image.info["features"] = {"EFS_by": "VASP_not_converged"}
