@@ -118,11 +118,12 @@ def vasprun(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
             raise ValueError(NO_STEP) from error
     cut = any("malformed" in str(warning.message) for warning in caught)
     nelm = int(run.parameters.get("NELM", 60))
+    pstress = float(run.parameters.get("PSTRESS", 0.0))
     level = vasp.level_of_run(dict(run.incar), run.potcar_symbols)
     for step in run.ionic_steps:
         values: dict[str, Any] = {}
         if step.get("e_fr_energy") is not None:
-            values["energy"] = float(step["e_fr_energy"])
+            values["energy"] = vasp.without_work(float(step["e_fr_energy"]), pstress, step["structure"].volume)
         if step.get("forces") is not None:
             values["forces"] = np.array(step["forces"], dtype=float)
         if step.get("stress") is not None:

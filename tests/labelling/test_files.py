@@ -84,6 +84,13 @@ def test_dynamics_of_vasp(emulate, name):
         assert atoms.get_forces() == pytest.approx(again.get_forces(), abs=1e-3)
 
 
+@pytest.mark.parametrize(("name", "tolerance"), [("vasprun.xml", 1e-6), ("OUTCAR", 2e-5)])
+def test_vasp_under_pressure(emulate, name, tolerance):
+    """Energies in vasprun.xml hold the work of PSTRESS: 31 eV here."""
+    path = emulate(copper()[0], "NSW = 0\nPSTRESS = 1000") / name
+    assert_alike(files.read(path, level_of_theory="EMT").images, copper(), tolerance)
+
+
 def test_level_of_a_run_of_vasp(emulate):
     """Known from INCAR and POTCAR; cores and the atoms' motion are no part of it."""
     one = emulate(copper()[0], "NSW = 0\nGGA = PE\nNCORE = 4") / "vasprun.xml"
