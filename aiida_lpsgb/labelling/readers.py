@@ -327,7 +327,7 @@ def _array(path: Path) -> np.ndarray | None:
 def any_of_ase(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
     """Read extended XYZ, ``.traj`` and whatever else ASE reads."""
     for atoms in ase.io.iread(path, index=":"):
-        yield Frame(_from_calculator(atoms), level=atoms.info.get(LEVEL))
+        yield Frame(_from_calculator(atoms), _ambiguous(atoms), atoms.info.get(LEVEL))
 
 
 def database(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
@@ -336,7 +336,7 @@ def database(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
         for row in rows.select():
             atoms = row.toatoms()
             atoms.info = dict(row.key_value_pairs)
-            yield Frame(_from_calculator(atoms), level=row.key_value_pairs.get(LEVEL))
+            yield Frame(_from_calculator(atoms), _ambiguous(atoms), row.key_value_pairs.get(LEVEL))
 
 
 def _from_calculator(atoms: Atoms) -> Atoms:
@@ -362,6 +362,18 @@ def _from_calculator(atoms: Atoms) -> Atoms:
     for key in FORCES:
         copy.arrays.pop(key, None)
     return with_labels(copy, **values)
+
+
+def _ambiguous(atoms: Atoms) -> str:
+    """Say which labels are there by two names and do not agree, as those of a potential and of its reference."""
+    results = dict(atoms.calc.results) if atoms.calc else {}
+    # The free energy is another one than the energy; digits may have been lost on the way.
+    for names, found in ((ENERGIES[1:], {**atoms.info, **results}), (FORCES, {**atoms.arrays, **results})):
+        first, *others = [key for key in names if found.get(key) is not None] or [""]
+        for other in others:
+            if not np.allclose(found[first], found[other], rtol=0, atol=1e-4):
+                return f"{first} and {other} differ: leave the one that is to be learned"
+    return ""
 
 
 def _stress_of_virial(virial: Any, atoms: Atoms) -> np.ndarray:

@@ -4,6 +4,7 @@ import gzip
 import shutil
 from pathlib import Path
 
+import ase.db
 import ase.io
 import numpy as np
 import pytest
@@ -257,6 +258,25 @@ def test_extended_xyz_by_any_name(tmp_path, energy, forces, tensor, virial):
     # Labels are on the calculator and nowhere else.
     assert not set(found.images[0].info) & {energy, tensor}
     assert forces not in found.images[0].arrays
+
+
+@pytest.mark.parametrize("suffix", [".xyz", ".db"])
+def test_labels_by_two_names_that_differ(tmp_path, suffix):
+    """Energies of a potential beside those of its reference, whose forces may be taken, would be mixed."""
+    image, other = labelled()[0], labelled()[0]
+    path = tmp_path / f"set{suffix}"
+    for atoms, shift in ((image, 1.0), (other, 0.0)):
+        atoms.info["dft_energy"] = atoms.get_potential_energy() + shift
+    if suffix == ".db":
+        with ase.db.connect(path) as rows:
+            for atoms in (other, image):
+                rows.write(atoms, key_value_pairs={"dft_energy": atoms.info["dft_energy"]})
+    else:
+        files.write(path, [other, image], ["Cu"])
+    message = "frame 1: energy and dft_energy differ: leave the one that is to be learned"
+    with pytest.raises(ValueError, match=message):
+        files.read(path, level_of_theory="EMT")
+    assert len(files.read(path, level_of_theory="EMT", skip=True).images) == 1
 
 
 def test_the_free_energy_comes_first(tmp_path):
