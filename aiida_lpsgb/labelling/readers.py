@@ -48,6 +48,8 @@ VIRIALS = ("virial", "virials", "REF_virial", "REF_virials", "dft_virial", "DFT_
 LEVEL = "level_of_theory"
 #: What is wrong with what follows the last whole step of a run that was ended from outside.
 CUT = "the file is cut short here"
+#: Feature EFS_by of MLIP's configurations whose labels are not to be learned from.
+UNCONVERGED = "VASP_not_converged"
 NO_STEP = "there is no ionic step, or the file is cut short before the first was done"
 
 
@@ -116,11 +118,12 @@ def vasprun(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
             raise ValueError(NO_STEP) from error
     cut = any("malformed" in str(warning.message) for warning in caught)
     nelm = int(run.parameters.get("NELM", 60))
+    pstress = float(run.parameters.get("PSTRESS", 0.0))
     level = vasp.level_of_run(dict(run.incar), run.potcar_symbols)
     for step in run.ionic_steps:
         values: dict[str, Any] = {}
         if step.get("e_fr_energy") is not None:
-            values["energy"] = float(step["e_fr_energy"])
+            values["energy"] = vasp.without_work(float(step["e_fr_energy"]), pstress, step["structure"].volume)
         if step.get("forces") is not None:
             values["forces"] = np.array(step["forces"], dtype=float)
         if step.get("stress") is not None:
@@ -146,19 +149,25 @@ def outcar(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
     if not images:
         raise ValueError(NO_STEP)
     for number, atoms in enumerate(images):
-        yield Frame(_from_calculator(atoms), _not_converged(counts.get(number + 1, 0), nelm))
+        yield Frame(_from_calculator(atoms), _not_converged(counts[number], nelm))
     if not ended:
         yield Frame(None, CUT)
 
 
-def _electronic_steps(lines: IO[str]) -> tuple[dict[int, int], int, bool]:
+def _electronic_steps(lines: IO[str]) -> tuple[list[int], int, bool]:
     """Return the electronic steps of each ionic step, how many it may take, and whether the run ended by itself."""
-    counts: dict[int, int] = {}
-    nelm, ended = 60, False
+    counts: list[int] = []
+    count, nelm, ended = 0, 60, False
     for line in lines:
         ended = ended or "General timing and accounting" in line
-        if match := re.search(r"Iteration *(\d+)\( *(\d+)\)", line):
-            counts[int(match[1])] = int(match[2])
+        if "ML FREE ENERGIE" in line:
+            raise ValueError("it has steps of a machine-learned force field: read vasprun.xml, which tells them apart")
+        # Steps are counted where they end: their numbers begin anew in files of several runs.
+        if "FREE ENERGIE OF THE ION-ELECTRON SYSTEM" in line:
+            counts.append(count)
+            count = 0
+        elif match := re.search(r"Iteration *\d+\( *(\d+)\)", line):
+            count = int(match[1])
         elif match := re.match(r"\s+NELM\s+=\s*(\d+)", line):
             nelm = int(match[1])
     return counts, nelm, ended
@@ -184,8 +193,14 @@ def cp2k_dynamics(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]
     for needed, section in ((forces, "FORCES"), (cells, "CELL")):
         if not needed.exists():
             raise ValueError(f"{needed.name} is not beside it: let CP2K print it (MOTION/PRINT/{section})")
-    vectors = np.loadtxt(cells, ndmin=2)[:, 2:11].reshape(-1, 3, 3)
+    rows = np.loadtxt(cells, ndmin=2)
+    vectors = rows[:, 2:11].reshape(-1, 3, 3)
     energies = [float(text) for text in re.findall(r"E =\s*(\S+)", path.read_text(encoding="utf-8"))]
+    steps = _steps(path)
+    # Each file has a stride of its own.
+    for name, others in ((forces.name, _steps(forces)), (cells.name, rows[:, 0].astype(int).tolist())):
+        if others[: len(steps)] != steps[: len(others)]:
+            raise ValueError(f"{name} is of other steps than {path.name}: all files must be printed at the same steps")
     evaluations = _evaluations(path.parent, project)
     pairs = zip(ase.io.iread(path, index=":"), ase.io.iread(forces, index=":"), strict=True)
     for number, (atoms, force) in enumerate(pairs):
@@ -203,6 +218,11 @@ def cp2k_dynamics(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]
             problem = "the output of CP2K has no such energy"
         plain = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=vectors[number], pbc=True)
         yield Frame(with_labels(plain, **values), problem)
+
+
+def _steps(path: Path) -> list[int]:
+    """Return the number of the step of each frame of a trajectory."""
+    return [int(text) for text in re.findall(r"(?m)^\s*i =\s*(\d+)", path.read_text(encoding="utf-8"))]
 
 
 def _is_of_cp2k(path: Path) -> bool:
@@ -251,7 +271,10 @@ def cfg(path: Path, species: Sequence[str] | None = None) -> Iterator[Frame]:
     if not species:
         raise ValueError("a .cfg file holds numbers for species: name them in order, such as Li P S")
     for atoms in iter_cfg(path, list(species)):
-        yield Frame(atoms, level=atoms.info.get(LEVEL) or atoms.info.get("features", {}).get(LEVEL))
+        features = atoms.info.get("features", {})
+        # What MLIP writes of an OUTCAR whose electrons took all steps they might.
+        problem = "the electrons did not converge" if features.get("EFS_by", "").strip() == UNCONVERGED else ""
+        yield Frame(atoms, problem, atoms.info.get(LEVEL) or features.get(LEVEL))
 
 
 def deepmd(path: Path, species: Sequence[str] | None = None) -> Iterator[Frame]:
@@ -272,9 +295,15 @@ def deepmd(path: Path, species: Sequence[str] | None = None) -> Iterator[Frame]:
             raise ValueError(f"{folder.name} has the type {mixed.max()} and there are names for {len(names)}")
         if arrays["coord"] is None or (periodic and arrays["box"] is None):
             raise ValueError(f"{folder.name} has no coord.npy or no box.npy")
+        numbers = {f"{name}.npy": _frames_in(array, name, len(types)) for name, array in arrays.items()}
+        if len(set(numbers.values()) - {None}) > 1:
+            told = ", ".join(f"{count:g} in {name}" for name, count in numbers.items() if count is not None)
+            raise ValueError(f"{folder.name} has different numbers of frames: {told}")
         for number, positions in enumerate(arrays["coord"].reshape(-1, len(types), 3)):
             cell = arrays["box"].reshape(-1, 3, 3)[number] if periodic else None
             kinds = types if mixed is None else mixed[number]
+            if min(kinds) < 0:
+                raise ValueError(f"{folder.name}, frame {number}: atoms of type {min(kinds)}, which is no element")
             atoms = Atoms([names[kind] for kind in kinds], positions, cell=cell, pbc=periodic)
             values: dict[str, Any] = {}
             if arrays["energy"] is not None:
@@ -286,6 +315,11 @@ def deepmd(path: Path, species: Sequence[str] | None = None) -> Iterator[Frame]:
             yield Frame(with_labels(atoms, **values))
 
 
+def _frames_in(array: np.ndarray | None, name: str, n_atoms: int) -> float | None:
+    widths = {"coord": 3 * n_atoms, "force": 3 * n_atoms, "box": 9, "virial": 9}
+    return None if array is None else array.size / widths.get(name, 1)
+
+
 def _array(path: Path) -> np.ndarray | None:
     return np.load(path, allow_pickle=False) if path.exists() else None
 
@@ -293,7 +327,7 @@ def _array(path: Path) -> np.ndarray | None:
 def any_of_ase(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
     """Read extended XYZ, ``.traj`` and whatever else ASE reads."""
     for atoms in ase.io.iread(path, index=":"):
-        yield Frame(_from_calculator(atoms), level=atoms.info.get(LEVEL))
+        yield Frame(_from_calculator(atoms), _ambiguous(atoms), atoms.info.get(LEVEL))
 
 
 def database(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
@@ -302,7 +336,7 @@ def database(path: Path, _: Sequence[str] | None = None) -> Iterator[Frame]:
         for row in rows.select():
             atoms = row.toatoms()
             atoms.info = dict(row.key_value_pairs)
-            yield Frame(_from_calculator(atoms), level=row.key_value_pairs.get(LEVEL))
+            yield Frame(_from_calculator(atoms), _ambiguous(atoms), row.key_value_pairs.get(LEVEL))
 
 
 def _from_calculator(atoms: Atoms) -> Atoms:
@@ -328,6 +362,18 @@ def _from_calculator(atoms: Atoms) -> Atoms:
     for key in FORCES:
         copy.arrays.pop(key, None)
     return with_labels(copy, **values)
+
+
+def _ambiguous(atoms: Atoms) -> str:
+    """Say which labels are there by two names and do not agree, as those of a potential and of its reference."""
+    results = dict(atoms.calc.results) if atoms.calc else {}
+    # The free energy is another one than the energy; digits may have been lost on the way.
+    for names, found in ((ENERGIES[1:], {**atoms.info, **results}), (FORCES, {**atoms.arrays, **results})):
+        first, *others = [key for key in names if found.get(key) is not None] or [""]
+        for other in others:
+            if not np.allclose(found[first], found[other], rtol=0, atol=1e-4):
+                return f"{first} and {other} differ: leave the one that is to be learned"
+    return ""
 
 
 def _stress_of_virial(virial: Any, atoms: Atoms) -> np.ndarray:

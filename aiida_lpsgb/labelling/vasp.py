@@ -98,7 +98,22 @@ def ase_stress(tensor: Any) -> np.ndarray:
     return full_3x3_to_voigt_6_stress(-KBAR * np.asarray(tensor, dtype=float))
 
 
-def frame(symbols: Sequence[str], step: Mapping[str, Any]) -> Atoms:
+def without_work(energy: float, pstress: float, volume: float) -> float:
+    """Return the energy of an ionic step of ``vasprun.xml`` without the work of the pressure, which VASP adds to it.
+
+    Parameters
+    ----------
+    energy
+        Enthalpy, eV: of the three energies of the step, which are energies in OUTCAR.
+    pstress
+        INCAR tag PSTRESS, kbar.
+    volume
+        Å³.
+    """
+    return energy - pstress * KBAR * volume
+
+
+def frame(symbols: Sequence[str], step: Mapping[str, Any], pstress: float = 0.0) -> Atoms:
     """Return a step of dynamics as aiida-vasp's trajectory has it, labelled.
 
     Parameters
@@ -107,11 +122,12 @@ def frame(symbols: Sequence[str], step: Mapping[str, Any]) -> Atoms:
         Species of the atoms.
     step
         ``positions`` (fractional), ``cells`` (Å), ``energy_free`` (eV), ``forces`` (eV/Å), ``stress`` (kbar).
+    pstress
+        INCAR tag PSTRESS of the run, kbar.
     """
     atoms = Atoms(symbols, scaled_positions=step["positions"], cell=step["cells"], pbc=True)
-    return with_labels(
-        atoms, energy=float(step["energy_free"]), forces=np.array(step["forces"]), stress=ase_stress(step["stress"])
-    )
+    energy = without_work(float(step["energy_free"]), pstress, atoms.get_volume())
+    return with_labels(atoms, energy=energy, forces=np.array(step["forces"]), stress=ase_stress(step["stress"]))
 
 
 def dynamics_tags(plan: Mapping[str, Any], n_steps: int, done: int) -> dict[str, Any]:

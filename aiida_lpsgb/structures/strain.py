@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from aiida_lpsgb.structures.approach import approach
-from aiida_lpsgb.structures.validation import require_ordered
+from aiida_lpsgb.structures.validation import require_cell, require_ordered
 
 __all__ = ["apply_strain", "isotropic", "rattle", "shear", "start_set"]
 
@@ -31,12 +31,15 @@ def apply_strain(atoms: Atoms, strain: np.ndarray) -> Atoms:
     Raises
     ------
     ValueError
-        If the strain is not 3 × 3 or turns the cell inside out.
+        If the strain is not 3 × 3, not finite or turns the cell inside out, or the structure has no cell.
     """
+    require_cell(atoms)
     gradient = np.asarray(strain, dtype=float)
     if gradient.shape != (3, 3):
         raise ValueError(f"strain must be a 3 x 3 displacement gradient, not of shape {gradient.shape}")
     deformation = np.eye(3) + gradient
+    if not np.isfinite(gradient).all():
+        raise ValueError(f"strain must be finite, not {gradient.tolist()}")
     if np.linalg.det(deformation) <= 0:
         raise ValueError(f"strain {gradient.tolist()} turns the cell inside out")
     strained = atoms.copy()

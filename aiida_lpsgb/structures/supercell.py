@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import make_supercell
 
-from aiida_lpsgb.structures.validation import require_buildable, require_ordered
+from aiida_lpsgb.structures.validation import require_buildable, require_cell, require_ordered
 
 __all__ = ["at_least", "heights", "supercell"]
 
@@ -32,9 +32,10 @@ def supercell(atoms: Atoms, matrix: Sequence[int] | Sequence[Sequence[int]]) -> 
     Raises
     ------
     ValueError
-        If the matrix is not of integers with a positive determinant.
+        If the matrix is not of integers with a positive determinant, or the structure has no cell.
     """
     require_ordered(atoms)
+    require_cell(atoms)
     transformation = np.asarray(matrix, dtype=float)
     if transformation.shape == (3,):
         transformation = np.diag(transformation)
@@ -80,6 +81,7 @@ def at_least(atoms: Atoms, n_atoms: int = 1, height: float = 0.0) -> Atoms:
     ase.Atoms
         The supercell.
     """
+    require_cell(atoms)
     spans = heights(atoms.cell.array)
     require_buildable(max(n_atoms, len(atoms) * float(np.prod(height / spans))))
     repeats = np.maximum(1, np.ceil(height / spans - 1e-9)).astype(int)

@@ -12,6 +12,7 @@ __all__ = [
     "StructureWarning",
     "composition",
     "empty_layer",
+    "require_cell",
     "require_charges",
     "require_ordered",
     "require_present",
@@ -44,6 +45,25 @@ def require_ordered(structure: Any, name: str = "structure") -> None:
         raise ValueError(
             f"{name} has partially occupied sites ({shown}), which no simulation can use as they are; order it first "
             "(aiida-lpsgb structure order, or the calcfunction lpsgb.order)"
+        )
+
+
+def require_cell(atoms: Atoms) -> None:
+    """Refuse atoms without three cell vectors that span a volume: it has neither copies nor strains.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        The structure.
+
+    Raises
+    ------
+    ValueError
+        If there is no such cell.
+    """
+    if not abs(atoms.cell.volume) > 1e-6:
+        raise ValueError(
+            f"{atoms.get_chemical_formula()} has no cell of three vectors (a molecule, perhaps): give it one"
         )
 
 

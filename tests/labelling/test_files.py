@@ -4,6 +4,7 @@ import gzip
 import shutil
 from pathlib import Path
 
+import ase.db
 import ase.io
 import numpy as np
 import pytest
@@ -84,6 +85,13 @@ def test_dynamics_of_vasp(emulate, name):
         assert atoms.get_forces() == pytest.approx(again.get_forces(), abs=1e-3)
 
 
+@pytest.mark.parametrize(("name", "tolerance"), [("vasprun.xml", 1e-6), ("OUTCAR", 2e-5)])
+def test_vasp_under_pressure(emulate, name, tolerance):
+    """Energies in vasprun.xml hold the work of PSTRESS: 31 eV here."""
+    path = emulate(copper()[0], "NSW = 0\nPSTRESS = 1000") / name
+    assert_alike(files.read(path, level_of_theory="EMT").images, copper(), tolerance)
+
+
 def test_level_of_a_run_of_vasp(emulate):
     """Known from INCAR and POTCAR; cores and the atoms' motion are no part of it."""
     one = emulate(copper()[0], "NSW = 0\nGGA = PE\nNCORE = 4") / "vasprun.xml"
@@ -113,6 +121,26 @@ def test_a_run_of_vasp_that_was_ended_from_outside(emulate, name):
         files.read(path, level_of_theory="EMT", skip=True)
 
 
+def test_an_outcar_of_two_runs(emulate, tmp_path):
+    """Ionic steps are numbered anew in each run: those of the first must not be judged by those of the second."""
+    incar = "IBRION = 0\nNSW = 4\nPOTIM = 2\nTEBEG = 300"
+    first = emulate(copper()[0], incar, failures=[{"mode": "electronic", "step": 3}]) / "OUTCAR"
+    second = emulate(copper()[0], incar) / "OUTCAR"
+    path = tmp_path / "OUTCAR"
+    path.write_text(first.read_text() + second.read_text())
+    found = files.read(path, level_of_theory="EMT", skip=True)
+    assert found.skipped == [f"{path}, frame 2: the electrons did not converge in 60 steps (NELM 60)"]
+    assert len(found.images) == 7
+
+
+def test_an_outcar_with_steps_of_a_force_field(emulate):
+    path = emulate(copper()[0]) / "OUTCAR"
+    learned = "  ML FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)\n  ---\n  free  energy ML TOTEN  =  -9.0 eV\n\n"
+    path.write_text(path.read_text().replace("  FREE ENERGIE", learned + "  FREE ENERGIE"))
+    with pytest.raises(ValueError, match=r"OUTCAR cannot be read: .* machine-learned force field: read vasprun\.xml"):
+        files.read(path, level_of_theory="EMT")
+
+
 # --- CP2K -----------------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +167,20 @@ def test_dynamics_of_cp2k(tmp_path):
     (tmp_path / "run" / "run-1.cell").unlink()
     with pytest.raises(ValueError, match=r"run-1.cell is not beside it: let CP2K print it \(MOTION/PRINT/CELL\)"):
         files.read(path, level_of_theory="CP2K PBE")
+
+
+@pytest.mark.parametrize("name", ["run-1.cell", "run-frc-1.xyz"])
+def test_files_of_cp2k_at_other_steps(tmp_path, name):
+    """Rows of the cell must be those of the frames, not merely as many."""
+    shutil.copytree(CP2K, tmp_path / "run")
+    for file, width in (("run-1.cell", 1), ("run-pos-1.xyz", 5), ("run-frc-1.xyz", 5)):
+        if file != name:
+            lines = (tmp_path / "run" / file).read_text().splitlines(keepends=True)
+            head, frames = lines[: len(lines) % width or (width == 1)], lines[width == 1 :]
+            kept = [line for number, line in enumerate(frames) if number // width % 2 == 0]
+            (tmp_path / "run" / file).write_text("".join([*head, *kept]))
+    with pytest.raises(ValueError, match=rf"{name} is of other steps than run-pos-1.xyz: all files must be printed"):
+        files.read(tmp_path / "run" / "run-pos-1.xyz", level_of_theory="CP2K PBE")
 
 
 def test_a_single_point_of_cp2k(tmp_path):
@@ -218,6 +260,25 @@ def test_extended_xyz_by_any_name(tmp_path, energy, forces, tensor, virial):
     assert forces not in found.images[0].arrays
 
 
+@pytest.mark.parametrize("suffix", [".xyz", ".db"])
+def test_labels_by_two_names_that_differ(tmp_path, suffix):
+    """Energies of a potential beside those of its reference, whose forces may be taken, would be mixed."""
+    image, other = labelled()[0], labelled()[0]
+    path = tmp_path / f"set{suffix}"
+    for atoms, shift in ((image, 1.0), (other, 0.0)):
+        atoms.info["dft_energy"] = atoms.get_potential_energy() + shift
+    if suffix == ".db":
+        with ase.db.connect(path) as rows:
+            for atoms in (other, image):
+                rows.write(atoms, key_value_pairs={"dft_energy": atoms.info["dft_energy"]})
+    else:
+        files.write(path, [other, image], ["Cu"])
+    message = "frame 1: energy and dft_energy differ: leave the one that is to be learned"
+    with pytest.raises(ValueError, match=message):
+        files.read(path, level_of_theory="EMT")
+    assert len(files.read(path, level_of_theory="EMT", skip=True).images) == 1
+
+
 def test_the_free_energy_comes_first(tmp_path):
     atoms = labelled()[0]
     results = {**atoms.calc.results, "free_energy": -7.0}
@@ -272,6 +333,36 @@ def test_deepmd_of_mixed_types(deepmd):
     np.save(path / "set.001" / "real_atom_types.npy", [[0, 2, 1, 0]])
     with pytest.raises(ValueError, match="has the type 2 and there are names for 2"):
         files.read(path, level_of_theory="EMT")
+
+
+def test_deepmd_of_atoms_that_are_none(deepmd):
+    """Types below zero fill up frames of fewer atoms; they are no last element."""
+    path, _ = deepmd
+    (path / "type_map.raw").write_text("Cu\nAg\n")
+    np.save(path / "set.001" / "real_atom_types.npy", [[0, 1, 1, -1]])
+    with pytest.raises(ValueError, match=r"set.001, frame 0: atoms of type -1, which is no element"):
+        files.read(path, level_of_theory="EMT")
+
+
+@pytest.mark.parametrize("name", ["energy", "force", "box"])
+def test_deepmd_of_different_numbers_of_frames(deepmd, name):
+    path, _ = deepmd
+    file = path / "set.000" / f"{name}.npy"
+    array = np.load(file)
+    np.save(file, np.concatenate([array, array[:1]]))
+    with pytest.raises(ValueError, match=rf"set.000 has different numbers of frames: .*3 in {name}.npy"):
+        files.read(path, level_of_theory="EMT")
+
+
+def test_configurations_of_mlip_that_did_not_converge(tmp_path):
+    image = labelled()[0]
+    image.info["features"] = {"EFS_by": "VASP_not_converged"}
+    files.write(tmp_path / "set.cfg", [*labelled(2), image], ["Cu"])
+    with pytest.raises(ValueError, match=r"set.cfg, frame 2: the electrons did not converge"):
+        files.read(tmp_path / "set.cfg", ["Cu"], level_of_theory="EMT")
+    image.info["features"] = {"EFS_by": "VASP"}
+    files.write(tmp_path / "set.cfg", [image], ["Cu"])
+    assert len(files.read(tmp_path / "set.cfg", ["Cu"], level_of_theory="EMT").images) == 1
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

@@ -56,3 +56,11 @@ def test_shipped_levels_are_single_points():
         assert set(level) == {"incar", "kpoints"}
         assert level["incar"]["nsw"] == 0
         assert level["incar"]["lwave"] is level["incar"]["lcharg"] is False
+
+
+def test_energy_of_a_frame_under_pressure():
+    """At a pressure VASP gives the enthalpy: 10 GPa on 64 Å³ are 4 eV."""
+    step = {"positions": [[0, 0, 0]], "cells": 4 * np.eye(3), "energy_free": 1.0, "forces": [[0, 0, 0]]}
+    atoms = vasp.frame(["Li"], step | {"stress": np.zeros((3, 3))}, pstress=100)
+    assert atoms.get_potential_energy() == pytest.approx(1 - 10 * units.GPa * 64)
+    assert vasp.frame(["Li"], step | {"stress": np.zeros((3, 3))}).get_potential_energy() == 1.0

@@ -137,6 +137,7 @@ class Emulator:
         self.atoms = read_poscar(Path("POSCAR"))
         self.nelm = int(self.incar.get("NELM", 60))
         self.nsw = int(self.incar.get("NSW", 0))
+        self.pstress = float(self.incar.get("PSTRESS", 0))
         self.ibrion = int(self.incar.get("IBRION", -1 if self.nsw in (0, 1) else 0))
         module, _, name = config["calculator"].partition(":")
         self.atoms.calc = getattr(importlib.import_module(module), name)(**config.get("keywords", {}))
@@ -274,6 +275,7 @@ class Emulator:
             f'   <separator name="electronic convergence" >\n    <i type="int" name="NELM">{self.nelm:6d}</i>\n   </separator>\n'
         )
         x('  </separator>\n  <separator name="ionic" >\n')
+        x(f'   <i name="PSTRESS">{self.pstress:16.8f}</i>\n')
         x(f'   <i type="int" name="NSW">{self.nsw:6d}</i>\n   <i type="int" name="IBRION">{self.ibrion:6d}</i>\n')
         x(f'   <i name="POTIM">{float(self.incar.get("POTIM", 0.5)):16.8f}</i>\n  </separator>\n </parameters>\n')
         x(f" <atominfo>\n  <atoms>{len(symbols):8d} </atoms>\n  <types>{len(runs):8d} </types>\n")
@@ -363,6 +365,8 @@ class Emulator:
         forces, stress = self.atoms.get_forces(), -self.atoms.get_stress(voigt=False) / KBAR
         kinetic = self.atoms.get_kinetic_energy() if self.nsw else None
         values = self.energies(energy, entropy)
+        # As VASP does: the enthalpy in vasprun.xml, the energy in OUTCAR.
+        work = self.pstress * KBAR * self.atoms.get_volume()
         x, out = self.xml.write, self.outcar.write
         x("  <structure>\n")
         self.xml_structure("  ")
@@ -370,7 +374,7 @@ class Emulator:
         x('  </varray>\n  <varray name="stress" >\n' + "".join(f"   <v>{_row(row)} </v>\n" for row in stress))
         x(
             "  </varray>\n  <energy>\n"
-            + "".join(f'   <i name="{name}">{value:16.8f} </i>\n' for name, value in values.items())
+            + "".join(f'   <i name="{name}">{value + work:16.8f} </i>\n' for name, value in values.items())
         )
         if kinetic is not None:
             for name, value in (

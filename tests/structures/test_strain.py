@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.io import read
 
 from aiida_lpsgb.structures import strain
@@ -69,3 +69,11 @@ def test_bad_input(lps, cif_path):
         strain.start_set([read(cif_path)], seed=0)
     with pytest.raises(ValueError, match="3 x 3"):
         strain.apply_strain(lps, [0.1, 0.1, 0.1])
+
+
+def test_strain_of_what_has_no_cell():
+    """Atoms keep their fractions of the cell: without one they would not move."""
+    with pytest.raises(ValueError, match="H2O has no cell of three vectors"):
+        strain.isotropic(molecule("H2O"), [0.05])
+    with pytest.raises(ValueError, match="strain must be finite"):
+        strain.isotropic(bulk("Cu"), [np.nan])

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase.build import bulk, molecule
 
 from aiida_lpsgb.structures import supercell
 
@@ -39,3 +39,10 @@ def test_at_least(lps):
 def test_bad_matrix(lps, matrix):
     with pytest.raises(ValueError, match="supercell"):
         supercell.supercell(lps, matrix)
+
+
+def test_what_has_no_cell_is_not_repeated():
+    """Copies of a molecule would lie on each other."""
+    for repeat in (lambda atoms: supercell.supercell(atoms, [2, 1, 1]), lambda atoms: supercell.at_least(atoms, 10)):
+        with pytest.raises(ValueError, match=r"H2O has no cell of three vectors \(a molecule, perhaps\)"):
+            repeat(molecule("H2O"))

@@ -219,13 +219,14 @@ def frames_of_vasp(
     symbols = list(trajectory.base.attributes.get("symbols"))
     names = ("positions", "cells", "forces", "stress", "energy_free", "electronic_steps")
     arrays = {name: trajectory.get_array(name) for name in names}
+    pstress = vasp.dynamics_tags(values, 0, 0).get("pstress", 0.0)
     images, unconverged = [], []
     for index, electronic_steps in enumerate(arrays["electronic_steps"]):
         step = done + index + 1
         if electronic_steps >= nelm:
             unconverged.append(step)
         elif step % values["interval_steps"] == 0:
-            atoms = vasp.frame(symbols, {name: array[index] for name, array in arrays.items()})
+            atoms = vasp.frame(symbols, {name: array[index] for name, array in arrays.items()}, pstress)
             label_checks.check(atoms.calc.results)
             atoms.info["step"] = step
             atoms.info["time_ps"] = step * values["timestep_fs"] * 1e-3
