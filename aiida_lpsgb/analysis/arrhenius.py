@@ -199,15 +199,12 @@ def _censored(start, covariance, design, y, e, centre, t, d, s) -> tuple[np.ndar
     best = optimize.minimize(
         cost, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 4000}
     ).x
-    h = 1e-3
-    curvature = np.empty((2, 2))
-    for i in range(2):
-        for j in range(2):
-            a, b = np.eye(2)[i] * h, np.eye(2)[j] * h
-            curvature[i, j] = (cost(best + a + b) - cost(best + a - b) - cost(best - a + b) + cost(best - a - b)) / (
-                4 * h * h
-            )
-    return start + scale * best, np.linalg.inv(curvature) * np.outer(scale, scale)
+    # The logarithm of the normal distribution is concave, and so is the likelihood: its curvature has an inverse.
+    above, slope = np.maximum(d, 0.0), np.exp(np.clip(rows @ (start + scale * best), -200, 50)) / s
+    above = above / s - slope
+    mills = np.sqrt(2 / np.pi) / special.erfcx(-above / np.sqrt(2))
+    bent = np.clip(mills * (mills + above), 0.0, 1.0) * slope**2 + mills * slope
+    return start + scale * best, np.linalg.inv(np.linalg.inv(covariance) + (bent[:, None] * rows).T @ rows)
 
 
 @dataclass(frozen=True)

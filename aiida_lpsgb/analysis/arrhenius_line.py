@@ -5,7 +5,8 @@
   Limits among the temperatures at which diffusion was seen bend the line itself.
 * **Extrapolation.** Below the coldest temperature at which diffusion was seen nothing tells whether another regime
   begins: the activation energy may change there by :data:`BEND_EV` (standard deviation), and the interval of D widens
-  with the distance. Limits at such temperatures, the target included, constrain that change.
+  with the distance. Limits at such temperatures, the target included, constrain that change. Where it would have to be
+  far larger they contradict the line, as at a transition, and nothing is said of D beyond it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from scipy import special, stats
 from scipy.stats import qmc
 
 from aiida_lpsgb.analysis.arrhenius import K_B, ArrheniusFit, Regimes, fit_regimes
-from aiida_lpsgb.analysis.estimates import UNKNOWN, Estimate
+from aiida_lpsgb.analysis.estimates import UNKNOWN, Estimate, finite
 
 BEND_EV = 0.1
 """Standard deviation of a change of the activation energy below the coldest measured temperature, eV."""
@@ -29,6 +30,7 @@ ALONE = "potential"
 
 _DRAWS = 13  # powers of two
 _WIDER = 2.0  # than the prior: how far changes of the activation energy are tried
+_FEWEST_DRAWS = 10  # that limits must leave, in effect: of fewer, quantiles are those of chance
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class Line:
     nearest_K
         Temperature nearest to the target at which diffusion was seen.
     ln_d
-        ln D (cm²/s) at the target: mean and standard deviation with all that is known.
+        ln D (cm²/s) at the target: mean and standard deviation with all that is known; unknown where limits contradict
+        the line.
     ln_d_statistics, ln_d_replicas, ln_d_extrapolation
         Parts of its standard deviation.
     draws, weights
@@ -132,6 +135,11 @@ class Line:
     weights: np.ndarray
 
     @property
+    def contradicted(self) -> bool:
+        """Whether limits beyond the line leave nothing of it, however the activation energy may change."""
+        return not np.isfinite(self.ln_d.value)
+
+    @property
     def parts_of_energy(self) -> tuple[float, float]:
         """Standard error of E_a from statistics and from the scatter of runs, eV."""
         return _statistics_and_scatter(self.fit, self.fit.activation_energy_error_eV)
@@ -147,8 +155,8 @@ class Line:
         interval = regimes.transition_interval95_K
         return {
             **_fit_scalars(self.fit),
-            "ln_diffusivity": self.ln_d.value,
-            "ln_diffusivity_uncertainty": self.ln_d.error,
+            "ln_diffusivity": finite(self.ln_d.value),
+            "ln_diffusivity_uncertainty": finite(self.ln_d.error),
             "coldest_temperature_K": self.coldest_K,
             "regimes": {
                 "fits": [_fit_scalars(fit) for fit in regimes.fits],
@@ -190,8 +198,9 @@ def line(points: Sequence[Point], target_K: float, bend_eV: float = BEND_EV) -> 
     else:
         draws, weights = _draws(chosen, target_K, edge, far, bend_eV)
         statistics, scatter = _statistics_and_scatter(chosen, along.error)
-    mean, deviation = _middle(draws, weights, along.dof)
-    beyond = float(np.sqrt(max(0.0, deviation**2 - along.error**2))) if edge != target_K else 0.0
+    left = 1 / np.sum(weights**2) >= _FEWEST_DRAWS
+    mean, deviation = _middle(draws, weights, along.dof) if left else (np.nan, np.nan)
+    beyond = float(np.sqrt(np.maximum(0.0, deviation**2 - along.error**2))) if edge != target_K else 0.0
     return Line(
         potential=points[0].potential,
         regimes=regimes,

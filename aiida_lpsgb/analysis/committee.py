@@ -14,7 +14,7 @@ Student's *t* with one degree of freedom less than there are potentials.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -142,9 +142,11 @@ class Transport:
     lines
         One a potential through whose points one could.
     activation_energy, ln_d0, ln_d
-        Means over potentials, eV and ln of cm²/s; None without lines. ``ln_d`` is at the target.
+        Means over potentials, eV and ln of cm²/s; None without lines. ``ln_d`` is at the target, and None also where
+        limits contradict the line of a potential, or where the mean is above ``limit_cm2_s``.
     direct
-        ln D of the runs at the target itself; unknown if none is diffusive there, or one that is not denies it.
+        ln D of the runs at the target itself; unknown if none is diffusive there, one that is not denies it, or it is
+        above ``limit_cm2_s``.
     limit_cm2_s
         Upper 95 % limit of D at the target from the runs of all potentials at it or above; None if there are none.
     haven_ratio
@@ -212,7 +214,7 @@ class Transport:
             d, interval = None, None
         if best is not None and self.limit_cm2_s is not None:
             # Of several potentials the interval is symmetric in ln D, and may reach beyond what was seen not to be.
-            d, interval = min(d, self.limit_cm2_s), [min(end, self.limit_cm2_s) for end in interval]
+            interval[1] = min(interval[1], self.limit_cm2_s)
         numbers = {
             "diffusivity_cm2_s": d,
             "diffusivity_interval95_cm2_s": interval,
@@ -277,8 +279,12 @@ def transport(
         energy = mean_over_potentials([f.fit.activation_energy_eV for f in lines], *zip(*parts, strict=True), dof)
         parts = [f.parts_of_ln_d0 for f in lines]
         prefactor = mean_over_potentials([f.fit.ln_d0 for f in lines], *zip(*parts, strict=True), dof)
-        ln_d = _at_target(lines)
-    at_target = direct(points, target_K)
+        ln_d = None if any(f.contradicted for f in lines) else _at_target(lines)
+    at_target, limit = direct(points, target_K), _limit(points, target_K)
+    if limit is not None:
+        # What lies above the limit is no value, and neither is the limit.
+        ln_d = ln_d if ln_d is not None and ln_d.value <= np.log(limit) else None
+        at_target = at_target if at_target.value <= np.log(limit) else UNKNOWN
     named = tuple(disagreeing(lines))
     return Transport(
         target_K=float(target_K),
@@ -288,10 +294,10 @@ def transport(
         ln_d0=prefactor,
         ln_d=ln_d,
         direct=at_target,
-        limit_cm2_s=_limit(points, target_K),
+        limit_cm2_s=limit,
         haven_ratio=_mean_ratio(haven_ratios),
         disagreeing=named,
-        sentence=_sentence(points, lines, by_potential, target_K, at_target, named),
+        sentence=_sentence(points, lines, by_potential, target_K, ln_d is not None, at_target, named),
     )
 
 
@@ -342,25 +348,25 @@ def _mean_ratio(ratios: Sequence[Estimate]) -> Estimate:
     return Estimate(value, value * error, dof)
 
 
-def _sentence(points, lines, by_potential, target_K: float, direct: Estimate, named: Sequence[str]) -> str:
+def _sentence(
+    points: Sequence[Point],
+    lines: Sequence[Line],
+    by_potential: Mapping[str, Sequence[Point]],
+    target_K: float,
+    extrapolated: bool,
+    direct: Estimate,
+    named: Sequence[str],
+) -> str:
     """What to know before the value at the target is quoted."""
     parts = []
-    if lines:
-        nearest = min((f.nearest_K for f in lines), key=lambda t: abs(t - target_K))
-        above = 100 * (nearest / target_K - 1)
-        if nearest > FAR * target_K:
-            parts.append(
-                f"D at {target_K:g} K is extrapolated from {nearest:g} K, {above:.0f} % above it: "
-                "another regime may begin in between, which the interval allows for"
-            )
-        below = sorted({p.temperature_K for p in points if not p.diffusive and p.temperature_K < nearest})
-        if below:
-            held = ", ".join(f"{t:g}" for t in below)
-            parts.append(f"the runs at {held} K, in which no diffusion was seen, hold it below their limits")
-    elif np.isfinite(direct.value):
-        parts.append(f"no line: D at {target_K:g} K is that of the runs at this temperature")
+    if extrapolated:
+        parts += _of_extrapolation(points, lines, target_K)
     else:
-        parts.append("no line and no diffusion at the target: only an upper limit is known")
+        parts.append(_why_no_value(points, lines))
+        if np.isfinite(direct.value):
+            parts[0] += f": D at {target_K:g} K is that of the runs at this temperature"
+        else:
+            parts[0] += f"{':' if lines else ' and no diffusion at the target:'} only an upper limit is known"
     if lines and (missing := [name for name, own in by_potential.items() if fit_refusal(own)]):
         parts.append(f"no line could be drawn for {', '.join(missing)}")
     if len(lines) == 1:
@@ -368,3 +374,35 @@ def _sentence(points, lines, by_potential, target_K: float, direct: Estimate, na
     if named:
         parts.append(f"{', '.join(named)} disagrees grossly with the other potentials")
     return "; ".join(parts)
+
+
+def _of_extrapolation(points: Sequence[Point], lines: Sequence[Line], target_K: float) -> list[str]:
+    """How far the target is from the runs, and what holds the line there."""
+    parts = []
+    nearest = min((f.nearest_K for f in lines), key=lambda t: abs(t - target_K))
+    above = 100 * (nearest / target_K - 1)
+    if nearest > FAR * target_K:
+        parts.append(
+            f"D at {target_K:g} K is extrapolated from {nearest:g} K, {above:.0f} % above it: "
+            "another regime may begin in between, which the interval allows for"
+        )
+    below = sorted({p.temperature_K for p in points if not p.diffusive and p.temperature_K < nearest})
+    if below:
+        held = ", ".join(f"{t:g}" for t in below)
+        parts.append(f"the runs at {held} K, in which no diffusion was seen, hold it below their limits")
+    return parts
+
+
+def _why_no_value(points: Sequence[Point], lines: Sequence[Line]) -> str:
+    """Why no line tells D at the target."""
+    if not lines:
+        return "no line"
+    if not (against := [f for f in lines if f.contradicted]):
+        return "the line passes above the upper limit of D at the target"
+    cold = {f.potential: f.coldest_K for f in against}
+    below = {p.temperature_K for p in points if not p.diffusive and p.temperature_K < cold.get(p.potential, 0.0)}
+    held = ", ".join(f"{t:g}" for t in sorted(below))
+    return (
+        f"the runs at {held} K, in which no diffusion was seen, lie far below the line of {', '.join(cold)}, which is "
+        "not extrapolated"
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+HEADING = "LAMMPS ("
 STAGE = re.compile(r"^lpsgb stage (\d+) (.+)$")
 FINISHED = "lpsgb finished"
 WALL_TIME = "Wall time limit reached"
@@ -157,7 +158,8 @@ def parse_log(text: str) -> LammpsLog:
     """Parse the text of `log.lammps`.
 
     Rows of a table that was cut in the middle of a line are dropped; lines between rows (warnings) are passed over. A
-    row that is printed again where a run is cut for its restart files counts once.
+    row that is printed again where a run is cut for its restart files counts once. Where a run was begun again, and its
+    log appended to the one before, the last one counts.
     """
     return _Reader().read(text)
 
@@ -175,7 +177,9 @@ class _Reader:
         self.energies_follow = False
 
     def read(self, text: str) -> LammpsLog:
-        for line in text.splitlines(keepends=True):
+        lines = text.splitlines(keepends=True)
+        begins = max((number for number, line in enumerate(lines) if line.startswith(HEADING)), default=0)
+        for line in lines[begins:]:
             # A line without its end was cut while it was written: it is no row, though it may look like one.
             if not (self._marks(line.rstrip()) or self._minimisation(line)) and line.endswith("\n"):
                 self._table(line)
@@ -188,8 +192,8 @@ class _Reader:
     def _marks(self, line: str) -> bool:
         """Lines that say where the run is, or how it ended."""
         log = self.log
-        if line.startswith("LAMMPS ("):
-            log.version = line[len("LAMMPS (") :].split(")")[0]
+        if line.startswith(HEADING):
+            log.version = line[len(HEADING) :].split(")")[0]
         elif match := STAGE.match(line):
             self.stage = int(match[1])
             log.stage_names[self.stage] = match[2]

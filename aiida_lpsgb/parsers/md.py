@@ -22,6 +22,7 @@ from aiida_lpsgb.calculations.md_parameters import (
     dumped_stage,
     resolve,
     stage_name,
+    stage_steps,
     temperature_range,
     to_steps,
 )
@@ -155,7 +156,17 @@ class MdParser(ProgramParser):
             return str(error)
         temperature = float(np.mean(temperature_range(stage)))
         self.out("trajectory", TrajectoryData(trajectory, stage["ensemble"], temperature, timestep_fs))
-        return trajectory.truncated
+        return trajectory.truncated or self._missing_frames(trajectory, log.last_step)
+
+    def _missing_frames(self, trajectory: Trajectory, last_step: int) -> str | None:
+        """Tell that a dump ends before the stage it is of, or before the last step, whichever came first."""
+        stages, timestep_fs = self.parameters["stages"], self.parameters["timestep_fs"]
+        number = stages.index(dumped_stage(self.parameters))
+        end = min(last_step, sum(stage_steps(stage, timestep_fs) for stage in stages[: number + 1]))
+        interval = to_steps(stages[number]["dump_interval_ps"], timestep_fs)
+        if trajectory.steps[-1] > end - interval:
+            return None
+        return f"the trajectory ends at step {trajectory.steps[-1]}, its stage went on to step {end}"
 
     def _restart_point(self, log: LammpsLog) -> dict[str, int] | None:
         """Tell the joiner of segments from which step this one goes on."""

@@ -108,7 +108,7 @@ def _curves(fit: Fit | None) -> dict[str, Any]:
         "curve": figures.curve(fit.predict, coldest, hottest),
         "energy": figures.energy_text(str(Number(*fit.energy_eV))),
     }
-    if fit.target_K < coldest:
+    if fit.target_K < coldest and fit.at_target("diffusivity")[0] is not None:
         found["extrapolated"] = figures.curve(fit.predict, fit.target_K, coldest)
     return found
 

@@ -112,7 +112,7 @@ class Fit:
         """D and its 95 % interval, cm²/s: of the mean line, and beyond its end widening to that at the target."""
         value, low, high = self._mean(temperature_K)
         share = self._share(temperature_K)
-        if share:
+        if share and self.results["diffusivity_cm2_s"] is not None:
             # What limits say of the target, beside the line itself, is reached in proportion to the distance.
             told = np.log([self.results["diffusivity_cm2_s"], *self.results["diffusivity_interval95_cm2_s"]])
             value, low, high = np.array([value, low, high]) + share * (told - self._mean(self.target_K))

@@ -112,3 +112,12 @@ def test_limits_pull_only_where_they_bite():
 def test_bad_input(arguments, message):
     with pytest.raises(ValueError, match=message):
         fit(*arguments)
+
+
+def test_a_limit_far_above_changes_nothing_however_small_the_errors():
+    """A curvature from differences of a χ² of 10¹¹ is that of its rounding."""
+    t, d = [500.0, 600.0, 700.0], np.array([1e-7, 3e-6, 1e-6])
+    alone = fit(t, d, 1e-5 * d)
+    beside = fit([*t, 400.0], [*d, 0.0], [*(1e-5 * d), 1e-3], [False, False, False, True])
+    assert beside.covariance == pytest.approx(alone.covariance, rel=1e-3)
+    assert beside.activation_energy_eV == pytest.approx(alone.activation_energy_eV)

@@ -1,5 +1,7 @@
 """Lines of several potentials with a known truth, limits, extrapolation, and a potential that is wrong."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,41 @@ def test_a_limit_at_the_target_always_constrains():
     assert "in which no diffusion was seen" in held.sentence
     loose = transport([*points, limit(300, 1e-3)])
     assert loose.ln_d.value == pytest.approx(free.ln_d.value, abs=0.05)
+
+
+@pytest.mark.parametrize(("temperature", "below"), [(450, 300), (450, 1000), (480, 30)])
+def test_limits_far_below_the_line_leave_no_value(temperature, below):
+    """As below a phase transition: the draws that limits left were one, whose interval had no width."""
+    points = [*(seen(t, law(t)) for t in HOT), limit(temperature, law(temperature) / below)]
+    found = transport(points)
+    scalars = found.scalars(0.017, 1.0)
+    json.dumps(scalars, allow_nan=False)
+    for name in ("ln_diffusivity", "diffusivity_cm2_s", "diffusivity_interval95_cm2_s", "conductivity_s_cm"):
+        assert scalars[name] is None
+    assert scalars["potentials"]["a"]["ln_diffusivity"] is None
+    assert scalars["diffusivity_upper_limit_cm2_s"] == pytest.approx(law(temperature) / below)
+    assert scalars["activation_energy_eV"] == pytest.approx(0.26, abs=1e-3)
+    assert f"at {temperature} K, in which no diffusion was seen, lie far below the line of a" in found.sentence
+    # Runs at the target know it nevertheless; one potential that is at a loss leaves the mean of all unknown.
+    assert transport([*points, seen(300, 1e-9)]).scalars(0.017, 1.0)["diffusivity_cm2_s"] == pytest.approx(1e-9)
+    assert transport([*points, *(seen(t, law(t), potential="b") for t in HOT)]).ln_d is None
+
+
+def test_a_limit_is_no_value():
+    """Where the line passes above what runs at the target or above it allow."""
+    falling = transport([seen(t, law(1400 - t)) for t in HOT])
+    scalars = falling.scalars(0.017, 1.0)
+    assert scalars["diffusivity_cm2_s"] is None
+    assert scalars["diffusivity_interval95_cm2_s"] is None
+    assert scalars["diffusivity_upper_limit_cm2_s"] == pytest.approx(1.1 * law(500))
+    assert "passes above the upper limit of D at the target: only an upper limit is known" in falling.sentence
+    line = [seen(t, law(t), 0.01) for t in (310, 320, 330, 400, 500)]
+    scalars = transport([*line, seen(300, 0.5 * law(300), 0.1)]).scalars(0.017, 1.0)
+    low, high = scalars["diffusivity_interval95_cm2_s"]
+    assert low < scalars["diffusivity_cm2_s"] < high
+    assert scalars["diffusivity_cm2_s"] == pytest.approx(0.5 * law(300))
+    alone = transport([seen(300, 1e-7), limit(600, 1e-9)]).scalars(0.017, 1.0)
+    assert (alone["diffusivity_cm2_s"], alone["diffusivity_upper_limit_cm2_s"]) == (None, 1e-9)
 
 
 def test_the_limit_is_of_the_potential_that_leaves_the_most_room():

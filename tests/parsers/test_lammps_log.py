@@ -26,6 +26,19 @@ def test_complete_log(read):
     assert log.version.startswith("22 Jul 2025")
 
 
+def test_of_two_runs_in_one_log_the_last_one_counts(read):
+    """As where a job was begun anew behind what it had written: the first one's end is none of the second."""
+    whole = read("staged")
+    cut = whole[: whole.index("       300 ")]
+    log = parse_log(whole + cut)
+    assert not log.finished
+    assert log.last_step == 200
+    assert (log.loops, len(log.minimisations[0])) == ({}, 3)
+    log = parse_log(cut + "ERROR: Lost atoms: original 108 current 107 (src/thermo.cpp:494)\n" + whole)
+    assert log.finished
+    assert log.error is None
+
+
 def test_minimisation_is_no_dynamics(read):
     log = parse_log(read("staged"))
     assert np.all(log.thermo["KinEng"] > 0)

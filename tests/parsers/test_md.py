@@ -28,6 +28,16 @@ def dump(atoms, length=None):
     )
 
 
+def frame(step):
+    """Return a frame of a trajectory, as text."""
+    rows = "\n".join(f"{i} 1 {x} {y} {z}" for i, (x, y, z) in enumerate(ATOMS.get_scaled_positions(), start=1))
+    bounds = "\n".join(f"0.0 {length}" for length in ATOMS.cell.lengths())
+    return (
+        f"ITEM: UNITS\nmetal\nITEM: TIME\n{0.002 * step}\nITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n{len(ATOMS)}\n"
+        f"ITEM: BOX BOUNDS pp pp pp\n{bounds}\nITEM: ATOMS id type xsu ysu zsu\n{rows}\n"
+    )
+
+
 @pytest.fixture
 def parse(generate_calc_job_node, generate_parser, data_path, tmp_path):
     """Return a factory that parses the log of a name, or a text, as one of a run of stages."""
@@ -157,6 +167,16 @@ class TestExitCodes:
     def test_finished_without_the_trajectory_it_should_have(self, parse):
         _, node = parse("staged", [{**RELAX, "relax_cell": "aniso"}, HOLD, {**PRODUCE, "dump_interval_ps": 0.1}])
         assert node.exit_status == 402
+
+    @pytest.mark.parametrize(("last", "status"), [(1000, 0), (950, 402), (500, 402)])
+    def test_finished_with_fewer_frames_than_it_should_have(self, parse, last, status):
+        frames = {"trajectory.000000000500.bin": "".join(map(frame, range(500, last + 1, 50)))}
+        stages = [{**RELAX, "relax_cell": "aniso"}, HOLD, {**PRODUCE, "dump_interval_ps": 0.1}]
+        outputs, node = parse("staged", stages, files=frames)
+        assert node.exit_status == status, node.exit_message
+        assert outputs["trajectory"].n_frames == (last - 500) // 50 + 1
+        if status:
+            assert f"the trajectory ends at step {last}, its stage went on to step 1000" in node.exit_message
 
     @pytest.mark.parametrize("grade", ["12.5", "nan"])
     def test_extrapolation_break(self, parse, data_path, grade):

@@ -43,6 +43,14 @@ def test_a_curve_follows_the_line_and_ends_in_the_interval_at_the_target(fit):
     assert reaches == sorted(reaches)
 
 
+def test_a_line_that_is_not_extrapolated_has_a_curve_nevertheless():
+    results = fit_results("crystal", (500.0, 600.0, 700.0))
+    unknown = dict.fromkeys(("diffusivity_cm2_s", "diffusivity_interval95_cm2_s"))
+    value, low, high = Fit({**results, **unknown}).predict(400.0)
+    assert low < value < high
+    assert value == pytest.approx(truth(400.0))
+
+
 def test_a_curve_of_a_committee_is_the_mean_of_its_lines():
     fit = Fit(fit_results("crystal", (500.0, 600.0, 700.0), n_potentials=2))
     value, low, high = fit.predict(600.0)

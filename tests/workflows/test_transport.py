@@ -58,6 +58,10 @@ def test_structural_observables_need_temperatures_that_are_run(inputs):
     [
         ({"max_production_ps": 10}, "give max_production_ps and target_relative_error"),
         ({"target_relative_error": 0, "max_production_ps": 10}, "`target_relative_error` must be positive"),
+        ({"target_relative_error": 10, "max_production_ps": 10}, "is a share of D, such as 0.1 for 10 %, it is 10"),
+        ({"target_relative_error": 1, "max_production_ps": 10}, "is a share of D"),
+        ({"target_relative_error": "10 %", "max_production_ps": 10}, "`target_relative_error` must be positive"),
+        ({"target_relative_error": 0.1, "max_production_ps": None}, "`max_production_ps` must be positive"),
         ({"target_relative_error": 0.1, "max_production_ps": 10, "x": 1}, "give max_production_ps"),
         ({"target_relative_error": 0.1, "max_production_ps": 10}, None),
     ],

@@ -13,7 +13,7 @@ from aiida.plugins import DataFactory
 from aiida_lpsgb.analysis.arrhenius_line import ALONE, BEND_EV, Point, fit_refusal
 from aiida_lpsgb.analysis.committee import transport
 from aiida_lpsgb.analysis.estimates import Estimate
-from aiida_lpsgb.calculations.functions.sweep import by_potential, listed, read_label
+from aiida_lpsgb.calculations.functions.sweep import by_potential, listed, read_label, temperature_label
 
 DiffusivityData = DataFactory("lpsgb.diffusivity")
 
@@ -115,9 +115,10 @@ def fit(
 
 def missing_of(points: Sequence[Point], failed: Sequence[str]) -> dict[str, list[float]]:
     """By potential the temperatures (K) that it has no diffusivity at, as its runs there failed."""
-    there = {(point.potential, point.temperature_K) for point in points}
+    # Labels have six digits of a temperature.
+    there = {(point.potential, temperature_label(point.temperature_K)) for point in points}
     every = by_potential(failed).items()
-    return {name: left for name, ts in every if (left := [t for t in ts if (name, t) not in there])}
+    return {name: left for name, ts in every if (left := [t for t in ts if (name, temperature_label(t)) not in there])}
 
 
 def missing_sentences(missing: Mapping[str, Sequence[float]], fitted: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_lpsgb.analysis.progress import progress
+from aiida_lpsgb.calculations.md_parameters import not_positive
 
 BUDGET_KEYS = {"target_relative_error", "max_production_ps"}
 PART = "_part_"
@@ -54,8 +55,13 @@ def budget_error(budget: Mapping[str, Any]) -> str | None:
     if set(budget) != BUDGET_KEYS:
         return f"budget: give {' and '.join(sorted(BUDGET_KEYS))}, not {', '.join(sorted(budget)) or 'nothing'}"
     for name, value in budget.items():
-        if not value > 0:
-            return f"budget: `{name}` must be positive, it is {value}"
+        if message := not_positive(name, value):
+            return f"budget: {message}"
+    if not budget["target_relative_error"] < 1:
+        return (
+            f"budget: `target_relative_error` is a share of D, such as 0.1 for 10 %, it is "
+            f"{budget['target_relative_error']}"
+        )
     return None
 
 

@@ -129,3 +129,6 @@ def test_a_potential_whose_runs_failed_is_not_missed_silently():
     partly = fit(by_run, failed=orm.List(["t750k_p3_1"]), **there, **run("p3", 900))
     assert partly["sentence"].endswith("p3 is missing at 750 K, where its runs failed")
     assert fit(by_run, **there)["missing"] == {}
+    # A label has six digits of its temperature.
+    third = {"t333p333k_p1_1": node(1000 / 3, law(1000 / 3))}
+    assert fit(by_run, failed=orm.List(["t333p333k_p1_2"]), **there, **third)["missing"] == {}
