@@ -208,9 +208,12 @@ def region_diffusivity(
     measured = _Measured(run, displacements, fitted, occupancy, hop or USUAL_HOP_A, hop_found)
 
     temperature = trajectory.metadata.get("temperature_K") if temperature_K is None else temperature_K
-    verdicts = [_verdict(measured, r, tolerance, cut) for r in range(len(measured.names))]
-    results = [_result(measured, found, verdicts[found.region]) for found in _estimates(measured, estimators)]
-    return {(x.region, x.estimator): replace(x, temperature_K=temperature, charge=charge) for x in results}
+    results = {}
+    for found in _estimates(measured, estimators):
+        _check_counted(measured, found.slopes, found.region, found.estimator)
+        result = _result(measured, found, _verdict(measured, found, tolerance, cut))
+        results[result.region, result.estimator] = replace(result, temperature_K=temperature, charge=charge)
+    return results
 
 
 def _own_frame(regions: Mapping[str, Region], cell: np.ndarray) -> np.ndarray:
@@ -345,13 +348,20 @@ def _check_counted(measured: _Measured, slopes: RegionSlopes, r: int, estimator:
         )
 
 
-def _verdict(measured: _Measured, r: int, tolerance: float, cut: int) -> Verdict:
+def _is_seen(slopes: RegionSlopes, r: int) -> bool:
+    """Whether the 95 % interval of the diffusivity lies above zero."""
+    return bool(from_blocks(slopes.whole[r].mean(), _blocks_of(slopes, r).mean(axis=1)).interval()[0] > 0)
+
+
+def _verdict(measured: _Measured, found: _Found, tolerance: float, cut: int) -> Verdict:
     """The verdict on a region: the tests of :mod:`aiida_lpsgb.analysis.verdict` on the motion of its own ions.
 
-    How far ions have come is the displacement at the region's rate in the time they spend in it within half of the run;
-    the displacement shall be linear in the times spent in the regions, weighted with their lateral diffusivities.
+    All of them are by ``occupancy``; diffusion shall be seen by the estimator as well. How far ions have come is the
+    displacement at the region's rate in the time they spend in it within half of the run; the displacement shall be
+    linear in the times spent in the regions, weighted with their lateral diffusivities.
     """
     slopes, displacements, interval = measured.occupancy, measured.displacements, measured.run.trajectory.interval_ps
+    r = found.region
     parts = _blocks_of(slopes, r)
     if len(parts) < _FEWEST_BLOCKS or not np.isfinite(slopes.whole).all():
         return Verdict(diffusive=False, sentence="not diffusive yet: too few displacements to tell")
@@ -361,10 +371,10 @@ def _verdict(measured: _Measured, r: int, tolerance: float, cut: int) -> Verdict
     needed = min(IONS_THAT_HOP, max(1, round(ions / 2)))
     hopped = int(ions * min(1.0, gone / measured.hop_A**2))
     reach = Reach(measured.hop_A, measured.hop_found, gone, gone, hopped, needed)
-    seen = from_blocks(slopes.whole[r].mean(), parts.mean(axis=1)).interval()[0] > 0
+    seen = _is_seen(slopes, r) and _is_seen(found.slopes, r)
     trend = _lateral_trend(measured, r)
     lags = (measured.window.first * interval, int(displacements.lags[-1]) * interval)
-    return judge(trend, lags, bool(seen), reach, steady, exponent_tolerance=tolerance, cut_ps=cut * interval)
+    return judge(trend, lags, seen, reach, steady, exponent_tolerance=tolerance, cut_ps=cut * interval)
 
 
 def _lateral_trend(measured: _Measured, r: int) -> Trend:
@@ -390,7 +400,6 @@ def _result(measured: _Measured, found: _Found, verdict: Verdict) -> RegionDiffu
     trajectory, interval = run.trajectory, run.trajectory.interval_ps
     unit = A2_PS_TO_CM2_S / interval / 2
     whole, parts = slopes.whole[r] * unit, _blocks_of(slopes, r) * unit
-    _check_counted(measured, slopes, r, estimator)
     bias = np.array([0.0, 0.0, found.normal.bias if found.normal else 0.0])
 
     def estimate(chosen: slice) -> Estimate:

@@ -1,8 +1,11 @@
 """A slab of fast ions between slow ones: which estimator gives back what went in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from aiida_lpsgb.analysis import region_slopes
 from aiida_lpsgb.analysis.region_diffusion import ELSEWHERE, region_diffusivity
 from aiida_lpsgb.analysis.regions import Box, Slab
 from aiida_lpsgb.analysis.trajectory import Trajectory
@@ -173,6 +176,25 @@ def test_regions_have_a_verdict_of_their_own():
     assert slow.scalars()["conductivity_s_cm"] is None
     assert slow.upper_limit_cm2_s < 0.02 * fast.value
     assert fast.scalars()["verdict"].startswith("diffusive: ")
+
+
+def test_an_estimator_that_sees_no_diffusion_has_no_conductivity(layered, monkeypatch):
+    """What `both_ends` gives of a thin slab may fall to zero where ions have left, while they do diffuse there."""
+    known = region_slopes.line_slopes
+
+    def shrinking(*given):
+        slopes = known(*given)
+        return replace(slopes, whole=-0.1 * slopes.whole, blocks=-0.1 * slopes.blocks)
+
+    monkeypatch.setattr("aiida_lpsgb.analysis.region_diffusion.line_slopes", shrinking)
+    slab, estimators = {"boundary": Slab(2, (0.5,), THICKNESS)}, ["both_ends", "occupancy"]
+    found = region_diffusivity(
+        layered, "Li", slab, estimators=estimators, window_ps=(2, 20), charge=1, temperature_K=500
+    )
+    assert found["boundary", "occupancy"].diffusive
+    numbers = found["boundary", "both_ends"].scalars()
+    assert numbers["conductivity_s_cm"] is None
+    assert numbers["verdict"].startswith("not diffusive yet: no diffusion was seen above the noise")
 
 
 def test_several_regions_and_a_turned_frame(layered):
