@@ -84,10 +84,11 @@ def reader_of(path: Path) -> Reader:
     for is_it, reader in (
         (name.endswith(".cfg"), cfg),
         (name.endswith(".xml"), vasprun),
-        ("outcar" in name, outcar),
         (name.endswith("-pos-1.xyz"), cp2k_dynamics),
         (name.endswith((".out", ".log")) and _is_of_cp2k(path), cp2k_single_point),
         (name.endswith(".db"), database),
+        # Names such as OUTCAR.1 and run1_OUTCAR; what was made of one may bear its name.
+        ("outcar" in name and not name.endswith((".xyz", ".extxyz", ".traj")), outcar),
     ):
         if is_it:
             return reader

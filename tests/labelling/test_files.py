@@ -13,7 +13,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from aiida_lpsgb.labelling import files
+from aiida_lpsgb.labelling import files, readers
 from aiida_lpsgb.labelling.container import with_labels
 
 CP2K = Path(__file__).parents[1] / "data" / "cp2k"
@@ -464,3 +464,18 @@ def test_configurations_to_be_labelled(tmp_path):
     assert len(found.images) == 3
     assert found.level_of_theory is None
     assert all(atoms.calc is None for atoms in found.images)
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("OUTCAR", "outcar"),
+        ("run1_OUTCAR.gz", "outcar"),
+        ("from_outcar.xyz", "any_of_ase"),
+        ("vasprun.xml.gz", "vasprun"),
+        ("outcars.cfg", "cfg"),
+        ("outcars.db", "database"),
+    ],
+)
+def test_readers_go_by_names(tmp_path, name, reader):
+    assert readers.reader_of(tmp_path / name).__name__ == reader
