@@ -27,6 +27,7 @@ import json
 import os
 import re
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -155,7 +156,8 @@ def processor_seconds(command: list[str], folder: Path, limit: int | None = None
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, preexec_fn=set_limit)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    if done.returncode and not (limit and seconds > limit - 1):
+    stopped = limit and -done.returncode in (signal.SIGXCPU, signal.SIGKILL)
+    if done.returncode and not stopped:
         raise SystemExit(f"{command[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return seconds, done.stdout
 
