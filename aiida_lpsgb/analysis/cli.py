@@ -15,7 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from aiida_lpsgb.analysis.observables import Context, Observable, Outcome, asked, parameters_error, regions_of, registry
+from aiida_lpsgb.analysis.observables import (
+    POSITIVE,
+    Context,
+    Observable,
+    Outcome,
+    asked,
+    parameters_error,
+    regions_of,
+    registry,
+)
 from aiida_lpsgb.analysis.results import Results
 from aiida_lpsgb.analysis.trajectory import Trajectory
 from aiida_lpsgb.programs import Parser, ended, threads
@@ -44,9 +53,8 @@ def read_request(path: Path) -> dict[str, Any]:
     if message := parameters_error(request["parameters"], request.get("regions") or {}):
         raise ValueError(f"{path}: {message}")
     temperature = request.get("temperature_K")
-    is_number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
-    if temperature is not None and not (is_number and 0 < temperature < np.inf):
-        raise ValueError(f"{path}: temperature_K is {temperature!r}, expected a positive number")
+    if temperature is not None and not POSITIVE.accepts(temperature):
+        raise ValueError(f"{path}: temperature_K is {temperature!r}, expected {POSITIVE.expected}")
     return request
 
 
