@@ -167,6 +167,12 @@ class MdCalculation(CalcJob):
             invalidates_cache=True,
         )
         spec.exit_code(
+            325,
+            "ERROR_TEMPERATURE",
+            message="The temperature is not held: {mean} K on average, {target} K are asked for. A `timestep_fs` that "
+            "is too long heats; a stage of the ensemble nve takes the temperature that the stage before left.",
+        )
+        spec.exit_code(
             330,
             "ERROR_NOT_MINIMISED",
             message="The minimisation ({stage}) is not at a minimum: {detail}.",

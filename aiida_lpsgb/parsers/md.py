@@ -30,7 +30,7 @@ from aiida_lpsgb.calculations.potentials import known_species
 from aiida_lpsgb.parsers import lammps_log
 from aiida_lpsgb.parsers.extrapolated import read_extrapolated
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, parse_log
-from aiida_lpsgb.parsers.md_summary import n_graded, summarise, thermo_arrays, time_taken
+from aiida_lpsgb.parsers.md_summary import n_graded, summarise, thermo_arrays, time_taken, unheld_temperature
 from aiida_lpsgb.parsers.program import ProgramParser
 
 MdCalculation = CalculationFactory("lpsgb.md")
@@ -87,6 +87,8 @@ class MdParser(ProgramParser):
                 return codes.ERROR_OUT_OF_WALLTIME.format(**steps, detail=detail)
             why = results["minimisations"][-1]["why"] if results["minimisations"] else "it was not run"
             return codes.ERROR_NOT_MINIMISED.format(stage=stage_name(stage), detail=why)
+        if unheld := unheld_temperature(thermo_arrays(log), self.parameters, results["n_atoms"]):
+            return codes.ERROR_TEMPERATURE.format(mean=f"{unheld[0]:.0f}", target=f"{unheld[1]:g}")
         if trajectory_problem:
             return codes.ERROR_OUTPUT_INCOMPLETE.format(detail=trajectory_problem)
         return None

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from aiida_lpsgb.calculations.md_parameters import planned_steps, relaxed_cell, stage_name, stage_steps, to_steps
+from aiida_lpsgb.calculations.md_parameters import (
+    dumped_stage,
+    planned_steps,
+    relaxed_cell,
+    stage_name,
+    stage_steps,
+    temperature_range,
+    to_steps,
+)
 from aiida_lpsgb.parsers import lammps_log
 from aiida_lpsgb.parsers.lammps_log import LammpsLog, Phase
 
@@ -17,6 +25,8 @@ BAR_PER_GPA = 1.0e4
 # A line search that cannot go on has found a minimum to double precision if forces are below this; above it, the
 # energy is not smooth.
 STALLED_FORCE_EV_A = 0.01
+# Rows of thermodynamic output of which a mean temperature says something.
+_MIN_ROWS = 20
 # Components of the pressure that a relaxation of the cell brings to their targets.
 _NORMAL, _SHEAR, _TILTS = ("Pxx", "Pyy", "Pzz"), ("Pxy", "Pxz", "Pyz"), ("Xy", "Xz", "Yz")
 PRESSURES = {
@@ -118,6 +128,26 @@ def average_stages(
             }
         )
     return stages
+
+
+def unheld_temperature(
+    thermo: Mapping[str, np.ndarray], parameters: Mapping[str, Any], n_atoms: int
+) -> tuple[float, float] | None:
+    """Mean and target, K, of the temperature of the stage that is dumped, where they contradict each other, or None.
+
+    The mean is that of the second half of the stage. It may be off by a tenth, in small cells by three times what a
+    temperature fluctuates; what is dumped on a ramp has no target.
+    """
+    stage = dumped_stage(parameters)
+    if stage is None or not thermo:
+        return None
+    first, target = temperature_range(stage)
+    (rows,) = np.nonzero(thermo["stage"] == parameters["stages"].index(stage))
+    if first != target or len(rows) < _MIN_ROWS:
+        return None
+    mean = float(thermo["temperature_K"][rows[len(rows) // 2 :]].mean())
+    allowed = max(0.1, 3 * math.sqrt(2 / (3 * n_atoms)))
+    return (mean, target) if abs(mean / target - 1) > allowed else None
 
 
 def next_stage(log: LammpsLog, parameters: Mapping[str, Any], minimisations: list[dict[str, Any]]) -> int | None:

@@ -25,7 +25,7 @@ from aiida_lpsgb.calculations.functions.md import (
     watch_closely,
 )
 from aiida_lpsgb.calculations.md import newest_restart, validate_parameters
-from aiida_lpsgb.calculations.md_parameters import DEFAULTS, GRADED_STYLES, planned_steps, resolve
+from aiida_lpsgb.calculations.md_parameters import DEFAULTS, GRADED_STYLES, dumped_stage, planned_steps, resolve
 
 MdCalculation = CalculationFactory("lpsgb.md")
 ConfigurationsData = DataFactory("lpsgb.configurations")
@@ -201,7 +201,15 @@ class MdBaseWorkChain(BaseRestartWorkChain):
         """Run a job again that crashed before any dynamics; during dynamics a crash is one of atoms that fly apart."""
         return None if "thermo" in calculation.outputs else self._try_again(calculation)
 
-    @process_handler(priority=400, exit_codes=[CODES.ERROR_LOST_ATOMS, CODES.ERROR_NON_FINITE, CODES.ERROR_CRASHED])
+    @process_handler(
+        priority=400,
+        exit_codes=[
+            CODES.ERROR_LOST_ATOMS,
+            CODES.ERROR_NON_FINITE,
+            CODES.ERROR_CRASHED,
+            CODES.ERROR_TEMPERATURE,
+        ],
+    )
     def handle_unstable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
         """See whether the potential is what is wrong; if it is not, start again with half the time step."""
         if self._was_glanced_at(calculation):
@@ -238,6 +246,9 @@ class MdBaseWorkChain(BaseRestartWorkChain):
             grade = calculation.outputs.results["max_grade"]
             grades = "" if grade is None else f" (grades up to {grade:.3g})"
             return f"where the potential extrapolates{grades}, which no smaller time step mends"
+        stage = dumped_stage(self.ctx.parameters)
+        if calculation.exit_status == CODES.ERROR_TEMPERATURE.status and stage["ensemble"] == "nve":
+            return "by no thermostat, which no smaller time step mends"
         if "parent_folder" in self.inputs.md:
             return "and one that is extended keeps its time step"
         n = self.ctx.halvings

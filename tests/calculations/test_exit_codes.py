@@ -35,6 +35,7 @@ DECISIONS = {
         "EXTRAPOLATION_BREAK": False,  # the potential extrapolates
         "ERROR_LOST_ATOMS": False,  # the dynamics is unstable
         "ERROR_NON_FINITE": False,
+        "ERROR_TEMPERATURE": False,
         "ERROR_LAMMPS": False,  # LAMMPS refuses the input; faults of the machine are ERROR_MACHINE
         "ERROR_MACHINE": True,
         "ERROR_RESTART": True,  # the folder was cleaned, or a file cut

@@ -1,5 +1,6 @@
 """The .cfg reader and writer."""
 
+import re
 import struct
 
 import numpy as np
@@ -134,6 +135,14 @@ def test_broken_files_say_where_and_why(file, old, new, reason):
     assert old in TEXT
     with pytest.raises(CFGFormatError, match=reason):
         read_cfg(file(TEXT.replace(old, new)), SPECIES)
+
+
+def test_types_may_only_be_left_out_where_all_atoms_are_alike(file):
+    untyped = re.sub(r"^( +[12] +)[02] +", r"\1", TEXT.replace("id type", "id"), flags=re.MULTILINE)
+    (atoms,) = read_cfg(file(untyped), ["S"])
+    assert atoms.get_chemical_symbols() == ["S", "S"]
+    with pytest.raises(CFGFormatError, match="line 8: AtomData without the column type, but there are 3 species"):
+        read_cfg(file(untyped), SPECIES)
 
 
 @pytest.mark.parametrize("n_lines", range(1, 19))

@@ -12,6 +12,7 @@ from aiida_lpsgb.parsers.md_summary import (
     n_graded,
     summarise,
     thermo_arrays,
+    unheld_temperature,
 )
 
 RELAX = {"name": "relax", "ensemble": "minimise", "relax_cell": "aniso"}
@@ -53,6 +54,27 @@ def test_staged(log):
     assert results["stages"][0]["temperature_K"] == pytest.approx(np.mean(thermo["Temp"][:6]))
     assert results["minimisations"][0]["converged"]
     assert results["minimised_energies_eV"] == [pytest.approx(-9.09, abs=0.05)]
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "n_atoms", "n_rows", "stage", "held"),
+    [
+        (60, 60, 1000, 40, {}, True),
+        (30, 62, 1000, 40, {}, True),  # as it begins it may be anything
+        (60, 68, 1000, 40, {}, False),
+        (60, 30, 1000, 40, {"ensemble": "nve"}, False),
+        (60, 68, 20, 40, {}, True),  # few atoms fluctuate by a fifth
+        (60, 68, 1000, 19, {}, True),
+        (60, 68, 1000, 40, {"dump_interval_ps": None}, True),
+        (60, 68, 1000, 40, {"temperature_K": [60, 90]}, True),
+    ],
+)
+def test_a_temperature_that_is_not_held(begins, ends, n_atoms, n_rows, stage, held):
+    half = n_rows // 2
+    temperatures = np.array([20.0] * 50 + [begins] * half + [ends] * (n_rows - half))
+    thermo = {"temperature_K": temperatures, "stage": np.array([1] * 50 + [2] * n_rows)}
+    found = unheld_temperature(thermo, resolve({"stages": [RELAX, HOLD, PRODUCE | stage]}), n_atoms)
+    assert found == (None if held else (ends, 60))
 
 
 @pytest.mark.parametrize(

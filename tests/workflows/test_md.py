@@ -351,6 +351,16 @@ class TestBase:
         assert "of 10100" in jobs[0].exit_message
         assert [job.inputs.parameters["timestep_fs"] for job in jobs] == timesteps
 
+    def test_run_that_takes_another_temperature_than_it_should_have(self, argon):
+        """From a crystal at rest, half of the kinetic energy goes into the potential."""
+        stage = {"ensemble": "nve", "duration_ps": 4.0, "temperature_K": 40, "dump_interval_ps": 0.5}
+        outputs, node = self.run(argon([stage]))
+        assert node.exit_status == 410
+        assert "The temperature is not held: 2" in node.exit_message
+        assert "by no thermostat, which no smaller time step mends" in node.exit_message
+        assert outputs["trajectories"]["segment_000"].n_frames == 9
+        assert len(node.called) == 1
+
     def test_run_that_crashes_again_names_the_crash(self, inputs, signalled):
         values = lengthened(inputs(signalled("SEGV", times=9)), 20.0, thermo_interval_ps=0.1)
         outputs, node = self.run(values)

@@ -335,6 +335,8 @@ class StructureReader::Block {
     };
     if ((given(2) == 3) == (given(5) == 3))
       reader_.fail("AtomData needs cartes_x cartes_y cartes_z or direct_x direct_y direct_z");
+    if (place[1] < 0 && reader_.species_ > 1 && reader_.species_ != any_species)
+      reader_.fail("AtomData without the column type, but there are " + std::to_string(reader_.species_) + " species");
     if (given(8) % 3) reader_.fail("AtomData needs fx, fy and fz together");
     direct_ = given(5) == 3;
     placed_ = true;

@@ -313,10 +313,9 @@ void calc_efs(const Arguments& arguments) {
 
 // All but the feature stays as it is, down to the blanks.
 void mindist(const Arguments& arguments) {
-  constexpr int any = 1 << 30;
   const bool overwrite = !arguments.has("--no-overwrite");
   const InputFile file(arguments[0]);
-  StructureReader reader(file.text(), any);
+  StructureReader reader(file.text(), any_species);
   std::string text;
   double smallest = HUGE_VAL;
   std::size_t begin = 0, count = 0;
