@@ -291,7 +291,7 @@ def test_mindist_does_not_ask_what_the_atoms_are(folder, capsys):
     rows = "  1  0.0 0.0 0.0\n  2  1.5 0.0 0.0\n"
     (folder / "bare.cfg").write_text(f"BEGIN_CFG\n Size\n 2\n AtomData: id cartes_x cartes_y cartes_z\n{rows}END_CFG\n")
     run("mindist", "bare.cfg")
-    assert capsys.readouterr().out == "Global mindist: 1.500000\n"
+    assert capsys.readouterr().out == "Global mindist: 1.5\n"
 
 
 @pytest.mark.parametrize("pbc", [(1, 1, 1), (1, 1, 0), (0, 0, 0)])
