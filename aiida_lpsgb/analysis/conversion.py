@@ -102,27 +102,31 @@ class Conversions:
         images
             Any iterable of ``Atoms``; only one is held at a time.
         interval_ps
-            Time between images; taken from ``info['time_ps']`` if None.
+            Time between images; taken from ``info['time_ps']`` if None, and refused where it contradicts that.
         unwrapped
             Whether positions are unwrapped already; else the nearest image from frame to frame is taken.
         metadata
             Kept with the trajectory.
         """
-        encoder = None
+        encoder, start_ps = None, None
         for number, atoms in enumerate(images):
             if encoder is None:
                 encoder = Encoder(atoms.get_chemical_symbols(), metadata, atoms.pbc)
+                start_ps = atoms.info.get("time_ps")
             if atoms.get_chemical_symbols() != encoder.symbols:
                 raise ValueError(f"image {number} has other atoms than the first")
-            if interval_ps is None and "time_ps" not in atoms.info:
+            told_ps = atoms.info.get("time_ps")
+            if interval_ps is None and told_ps is None:
                 raise ValueError(f"image {number} has no info['time_ps']; give interval_ps")
+            if interval_ps is not None and None not in (told_ps, start_ps):
+                _check_interval(number, float(told_ps) - float(start_ps), interval_ps)
             if atoms.cell.rank < 3:
                 raise ValueError(
                     f"image {number} has a cell without volume; give it one of three independent vectors, also along "
                     "what is not periodic"
                 )
             scaled = atoms.positions @ np.linalg.inv(atoms.cell.array)
-            time = float(atoms.info["time_ps"]) if interval_ps is None else number * interval_ps
+            time = float(told_ps) if interval_ps is None else number * interval_ps
             step = int(atoms.info.get("step", number))
             encoder.append(scaled, atoms.cell.array, time, step, unwrapped=unwrapped)
         if encoder is None:
@@ -250,6 +254,15 @@ class _DumpReader:
         self.parts.append(self._encoder.finish(truncated))
         self.names.append(name)
         self._encoder = None
+
+
+def _check_interval(number: int, passed_ps: float, interval_ps: float) -> None:
+    """Refuse an interval by which an image is not at the time, since the first, that it tells."""
+    if abs(passed_ps - number * interval_ps) > 1e-3 * interval_ps:
+        raise ValueError(
+            f"image {number} is {passed_ps:g} ps after the first by info['time_ps'], and {number * interval_ps:g} ps "
+            f"by interval_ps = {interval_ps:g}; leave interval_ps out, or time_ps where it is wrong"
+        )
 
 
 def _warn_of_moves(encoder: Encoder, name: str) -> None:

@@ -170,6 +170,9 @@ def test_ase_and_extxyz(tmp_path):
         Trajectory.from_ase(images)
     with pytest.raises(ValueError, match="is at nan ps; times must be numbers that grow"):
         Trajectory.from_ase(images, np.nan)
+    assert Trajectory.from_extxyz(tmp_path / "t.xyz", trajectory.interval_ps).interval_ps == trajectory.interval_ps
+    with pytest.raises(ValueError, match=r"image 1 is .* ps after the first by info\['time_ps'\], and 0.3 ps by"):
+        Trajectory.from_extxyz(tmp_path / "t.xyz", 0.3)
     with pytest.raises(ValueError, match="image 0 has a cell without volume"):
         Trajectory.from_ase([Atoms("LiS", positions=p[:2]) for p in positions], 0.5)
 
