@@ -17,6 +17,7 @@ _MAGIC = b"DUMPCUSTOM"
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
 _TIME_IN_PS = {"metal": 1.0, "real": 1e-3}
 _LONGEST_METAL, _SHORTEST_REAL = 0.05, 0.1  # time of a step in picoseconds and in femtoseconds
+_SHORTEST_FS = 0.01  # of any step, where the unit is given
 
 
 class _Broken(Exception):
@@ -220,10 +221,18 @@ class Clock:
         return (told * _TIME_IN_PS[self._unit_of(steps, told)]).tolist()
 
     def _unit_of(self, steps: np.ndarray, told: np.ndarray) -> str:
-        if unit := self._told or self._units:
-            return unit
+        if self._told:
+            return self._told
         # No step of a simulation with atoms is longer than 50 fs, and hardly one shorter than 0.1 fs.
         rate = _rate(steps, told)
+        if self._units:
+            step_fs = rate * _TIME_IN_PS[self._units] * 1e3
+            if rate and not _SHORTEST_FS <= step_fs <= _LONGEST_METAL * 1e3:
+                raise ValueError(
+                    f"units={self._units!r} contradicts the times in the dump, by which a step would take {step_fs:g} fs: "
+                    "leave units out"
+                )
+            return self._units
         if 0 <= rate <= _LONGEST_METAL:
             return "metal"
         if rate >= _SHORTEST_REAL:

@@ -173,6 +173,8 @@ def test_times_are_understood(tmp_path, times, units, keywords, interval):
         (np.arange(20.0) ** 1.1 * 0.1, "metal", {"timestep_fs": 2.0}, "contradicts the times"),
         (np.arange(20) * 0.1, "lj", {"timestep_fs": 2.0}, "LAMMPS units 'lj'; lengths in Å are needed"),
         (np.arange(20) * 0.1, "real", {"units": "metal"}, "units 'real', not 'metal'"),
+        (np.arange(20) * 100.0, None, {"units": "metal"}, "units='metal' contradicts .* would take 2000 fs"),
+        (np.arange(20) * 0.1, None, {"units": "real"}, "units='real' contradicts .* would take 0.002 fs"),
         (None, None, {"timestep_fs": -1.0}, "timestep_fs must be positive"),
         (None, None, {"timestep_fs": np.inf}, "timestep_fs must be positive"),
     ],
