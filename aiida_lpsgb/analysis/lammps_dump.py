@@ -229,8 +229,8 @@ class Clock:
             step_fs = rate * _TIME_IN_PS[self._units] * 1e3
             if rate and not _SHORTEST_FS <= step_fs <= _LONGEST_METAL * 1e3:
                 raise ValueError(
-                    f"units={self._units!r} contradicts the times in the dump, by which a step would take {step_fs:g} fs: "
-                    "leave units out"
+                    f"units={self._units!r} contradicts the times in the dump, by which a step would take {step_fs:g} "
+                    "fs: leave units out"
                 )
             return self._units
         if 0 <= rate <= _LONGEST_METAL:
