@@ -3,7 +3,7 @@
 //
 // With clang: clang++ -g -O1 -std=c++17 -fsanitize=fuzzer,address,undefined -DMTP_LIBFUZZER -I SRC fuzz_readers.cpp
 //             SRC/{potential,active_set,configurations,selection,training,training_baseline,program,neighbourhoods,
-//             periodic,evaluator,kernel_baseline}.cpp
+//             periodic,evaluator,shortlist,kernel_baseline}.cpp
 //             and then: ./a.out CORPUS_FOLDER
 // With any compiler the built-in mutator does: g++ -g -O1 -std=c++17 -fsanitize=address,undefined ... (as above)
 //             and then: ./a.out NUMBER_OF_INPUTS SEED FILE ...     (test_fuzz.py does this)

@@ -311,6 +311,20 @@ def test_shortest_distances_of_any_cell(folder, pbc, skew, capsys):
         assert found == pytest.approx(distances[distances > 1e-9].min(), rel=1e-5)
 
 
+def test_shortest_distances_do_not_depend_on_the_vectors_of_a_lattice(folder, capsys):
+    """However far these lean: the nearest image may be any number of cells away."""
+    cell = np.array([[3.0, 0.2, 0], [0.3, 4.0, 0.1], [-0.4, 0.2, 2.5]])
+    positions = np.random.default_rng(3).uniform(0, 9, (4, 3))
+    found = []
+    for leaning in (np.eye(3), [[1, 0, 0], [70_000, 1, 0], [300, -20_000, 1]], [[1, 1, 1], [1, 2, 2], [5, 6, 7]]):
+        vectors = np.array(leaning) @ cell
+        assert np.linalg.det(leaning) == pytest.approx(1)
+        write_cfg("a.cfg", [Atoms("Li4", positions=positions, cell=vectors, pbc=True)], ["Li"])
+        run("mindist", "a.cfg", "--no-overwrite")
+        found.append(float(capsys.readouterr().out.removeprefix("Global mindist: ")))
+    assert found[1:] == pytest.approx([found[0]] * 2, abs=1e-5)
+
+
 def test_loaded_sets_are_graded_as_they_were_selected(folder, capsys):
     run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "n.cfg", "--nbh-weight=1", "--als-filename=n.als")
     run("calc-grade", "pot.mtp", "train.cfg", "test.cfg", "m.cfg", "--load-als=n.als")
