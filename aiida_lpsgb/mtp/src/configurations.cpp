@@ -118,32 +118,6 @@ const std::string* Structure::feature(std::string_view key) const {
 
 namespace {
 
-double dot(const double (&a)[3], const double (&b)[3]) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
-
-// Adds multiples of the other two vectors to one if that makes it shorter.
-bool shorten(double (&v)[3], const double (&b)[3], double x, const double (&c)[3], double y) {
-  const double other[3] = {v[0] + x * b[0] + y * c[0], v[1] + x * b[1] + y * c[1], v[2] + x * b[2] + y * c[2]};
-  if (!(dot(other, other) < (1 - 1e-12) * dot(v, v))) return false;
-  std::copy(other, other + 3, v);
-  return true;
-}
-
-// The shortest vectors of the same lattice (Minkowski's conditions): none becomes shorter by a multiple of another, or
-// by both others. In a leaning cell the nearest image is any number of cells away, in this one at most two.
-void reduce_cell(double (&vectors)[3][3], const bool (&periodic)[3]) {
-  for (bool shorter = true; shorter;) {
-    shorter = false;
-    for (int a = 0; a < 3; ++a)
-      for (int n = 1; n < 3; ++n) {
-        double(&v)[3] = vectors[a], (&b)[3] = vectors[(a + n) % 3], (&c)[3] = vectors[(a + 3 - n) % 3];
-        if (!periodic[a] || !periodic[(a + n) % 3]) continue;
-        shorter |= shorten(v, b, -std::nearbyint(dot(v, b) / dot(b, b)), c, 0);
-        if (!periodic[(a + 3 - n) % 3]) continue;
-        for (const double x : {-1, 1}) shorter |= shorten(v, b, x, c, 1) | shorten(v, b, x, c, -1);
-      }
-  }
-}
-
 // A cell that spans space, and what goes from it to fractions of it.
 struct Frame {
   double vectors[3][3], inverse[3][3];

@@ -14,12 +14,22 @@ using Vector = std::array<double, 3>;
 
 // In cells. Wrapping from farther leaves fewer than six digits of a position.
 constexpr double farthest = 1e9;
+// Of the cell. No crystal comes near to that; what is refused would take all memory.
+constexpr double most_images = 1e5;
 
 Vector cross(const Vector& a, const Vector& b) {
   return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
 }
 
 double dot(const Vector& a, const Vector& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
+
+// Adds multiples of two vectors to another if that makes it shorter.
+bool shorten(Vector& v, double x, const Vector& b, double y, const Vector& c) {
+  const Vector other = {v[0] + x * b[0] + y * c[0], v[1] + x * b[1] + y * c[1], v[2] + x * b[2] + y * c[2]};
+  if (!(dot(other, other) < (1 - 1e-12) * dot(v, v))) return false;
+  v = other;
+  return true;
+}
 
 }  // namespace
 
@@ -51,6 +61,24 @@ void invert_cell(const double (&vectors)[3][3], double (&inverse)[3][3]) {
   }
 }
 
+void reduce_cell(double (&vectors)[3][3], const bool (&periodic)[3]) {
+  std::array<Vector, 3> v;
+  for (int a = 0; a < 3; ++a) v[a] = {vectors[a][0], vectors[a][1], vectors[a][2]};
+  for (bool shorter = true; shorter;) {
+    shorter = false;
+    for (int a = 0; a < 3; ++a)
+      for (const int b : {(a + 1) % 3, (a + 2) % 3}) {
+        const int c = 3 - a - b;
+        if (!periodic[a] || !periodic[b]) continue;
+        shorter |= shorten(v[a], -std::nearbyint(dot(v[a], v[b]) / dot(v[b], v[b])), v[b], 0, v[c]);
+        if (!periodic[c]) continue;
+        for (const int x : {-1, 1})
+          for (const int y : {-1, 1}) shorter |= shorten(v[a], x, v[b], y, v[c]);
+      }
+  }
+  for (int a = 0; a < 3; ++a) std::copy(v[a].begin(), v[a].end(), vectors[a]);
+}
+
 PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const int* species, const Cell& cell,
                                        double cutoff, int species_count)
     : count_(count), types_(species, species + count), owner_(count) {
@@ -59,6 +87,8 @@ PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const
   std::iota(owner_.begin(), owner_.end(), 0);
   Cell full = cell;
   complete_cell(full.vectors, cell.periodic);
+  invert_cell(full.vectors, inverse_);
+  reduce_cell(full.vectors, cell.periodic);
   invert_cell(full.vectors, inverse_);
   wrap(positions, full);
   add_images(full, cutoff);
@@ -81,12 +111,13 @@ void PeriodicNeighbours::wrap(const double* positions, const Cell& cell) {
 
 void PeriodicNeighbours::add_images(const Cell& cell, double cutoff) {
   int repeats[3];
+  double images = 1;
   double margin[3];  // the cutoff in fractions of the cell's height along each vector
   for (int a = 0; a < 3; ++a) {
     margin[a] = cutoff * std::sqrt(inverse_[0][a] * inverse_[0][a] + inverse_[1][a] * inverse_[1][a] +
                                    inverse_[2][a] * inverse_[2][a]);
-    if (margin[a] > 1000 && cell.periodic[a])
-      throw std::invalid_argument("the cell is over a thousand times thinner than the cutoff");
+    if (cell.periodic[a]) images *= 2 * margin[a] + 1;
+    if (images > most_images) throw std::invalid_argument("the cell is so small that 100000 of it are within the cutoff");
     repeats[a] = cell.periodic[a] ? static_cast<int>(std::ceil(margin[a])) : 0;
   }
   for (int na = -repeats[0]; na <= repeats[0]; ++na)
