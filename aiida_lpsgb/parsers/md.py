@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,9 @@ class MdParser(ProgramParser):
         self.parameters = resolve(self.node.inputs.parameters.get_dict())
         self.species = known_species(self.node.inputs.potential)
         results = summarise(log, self.parameters, len(self.node.inputs.structure.sites))
-        if log.finite_rows().any():
-            self.out("thermo", thermo_node(log))
+        self.thermo = thermo_arrays(log)
+        if self.thermo:
+            self.out("thermo", thermo_node(self.thermo))
         results |= self._parse_extrapolated(folder / lammps_script.EXTRAPOLATED_FILE, log)
         if (taken := time_taken(log)) is not None:
             self.out("timing", orm.Dict(taken))
@@ -87,7 +89,7 @@ class MdParser(ProgramParser):
                 return codes.ERROR_OUT_OF_WALLTIME.format(**steps, detail=detail)
             why = results["minimisations"][-1]["why"] if results["minimisations"] else "it was not run"
             return codes.ERROR_NOT_MINIMISED.format(stage=stage_name(stage), detail=why)
-        if unheld := unheld_temperature(thermo_arrays(log), self.parameters, results["n_atoms"]):
+        if unheld := unheld_temperature(self.thermo, self.parameters, results["n_atoms"]):
             return codes.ERROR_TEMPERATURE.format(mean=f"{unheld[0]:.0f}", target=f"{unheld[1]:g}")
         if trajectory_problem:
             return codes.ERROR_OUTPUT_INCOMPLETE.format(detail=trajectory_problem)
@@ -195,9 +197,9 @@ class MdParser(ProgramParser):
         return None
 
 
-def thermo_node(log: LammpsLog) -> orm.ArrayData:
-    """Thermodynamic output as arrays, LAMMPS metal units named in the keys; rows that are not finite are left out."""
+def thermo_node(thermo: Mapping[str, np.ndarray]) -> orm.ArrayData:
+    """Thermodynamic output as arrays, LAMMPS metal units named in the keys."""
     node = orm.ArrayData()
-    for name, values in thermo_arrays(log).items():
+    for name, values in thermo.items():
         node.set_array(name, values)
     return node

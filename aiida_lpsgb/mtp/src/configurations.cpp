@@ -129,10 +129,7 @@ struct Frame {
       periodic[a] = cell.periodic[a];
       for (int k = 0; k < 3; ++k) vectors[a][k] = cell.vectors[a][k];
     }
-    complete_cell(vectors, periodic);
-    invert_cell(vectors, inverse);
-    reduce_cell(vectors, periodic);
-    invert_cell(vectors, inverse);
+    settle_cell(vectors, periodic, inverse);
     for (int a = 0; a < 3; ++a) heights[a] = 1 / std::hypot(inverse[0][a], inverse[1][a], inverse[2][a]);
   }
 

@@ -46,7 +46,8 @@ constexpr int any_species = 1 << 30;
 
 class StructureReader {
  public:
-  // Types must be below `species`, and may only be left out where there is one or any. `empty` accepts configurations without atoms. `text` must outlive the reader.
+  // Types must be below `species`, and may only be left out where there is one or any. `empty` accepts configurations
+  // without atoms. `text` must outlive the reader.
   StructureReader(std::string_view text, int species, bool empty = false, int line = 1);
 
   // Reads the next configuration; false at the end. Throws FormatError.

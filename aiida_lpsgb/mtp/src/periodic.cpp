@@ -31,8 +31,7 @@ bool shorten(Vector& v, double x, const Vector& b, double y, const Vector& c) {
   return true;
 }
 
-}  // namespace
-
+// Replaces the missing vectors of directions without period by unit vectors across the others.
 void complete_cell(double (&vectors)[3][3], const bool (&periodic)[3]) {
   const auto vector = [&](int a) { return Vector{vectors[a % 3][0], vectors[a % 3][1], vectors[a % 3][2]}; };
   for (int a = 0; a < 3; ++a) {
@@ -49,6 +48,7 @@ void complete_cell(double (&vectors)[3][3], const bool (&periodic)[3]) {
   }
 }
 
+// fractional = position inverse.
 void invert_cell(const double (&vectors)[3][3], double (&inverse)[3][3]) {
   std::array<Vector, 3> v;
   for (int a = 0; a < 3; ++a) v[a] = {vectors[a][0], vectors[a][1], vectors[a][2]};
@@ -61,6 +61,8 @@ void invert_cell(const double (&vectors)[3][3], double (&inverse)[3][3]) {
   }
 }
 
+// To the shortest vectors of the same lattice (Minkowski's conditions): no periodic one becomes shorter by a multiple
+// of another, or by both others.
 void reduce_cell(double (&vectors)[3][3], const bool (&periodic)[3]) {
   std::array<Vector, 3> v;
   for (int a = 0; a < 3; ++a) v[a] = {vectors[a][0], vectors[a][1], vectors[a][2]};
@@ -79,6 +81,15 @@ void reduce_cell(double (&vectors)[3][3], const bool (&periodic)[3]) {
   for (int a = 0; a < 3; ++a) std::copy(v[a].begin(), v[a].end(), vectors[a]);
 }
 
+}  // namespace
+
+void settle_cell(double (&vectors)[3][3], const bool (&periodic)[3], double (&inverse)[3][3]) {
+  complete_cell(vectors, periodic);
+  invert_cell(vectors, inverse);  // what spans no volume has no shortest vectors
+  reduce_cell(vectors, periodic);
+  invert_cell(vectors, inverse);
+}
+
 PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const int* species, const Cell& cell,
                                        double cutoff, int species_count)
     : count_(count), types_(species, species + count), owner_(count) {
@@ -86,10 +97,7 @@ PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const
     if (!std::isfinite(positions[k])) throw std::invalid_argument("a position is not a finite number");
   std::iota(owner_.begin(), owner_.end(), 0);
   Cell full = cell;
-  complete_cell(full.vectors, cell.periodic);
-  invert_cell(full.vectors, inverse_);
-  reduce_cell(full.vectors, cell.periodic);
-  invert_cell(full.vectors, inverse_);
+  settle_cell(full.vectors, cell.periodic, inverse_);
   wrap(positions, full);
   add_images(full, cutoff);
   search(cutoff, species_count);

@@ -14,16 +14,10 @@ struct Cell {
   bool periodic[3];
 };
 
-// Replaces the missing vectors of directions without period by unit vectors across the others.
-void complete_cell(double (&vectors)[3][3], const bool (&periodic)[3]);
-
-// fractional = position inverse. Throws std::invalid_argument for vectors that span no volume.
-void invert_cell(const double (&vectors)[3][3], double (&inverse)[3][3]);
-
-// To the shortest vectors of the same lattice (Minkowski's conditions): no periodic one becomes shorter by a multiple
-// of another, or by both others. In a leaning cell the nearest image is any number of cells away, in this one at most
-// two.
-void reduce_cell(double (&vectors)[3][3], const bool (&periodic)[3]);
+// Unit vectors across the others for directions without vector and period, then the shortest vectors of the same lattice,
+// and fractional = position inverse. In a leaning cell the nearest image is any number of cells away, in this one at
+// most two. Throws std::invalid_argument for vectors that span no volume.
+void settle_cell(double (&vectors)[3][3], const bool (&periodic)[3], double (&inverse)[3][3]);
 
 // The atoms of a cell and the images of them that can lie within a cutoff, with everyone's neighbours.
 class PeriodicNeighbours {
