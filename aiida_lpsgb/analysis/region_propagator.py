@@ -67,8 +67,8 @@ def propagator_slopes(run: RegionRun, slopes: RegionSlopes, first: int) -> tuple
     slopes : RegionSlopes
         Those given, but along the normal.
     propagated : dict
-        What was found along the normal, by number of the region. What no region holds is among them where there are
-        slabs.
+        What was found along the normal, by number of the region. What no region holds is among them where all regions
+        are slabs: the layers between them would hold a box, too.
 
     Raises
     ------
@@ -134,7 +134,8 @@ def _profiles(run: RegionRun, elsewhere: bool) -> Iterator[_Profile]:
             slabs.setdefault(axis, []).append(r)
         else:
             yield _Profile(axis, [r], [r], region)
-    rest = [len(run.regions)] if elsewhere else []
+    only_slabs = all(isinstance(region, Slab) for region in run.regions.values())
+    rest = [len(run.regions)] if elsewhere and only_slabs else []
     for axis, numbers in slabs.items():
         yield _Profile(axis, numbers, numbers + rest, None)
 

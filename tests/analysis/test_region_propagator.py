@@ -78,6 +78,21 @@ def test_a_box():
     assert result.normal.error < 0.25 * result.normal.value
 
 
+def test_what_is_left_over_beside_a_box():
+    """The layers beside a slab hold the box's ions, too: they tell nothing of what no region holds."""
+    rng = np.random.default_rng(7)
+    normal = rng.uniform(0, EDGE, (1, 60)) + rng.normal(0, 0.3, (300, 60)).cumsum(axis=0)
+    trajectory = run(rng, normal, np.full(normal.shape, 0.05))
+    slab, box = Slab(2, (0.0,), 6.0), Box((0.0, 0.2, 0.3), (1.0, 0.8, 0.7))
+    estimators = ["occupancy", "propagator"]
+    alone = region_diffusivity(trajectory, "Li", {"layer": slab}, estimators=estimators)
+    both = region_diffusivity(trajectory, "Li", {"layer": slab, "core": box}, estimators=estimators)
+    assert ("elsewhere", "propagator") in alone
+    assert set(both) == set(alone) - {("elsewhere", "propagator")} | {("core", name) for name in estimators}
+    expected = alone["layer", "propagator"].normal.value
+    assert both["layer", "propagator"].normal.value == pytest.approx(expected, rel=0.02)
+
+
 def test_a_frame_that_is_not_the_normal_is_refused():
     rng = np.random.default_rng(6)
     trajectory = run(
