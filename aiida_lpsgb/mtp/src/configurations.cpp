@@ -120,24 +120,16 @@ namespace {
 
 // A cell that spans space, and what goes from it to fractions of it.
 struct Frame {
-  double vectors[3][3], inverse[3][3];
-  bool periodic[3];
-  double heights[3];
+  Cell cell;
+  double inverse[3][3];
 
-  explicit Frame(const Cell& cell) {
-    for (int a = 0; a < 3; ++a) {
-      periodic[a] = cell.periodic[a];
-      for (int k = 0; k < 3; ++k) vectors[a][k] = cell.vectors[a][k];
-    }
-    settle_cell(vectors, periodic, inverse);
-    for (int a = 0; a < 3; ++a) heights[a] = 1 / std::hypot(inverse[0][a], inverse[1][a], inverse[2][a]);
-  }
+  explicit Frame(const Cell& given) : cell(given) { settle_cell(cell, inverse); }
 
-  // The smallest over the periodic directions.
-  double height() const {
+  // Over the periodic directions.
+  double smallest_height() const {
     double least = HUGE_VAL;
     for (int a = 0; a < 3; ++a)
-      if (periodic[a]) least = std::min(least, heights[a]);
+      if (cell.periodic[a]) least = std::min(least, height(inverse, a));
     return least;
   }
 
@@ -152,7 +144,7 @@ struct Frame {
   double squared(double x, double y, double z) const {
     double sum = 0;
     for (int k = 0; k < 3; ++k) {
-      const double d = x * vectors[0][k] + y * vectors[1][k] + z * vectors[2][k];
+      const double d = x * cell.vectors[0][k] + y * cell.vectors[1][k] + z * cell.vectors[2][k];
       sum += d * d;
     }
     return sum;
@@ -163,7 +155,7 @@ struct Frame {
     std::array<double, 3> d;
     for (int a = 0; a < 3; ++a) {
       d[a] = to[a] - from[a];
-      if (periodic[a]) d[a] -= std::nearbyint(d[a]);
+      if (cell.periodic[a]) d[a] -= std::nearbyint(d[a]);
     }
     return d;
   }
@@ -182,12 +174,12 @@ double Structure::shortest_distance() const {
     }
   // A vector shorter than half the smallest height is found so; otherwise all images within reach are tried, also those
   // of an atom itself.
-  if (std::sqrt(best) <= frame.height() / 2) return std::sqrt(best);
+  if (std::sqrt(best) <= frame.smallest_height() / 2) return std::sqrt(best);
   int reach[3];
   for (int a = 0; a < 3; ++a)
-    if (frame.periodic[a]) best = std::min(best, frame.squared(a == 0, a == 1, a == 2));
+    if (cell.periodic[a]) best = std::min(best, frame.squared(a == 0, a == 1, a == 2));
   for (int a = 0; a < 3; ++a)
-    reach[a] = frame.periodic[a] ? static_cast<int>(std::ceil(std::sqrt(best) / frame.heights[a] + 0.5)) : 0;
+    reach[a] = cell.periodic[a] ? static_cast<int>(std::ceil(std::sqrt(best) / height(frame.inverse, a) + 0.5)) : 0;
   for (std::size_t i = 0; i < places.size(); i += 3)
     for (std::size_t j = 0; j <= i; j += 3) {
       const auto d = frame.between(&places[j], &places[i]);

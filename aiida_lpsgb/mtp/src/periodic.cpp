@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 #include <stdexcept>
+#include <string>
 
 namespace mtp {
 namespace {
@@ -15,13 +16,19 @@ using Vector = std::array<double, 3>;
 // In cells. Wrapping from farther leaves fewer than six digits of a position.
 constexpr double farthest = 1e9;
 // Of the cell. No crystal comes near to that; what is refused would take all memory.
-constexpr double most_images = 1e5;
+constexpr int most_images = 100000;
 
 Vector cross(const Vector& a, const Vector& b) {
   return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
 }
 
 double dot(const Vector& a, const Vector& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
+
+std::array<Vector, 3> rows(const double (&vectors)[3][3]) {
+  std::array<Vector, 3> v;
+  for (int a = 0; a < 3; ++a) v[a] = {vectors[a][0], vectors[a][1], vectors[a][2]};
+  return v;
+}
 
 // Adds multiples of two vectors to another if that makes it shorter.
 bool shorten(Vector& v, double x, const Vector& b, double y, const Vector& c) {
@@ -32,11 +39,11 @@ bool shorten(Vector& v, double x, const Vector& b, double y, const Vector& c) {
 }
 
 // Replaces the missing vectors of directions without period by unit vectors across the others.
-void complete_cell(double (&vectors)[3][3], const bool (&periodic)[3]) {
-  const auto vector = [&](int a) { return Vector{vectors[a % 3][0], vectors[a % 3][1], vectors[a % 3][2]}; };
+void complete_cell(Cell& cell) {
   for (int a = 0; a < 3; ++a) {
-    if (dot(vector(a), vector(a)) > 0 || periodic[a]) continue;
-    const Vector b = vector(a + 1), c = vector(a + 2);
+    const std::array<Vector, 3> v = rows(cell.vectors);
+    if (dot(v[a], v[a]) > 0 || cell.periodic[a]) continue;
+    const Vector &b = v[(a + 1) % 3], &c = v[(a + 2) % 3];
     Vector n = cross(b, c);
     for (int axis = 0; axis < 3 && dot(n, n) == 0; ++axis) {
       Vector unit = {};
@@ -44,14 +51,13 @@ void complete_cell(double (&vectors)[3][3], const bool (&periodic)[3]) {
       n = dot(b, b) > 0 ? cross(unit, b) : dot(c, c) > 0 ? cross(unit, c) : unit;
     }
     const double length = std::sqrt(dot(n, n));
-    for (int k = 0; k < 3; ++k) vectors[a][k] = n[k] / length;
+    for (int k = 0; k < 3; ++k) cell.vectors[a][k] = n[k] / length;
   }
 }
 
 // fractional = position inverse.
 void invert_cell(const double (&vectors)[3][3], double (&inverse)[3][3]) {
-  std::array<Vector, 3> v;
-  for (int a = 0; a < 3; ++a) v[a] = {vectors[a][0], vectors[a][1], vectors[a][2]};
+  const std::array<Vector, 3> v = rows(vectors);
   const double volume = dot(v[0], cross(v[1], v[2]));
   const double scale = std::sqrt(dot(v[0], v[0]) * dot(v[1], v[1]) * dot(v[2], v[2]));
   if (!(std::fabs(volume) > 1e-10 * scale)) throw std::invalid_argument("the cell vectors span no volume");
@@ -63,31 +69,34 @@ void invert_cell(const double (&vectors)[3][3], double (&inverse)[3][3]) {
 
 // To the shortest vectors of the same lattice (Minkowski's conditions): no periodic one becomes shorter by a multiple
 // of another, or by both others.
-void reduce_cell(double (&vectors)[3][3], const bool (&periodic)[3]) {
-  std::array<Vector, 3> v;
-  for (int a = 0; a < 3; ++a) v[a] = {vectors[a][0], vectors[a][1], vectors[a][2]};
+void reduce_cell(Cell& cell) {
+  std::array<Vector, 3> v = rows(cell.vectors);
   for (bool shorter = true; shorter;) {
     shorter = false;
     for (int a = 0; a < 3; ++a)
       for (const int b : {(a + 1) % 3, (a + 2) % 3}) {
         const int c = 3 - a - b;
-        if (!periodic[a] || !periodic[b]) continue;
+        if (!cell.periodic[a] || !cell.periodic[b]) continue;
         shorter |= shorten(v[a], -std::nearbyint(dot(v[a], v[b]) / dot(v[b], v[b])), v[b], 0, v[c]);
-        if (!periodic[c]) continue;
+        if (!cell.periodic[c]) continue;
         for (const int x : {-1, 1})
           for (const int y : {-1, 1}) shorter |= shorten(v[a], x, v[b], y, v[c]);
       }
   }
-  for (int a = 0; a < 3; ++a) std::copy(v[a].begin(), v[a].end(), vectors[a]);
+  for (int a = 0; a < 3; ++a) std::copy(v[a].begin(), v[a].end(), cell.vectors[a]);
 }
 
 }  // namespace
 
-void settle_cell(double (&vectors)[3][3], const bool (&periodic)[3], double (&inverse)[3][3]) {
-  complete_cell(vectors, periodic);
-  invert_cell(vectors, inverse);  // what spans no volume has no shortest vectors
-  reduce_cell(vectors, periodic);
-  invert_cell(vectors, inverse);
+void settle_cell(Cell& cell, double (&inverse)[3][3]) {
+  complete_cell(cell);
+  invert_cell(cell.vectors, inverse);  // what spans no volume has no shortest vectors
+  reduce_cell(cell);
+  invert_cell(cell.vectors, inverse);
+}
+
+double height(const double (&inverse)[3][3], int a) {
+  return 1 / std::hypot(inverse[0][a], inverse[1][a], inverse[2][a]);
 }
 
 PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const int* species, const Cell& cell,
@@ -97,7 +106,7 @@ PeriodicNeighbours::PeriodicNeighbours(int count, const double* positions, const
     if (!std::isfinite(positions[k])) throw std::invalid_argument("a position is not a finite number");
   std::iota(owner_.begin(), owner_.end(), 0);
   Cell full = cell;
-  settle_cell(full.vectors, cell.periodic, inverse_);
+  settle_cell(full, inverse_);
   wrap(positions, full);
   add_images(full, cutoff);
   search(cutoff, species_count);
@@ -122,10 +131,11 @@ void PeriodicNeighbours::add_images(const Cell& cell, double cutoff) {
   double images = 1;
   double margin[3];  // the cutoff in fractions of the cell's height along each vector
   for (int a = 0; a < 3; ++a) {
-    margin[a] = cutoff * std::sqrt(inverse_[0][a] * inverse_[0][a] + inverse_[1][a] * inverse_[1][a] +
-                                   inverse_[2][a] * inverse_[2][a]);
+    margin[a] = cutoff / height(inverse_, a);
     if (cell.periodic[a]) images *= 2 * margin[a] + 1;
-    if (images > most_images) throw std::invalid_argument("the cell is so small that 100000 of it are within the cutoff");
+    if (images > most_images)
+      throw std::invalid_argument("the cell is so small that " + std::to_string(most_images) +
+                                  " of it are within the cutoff");
     repeats[a] = cell.periodic[a] ? static_cast<int>(std::ceil(margin[a])) : 0;
   }
   for (int na = -repeats[0]; na <= repeats[0]; ++na)

@@ -17,7 +17,10 @@ struct Cell {
 // Unit vectors across the others for directions without vector and period, then the shortest vectors of the same lattice,
 // and fractional = position inverse. In a leaning cell the nearest image is any number of cells away, in this one at
 // most two. Throws std::invalid_argument for vectors that span no volume.
-void settle_cell(double (&vectors)[3][3], const bool (&periodic)[3], double (&inverse)[3][3]);
+void settle_cell(Cell& cell, double (&inverse)[3][3]);
+
+// Height of a cell along one of its vectors: the distance between the planes of the other two.
+double height(const double (&inverse)[3][3], int a);
 
 // The atoms of a cell and the images of them that can lie within a cutoff, with everyone's neighbours.
 class PeriodicNeighbours {
